@@ -1,0 +1,48 @@
+# `make demo` and `make test` do all set-up on a fresh machine. They share one environment, .venv.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+SETUP := pyproject.toml constraints.txt
+
+.PHONY: demo test lint format lexicon clean
+
+demo: $(VENV)/.demo
+	$(BIN)/lexicell demo --out demo
+
+test: $(VENV)/.test
+	$(BIN)/python -m pytest -n 2 --dist worksteal
+
+lint: $(VENV)/.test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+	$(BIN)/hadolint Dockerfile.cuda
+
+format: $(VENV)/.test
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+# Rebuilds the lexicon that comes with the package; about five minutes on two cores.
+lexicon: $(VENV)/.test
+	$(BIN)/python lexicons/human-go-minilm/build.py
+
+clean:
+	rm -rf $(VENV) demo dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	find engine kernels bench tests lexicons -name __pycache__ -prune -exec rm -rf {} +
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.demo: $(BIN)/python $(SETUP)
+	@echo "installing into $(VENV) (a minute or two, once)"
+	$(PIP) --editable ".[demo]"
+	@touch $@
+
+# torch first and by its pin, so that nothing else pulls a build with CUDA.
+$(VENV)/.test: $(BIN)/python $(SETUP)
+	@echo "installing into $(VENV) (a few minutes, once)"
+	$(PIP) torch
+	$(PIP) --editable ".[test]"
+	@touch $@ $(VENV)/.demo

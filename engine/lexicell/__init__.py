@@ -1,0 +1,37 @@
+"""Exact, fast single-cell embeddings through the language of genes.
+
+``lexicell.embed`` goes from file to file, ``lexicell.tl.embed`` writes into an AnnData as scanpy does, and
+``lexicell.Lexicon`` is the table of gene texts and vectors that both read.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from lexicell import errors, tl
+    from lexicell.embedding import embed
+    from lexicell.lexicon import Lexicon
+
+__all__ = ["Lexicon", "__version__", "embed", "errors", "tl"]
+
+_LAZY = {"Lexicon": "lexicell.lexicon", "embed": "lexicell.embedding"}
+
+
+def __getattr__(name: str) -> Any:
+    """Import public names when they are first used: start-up stays short, and no GPU library is touched."""
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("lexicell")
+    if name in {"errors", "tl"}:
+        return importlib.import_module(f"lexicell.{name}")
+    if name in _LAZY:
+        return getattr(importlib.import_module(_LAZY[name]), name)
+    msg = f"module 'lexicell' has no attribute {name!r}"
+    raise AttributeError(msg)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,6 @@
+"""``python -m lexicell``."""
+
+from lexicell.cli import main
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,16 @@
+"""Count matrices in, embeddings out: readers of every common format, and the store."""
+
+from lexicell.atlas._open import open_counts
+from lexicell.atlas._values import Values, decode_values, resolve_values
+from lexicell.atlas.source import CountSource
+from lexicell.atlas.store import EmbeddingStore, create_store
+
+__all__ = [
+    "CountSource",
+    "EmbeddingStore",
+    "Values",
+    "create_store",
+    "decode_values",
+    "open_counts",
+    "resolve_values",
+]

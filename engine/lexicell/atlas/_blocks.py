@@ -1,0 +1,230 @@
+"""CSR blocks in NumPy: dtypes, bounds, cutting, joining, gathering, and what reading faults become."""
+
+from __future__ import annotations
+
+import zlib
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lexicell.errors import CorruptDataError, InputError, LexicellError
+from lexicell_kernels.types import CsrBlock
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+__all__ = [
+    "Array",
+    "Offsets",
+    "Where",
+    "check_columns",
+    "check_indptr",
+    "check_value_dtype",
+    "concat_rows",
+    "cut_spans",
+    "gather_rows",
+    "keep_columns",
+    "kernel_values",
+    "reading",
+    "slice_rows",
+    "slim_indices",
+    "to_block",
+]
+
+Array = NDArray[Any]
+Offsets = NDArray[np.int64]
+
+#: What h5py, zarr, the codecs and pandas raise for bytes that are not what they should be.
+_READ_FAULTS = (
+    OSError,
+    EOFError,
+    ValueError,
+    RuntimeError,
+    TypeError,
+    LookupError,
+    AttributeError,
+    zlib.error,
+)
+
+_KERNEL_DTYPES = {
+    "bool": np.uint8, "int8": np.int32, "int16": np.int32, "uint64": np.int64,
+    "float16": np.float32, "longdouble": np.float64, "float128": np.float64,
+}  # fmt: skip
+_INDEX_DTYPES = {
+    "int8": np.int32,
+    "uint8": np.uint16,
+    "int16": np.int32,
+    "uint32": np.int64,
+    "uint64": np.int64,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Where:
+    """What a message is about.
+
+    Attributes
+    ----------
+    label
+        The file, or "AnnData".
+    what
+        The part of it: "X", "rows 0:20 of X".
+    """
+
+    label: str
+    what: str
+
+    def __str__(self) -> str:
+        return f"{self.label}: {self.what}"
+
+    def rows(self, start: int, stop: int) -> Where:
+        """Name some rows of a matrix."""
+        return Where(self.label, f"rows {start}:{stop} of {self.what}")
+
+    def corrupt(self, fault: str) -> CorruptDataError:
+        """Build the error for a damaged file; `fault` continues the sentence that `what` begins."""
+        return CorruptDataError(f"{self} {fault}; the file is truncated or damaged, copy or write it again")
+
+
+@contextmanager
+def reading(where: Where) -> Iterator[None]:
+    """Turn what a storage library raises while reading into a CorruptDataError."""
+    try:
+        yield
+    except LexicellError:
+        raise
+    except _READ_FAULTS as exc:
+        reason = next((line.strip() for line in str(exc).splitlines() if line.strip()), "")[:160]
+        cause = f"{type(exc).__name__}: {reason}" if reason else type(exc).__name__
+        fault = f"cannot be read ({cause})"
+        raise where.corrupt(fault) from exc
+
+
+def check_value_dtype(dtype: Any, where: Where) -> np.dtype[Any]:
+    """Return `dtype` as NumPy's, or raise InputError where its values are not real numbers."""
+    found: np.dtype[Any] = np.dtype(dtype)
+    if found.kind not in "buif":
+        msg = f"{where} holds values of type {found}, which are no counts; choose another layer or file"
+        raise InputError(msg)
+    return found
+
+
+def kernel_values(data: Array) -> Array:
+    """Values in a dtype that the kernels take, unchanged and uncopied where theirs already is one."""
+    target = _KERNEL_DTYPES.get(data.dtype.name)
+    if target is not None:
+        return data.astype(target)
+    return data if data.dtype.isnative else data.astype(data.dtype.newbyteorder("="))
+
+
+def slim_indices(indices: Array) -> Array:
+    """Columns as uint16, int32 or int64, uncopied where they already are."""
+    target = _INDEX_DTYPES.get(indices.dtype.name)
+    if target is not None:
+        return indices.astype(target)
+    return indices if indices.dtype.isnative else indices.astype(indices.dtype.newbyteorder("="))
+
+
+def check_columns(indices: Array, n: int, where: Where) -> None:
+    """Raise CorruptDataError unless every index lies in ``[0, n)``."""
+    if indices.dtype.kind not in "iu":
+        fault = f"has indices of type {indices.dtype}, not integers"
+        raise where.corrupt(fault)
+    # Seen as unsigned, a negative index is a huge one: one pass finds both faults.
+    unsigned = indices.view(indices.dtype.str.replace("i", "u")) if indices.dtype.kind == "i" else indices
+    if unsigned.size and int(unsigned.max()) >= n:
+        bad = indices[int(unsigned.argmax())]
+        fault = f"points to index {bad}, outside 0:{n}"
+        raise where.corrupt(fault)
+
+
+def check_indptr(indptr: Array, n: int, nnz: int, where: Where) -> Offsets:
+    """Return `indptr` as int64, or raise CorruptDataError unless it fits `n` rows and `nnz` values."""
+    fault = None
+    if indptr.ndim != 1 or indptr.shape[0] != n + 1 or indptr.dtype.kind not in "iu":
+        fault = f"has an indptr that is not {n + 1} integers"
+    elif int(indptr[0]) != 0 or int(indptr[-1]) != nnz:
+        fault = f"has an indptr that runs from {indptr[0]} to {indptr[-1]} where 0 to {nnz} are stored"
+    elif bool((indptr[1:] < indptr[:-1]).any()):
+        fault = "has an indptr that decreases"
+    if fault is not None:
+        raise where.corrupt(fault)
+    return indptr.astype(np.int64, copy=False)
+
+
+def cut_spans(indptr: Offsets, max_nnz: int) -> Iterator[tuple[int, int]]:
+    """Cut rows into the longest consecutive spans of at most `max_nnz` values, one row at least."""
+    start, n = 0, indptr.shape[0] - 1
+    while start < n:
+        stop = int(np.searchsorted(indptr, indptr[start] + max_nnz, side="right")) - 1
+        stop = min(max(stop, start + 1), n)
+        yield start, stop
+        start = stop
+
+
+def slice_rows(block: CsrBlock, start: int, stop: int) -> CsrBlock:
+    """Rows ``start:stop`` of a block whose indptr starts at 0; data and indices are views."""
+    if start == 0 and stop == block.n_rows:
+        return block
+    indptr = block.indptr[start : stop + 1]
+    first, last = int(indptr[0]), int(indptr[-1])
+    return CsrBlock(block.data[first:last], block.indices[first:last], indptr - first, block.n_columns)
+
+
+def concat_rows(blocks: Sequence[CsrBlock]) -> CsrBlock:
+    """Stack blocks whose indptr starts at 0."""
+    if len(blocks) == 1:
+        return blocks[0]
+    ends = np.cumsum([0, *(int(block.indptr[-1]) for block in blocks)])
+    pieces = [block.indptr[1:] + end for block, end in zip(blocks, ends, strict=False)]
+    return CsrBlock(
+        np.concatenate([block.data for block in blocks]),
+        np.concatenate([block.indices for block in blocks]),
+        np.concatenate([np.zeros(1, np.int64), *pieces]),
+        blocks[0].n_columns,
+    )
+
+
+def gather_rows(block: CsrBlock, rows: Array) -> CsrBlock:
+    """Rows of a block in the order given, repeats allowed."""
+    starts = block.indptr[rows]
+    lengths = block.indptr[rows + 1] - starts
+    indptr = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])
+    flat = np.repeat(starts - indptr[:-1], lengths) + np.arange(indptr[-1])
+    return CsrBlock(block.data[flat], block.indices[flat], indptr, block.n_columns)
+
+
+def keep_columns(block: CsrBlock, new_column: NDArray[np.int32], n_columns: int) -> CsrBlock:
+    """Rename columns by ``new_column[old]`` and drop those that map to -1; the order in a row stays."""
+    renamed = new_column[block.indices]
+    kept = renamed >= 0
+    before = np.concatenate([np.zeros(1, np.int64), np.cumsum(kept)])
+    return CsrBlock(block.data[kept], renamed[kept], before[block.indptr], n_columns)
+
+
+def to_block(matrix: Any, where: Where) -> CsrBlock:
+    """CSR block of a small piece of a matrix: dense, or any scipy sparse format.
+
+    Parameters
+    ----------
+    matrix
+        ``[n, v]`` NumPy array or scipy sparse matrix or array.
+    where
+        For messages.
+    """
+    if hasattr(matrix, "tocsr"):
+        csr = matrix.tocsr()
+        n, v = csr.shape
+        indptr = check_indptr(csr.indptr, n, csr.indices.shape[0], where)
+        check_columns(csr.indices, v, where)
+        return CsrBlock(kernel_values(csr.data), slim_indices(csr.indices), indptr, v)
+    dense = np.asarray(matrix)
+    n, v = dense.shape
+    check_value_dtype(dense.dtype, where)
+    stored = dense != 0
+    indptr = np.concatenate([np.zeros(1, np.int64), np.cumsum(np.count_nonzero(stored, axis=1))])
+    flat = np.flatnonzero(stored)
+    return CsrBlock(kernel_values(dense.reshape(-1)[flat]), (flat % v).astype(np.int32), indptr, v)

@@ -1,0 +1,142 @@
+"""AnnData objects: in memory, backed by a file, views of either, and Dask arrays."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from lexicell.atlas._blocks import Array, Where, check_value_dtype, reading, to_block
+from lexicell.atlas._rows import CsrRows, MatrixRows, PickedRows, RowsSource
+from lexicell.atlas._slabs import DenseRows, SlabRows
+from lexicell.atlas._stored import choose_part, stored_rows
+from lexicell.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from anndata import AnnData
+
+    from lexicell_kernels.types import CsrBlock
+
+__all__ = ["DaskRows", "open_anndata"]
+
+
+def open_anndata(adata: AnnData, *, layer: str | None, use_raw: bool) -> RowsSource:
+    """Open a matrix of an AnnData object; nothing is copied but CSC, which becomes CSR once."""
+    # A view computes its matrix anew, and whole, each time it is asked: read its parent's and pick.
+    parent: Any = adata._adata_ref if adata.is_view else adata
+    label = f"AnnData ({parent.filename})" if parent.isbacked else "AnnData"
+    layers = sorted(parent.layers.keys())
+    what = choose_part(label, layers, layer, has_raw=parent.raw is not None, use_raw=use_raw)
+    columns: Any = adata._vidx if adata.is_view else None
+    var = adata.var
+    if layer is not None:
+        matrix = parent.layers[layer]
+    elif use_raw:
+        matrix, columns, var = parent.raw.X, None, parent.raw.var
+    else:
+        matrix = parent.X
+    if matrix is None:
+        msg = f"{label}: there is no X; choose a layer" + (f" ({', '.join(layers)})" if layers else "")
+        raise InputError(msg)
+    if adata.n_obs == 0 or len(var) == 0:
+        size = f"{adata.n_obs} cells x {len(var)} genes"
+        msg = f"{label}: {what} is empty ({size}); give a matrix with cells and genes"
+        raise InputError(msg)
+    rows = matrix_rows(matrix, Where(label, what))
+    if adata.is_view:
+        picked = _positions(adata._oidx, rows.n_cells), _positions(columns, rows.n_columns)
+        if any(part is not None for part in picked):
+            rows = PickedRows(rows, *picked)
+    return RowsSource(
+        rows,
+        _table(adata.obs),
+        _table(var),
+        log1p_hint=what == "X" and "log1p" in adata.uns,
+        layers=layers,
+        has_raw=parent.raw is not None,
+    )
+
+
+def matrix_rows(matrix: Any, where: Where) -> MatrixRows:
+    """Reader of any matrix that an AnnData can hold."""
+    module = type(matrix).__module__.partition(".")[0]
+    if module == "dask":
+        return DaskRows(matrix, where)
+    if module in ("cupy", "cupyx"):
+        msg = f"{where} is on a GPU; bring it back with rapids_singlecell.get.anndata_to_CPU(adata)"
+        raise InputError(msg)
+    if module == "anndata" and hasattr(matrix, "group"):
+        return stored_rows(matrix.group, where)
+    if module in ("h5py", "zarr"):
+        return stored_rows(matrix, where)
+    if hasattr(matrix, "tocsr"):
+        csr = matrix.tocsr()
+        return CsrRows(csr.data, csr.indices, csr.indptr, csr.shape, where)
+    if isinstance(matrix, np.ndarray):
+        return DenseRows(np.asarray(matrix), where)
+    msg = f"{where} is a {type(matrix).__name__}; give a NumPy, scipy sparse, Dask or backed matrix"
+    raise InputError(msg)
+
+
+class DaskRows(SlabRows):
+    """A Dask array, computed one row chunk at a time.
+
+    Parameters
+    ----------
+    array
+        ``[n, v]`` Dask array whose chunks are NumPy arrays or scipy sparse matrices.
+    where
+        See `MatrixRows`.
+    """
+
+    def __init__(self, array: Any, where: Where) -> None:
+        if any(np.isnan(size) for axis in array.chunks for size in axis):
+            msg = f"{where} has chunks of unknown sizes; call its compute_chunk_sizes() first"
+            raise InputError(msg)
+        check_value_dtype(array.dtype, where)
+        # An empty chunk holds no row to ask for.
+        super().__init__(np.unique(np.cumsum([0, *array.chunks[0]])), array.shape, where)
+        self._array = array
+        self._chunk_of = np.flatnonzero(np.array(array.chunks[0]))
+
+    def peek(self, max_cells: int) -> Iterator[tuple[int, int]]:
+        """Look at the first chunk only: each further one may cost a whole computation."""
+        yield 0, min(max_cells, int(self._edges[1]))
+
+    def load(self, start: int, stop: int) -> CsrBlock:
+        """Compute one row chunk."""
+        from scipy import sparse
+
+        dask: Any = import_module("dask")
+        blocks = self._array.blocks
+        row = int(self._chunk_of[np.searchsorted(self._edges, start, side="right") - 1])
+        part = self.where.rows(start, stop)
+        with reading(part):
+            chunks = dask.compute(*(blocks[row, j] for j in range(self._array.numblocks[1])))
+            if len(chunks) == 1:
+                matrix = chunks[0]
+            elif any(hasattr(chunk, "tocsr") for chunk in chunks):
+                matrix = sparse.hstack(chunks, format="csr")
+            else:
+                matrix = np.hstack(chunks)
+            return to_block(matrix, part)
+
+
+def _positions(index: Any, n: int) -> Array | None:
+    """Turn what a view keeps of an axis into positions, or None for all of it in order."""
+    if index is None:
+        return None
+    if isinstance(index, slice):
+        first, last, step = index.indices(n)
+        return None if (first, last, step) == (0, n, 1) else np.arange(first, last, step)
+    found = np.asarray(index).reshape(-1)
+    return np.flatnonzero(found) if found.dtype == bool else found.astype(np.int64)
+
+
+def _table(table: Any) -> pd.DataFrame:
+    # Tables that were read lazily are xarray data sets; those of a view are a subclass that writes back.
+    return pd.DataFrame(table if isinstance(table, pd.DataFrame) else table.to_memory())

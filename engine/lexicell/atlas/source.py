@@ -1,0 +1,93 @@
+"""CountSource: rows of a count matrix as CSR blocks, wherever they are stored."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol, Self, runtime_checkable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import TracebackType
+
+    import pandas as pd
+
+    from lexicell_kernels.types import CsrBlock
+
+__all__ = ["CountSource"]
+
+
+@runtime_checkable
+class CountSource(Protocol):
+    """Rows of a cells x genes count matrix, read block by block in bounded memory.
+
+    Sources are context managers: leaving the block closes files and deletes spools. `read` may be
+    called from several threads.
+
+    Attributes
+    ----------
+    label
+        What messages call the source: the path, or "AnnData".
+    layers
+        Names of the layers that the data set has, whichever is being read.
+    has_raw
+        Whether the data set has a ``.raw`` matrix, whichever is being read.
+    """
+
+    label: str
+    layers: tuple[str, ...]
+    has_raw: bool
+
+    @property
+    def obs(self) -> pd.DataFrame:
+        """Cells, index = cell names as stored (duplicates allowed)."""
+        ...
+
+    @property
+    def var(self) -> pd.DataFrame:
+        """Columns of the matrix, index = gene names as stored (duplicates allowed)."""
+        ...
+
+    @property
+    def n_cells(self) -> int:
+        """Number of rows of the matrix."""
+        ...
+
+    @property
+    def n_columns(self) -> int:
+        """Number of columns of the matrix, ``v``."""
+        ...
+
+    @property
+    def log1p_hint(self) -> bool:
+        """Whether the file itself says that its values went through ``log1p`` (``uns["log1p"]``)."""
+        ...
+
+    def spans(self, max_nnz: int) -> Iterator[tuple[int, int]]:
+        """Cut the rows into consecutive ``(start, stop)`` of about `max_nnz` stored values.
+
+        A span holds at least one row, however long.
+        """
+        ...
+
+    def peek(self, max_cells: int) -> Iterator[tuple[int, int]]:
+        """Row ranges to look at before reading all: cheap ones, spread out where that is cheap.
+
+        At most `max_cells` rows together; ascending and disjoint.
+        """
+        ...
+
+    def read(self, start: int, stop: int) -> CsrBlock:
+        """Rows ``start:stop``; cheapest in the order of `spans`. Values are not altered.
+
+        The arrays may be views of the caller's own matrix or of a cache: never write into them.
+        """
+        ...
+
+    def close(self) -> None:
+        """Release files and temporary space."""
+        ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
+    ) -> None: ...

@@ -1,0 +1,88 @@
+"""The application, its verbs, and how it ends."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Annotated, Any, NoReturn
+
+import typer
+
+from lexicell.cli import _console, demo, doctor, embed, genes
+from lexicell.errors import LexicellError
+
+__all__ = ["app", "main"]
+
+_HELP = """Embed single cells through the language of their genes.
+
+New here? `lexicell demo` shows everything on real cells in under a minute;
+`lexicell embed my.h5ad my.zarr` does it for yours.
+"""
+
+# Newer versions of typer carry a click of their own, so click's classes are reached through typer's.
+_UsageError: Any = typer.BadParameter.__bases__[0]
+
+app = typer.Typer(
+    name="lexicell",
+    help=_HELP,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("demo")(demo.demo)
+app.command("embed")(embed.embed)
+app.add_typer(genes.app, name="genes")
+app.command("doctor")(doctor.doctor)
+
+
+def _version(value: bool) -> None:
+    if value:
+        from importlib.metadata import version
+
+        _console.result(f"lexicell {version('lexicell')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+) -> None:
+    """Options that stand before the verb."""
+
+
+def main(args: Sequence[str] | None = None) -> NoReturn:
+    """Run the command line and exit: 0 done, 1 unexpected, 2 usage, 4 corrupt, 130 interrupted.
+
+    Parameters
+    ----------
+    args
+        Arguments without the program's name; by default those of the process.
+    """
+    given = list(sys.argv[1:] if args is None else args)
+    debug = "--debug" in given
+    try:
+        code = app(given, prog_name="lexicell", standalone_mode=False)
+    except typer.Exit as error:
+        code = error.exit_code
+    except _UsageError as error:
+        error.show()
+        code = error.exit_code
+    except (KeyboardInterrupt, typer.Abort):
+        _console.error("interrupted; nothing was written")
+        code = 130
+    except LexicellError as error:
+        if debug:
+            raise
+        _console.error(str(error))
+        code = error.exit_code
+    except Exception as error:
+        if debug:
+            raise
+        _console.error(f"unexpected {type(error).__name__}: {error}; run again with `lexicell --debug ...`")
+        code = 1
+    sys.exit(code if isinstance(code, int) else 0)

@@ -1,0 +1,130 @@
+"""How the command line speaks: results on stdout, everything else on stderr."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+    from lexicell.embedding import Event
+
+__all__ = ["Bar", "bar", "error", "facts", "note", "result", "result_json", "table"]
+
+
+class Bar(Protocol):
+    """Something to tell how far a job is."""
+
+    def __call__(self, done: int, total: int) -> None:
+        """Show that `done` of `total` are done."""
+        ...
+
+
+def result(text: str) -> None:
+    """Print a result."""
+    sys.stdout.write(text + "\n")
+
+
+def result_json(value: Mapping[str, Any]) -> None:
+    """Print a result for machines."""
+    result(json.dumps(value, indent=2, default=str))
+
+
+def facts(values: Mapping[str, Any]) -> None:
+    """Print names and values, aligned."""
+    width = max(len(name) for name in values)
+    for name, value in values.items():
+        shown = f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else value
+        result(f"{name.replace('_', ' '):<{width}}  {shown}")
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print a table; the first column is left-aligned, the others right."""
+    widths = [max(len(r[i]) for r in (header, *rows)) for i in range(len(header))]
+    for i, row in enumerate((header, *rows)):
+        cells = (
+            cell.ljust(w) if c == 0 else cell.rjust(w)
+            for c, (cell, w) in enumerate(zip(row, widths, strict=True))
+        )
+        result("  ".join(cells).rstrip())
+        if i == 0:
+            result("  ".join("-" * w for w in widths))
+
+
+def note(text: str) -> None:
+    """Say how something was understood."""
+    sys.stderr.write(text + "\n")
+
+
+def error(text: str) -> None:
+    """Say what went wrong."""
+    bold, plain = ("\x1b[1;31m", "\x1b[0m") if sys.stderr.isatty() else ("", "")
+    sys.stderr.write(f"{bold}lexicell: error:{plain} {text}\n")
+
+
+@contextmanager
+def bar(what: str, unit: str) -> Iterator[Bar]:
+    """Show a progress bar on stderr where that is a terminal; `note` may be called meanwhile.
+
+    Parameters
+    ----------
+    what
+        What is being done ("embedding").
+    unit
+        What is counted ("cells").
+    """
+    if not sys.stderr.isatty():
+        yield lambda done, total: None  # noqa: ARG005
+        return
+    with _progress(unit) as progress:
+        task = progress.add_task(what, total=None)
+
+        def advance(done: int, total: int) -> None:
+            progress.update(task, completed=done, total=total)
+
+        yield advance
+
+
+def _progress(unit: str) -> Progress:
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        ProgressColumn,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+    from rich.text import Text
+
+    class Rate(ProgressColumn):
+        def render(self, task: Any) -> Text:
+            speed = task.finished_speed or task.speed
+            return Text(f"{speed:,.0f} {unit}/s" if speed else "")
+
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        Rate(),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+        transient=True,
+    )
+
+
+def listen(advance: Bar) -> Any:
+    """Listen to a run: notes are printed, progress moves the bar."""
+    from lexicell.embedding import Note
+
+    def listener(event: Event) -> None:
+        if isinstance(event, Note):
+            note(event.text)
+        else:
+            advance(event.done, event.total)
+
+    return listener

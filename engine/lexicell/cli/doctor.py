@@ -1,0 +1,91 @@
+"""``lexicell doctor``."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import subprocess
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+from typing import Any
+
+from lexicell.cli import _console
+from lexicell.cli._options import Json
+
+__all__ = ["doctor"]
+
+#: Extra -> modules that it brings; looked for without importing them.
+_EXTRAS = {
+    "demo": ("scanpy", "umap", "matplotlib", "sklearn"),
+    "encoders": ("torch", "transformers", "tokenizers", "onnx", "onnxscript"),
+    "distributed": ("dask", "distributed"),
+    "cuda12 or cuda13": ("cupy",),
+}
+_CORE = ("numpy", "scipy", "numba", "anndata", "zarr", "h5py", "onnxruntime")
+
+
+def doctor(as_json: Json = False) -> None:
+    """Show what this machine has and what will be used."""
+    report = _examine()
+    if as_json:
+        _console.result_json(report)
+        return
+    _console.facts({k: v for k, v in report.items() if not isinstance(v, dict)})
+    for title in ("versions", "extras", "lexicons"):
+        _console.result(f"\n{title}")
+        _console.facts({f"  {name}": value for name, value in report[title].items()})
+
+
+def _examine() -> dict[str, Any]:
+    import onnxruntime
+
+    from lexicell.errors import LexicellError
+    from lexicell.lexicon import Lexicon, bundled_lexicons
+    from lexicell_kernels.cpu import available_cpus
+
+    lexicons = {}
+    for name in bundled_lexicons():
+        try:
+            lexicons[name] = f"{Lexicon.open(name).n_genes:,} genes, verified"
+        except LexicellError as error:
+            lexicons[name] = str(error)
+    gpu = _gpu()
+    return {
+        "lexicell": version("lexicell"),
+        "python": platform.python_version(),
+        "system": f"{platform.system()} {platform.machine()}",
+        "cpus": f"{available_cpus()} usable of {os.cpu_count()}",
+        "gpu": gpu or "none found",
+        "used for embedding": f"CPU kernel, {available_cpus()} threads"
+        + ("" if gpu is None else " (this version has no GPU kernel yet)"),
+        "onnxruntime providers": ", ".join(onnxruntime.get_available_providers()),
+        "versions": {name: _version(name) for name in _CORE},
+        "extras": {
+            extra: "installed"
+            if not (missing := [m for m in modules if find_spec(m) is None])
+            else f'missing {", ".join(missing)}: pip install "lexicell[{extra.partition(" ")[0]}]"'
+            for extra, modules in _EXTRAS.items()
+        },
+        "lexicons": lexicons,
+    }
+
+
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "missing"
+
+
+def _gpu() -> str | None:
+    """Name NVIDIA's GPUs, asking the driver's own tool rather than importing a GPU library."""
+    tool = shutil.which("nvidia-smi")
+    if tool is None:
+        return None
+    asked = [tool, "--query-gpu=name,memory.total", "--format=csv,noheader"]
+    try:
+        answer = subprocess.run(asked, capture_output=True, text=True, timeout=10, check=False)  # noqa: S603
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return "; ".join(answer.stdout.split("\n")).strip("; ") if answer.returncode == 0 else None

@@ -1,0 +1,284 @@
+"""The two front doors: file to file, and in place on an AnnData."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from lexicell.atlas import CountSource, Values, create_store, open_counts
+from lexicell.atlas.store import check_output
+from lexicell.embedding.events import Listener, Note, ignore
+from lexicell.embedding.pipeline import Quality, embed_source
+from lexicell.embedding.plan import DEFAULT_LEXICON, Options, Plan, make_plan
+from lexicell.embedding.recipe import DEFAULT_RECIPE, Recipe
+from lexicell.errors import InputError
+from lexicell.learn import Projection
+from lexicell.lexicon import Lexicon
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+__all__ = ["Embedded", "embed", "embed_anndata", "run_to_store"]
+
+_DTYPES: dict[str, np.dtype[Any]] = {"f32": np.dtype(np.float32), "f16": np.dtype(np.float16)}
+
+
+@dataclass(frozen=True)
+class Embedded:
+    """What a run did.
+
+    Attributes
+    ----------
+    output
+        Where the vectors are.
+    cells, dim
+        Their shape, ``[N, p]``.
+    seconds
+        Wall time from the first block to the finished file.
+    empty_cells
+        Cells without any described gene: zero rows.
+    coverage
+        Mean share of a cell's counts that lies in described genes.
+    """
+
+    output: Path
+    cells: int
+    dim: int
+    seconds: float
+    empty_cells: int
+    coverage: float
+
+
+def embed(
+    data: str | Path | AnnData,
+    output: str | Path,
+    *,
+    lexicon: str | Lexicon = DEFAULT_LEXICON,
+    projection: Projection | None = None,
+    recipe: str | Recipe = DEFAULT_RECIPE,
+    top_k: int | None = None,
+    weight: str | None = None,
+    layer: str | None = None,
+    use_raw: bool = False,
+    values: Values | str | None = None,
+    gene_column: str | None = None,
+    organism: str | None = None,
+    min_coverage: float = 0.5,
+    dtype: str = "f32",
+    obs_columns: Sequence[str] = (),
+    overwrite: bool = False,
+    listener: Listener = ignore,
+) -> Embedded:
+    """Embed the cells of a file into a store.
+
+    Parameters
+    ----------
+    data
+        An ``.h5ad``, an AnnData-Zarr (v2 or v3), a 10x ``.h5`` or folder; or an AnnData.
+    output
+        ``.zarr``: a new AnnData-Zarr v3 with ``obsm["X_lexicell"]`` (``[N, p]``), ``obs`` (cell names,
+        `obs_columns` and ``lexicell_n_genes`` int32, ``lexicell_coverage`` float32, ``lexicell_n_tied``
+        int32; see `lexicell_kernels.Rows`) and ``uns["lexicell"]``. ``.h5ad``: the same, added to a copy of
+        the input where that is an h5ad.
+    lexicon
+        Bundled name or folder.
+    projection
+        Learned map; None for the lexicon's own vectors.
+    recipe, top_k, weight
+        What an embedding is; see `Recipe`. `top_k` and `weight` replace the recipe's.
+    layer, use_raw
+        Read ``layers[layer]`` or ``.raw`` instead of ``X``.
+    values
+        ``"counts"``, ``"normalised"`` or ``"lognorm"``; None to find out.
+    gene_column, organism
+        Column of ``var`` with gene names, and whose genes they are; None to find out.
+    min_coverage
+        Least share of the counts that must lie in described genes.
+    dtype
+        ``"f32"`` or ``"f16"``: type of the stored vectors.
+    obs_columns
+        Columns of ``obs`` to keep in a ``.zarr``.
+    overwrite
+        Replace an existing output.
+    listener
+        Is told what was understood and how far it is.
+
+    Returns
+    -------
+    Embedded
+        What was done.
+
+    Raises
+    ------
+    InputError, CountsError, CoverageError, OutputExistsError
+        Nothing is written.
+    CorruptDataError
+        The input or the lexicon is damaged; nothing is written.
+
+    Examples
+    --------
+    >>> import lexicell
+    >>> lexicell.embed("pbmc.h5ad", "pbmc.zarr", top_k=128)  # doctest: +SKIP
+    """
+    options = Options(lexicon, projection, recipe, top_k, weight, values, gene_column, organism, min_coverage)
+    check_output(output, overwrite=overwrite)
+    with open_counts(data, layer=layer, use_raw=use_raw) as source:
+        plan = make_plan(source, options, listener)
+        return run_to_store(
+            plan,
+            output,
+            copy_of=data if isinstance(data, (str, Path)) else None,
+            dtype=dtype,
+            obs_columns=obs_columns,
+            overwrite=overwrite,
+            listener=listener,
+        )
+
+
+def run_to_store(
+    plan: Plan,
+    output: str | Path,
+    *,
+    copy_of: str | Path | None = None,
+    dtype: str = "f32",
+    obs_columns: Sequence[str] = (),
+    overwrite: bool = False,
+    listener: Listener = ignore,
+) -> Embedded:
+    """Carry out a plan; see `embed` for the parameters."""
+    source = plan.source
+    if dtype not in _DTYPES:
+        msg = f"dtype is one of {', '.join(_DTYPES)}, not {dtype!r}"
+        raise InputError(msg)
+    obs = _kept_columns(source, obs_columns)
+    started = time.perf_counter()
+    with create_store(
+        output,
+        n_cells=source.n_cells,
+        dim=plan.dim,
+        dtype=_DTYPES[dtype],
+        copy_of=_h5ad(copy_of),
+        overwrite=overwrite,
+    ) as store:
+        quality = embed_source(source, plan.folded, plan.recipe, plan.values, store.append, listener=listener)
+        for name, column in _quality_columns(quality, "lexicell").items():
+            obs[name] = column
+        store.finish(obs, source.var, plan.provenance())
+    _tell_empty(quality, listener)
+    return Embedded(
+        Path(output),
+        source.n_cells,
+        plan.dim,
+        time.perf_counter() - started,
+        quality.n_empty,
+        float(quality.coverage.mean()),
+    )
+
+
+def embed_anndata(
+    adata: AnnData,
+    *,
+    lexicon: str | Lexicon = DEFAULT_LEXICON,
+    projection: Projection | None = None,
+    recipe: str | Recipe = DEFAULT_RECIPE,
+    top_k: int | None = None,
+    weight: str | None = None,
+    layer: str | None = None,
+    use_raw: bool = False,
+    values: Values | str | None = None,
+    gene_column: str | None = None,
+    organism: str | None = None,
+    min_coverage: float = 0.5,
+    key_added: str | None = None,
+    listener: Listener = ignore,
+) -> None:
+    """Embed the cells of an AnnData in place; ``lexicell.tl.embed``.
+
+    Parameters
+    ----------
+    adata
+        Cells x genes, counts in ``X`` (CSR, CSC, dense or Dask), `layer` or ``.raw``.
+    lexicon, projection, recipe, top_k, weight, layer, use_raw, values, gene_column, organism, min_coverage
+        See `lexicell.embed`.
+    key_added
+        Name of what is written, by default as below.
+    listener
+        Is told what was understood and how far it is.
+
+    Returns
+    -------
+    None
+        Writes these fields, with `key_added` in place of ``X_lexicell`` and ``lexicell`` where given:
+
+        ``adata.obsm["X_lexicell"]`` : numpy.ndarray (dtype float32, ``[N, p]``)
+            Unit vectors, zero rows for cells without any described gene.
+        ``adata.obs["lexicell_n_genes"]`` : pandas.Series (dtype int32)
+            Genes used.
+        ``adata.obs["lexicell_coverage"]`` : pandas.Series (dtype float32)
+            Share of the cell's counts that lies in described genes.
+        ``adata.obs["lexicell_n_tied"]`` : pandas.Series (dtype int32)
+            Size of the tie group at the boundary.
+        ``adata.uns["lexicell"]`` : dict
+            Recipe, lexicon and versions.
+
+    Raises
+    ------
+    InputError, CountsError, CoverageError, CorruptDataError
+        As `lexicell.embed`; `adata` is then unchanged.
+    """
+    options = Options(lexicon, projection, recipe, top_k, weight, values, gene_column, organism, min_coverage)
+    with open_counts(adata, layer=layer, use_raw=use_raw) as source:
+        plan = make_plan(source, options, listener)
+        vectors = np.empty((source.n_cells, plan.dim), np.float32)
+        filled = 0
+
+        def sink(rows: NDArray[np.float32]) -> None:
+            nonlocal filled
+            vectors[filled : filled + len(rows)] = rows
+            filled += len(rows)
+
+        quality = embed_source(source, plan.folded, plan.recipe, plan.values, sink, listener=listener)
+    prefix = key_added or "lexicell"
+    adata.obsm[key_added or "X_lexicell"] = vectors
+    for name, column in _quality_columns(quality, prefix).items():
+        adata.obs[name] = column
+    adata.uns[prefix] = plan.provenance()
+    _tell_empty(quality, listener)
+
+
+def _quality_columns(quality: Quality, prefix: str) -> dict[str, NDArray[Any]]:
+    return {
+        f"{prefix}_n_genes": quality.n_genes,
+        f"{prefix}_coverage": quality.coverage,
+        f"{prefix}_n_tied": quality.n_tied,
+    }
+
+
+def _kept_columns(source: CountSource, columns: Sequence[str]) -> pd.DataFrame:
+    missing = [c for c in columns if c not in source.obs]
+    if missing:
+        have = ", ".join(map(str, source.obs.columns)) or "none"
+        msg = f"{source.label}: obs has no column {missing[0]!r}; it has {have}"
+        raise InputError(msg)
+    return source.obs[list(columns)].copy()
+
+
+def _h5ad(path: str | Path | None) -> Path | None:
+    return Path(path) if path is not None and Path(path).suffix == ".h5ad" else None
+
+
+def _tell_empty(quality: Quality, listener: Listener) -> None:
+    if quality.n_empty:
+        listener(
+            Note(
+                f"{quality.n_empty:,} cells have no described gene: "
+                "their rows are zero, and lexicell_n_genes is 0 there"
+            )
+        )

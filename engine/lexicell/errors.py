@@ -1,0 +1,86 @@
+"""The exception tree: everything lexicell raises on purpose.
+
+Each class is also the builtin a caller would expect, so ``except FileNotFoundError`` works, and each
+carries the exit code that the command line ends with. Messages are one sentence: what is wrong,
+where, and what to do.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+__all__ = [
+    "CorruptDataError",
+    "CountsError",
+    "CoverageError",
+    "InputError",
+    "InputNotFoundError",
+    "LexicellError",
+    "MissingExtraError",
+    "OutputExistsError",
+]
+
+
+class LexicellError(Exception):
+    """Base of all errors that lexicell raises on purpose."""
+
+    exit_code: ClassVar[int] = 1
+
+
+class InputError(LexicellError, ValueError):
+    """The input or an option cannot be used as given."""
+
+    exit_code: ClassVar[int] = 2
+
+
+class InputNotFoundError(InputError, FileNotFoundError):
+    """An input path does not exist."""
+
+    def __str__(self) -> str:
+        return str(self.args[0]) if self.args else ""
+
+
+class OutputExistsError(InputError, FileExistsError):
+    """The output path exists and overwriting was not asked for."""
+
+    def __str__(self) -> str:
+        return str(self.args[0]) if self.args else ""
+
+
+class CountsError(InputError):
+    """The count matrix holds values that are not counts (negative, NaN, infinite, log-transformed)."""
+
+
+class CoverageError(InputError):
+    """Too few of the data set's genes or counts are described by the lexicon."""
+
+
+class MissingExtraError(LexicellError, ImportError):
+    """An optional dependency is not installed; the message holds the ``pip install`` line."""
+
+    exit_code: ClassVar[int] = 2
+
+    def __str__(self) -> str:
+        return str(self.args[0]) if self.args else ""
+
+    @classmethod
+    def of(cls, extra: str, why: str) -> MissingExtraError:
+        """Build the error for one extra of this package.
+
+        Parameters
+        ----------
+        extra
+            Name of the extra, as in ``pip install "lexicell[extra]"``.
+        why
+            What needs it, as the subject of a sentence ("The demo").
+        """
+        return cls(f'{why} needs packages that are not installed: pip install "lexicell[{extra}]"')
+
+
+class CorruptDataError(LexicellError, OSError):
+    """A file is truncated, changed or unreadable."""
+
+    exit_code: ClassVar[int] = 4
+
+    def __str__(self) -> str:
+        return str(self.args[0]) if self.args else ""

@@ -1,0 +1,290 @@
+"""Which row of a lexicon each column of a data set is."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from lexicell.errors import InputError
+from lexicell.lexicon._artefact import Lexicon
+
+__all__ = ["Alignment", "Route", "align_genes"]
+
+#: What an alignment calls the index of ``var``.
+INDEX = "index"
+
+_ENSEMBL = re.compile(r"ENS[A-Z]*G\d+", re.IGNORECASE)
+_ID_COLUMN = re.compile(r"ncbi|entrez|gene_?id", re.IGNORECASE)
+_AMBIGUOUS = -2
+
+
+class Route(IntEnum):
+    """How a column found its gene, strongest first.
+
+    `ALIAS` and `SAME_NAME` (a mouse symbol that is a human one but for its case, and in no orthologue
+    table) give way where another column means the same gene by a stronger route.
+    """
+
+    NONE = 0
+    ENSEMBL = 1
+    NCBI = 2
+    SYMBOL = 3
+    ORTHOLOGUE = 4
+    ALIAS = 5
+    SAME_NAME = 6
+
+    @property
+    def label(self) -> str:
+        """For people."""
+        return _LABELS[self]
+
+
+_LABELS = {
+    Route.NONE: "not matched",
+    Route.ENSEMBL: "Ensembl id",
+    Route.NCBI: "NCBI id",
+    Route.SYMBOL: "symbol",
+    Route.ORTHOLOGUE: "orthologue",
+    Route.ALIAS: "alias",
+    Route.SAME_NAME: "same name",
+}
+_WEAK = (Route.ALIAS, Route.SAME_NAME)
+
+
+@dataclass(frozen=True)
+class Alignment:
+    """A data set's columns as rows of a lexicon.
+
+    Attributes
+    ----------
+    column
+        Column of ``var`` that was read, `"index"` for its index.
+    organism
+        Whose gene names they are.
+    names
+        ``[v]`` the names as read.
+    rows
+        ``[v]`` int32 lexicon rows, -1 where there is none. Columns with one row are one gene: their
+        counts are summed.
+    routes
+        ``[v]`` int8 `Route`.
+    ambiguous
+        Names that could mean several genes, and so are not matched.
+    displaced
+        Aliases that are not used because another column is that gene by its own name.
+    """
+
+    column: str
+    organism: str
+    names: tuple[str, ...]
+    rows: NDArray[np.int32]
+    routes: NDArray[np.int8]
+    ambiguous: tuple[str, ...]
+    displaced: tuple[str, ...]
+
+    @property
+    def n_matched(self) -> int:
+        """Columns that have a lexicon row."""
+        return int((self.rows >= 0).sum())
+
+    @property
+    def strength(self) -> tuple[int, int]:
+        """Columns matched by name or id rather than by alias, then columns matched at all."""
+        weak = int(np.isin(self.routes, _WEAK).sum())
+        return self.n_matched - weak, self.n_matched
+
+    @property
+    def n_genes(self) -> int:
+        """Different lexicon rows among the columns."""
+        return len(np.unique(self.rows[self.rows >= 0]))
+
+    def by_route(self) -> dict[str, int]:
+        """Columns matched by each route that occurs, strongest route first."""
+        counts = Counter(int(r) for r in self.routes)
+        return {route.label: counts[route] for route in Route if route and counts[route]}
+
+    def describe(self) -> str:
+        """One line: what was read, and how many columns have a description."""
+        where = "the index of var" if self.column == INDEX else f"var[{self.column!r}]"
+        routes = ", ".join(f"{n:,} by {label}" for label, n in self.by_route().items())
+        return (
+            f"genes: {self.n_matched:,} of {len(self.names):,} columns described "
+            f"({routes or 'none'}), read from {where} as {self.organism} genes"
+        )
+
+
+def align_genes(
+    lexicon: Lexicon, var: pd.DataFrame, *, column: str | None = None, organism: str | None = None
+) -> Alignment:
+    """Match the columns of a data set to the rows of a lexicon.
+
+    Parameters
+    ----------
+    lexicon
+        Where genes are looked up.
+    var
+        The data set's columns, as in AnnData.
+    column
+        Column of `var` that holds the names, or ``"index"``. By default the one with most
+        matches by id or symbol.
+    organism
+        Whose names they are. The lexicon's own organism matches Ensembl ids (version dropped), NCBI ids,
+        symbols and aliases; ``"mouse"`` matches mouse symbols, whatever their case, to the rows of their
+        human orthologues. By default the one that matches more.
+
+    Returns
+    -------
+    Alignment
+        Possibly with no match at all; whether that is enough is the caller's decision.
+
+    Raises
+    ------
+    InputError
+        `var` has no such column, or the lexicon does not know the organism.
+    """
+    names = _candidate_columns(var, column)
+    organisms = _organisms(lexicon, organism)
+    best: Alignment | None = None
+    for species in organisms:
+        lookup = _Lookup.of(lexicon, species)
+        for name, values in names.items():
+            found = lookup.align(name, values)
+            if best is None or found.strength > best.strength:
+                best = found
+    if best is None:  # both loops run at least once: the index is always a candidate
+        msg = "var has no column that could hold gene names"
+        raise InputError(msg)
+    return best
+
+
+def _organisms(lexicon: Lexicon, asked: str | None) -> tuple[str, ...]:
+    own = lexicon.info.organism
+    known = (own,) if own == "mouse" else (own, "mouse")
+    if asked is None:
+        return known
+    if asked not in known:
+        msg = f"the lexicon {lexicon.name} has no genes of {asked!r}; it has {' and '.join(known)}"
+        raise InputError(msg)
+    return (asked,)
+
+
+def _candidate_columns(var: pd.DataFrame, column: str | None) -> dict[str, tuple[str, ...]]:
+    if column is not None and column != INDEX:
+        if column not in var:
+            have = ", ".join(map(str, var.columns)) or "none"
+            msg = f"var has no column {column!r}; it has the index and these columns: {have}"
+            raise InputError(msg)
+        return {column: _strings(var[column])}
+    found = {INDEX: _strings(var.index)}
+    if column is None:
+        for name in var.columns:
+            values = var[name]
+            # Counts of cells and the like would match NCBI ids by accident.
+            if pd.api.types.is_numeric_dtype(values) and not _ID_COLUMN.search(str(name)):
+                continue
+            found[str(name)] = _strings(values)
+    return found
+
+
+def _strings(values: Any) -> tuple[str, ...]:
+    return tuple("" if pd.isna(v) else str(v).strip() for v in values)
+
+
+@dataclass(frozen=True)
+class _Lookup:
+    """Name -> row of one organism's genes; names that several genes share lead to `_AMBIGUOUS`."""
+
+    organism: str
+    ensembl: dict[str, int]
+    ncbi: dict[str, int]
+    symbol: dict[str, int]
+    alias: dict[str, int]
+    orthologue: dict[str, int]
+    same_name: dict[str, int]
+
+    @classmethod
+    def of(cls, lexicon: Lexicon, organism: str) -> _Lookup:
+        genes = lexicon.genes
+        symbols: list[str | None] = genes.column("symbol").to_pylist()
+        if organism != lexicon.info.organism:
+            mouse = genes.column("mouse_symbols").to_pylist()
+            by_name = _unique((s.upper(), i) for i, s in enumerate(symbols) if s)
+            pairs = [(name.upper(), i) for i, many in enumerate(mouse) for name in many or ()]
+            orthologue = _unique(pairs)
+            for name, row in pairs:  # of several human genes, the one of the same name is the orthologue
+                if orthologue[name] == _AMBIGUOUS and by_name.get(name) == row:
+                    orthologue[name] = row
+            return cls(organism, {}, {}, {}, {}, orthologue, by_name)
+        ids = genes.column("ncbi_id").to_pylist()
+        ensembl = genes.column("ensembl_ids").to_pylist()
+        aliases = genes.column("aliases").to_pylist()
+        return cls(
+            organism,
+            _unique((e.upper(), i) for i, many in enumerate(ensembl) for e in many or ()),
+            _unique((str(n), i) for i, n in enumerate(ids) if n is not None),
+            _unique((s, i) for i, s in enumerate(symbols) if s),
+            _unique((a, i) for i, many in enumerate(aliases) for a in {*(many or ())}),
+            {},
+            {},
+        )
+
+    def align(self, column: str, names: Sequence[str]) -> Alignment:
+        rows = np.full(len(names), -1, np.int32)
+        routes = np.zeros(len(names), np.int8)
+        ambiguous: list[str] = []
+        for i, name in enumerate(names):
+            row, route = self._find(name)
+            if row == _AMBIGUOUS:
+                ambiguous.append(name)
+            elif row >= 0:
+                rows[i], routes[i] = row, route
+        weak = np.isin(routes, _WEAK)
+        taken = np.zeros(1 + int(rows.max(initial=0)), bool)
+        taken[rows[(rows >= 0) & ~weak]] = True
+        displaced = weak & taken[np.maximum(rows, 0)]
+        rows[displaced], routes[displaced] = -1, Route.NONE
+        return Alignment(
+            column,
+            self.organism,
+            tuple(names),
+            rows,
+            routes,
+            tuple(ambiguous),
+            tuple(name for name, gone in zip(names, displaced, strict=True) if gone),
+        )
+
+    def _find(self, name: str) -> tuple[int, Route]:
+        if not name:
+            return -1, Route.NONE
+        if _ENSEMBL.match(name):
+            row = self.ensembl.get(name.partition(".")[0].upper())
+            if row is not None:
+                return row, Route.ENSEMBL
+        routes = (
+            (self.ncbi, name, Route.NCBI),
+            (self.symbol, name, Route.SYMBOL),
+            (self.orthologue, name.upper(), Route.ORTHOLOGUE),
+            (self.alias, name, Route.ALIAS),
+            (self.same_name, name.upper(), Route.SAME_NAME),
+        )
+        for table, key, route in routes:
+            row = table.get(key)
+            if row is not None:
+                return row, route
+        return -1, Route.NONE
+
+
+def _unique(pairs: Iterable[tuple[str, int]]) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for name, row in pairs:
+        if found.setdefault(name, row) != row:
+            found[name] = _AMBIGUOUS
+    return found

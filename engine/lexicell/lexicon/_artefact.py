@@ -1,0 +1,323 @@
+"""Lexicon: genes, their texts and their vectors, in one folder."""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from lexicell._files import hash_file, staged_folder
+from lexicell.errors import CorruptDataError, InputError, InputNotFoundError, OutputExistsError
+from lexicell.lexicon._genes import GENE_COLUMNS, GENES_FILE, ID_COLUMNS, read_genes, write_genes
+from lexicell.lexicon._manifest import MANIFEST_FILE, EncoderInfo, FileInfo, Manifest, TextInfo
+from lexicell.lexicon._table import TABLE_DATA, TABLE_MODEL, TableDtype, gather, open_table, write_table
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    import pyarrow as pa
+    from numpy.typing import NDArray
+
+__all__ = ["Lexicon", "bundled_lexicons", "write_lexicon"]
+
+_REQUIRED_FILES = (GENES_FILE, TABLE_MODEL, TABLE_DATA)
+_DATA = Path(__file__).with_name("data")
+
+
+def bundled_lexicons() -> tuple[str, ...]:
+    """Names of the lexicons that come with the package, sorted."""
+    folders = (manifest.parent.name for manifest in _DATA.glob(f"*/{MANIFEST_FILE}"))
+    return tuple(sorted(name for name in folders if not name.startswith(".")))  # dots: a build under way
+
+
+@dataclass(frozen=True)
+class Lexicon:
+    """Genes, their texts and their vectors: a folder that `Lexicon.open` has checked.
+
+    Opening reads the manifest and, unless told otherwise, hashes the files. Genes are read and the
+    table is mapped when first asked for. Lexicons can be pickled: a worker opens the same folder,
+    and fails if it finds another lexicon there.
+
+    Attributes
+    ----------
+    path
+        The folder.
+    info
+        Its manifest: sources, encoder, licence, hashes.
+    """
+
+    path: Path
+    info: Manifest
+
+    @classmethod
+    def open(cls, lexicon: str | Path, *, verify: bool = True) -> Lexicon:
+        """Open a lexicon folder, or one that comes with the package.
+
+        Parameters
+        ----------
+        lexicon
+            A folder, or the name of a bundled lexicon ("human-go-minilm"). A bundled name wins over
+            a folder of that name in the working directory; write "./name" for the latter.
+        verify
+            Whether to hash the files (about 10 ms for 20 MB). Without it only their sizes are
+            checked, which is for tables of many gigabytes.
+
+        Raises
+        ------
+        InputNotFoundError
+            If there is no such folder or bundled lexicon.
+        InputError
+            If it was written by a newer version of this package.
+        CorruptDataError
+            If a file is missing, truncated or changed.
+        """
+        opened = cls._open(_locate(lexicon))
+        if verify:
+            opened.verify()
+        return opened
+
+    @classmethod
+    def _open(cls, path: Path) -> Lexicon:
+        opened = cls(path, Manifest.read(path))
+        for name in _REQUIRED_FILES:
+            if name not in opened.info.files:
+                message = f"{path / MANIFEST_FILE} does not list {name}; restore or rebuild the lexicon."
+                raise CorruptDataError(message)
+        for name, recorded in opened.info.files.items():
+            file = path / name
+            if not file.is_file():
+                message = f"{file} is missing; restore or rebuild the lexicon."
+                raise CorruptDataError(message)
+            if (size := file.stat().st_size) != recorded.bytes:
+                message = (
+                    f"{file} has {size:,} bytes, not {recorded.bytes:,}; restore or rebuild the lexicon."
+                )
+                raise CorruptDataError(message)
+        return opened
+
+    @classmethod
+    def _reopen(cls, path: Path, identity: str) -> Lexicon:
+        opened = cls._open(path)
+        if opened.identity != identity:
+            message = f"{path} now holds another lexicon than the one this job was started with."
+            raise CorruptDataError(message)
+        return opened
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (Lexicon._reopen, (self.path, self.identity))
+
+    def verify(self) -> None:
+        """Hash every file again.
+
+        Raises
+        ------
+        CorruptDataError
+            Naming the first file that is missing or not as it was written.
+        """
+        for name, recorded in self.info.files.items():
+            file = self.path / name
+            try:
+                found = hash_file(file)
+            except OSError as error:
+                message = (
+                    f"{file} cannot be read ({error.strerror or error}); restore or rebuild the lexicon."
+                )
+                raise CorruptDataError(message) from error
+            if found != recorded.blake3:
+                message = f"{file} was changed after it was written (hash); restore or rebuild the lexicon."
+                raise CorruptDataError(message)
+
+    @property
+    def name(self) -> str:
+        """What people call it."""
+        return self.info.name
+
+    @property
+    def identity(self) -> str:
+        """Hash over everything the lexicon consists of (hex); part of the identity of a run."""
+        return self.info.checksum
+
+    @property
+    def n_genes(self) -> int:
+        """Number of rows ``G``."""
+        return self.info.n_genes
+
+    @property
+    def dim(self) -> int:
+        """Length ``d`` of a vector."""
+        return self.info.dim
+
+    @property
+    def rows(self) -> NDArray[np.int64]:
+        """All row numbers, int64 ``[G]``."""
+        return np.arange(self.n_genes, dtype=np.int64)
+
+    @cached_property
+    def genes(self) -> pa.Table:
+        """Who the rows are (see `read_genes`), without the texts; read once."""
+        return self.read_genes((*ID_COLUMNS, "name"))
+
+    def read_genes(self, columns: Sequence[str] = GENE_COLUMNS) -> pa.Table:
+        """Read columns of the gene table; columns not asked for cost nothing.
+
+        Parameters
+        ----------
+        columns
+            Some of ``row`` int32, ``ncbi_id`` int64 or null, ``symbol``, ``ensembl_ids`` (list),
+            ``aliases`` (list), ``mouse_symbols`` (list), ``name``, ``text``, ``text_source``.
+
+        Returns
+        -------
+        pyarrow.Table
+            ``G`` rows, in row order.
+
+        Raises
+        ------
+        InputError
+            If a column does not exist.
+        CorruptDataError
+            If the file cannot be read.
+        """
+        return read_genes(self.path, columns)
+
+    def vectors(self, rows: NDArray[np.integer[Any]]) -> NDArray[np.float32]:
+        """Vectors of some genes, gathered from the mapped table by ONNX Runtime.
+
+        Parameters
+        ----------
+        rows
+            Integers ``[n]`` in ``[0, G)``, in any order, repeats allowed.
+
+        Returns
+        -------
+        numpy.ndarray
+            float32 ``[n, d]``, C-contiguous, owned by the caller.
+
+        Raises
+        ------
+        InputError
+            If `rows` is not one-dimensional, not integer, or out of range.
+        CorruptDataError
+            If the table cannot be opened.
+        """
+        rows = np.asarray(rows)
+        if rows.ndim != 1 or not (np.issubdtype(rows.dtype, np.integer) or rows.size == 0):
+            message = f"Lexicon rows must be integers [n], not {rows.dtype} {list(rows.shape)}."
+            raise InputError(message)
+        if rows.size and (rows.min() < 0 or rows.max() >= self.n_genes):
+            message = f"Lexicon rows must lie in [0, {self.n_genes}); found {rows.min()} to {rows.max()}."
+            raise InputError(message)
+        return gather(self._session, np.ascontiguousarray(rows, dtype=np.int64))
+
+    @cached_property
+    def _session(self) -> Any:
+        session = open_table(self.path)
+        outputs = [(output.name, output.type, output.shape[1:]) for output in session.get_outputs()]
+        if outputs != [("vectors", "tensor(float)", [self.dim])]:
+            message = f"{self.path / TABLE_MODEL} is not a table of {self.dim}-vectors; rebuild the lexicon."
+            raise CorruptDataError(message)
+        return session
+
+
+def write_lexicon(
+    path: str | Path,
+    genes: pa.Table,
+    vectors: NDArray[np.floating[Any]],
+    *,
+    name: str,
+    organism: str,
+    text: TextInfo,
+    encoder: EncoderInfo,
+    dtype: TableDtype = "float16",
+    notes: Mapping[str, bytes] | None = None,
+    overwrite: bool = False,
+) -> Lexicon:
+    """Write a lexicon folder, completely or not at all.
+
+    Parameters
+    ----------
+    path
+        The folder to create.
+    genes
+        ``G`` rows with the columns ``ncbi_id`` to ``text_source`` of a lexicon; row i of the table
+        belongs to row i of `vectors`.
+    vectors
+        ``[G, d]``, finite.
+    name, organism, text, encoder
+        For the manifest.
+    dtype
+        Storage type of the table.
+    notes
+        Further files for people ("NOTICE.md"), hashed like the others.
+    overwrite
+        Whether to replace a lexicon that lies at `path`. Any other folder is never replaced.
+
+    Returns
+    -------
+    Lexicon
+        Opened at `path`.
+
+    Raises
+    ------
+    OutputExistsError
+        If `path` exists and is not to be replaced.
+    InputError
+        If genes and vectors do not fit each other or cannot be stored.
+    MissingExtraError
+        If the package ``onnx`` is not installed.
+    """
+    target = Path(path)
+    check_output(target, overwrite=overwrite)
+    if genes.num_rows != len(vectors):
+        message = f"The lexicon's table has {genes.num_rows} genes but {len(vectors)} vectors."
+        raise InputError(message)
+    with staged_folder(target, replace=overwrite) as folder:
+        write_genes(folder, genes)
+        write_table(folder, vectors, dtype)
+        for note, content in (notes or {}).items():
+            (folder / note).write_bytes(content)
+        files = {
+            file.name: FileInfo(bytes=file.stat().st_size, blake3=hash_file(file))
+            for file in sorted(folder.iterdir())
+        }
+        Manifest(
+            name=name,
+            organism=organism,
+            text=text,
+            encoder=encoder,
+            n_genes=genes.num_rows,
+            dim=vectors.shape[1],
+            dtype=dtype,
+            files=files,
+        ).write(folder)
+    return Lexicon.open(target, verify=False)
+
+
+def check_output(target: Path, *, overwrite: bool) -> None:
+    """Raise `OutputExistsError` unless a lexicon may be written to `target`."""
+    if not target.exists():
+        return
+    if not overwrite:
+        message = f"{target} exists; choose another name or overwrite it."
+        raise OutputExistsError(message)
+    if not (target / MANIFEST_FILE).is_file():
+        message = f"{target} is not a lexicon, so it is not overwritten; choose another name."
+        raise OutputExistsError(message)
+
+
+def _locate(lexicon: str | Path) -> Path:
+    bundled = bundled_lexicons()
+    if isinstance(lexicon, str) and lexicon in bundled:
+        return _DATA / lexicon
+    path = Path(lexicon)
+    if path.exists():
+        return path
+    known = ", ".join(bundled) or "none"
+    close = difflib.get_close_matches(str(lexicon), bundled, n=1)
+    hint = f" Did you mean {close[0]}?" if close else ""
+    message = f"There is no lexicon {str(lexicon)!r}: neither a folder nor a bundled lexicon ({known}).{hint}"
+    raise InputNotFoundError(message)

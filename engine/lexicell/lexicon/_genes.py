@@ -1,0 +1,102 @@
+"""Columns of ``genes.parquet``: who the rows of a lexicon are."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from lexicell.errors import CorruptDataError, InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    import pyarrow as pa
+
+__all__ = ["GENES_FILE", "GENE_COLUMNS", "ID_COLUMNS", "gene_schema", "read_genes", "write_genes"]
+
+GENES_FILE = "genes.parquet"
+
+#: What identifies a gene; everything that aligning a data set needs, and no text.
+ID_COLUMNS = ("row", "ncbi_id", "symbol", "ensembl_ids", "aliases", "mouse_symbols")
+GENE_COLUMNS = (*ID_COLUMNS, "name", "text", "text_source")
+
+
+def gene_schema() -> pa.Schema:
+    """Arrow schema of ``genes.parquet``, columns in order."""
+    import pyarrow as pa
+
+    names = pa.list_(pa.string())
+    return pa.schema(
+        [
+            pa.field("row", pa.int32(), nullable=False),
+            pa.field("ncbi_id", pa.int64()),
+            pa.field("symbol", pa.string()),
+            pa.field("ensembl_ids", names),
+            pa.field("aliases", names),
+            pa.field("mouse_symbols", names),
+            pa.field("name", pa.string()),
+            pa.field("text", pa.string()),
+            pa.field("text_source", pa.string()),
+        ]
+    )
+
+
+def write_genes(folder: Path, genes: pa.Table) -> None:
+    """Write `genes` as ``genes.parquet``; the same rows always give the same bytes.
+
+    Parameters
+    ----------
+    folder
+        An existing folder.
+    genes
+        The columns of `gene_schema` except ``row``, which is numbered here.
+
+    Raises
+    ------
+    InputError
+        If a column is missing or has another type.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    schema = gene_schema()
+    columns: dict[str, Any] = {"row": pa.array(range(genes.num_rows), pa.int32())}
+    for field in list(schema)[1:]:
+        if field.name not in genes.column_names:
+            message = f"The gene table has no column {field.name!r}."
+            raise InputError(message)
+        try:
+            columns[field.name] = genes.column(field.name).cast(field.type)
+        except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+            message = f"Column {field.name!r} of the gene table is not {field.type}."
+            raise InputError(message) from error
+    table = pa.table([columns[name] for name in schema.names], schema=schema)
+    # No Arrow schema in the footer: it is redundant here, and its bytes differ between pyarrow versions.
+    pq.write_table(table, folder / GENES_FILE, compression="zstd", compression_level=12, store_schema=False)
+
+
+def read_genes(folder: Path, columns: Sequence[str]) -> pa.Table:
+    """Read `columns` of ``genes.parquet``; the others are not touched on disk.
+
+    Raises
+    ------
+    InputError
+        If a column does not exist.
+    CorruptDataError
+        If the file cannot be read.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    unknown = [name for name in columns if name not in GENE_COLUMNS]
+    if unknown:
+        message = f"A lexicon has no gene column {unknown[0]!r}; there are {', '.join(GENE_COLUMNS)}."
+        raise InputError(message)
+    path = folder / GENES_FILE
+    try:
+        # Read as one file: through the data-set layer, folder names such as "a=b" would become columns.
+        with pq.ParquetFile(path) as file:
+            return file.read(columns=list(columns))
+    except (pa.ArrowException, OSError) as error:
+        message = f"{path} cannot be read ({str(error).splitlines()[0]}); restore or rebuild the lexicon."
+        raise CorruptDataError(message) from error

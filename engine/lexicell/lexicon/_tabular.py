@@ -1,0 +1,134 @@
+"""Delimited text and Parquet as Arrow tables of strings, with errors that name the place."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import zlib
+from typing import TYPE_CHECKING
+
+from lexicell.errors import CorruptDataError, InputError, InputNotFoundError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import pyarrow as pa
+
+__all__ = ["read_delimited", "read_parquet"]
+
+_BOM = b"\xef\xbb\xbf"
+
+
+def read_delimited(path: Path, *, separator: str, header: bool = True) -> pa.Table:
+    """Read TSV or CSV, plain or gzipped, every column as strings.
+
+    Parameters
+    ----------
+    path
+        The file, UTF-8.
+    separator
+        A tab (fields are then never quoted) or a comma (fields may be quoted).
+    header
+        Whether the first line holds the column names; otherwise columns are numbered.
+
+    Raises
+    ------
+    InputNotFoundError
+        If the file does not exist.
+    InputError
+        If it is empty, not UTF-8, or a line has too few or too many fields.
+    CorruptDataError
+        If it is not complete gzip.
+    """
+    import pyarrow as pa
+    from pyarrow import csv as arrow_csv
+
+    data = _bytes(path).removeprefix(_BOM)
+    first = _first_line(path, data)
+    quote = '"' if separator == "," else False
+    names = (
+        next(csv.reader([first], delimiter=separator, quoting=csv.QUOTE_MINIMAL if quote else csv.QUOTE_NONE))
+        if first
+        else []
+    )
+    if not names:
+        message = f"{path} is empty."
+        raise InputError(message)
+    if not header:
+        names = [str(number) for number in range(len(names))]
+    elif len(set(names)) != len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        message = f"{path} has two columns named {twice!r}."
+        raise InputError(message)
+    try:
+        return arrow_csv.read_csv(
+            pa.BufferReader(data),
+            read_options=arrow_csv.ReadOptions(
+                column_names=names, skip_rows=1 if header else 0, use_threads=False
+            ),
+            parse_options=arrow_csv.ParseOptions(
+                delimiter=separator, quote_char=quote, newlines_in_values=bool(quote)
+            ),
+            convert_options=arrow_csv.ConvertOptions(
+                column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=False
+            ),
+        )
+    except pa.ArrowInvalid as error:
+        message = f"{path} cannot be read as a table ({_short(error)})."
+        raise InputError(message) from error
+
+
+def read_parquet(path: Path) -> pa.Table:
+    """Read a Parquet file.
+
+    Raises
+    ------
+    InputNotFoundError
+        If the file does not exist.
+    CorruptDataError
+        If it is not complete Parquet.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    if not path.is_file():
+        message = f"{path} does not exist."
+        raise InputNotFoundError(message)
+    try:
+        with pq.ParquetFile(path) as file:
+            return file.read()
+    except (pa.ArrowException, OSError) as error:
+        message = f"{path} cannot be read as Parquet ({_short(error)})."
+        raise CorruptDataError(message) from error
+
+
+def _bytes(path: Path) -> bytes:
+    try:
+        if path.suffix.lower() == ".gz":
+            with gzip.open(path) as file:
+                return file.read()
+        return path.read_bytes()
+    except FileNotFoundError as error:
+        message = f"{path} does not exist."
+        raise InputNotFoundError(message) from error
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        message = f"{path} is not complete gzip ({error}); fetch it again."
+        raise CorruptDataError(message) from error
+    except OSError as error:
+        message = f"{path} cannot be read ({error.strerror or error})."
+        raise InputError(message) from error
+
+
+def _first_line(path: Path, data: bytes) -> str:
+    try:
+        data.decode()
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        message = f"{path}, line {line}: not UTF-8 (byte 0x{data[error.start]:02x}); convert the file first."
+        raise InputError(message) from error
+    return data.split(b"\n", 1)[0].decode().rstrip("\r")
+
+
+def _short(error: Exception) -> str:
+    line = (str(error).splitlines() or [type(error).__name__])[0]
+    return line if len(line) <= 160 else line[:157] + "..."

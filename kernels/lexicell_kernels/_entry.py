@@ -1,0 +1,60 @@
+"""The two compiled loops over rows, one per operation, and their disk cache."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from lexicell_kernels._numba import kernel, source_stamp
+from lexicell_kernels._pool import pool_row, score_order
+from lexicell_kernels._select import DISORDERED, INVALID, OUT_OF_RANGE, select_row
+
+__all__ = ["embed", "pick"]
+
+
+def _entry_points(stamp: str) -> tuple[Callable[..., Any], Callable[..., Any]]:
+    """Compile on first call, for each combination of dtypes; `stamp` ties the cache to the sources."""
+
+    @kernel(cache=True)
+    def embed(data, indices, indptr, start, stop, rank, candidate, factor, table, bias, k, kind, normalise, s,
+               vectors, n_genes, coverage, n_tied):  # fmt: skip
+        """Embed rows ``start:stop``; return the first that fails as ``(row, flags)``, else ``(-1, 0)``."""
+        _ = stamp
+        for row in range(start, stop):
+            x, idx = data[indptr[row] : indptr[row + 1]], indices[indptr[row] : indptr[row + 1]]
+            flags, n, ties, total, described = select_row(x, idx, rank, candidate, factor, k, s)
+            if flags & (DISORDERED | INVALID | OUT_OF_RANGE):
+                return row, flags
+            n_genes[row] = n
+            n_tied[row] = ties
+            coverage[row] = described / total if total > 0 else 0.0
+            pool_row(table, bias, factor, n, total, kind, normalise, s, vectors[row])
+        return -1, 0
+
+    @kernel(cache=True)
+    def pick(data, indices, indptr, start, stop, rank, candidate, factor, k, by_score, s,
+              genes, scores, count):  # fmt: skip
+        """List the picks of rows ``start:stop``; returns as `embed` does."""
+        _ = stamp
+        for row in range(start, stop):
+            x, idx = data[indptr[row] : indptr[row + 1]], indices[indptr[row] : indptr[row + 1]]
+            flags, n, _, _, _ = select_row(x, idx, rank, candidate, factor, k, s)
+            if flags & (DISORDERED | INVALID | OUT_OF_RANGE):
+                return row, flags
+            if by_score:
+                score_order(n, factor, s)
+            count[row] = n
+            for i in range(n):
+                gene = np.int64(s.order[i] & np.uint64(0xFFFFFFFF)) if by_score else np.int64(s.picked[i])
+                genes[row, i] = gene
+                scores[row, i] = s.value[gene] * factor[gene] if factor.size else s.value[gene]
+            genes[row, n:] = -1
+            scores[row, n:] = 0
+        return -1, 0
+
+    return embed, pick
+
+
+embed, pick = _entry_points(source_stamp("_select", "_pool", "_entry"))

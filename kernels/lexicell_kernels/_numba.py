@@ -1,0 +1,77 @@
+"""What Numba does not give: three LLVM instructions, and a disk cache that notices changed helpers."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from llvmlite import ir
+from numba import njit, types
+from numba.extending import intrinsic
+
+__all__ = ["as_float32", "float_bits", "kernel", "source_stamp", "trailing_zeros"]
+
+
+def kernel(
+    *, reorder: bool = False, cache: bool = False
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Compile to machine code that runs without the GIL.
+
+    Parameters
+    ----------
+    reorder
+        Allow sums to be split over vector lanes. Off for sums whose order is part of the definition;
+        NaN and infinity keep their meaning either way.
+    cache
+        Keep the machine code on disk. Only for entry points that close over `source_stamp`.
+    """
+    flags = {"contract", "reassoc", "nsz"} if reorder else {"contract"}
+    return njit(nogil=True, cache=cache, fastmath=flags, error_model="numpy")  # type: ignore[no-any-return]
+
+
+def source_stamp(*modules: str) -> str:
+    """Hash of the sources of `modules`, siblings of this one.
+
+    Numba's disk cache looks at the file of the cached function alone: with a helper changed in another
+    file it would go on running the old code. It does look at closure variables, so an entry point that
+    closes over this stamp is compiled anew.
+    """
+    here = Path(__file__).parent
+    digest = hashlib.blake2b(digest_size=16)
+    for name in ("_numba", *modules):
+        digest.update((here / f"{name}.py").read_bytes())
+    return digest.hexdigest()
+
+
+@intrinsic
+def as_float32(typingctx: Any, x: Any) -> Any:
+    """Read a table entry as float32: float32 as it is, uint16 as the bits of an IEEE half."""
+    if isinstance(x, types.Float):
+        return types.float32(x), lambda _context, _builder, _signature, args: args[0]
+
+    def half(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
+        return builder.fpext(builder.bitcast(args[0], ir.HalfType()), ir.FloatType())
+
+    return types.float32(types.uint16), half
+
+
+@intrinsic
+def float_bits(typingctx: Any, x: Any) -> Any:
+    """Reinterpret a float32 as its bits; for values >= 0 they are ordered as the values are."""
+
+    def bits(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
+        return builder.bitcast(args[0], ir.IntType(32))
+
+    return types.uint32(types.float32), bits
+
+
+@intrinsic
+def trailing_zeros(typingctx: Any, x: Any) -> Any:
+    """Find the lowest set bit of a uint64 that is not 0."""
+
+    def cttz(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
+        return builder.cttz(args[0], ir.Constant(ir.IntType(1), 1))
+
+    return types.uint64(types.uint64), cttz

@@ -1,0 +1,340 @@
+"""One row's selection on the CPU: which genes, in lexicon order, and what the row sums to.
+
+A row of 2,800 counts fits the first-level cache, so the row is passed over several times with loops that
+the compiler turns into vector code, rather than once with a loop that it cannot:
+
+* small counts become one byte each (255 stands for "255 or more"); the k-th largest byte is found by
+  bisection, eight vectorised counts of at most 2,800 bytes;
+* anything else (fractions, rank factors, a threshold beyond 254) becomes the ordered bits of the float32
+  score; the same bisection, on the few keys that are left after some rounds;
+* chosen genes and ties are marked in bitmaps over the *lexicon's* rows. Reading a bitmap from its lowest
+  bit up is the sort into lexicon order, whatever the order of the data set's columns was, and the tie
+  rule is "the first bits of the tie map".
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lexicell_kernels._numba import float_bits, kernel, trailing_zeros
+
+__all__ = ["DISORDERED", "INVALID", "OUT_OF_RANGE", "Scratch", "new_scratch", "select_row"]
+
+DISORDERED = 1  # columns not strictly ascending
+INVALID = 2  # a value is negative, NaN or infinite
+OUT_OF_RANGE = 4  # a column is not in [0, n_columns)
+FRACTIONAL = 8  # a value is not an integer
+
+_INFINITY = np.uint32(0x7F800000)
+TOP_LEVEL = 255  # the level that means "this or more"
+_FULL_ROUNDS = 6  # bisection rounds over all keys before the rest is copied out
+
+
+class Scratch(NamedTuple):
+    """Working memory of one thread; reused for every row."""
+
+    level: NDArray[np.uint8]  # [longest row] saturated counts, 0 = not a candidate
+    key: NDArray[np.uint32]  # [longest row] float bits of the candidates' scores
+    near: NDArray[np.uint32]  # [longest row] the keys still in question
+    where: NDArray[np.int32]  # [longest row] positions inside the row
+    chosen: NDArray[np.uint64]  # bitmap over table rows; all zero between rows
+    ties: NDArray[np.uint64]  # the same for candidates at the threshold
+    picked: NDArray[np.int32]  # [most picks] table rows, ascending
+    value: NDArray[np.float32]  # [m] count of a chosen gene, by table row
+    place: NDArray[np.float32]  # [m] weight by table row, for weights that depend on the order
+    order: NDArray[np.uint64]  # [most picks] sort keys
+    weight: NDArray[np.float32]  # [most picks] weights, as `picked`
+    memo: NDArray[np.float32]  # [256] weight of a small count
+    sums: NDArray[np.float32]  # [p] accumulators
+
+
+def new_scratch(longest: int, n_genes: int, k: int, dim: int) -> Scratch:
+    """Allocate for rows of up to `longest` values, `n_genes` table rows and `k` picks."""
+    words = (n_genes + 63) // 64
+    picks = max(1, min(k, n_genes, longest))
+    return Scratch(
+        np.empty(longest, np.uint8),
+        np.empty(longest, np.uint32),
+        np.empty(longest, np.uint32),
+        np.empty(longest, np.int32),
+        np.zeros(words, np.uint64),
+        np.zeros(words, np.uint64),
+        np.empty(picks, np.int32),
+        np.empty(n_genes, np.float32),
+        np.empty(n_genes, np.float32),
+        np.empty(picks, np.uint64),
+        np.empty(picks, np.float32),
+        np.empty(256, np.float32),
+        np.empty(dim, np.float32),
+    )
+
+
+@kernel()
+def _descents(idx):
+    """How many columns are not larger than the one before."""
+    after, before = idx[1:], idx[:-1]
+    n = np.int32(0)
+    for j in range(before.size):
+        n = np.int32(n + np.int32(after[j] <= before[j]))
+    return n
+
+
+@kernel()
+def _top_bits(x):
+    """Float bits of the maximum. Negative, infinite and NaN all lie at or above the bits of infinity."""
+    top = np.uint32(0)
+    for j in range(x.size):
+        top = max(top, float_bits(np.float32(x[j]) + np.float32(0)))  # + 0 makes -0 a plain zero
+    return top
+
+
+@kernel()
+def _fractions(x):
+    n = np.int32(0)
+    for j in range(x.size):
+        v = np.float32(x[j])
+        n = np.int32(n + np.int32(v != np.floor(v)))
+    return n
+
+
+@kernel(reorder=True)
+def _sum(x):
+    """Exact, so independent of the order, for integers below 2**53."""
+    total = 0.0
+    for j in range(x.size):
+        total += np.float64(np.float32(x[j]))
+    return total
+
+
+@kernel()
+def _scan(x, idx, n_columns):
+    """Flags, sum and float bits of the maximum of a row: four short loops are faster than one long one."""
+    if _descents(idx):
+        return DISORDERED, 0.0, np.uint32(0)
+    if idx.size and (np.int64(idx[0]) < 0 or np.int64(idx[-1]) >= n_columns):
+        return OUT_OF_RANGE, 0.0, np.uint32(0)
+    top = _top_bits(x)
+    if top >= _INFINITY:
+        return INVALID, 0.0, top
+    return FRACTIONAL if _fractions(x) else 0, _sum(x), top
+
+
+@kernel(reorder=True)
+def _fixed_point_sums(x, idx, candidate, top):
+    """Sums over the row and over its candidates, as integers of 2**-e: any order gives the same bits."""
+    exponent = 61 - math.frexp(np.float64(np.float32(top)))[1] - math.frexp(np.float64(x.size))[1]
+    scale = math.ldexp(1.0, exponent)
+    total, described = np.int64(0), np.int64(0)
+    for j in range(x.size):
+        q = np.int64(np.float64(np.float32(x[j])) * scale)
+        total += q
+        described += q * np.int64(candidate[np.uint64(idx[j])])
+    return np.float64(total) / scale, np.float64(described) / scale
+
+
+@kernel()
+def _count_from(a, bound):
+    n = np.int32(0)
+    for j in range(a.size):
+        n = np.int32(n + np.int32(a[j] >= bound))
+    return n
+
+
+@kernel(reorder=True)
+def _levels(x, idx, candidate, level):
+    """Saturate the candidates' counts to bytes; return how many there are and what they sum to."""
+    for j in range(x.size):
+        level[j] = candidate[np.uint64(idx[j])]
+    described = 0.0
+    for j in range(x.size):
+        described += np.float64(np.float32(x[j])) if level[j] else 0.0
+    for j in range(x.size):
+        level[j] *= np.uint8(min(np.float32(x[j]), np.float32(TOP_LEVEL)))
+    return _count_from(level[: x.size], np.uint8(1)), described
+
+
+@kernel()
+def _kth_level(level, k):
+    """Largest t such that at least k levels are >= t (there are more than k levels above 0)."""
+    low, high = 1, TOP_LEVEL
+    while low < high:
+        middle = (low + high + 1) // 2
+        if _count_from(level, np.uint8(middle)) >= k:
+            low = middle
+        else:
+            high = middle - 1
+    return np.uint8(low)
+
+
+@kernel()
+def _kth_key(key, k, near):
+    """Largest t such that at least k keys are >= t (there are more than k keys)."""
+    low, high = np.int64(key.min()), np.int64(key.max())
+    wanted = k
+    for _ in range(_FULL_ROUNDS):
+        if low >= high:
+            return np.uint32(low)
+        middle = (low + high + 1) // 2
+        if _count_from(key, np.uint32(middle)) >= wanted:
+            low = middle
+        else:
+            high = middle - 1
+    n = 0
+    for j in range(key.size):
+        near[n] = key[j]
+        n += low <= key[j] <= high
+        wanted -= key[j] > high
+    rest = near[:n]
+    while low < high:
+        middle = (low + high + 1) // 2
+        if _count_from(rest, np.uint32(middle)) >= wanted:
+            low = middle
+        else:
+            high = middle - 1
+    return np.uint32(low)
+
+
+@kernel()
+def _mark(bitmap, gene):
+    bitmap[np.uint64(gene) >> np.uint64(6)] |= np.uint64(1) << (np.uint64(gene) & np.uint64(63))
+
+
+@kernel()
+def _mark_levels(x, idx, rank, threshold, s):
+    """Mark levels above the threshold as chosen and those at it as ties; return both counts."""
+    level = s.level[: x.size]
+    n = 0
+    for j in range(level.size):
+        s.where[n] = j
+        n += level[j] >= threshold
+    above = 0
+    for i in range(n):
+        j = s.where[i]
+        gene = rank[np.uint64(idx[j])]
+        s.value[gene] = np.float32(x[j])
+        # Without a branch: which of the two maps gets the bit can't be predicted.
+        word, bit = np.uint64(gene) >> np.uint64(6), np.uint64(gene) & np.uint64(63)
+        is_above = np.uint64(level[j] > threshold)
+        s.chosen[word] |= is_above << bit
+        s.ties[word] |= (np.uint64(1) - is_above) << bit
+        above += is_above
+    return above, n - above
+
+
+@kernel()
+def _mark_keys(x, idx, rank, n, threshold, s):
+    """The same by float bits, for the `n` candidates listed in ``where``."""
+    above, ties = 0, 0
+    for i in range(n):
+        if s.key[i] >= threshold:
+            j = s.where[i]
+            gene = rank[np.uint64(idx[j])]
+            s.value[gene] = np.float32(x[j])
+            if s.key[i] > threshold:
+                _mark(s.chosen, gene)
+                above += 1
+            else:
+                _mark(s.ties, gene)
+                ties += 1
+    return above, ties
+
+
+@kernel()
+def _keys(x, idx, rank, factor, s):
+    """List the candidates and the float bits of their scores; return how many there are."""
+    n = 0
+    if factor.size:
+        for j in range(x.size):
+            gene = rank[np.uint64(idx[j])]
+            v = np.float32(x[j])
+            s.where[n] = j
+            s.key[n] = float_bits(v * factor[max(gene, 0)])
+            n += v > 0 and gene >= 0
+    else:
+        for j in range(x.size):
+            v = np.float32(x[j])
+            s.where[n] = j
+            s.key[n] = float_bits(v)
+            n += v > 0 and rank[np.uint64(idx[j])] >= 0
+    return n
+
+
+@kernel()
+def _take_ties(s, wanted):
+    """Move the `wanted` lowest bits of the tie map to the chosen, and clear the map."""
+    for w in range(s.ties.size):
+        bits = s.ties[w]
+        if bits:
+            s.ties[w] = 0
+            while bits and wanted > 0:
+                lowest = bits & (~bits + np.uint64(1))
+                s.chosen[w] |= lowest
+                bits ^= lowest
+                wanted -= 1
+
+
+@kernel()
+def _read_chosen(s):
+    """List the chosen genes in lexicon order, and clear the map."""
+    n = 0
+    for w in range(s.chosen.size):
+        bits = s.chosen[w]
+        if bits:
+            s.chosen[w] = 0
+            while bits:
+                s.picked[n] = np.uint64(w * 64) + trailing_zeros(bits)
+                bits &= bits - np.uint64(1)
+                n += 1
+    return n
+
+
+@kernel()
+def select_row(x, idx, rank, candidate, factor, k, s):
+    """Fill ``s.picked`` and ``s.value``; return ``(flags, picks, ties, total, described)``.
+
+    Parameters
+    ----------
+    x, idx
+        Values and columns of the row.
+    rank
+        ``[v]`` int32, column -> table row or -1.
+    candidate
+        ``[v]`` uint8, ``rank >= 0``.
+    factor
+        ``[m]`` float32, or ``[0]`` for no factor.
+    k
+        Picks wanted.
+    s
+        `Scratch`.
+    """
+    flags, total, top = _scan(x, idx, rank.size)
+    if flags & (DISORDERED | INVALID | OUT_OF_RANGE) or top == 0:
+        return flags, 0, 0, total, 0.0
+    described = 0.0
+    done = False
+    above, ties = 0, 0
+    wanted = np.int64(k)
+    cut = False
+    if not flags & FRACTIONAL:
+        n, described = _levels(x, idx, candidate, s.level)
+        cut = n > k
+        if not factor.size:
+            threshold = _kth_level(s.level[: x.size], k) if cut else np.uint8(1)
+            if threshold < TOP_LEVEL:
+                above, ties = _mark_levels(x, idx, rank, threshold, s)
+                done = True
+    else:
+        total, described = _fixed_point_sums(x, idx, candidate, x.max())
+    if not done:
+        n = _keys(x, idx, rank, factor, s)
+        cut = n > k
+        threshold_key = _kth_key(s.key[:n], k, s.near) if cut else np.uint32(0)
+        above, ties = _mark_keys(x, idx, rank, n, threshold_key, s)
+    if ties:
+        _take_ties(s, wanted - above if cut else np.int64(ties))
+    picks = _read_chosen(s)
+    return flags, picks, ties if cut else 0, total, described

@@ -1,0 +1,203 @@
+"""The CPU backend: `_select` and `_pool` for every row, in threads that hold no lock.
+
+Rows are split over Python threads rather than with Numba's ``parallel=True``: its portable threading
+layer aborts the process when two threads enter it at once, and callers that stream shards do just that.
+Results do not depend on the number of threads, since a row never looks at another.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+
+from lexicell_kernels._entry import embed, pick
+from lexicell_kernels._pool import COUNT, LOG1P, RANK, UNIFORM
+from lexicell_kernels._select import (
+    DISORDERED,
+    OUT_OF_RANGE,
+    Scratch,
+    new_scratch,
+)
+from lexicell_kernels.types import (
+    CsrBlock,
+    GeneTable,
+    InvalidCountsError,
+    Order,
+    Picks,
+    Rows,
+    Weight,
+    check_options,
+    empty_rows,
+)
+
+__all__ = ["available_cpus", "embed_rows", "select_topk"]
+
+_KIND = {Weight.LOG1P: LOG1P, Weight.COUNT: COUNT, Weight.UNIFORM: UNIFORM, Weight.RANK: RANK}
+_INLINE_NNZ = 100_000  # below this, handing work to threads costs more than it saves
+# What is compiled, at several seconds for each combination; other dtypes are converted block by block, counts
+# to float32 as the definition has it.
+_VALUES = (np.uint16, np.float32)
+_COLUMNS = (np.uint16, np.int32)
+
+
+def embed_rows(
+    block: CsrBlock,
+    table: GeneTable,
+    *,
+    k: int | None,
+    weight: Weight = Weight.LOG1P,
+    normalise: bool = True,
+    threads: int | None = None,
+) -> Rows:
+    """Embed every row of `block`; see `lexicell_kernels.embed_rows`."""
+    check_options(k, table, block)
+    out = empty_rows(block.n_rows, table.dim)
+    wanted = table.n_genes if k is None else k
+    vectors = np.ascontiguousarray(table.vectors)
+    if vectors.dtype == np.float16:
+        vectors = vectors.view(np.uint16)
+    columns = _columns(table)
+
+    def run(b: CsrBlock, start: int, stop: int, s: Scratch) -> tuple[int, int]:
+        first: tuple[int, int] = embed(
+            b.data, b.indices, b.indptr, start, stop, *columns, vectors, _or_empty(table.bias), wanted,
+            _KIND[weight], normalise, s, out.vectors, out.n_genes, out.coverage, out.n_tied,
+        )  # fmt: skip
+        return first
+
+    _over_rows(run, block, table, wanted, threads)
+    return out
+
+
+def select_topk(
+    block: CsrBlock,
+    table: GeneTable,
+    *,
+    k: int,
+    order: Order = Order.LEXICON,
+    threads: int | None = None,
+) -> Picks:
+    """Select the k highest-scoring genes of every row; see `lexicell_kernels.select_topk`."""
+    check_options(k, table, block)
+    n = block.n_rows
+    out = Picks(np.empty((n, k), np.int32), np.empty((n, k), np.float32), np.empty(n, np.int32))
+    columns = _columns(table)
+
+    def run(b: CsrBlock, start: int, stop: int, s: Scratch) -> tuple[int, int]:
+        first: tuple[int, int] = pick(
+            b.data, b.indices, b.indptr, start, stop, *columns, k, order is Order.SCORE, s,
+            out.genes, out.scores, out.count,
+        )  # fmt: skip
+        return first
+
+    _over_rows(run, block, table, k, threads)
+    return out
+
+
+def _columns(table: GeneTable) -> tuple[NDArray[np.int32], NDArray[np.uint8], NDArray[np.float32]]:
+    rank = np.ascontiguousarray(table.rank, dtype=np.int32)
+    return rank, (rank >= 0).view(np.uint8), _or_empty(table.factor)
+
+
+def _or_empty(a: Any) -> NDArray[np.float32]:
+    return np.empty(0, np.float32) if a is None else np.ascontiguousarray(a, dtype=np.float32)
+
+
+def _over_rows(
+    run: Callable[[CsrBlock, int, int, Scratch], tuple[int, int]],
+    block: CsrBlock,
+    table: GeneTable,
+    k: int,
+    threads: int | None,
+) -> None:
+    """Run over all rows of `block` in threads; put disordered rows in order first, raise for bad values."""
+    block = _supported(block)
+    nnz = int(block.indptr[-1] - block.indptr[0])
+    workers = 1 if nnz < _INLINE_NNZ else threads or available_cpus()
+    cuts = np.searchsorted(block.indptr, block.indptr[0] + np.linspace(0, nnz, workers + 1)[1:-1])
+    bounds = [0, *(int(c) for c in cuts), block.n_rows]
+    longest = int(np.diff(block.indptr).max(initial=0))
+
+    def part(start: int, stop: int) -> tuple[int, int]:
+        return run(block, start, stop, new_scratch(longest, table.n_genes, k, table.dim))
+
+    if workers == 1:
+        results = [part(0, block.n_rows)]
+    else:
+        results = list(_pool(workers).map(part, bounds[:-1], bounds[1:]))
+    for row, flags in results:
+        if flags & DISORDERED:
+            _over_rows(run, _in_order(block), table, k, threads)
+            return
+        if flags & OUT_OF_RANGE:
+            raise ValueError(_out_of_range(row, block))
+        if flags:
+            a, b = int(block.indptr[row]), int(block.indptr[row + 1])
+            x = block.data[a:b].astype(np.float32)
+            at = int(np.flatnonzero(~(np.isfinite(x) & (x >= 0)))[0])
+            raise InvalidCountsError(row, int(block.indices[a + at]), float(x[at]))
+
+
+def available_cpus() -> int:
+    """CPUs that this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@lru_cache(maxsize=4)
+def _pool(workers: int) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(workers, thread_name_prefix="lexicell-kernel")
+
+
+if hasattr(os, "register_at_fork"):  # a forked child has the executor but not its threads
+    os.register_at_fork(after_in_child=_pool.cache_clear)
+
+
+def _supported(block: CsrBlock) -> CsrBlock:
+    data, indices = block.data, block.indices
+    if data.dtype not in _VALUES:
+        with np.errstate(over="ignore"):  # too large for float32 is infinite, and reported as that
+            data = data.astype(np.uint16 if data.dtype == np.uint8 else np.float32)
+    if indices.dtype not in _COLUMNS:
+        _check_columns(block)  # before they are narrowed
+        indices = indices.astype(np.int32)
+    return CsrBlock(
+        np.ascontiguousarray(data),
+        np.ascontiguousarray(indices),
+        np.ascontiguousarray(block.indptr, dtype=np.int64),
+        block.n_columns,
+    )
+
+
+def _check_columns(block: CsrBlock) -> None:
+    first, last = int(block.indptr[0]), int(block.indptr[-1])
+    outside = (block.indices[first:last] < 0) | (block.indices[first:last] >= block.n_columns)
+    if outside.any():
+        row = int(np.searchsorted(block.indptr, first + int(outside.argmax()), side="right")) - 1
+        raise ValueError(_out_of_range(row, block))
+
+
+def _out_of_range(row: int, block: CsrBlock) -> str:
+    return f"row {row} has a column outside [0, {block.n_columns})"
+
+
+def _in_order(block: CsrBlock) -> CsrBlock:
+    """Sort the columns of each row and sum those that stand twice."""
+    first, last = int(block.indptr[0]), int(block.indptr[-1])
+    _check_columns(block)
+    matrix = sp.csr_array(
+        (
+            block.data[first:last].astype(np.float32),
+            block.indices[first:last].astype(np.int64),
+            block.indptr - first,
+        ),
+        shape=(block.n_rows, block.n_columns),
+    )
+    matrix.sum_duplicates()
+    return CsrBlock(matrix.data, matrix.indices, matrix.indptr.astype(np.int64), block.n_columns)

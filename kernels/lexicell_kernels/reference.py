@@ -1,0 +1,136 @@
+"""The definition of the numbers: float64 NumPy, one cell at a time, nothing clever.
+
+Every other backend is held against this file by `lexicell_kernels.parity`. With ``x`` a cell's counts
+(read as float32) and ``N`` their sum over *all* columns:
+
+1. candidates are columns with ``x > 0`` and a row in the gene table;
+2. their score is ``x * factor``, rounded to float32 once, so that ties are the same on every backend;
+3. the k highest are selected by ``(score descending, lexicon row ascending)``;
+4. each gets a weight (`Weight`);
+5. ``z = sum(w * T) / sum(w) + bias``, then divided by its length;
+6. a cell with no candidate is a zero row with ``n_genes == 0``.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lexicell_kernels.types import (
+    CsrBlock,
+    GeneTable,
+    InvalidCountsError,
+    Order,
+    Picks,
+    Rows,
+    Weight,
+    check_options,
+    empty_rows,
+)
+
+__all__ = ["embed_rows", "select_topk"]
+
+
+class _Selection(NamedTuple):
+    genes: NDArray[np.int64]  # rows of the table, ascending
+    scores: NDArray[np.float32]
+    counts: NDArray[np.float64]
+    total: float
+    described: float
+    n_tied: int
+
+
+def embed_rows(
+    block: CsrBlock,
+    table: GeneTable,
+    *,
+    k: int | None,
+    weight: Weight = Weight.LOG1P,
+    normalise: bool = True,
+) -> Rows:
+    """Embed every row of `block`; see `lexicell_kernels.embed_rows`."""
+    check_options(k, table, block)
+    out = empty_rows(block.n_rows, table.dim)
+    vectors = np.asarray(table.vectors, dtype=np.float64)
+    for row in range(block.n_rows):
+        chosen = _select(block, table, row, k)
+        out.n_genes[row] = len(chosen.genes)
+        out.n_tied[row] = chosen.n_tied
+        out.coverage[row] = chosen.described / chosen.total if chosen.total else 0.0
+        out.vectors[row] = 0.0
+        if not len(chosen.genes):
+            continue
+        w = _weights(chosen, weight)
+        z = w @ vectors[chosen.genes] / w.sum()
+        if table.bias is not None:
+            z = z + table.bias
+        length = np.sqrt((z * z).sum()) if normalise else 1.0
+        if length > 0:
+            out.vectors[row] = z / length
+    return out
+
+
+def select_topk(block: CsrBlock, table: GeneTable, *, k: int, order: Order = Order.LEXICON) -> Picks:
+    """Select the k highest-scoring genes of every row; see `lexicell_kernels.select_topk`."""
+    check_options(k, table, block)
+    n = block.n_rows
+    genes = np.full((n, k), -1, np.int32)
+    scores = np.zeros((n, k), np.float32)
+    count = np.empty(n, np.int32)
+    for row in range(n):
+        chosen = _select(block, table, row, k)
+        m = len(chosen.genes)
+        by = _by_score(chosen) if order is Order.SCORE else np.arange(m)
+        genes[row, :m] = chosen.genes[by]
+        scores[row, :m] = chosen.scores[by]
+        count[row] = m
+    return Picks(genes, scores, count)
+
+
+def _select(block: CsrBlock, table: GeneTable, row: int, k: int | None) -> _Selection:
+    a, b = int(block.indptr[row]), int(block.indptr[row + 1])
+    given = block.data[a:b].astype(np.float32)
+    bad = ~(np.isfinite(given) & (given >= 0))
+    if bad.any():
+        first = int(np.flatnonzero(bad)[0])
+        raise InvalidCountsError(row, int(block.indices[a + first]), float(given[first]))
+    columns, inverse = np.unique(block.indices[a:b].astype(np.int64), return_inverse=True)
+    x = np.zeros(len(columns), np.float32)
+    np.add.at(x, inverse, given)
+
+    rank = np.asarray(table.rank)[columns].astype(np.int64)
+    candidate = (x > 0) & (rank >= 0)
+    genes, counts = rank[candidate], x[candidate]
+    scores = counts if table.factor is None else counts * np.asarray(table.factor, np.float32)[genes]
+    order = np.lexsort((genes, -scores))
+    n_tied = 0
+    if k is not None and len(order) > k:
+        n_tied = int((scores == scores[order[k - 1]]).sum())
+        order = order[:k]
+    order = order[np.argsort(genes[order])]
+    return _Selection(
+        genes[order],
+        scores[order],
+        counts[order].astype(np.float64),
+        float(x.sum(dtype=np.float64)),
+        float(counts.sum(dtype=np.float64)),
+        n_tied,
+    )
+
+
+def _by_score(chosen: _Selection) -> NDArray[np.int64]:
+    return np.lexsort((chosen.genes, -chosen.scores))
+
+
+def _weights(chosen: _Selection, weight: Weight) -> NDArray[np.float64]:
+    m = len(chosen.genes)
+    if weight is Weight.UNIFORM:
+        return np.ones(m)
+    if weight is Weight.RANK:
+        w = np.empty(m)
+        w[_by_score(chosen)] = (m - np.arange(m)) / m
+        return w
+    share = 1e4 * chosen.counts / chosen.total
+    return np.log1p(share) if weight is Weight.LOG1P else share

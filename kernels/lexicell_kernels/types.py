@@ -1,0 +1,188 @@
+"""What goes into the kernels and what comes out.
+
+Shapes: ``n`` cells, ``v`` data-set columns, ``m`` candidate genes, ``p`` output dimensions.
+All arrays of one call live on one device; which one decides the backend.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+import numpy as np
+
+__all__ = ["CsrBlock", "GeneTable", "InvalidCountsError", "Order", "Picks", "Rows", "Weight"]
+
+#: An array of any backend: NumPy on the CPU, CuPy on a GPU.
+Array = Any
+
+
+class Weight(StrEnum):
+    """How much a selected gene counts in the pooled mean.
+
+    With ``x`` the gene's count, ``N`` the cell's total over all columns and ``r`` the gene's place
+    among the ``m`` selected: ``log1p`` is ``log1p(1e4 x / N)``, ``count`` is ``1e4 x / N``, ``uniform``
+    is 1 and ``rank`` is ``(m - r) / m``.
+    """
+
+    LOG1P = "log1p"
+    COUNT = "count"
+    UNIFORM = "uniform"
+    RANK = "rank"
+
+
+class Order(StrEnum):
+    """Order in which `select_topk` lists a cell's genes."""
+
+    LEXICON = "lexicon"
+    SCORE = "score"
+
+
+class InvalidCountsError(ValueError):
+    """A count is negative, NaN or infinite.
+
+    Attributes
+    ----------
+    row, column
+        Position inside the block.
+    value
+        The offending value.
+    """
+
+    def __init__(self, row: int, column: int, value: float) -> None:
+        super().__init__(row, column, value)
+        self.row, self.column, self.value = row, column, value
+
+    def __str__(self) -> str:
+        return f"row {self.row}, column {self.column} holds {self.value}; counts are finite and not negative"
+
+
+@dataclass(frozen=True, slots=True)
+class CsrBlock:
+    """Consecutive rows of a cells x genes count matrix in CSR form.
+
+    Attributes
+    ----------
+    data
+        ``[nnz]`` values: uint8/16/32, int32, int64, float32 or float64.
+    indices
+        ``[nnz]`` columns: uint16, int32 or int64. Sorted and unique within a row for the fast path;
+        anything else is put in order first (duplicates are summed).
+    indptr
+        ``[n + 1]`` int64, ``indptr[0] == 0`` not required.
+    n_columns
+        ``v``.
+    """
+
+    data: Array
+    indices: Array
+    indptr: Array
+    n_columns: int
+
+    @property
+    def n_rows(self) -> int:
+        """Number of cells in the block."""
+        return int(self.indptr.shape[0]) - 1
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the three arrays."""
+        return int(self.data.nbytes + self.indices.nbytes + self.indptr.nbytes)
+
+
+@dataclass(frozen=True, slots=True)
+class GeneTable:
+    """One vector per candidate gene, everything linear folded in, rows in lexicon order.
+
+    Attributes
+    ----------
+    vectors
+        ``[m, p]`` float16 or float32, C-contiguous.
+    rank
+        ``[v]`` int32: the row of `vectors` that a data-set column means, -1 where the column is not a
+        candidate (no description, or masked). No two columns mean the same row: columns that are one
+        gene are summed before the kernel.
+    factor
+        ``[m]`` float32 > 0: the rank factor that scores are multiplied with, or None for 1.
+    bias
+        ``[p]`` float32, or None for 0.
+    """
+
+    vectors: Array
+    rank: Array
+    factor: Array | None = None
+    bias: Array | None = None
+
+    @property
+    def n_columns(self) -> int:
+        """Number of data-set columns, ``v``."""
+        return int(self.rank.shape[0])
+
+    @property
+    def n_genes(self) -> int:
+        """Number of candidate genes, ``m``."""
+        return int(self.vectors.shape[0])
+
+    @property
+    def dim(self) -> int:
+        """Output dimensions, ``p``."""
+        return int(self.vectors.shape[1])
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Embedded cells.
+
+    Attributes
+    ----------
+    vectors
+        ``[n, p]`` float32; a zero row where the cell has no candidate gene.
+    n_genes
+        ``[n]`` int32, genes used; 0 flags a cell that could not be embedded.
+    coverage
+        ``[n]`` float32, share of the cell's counts that lies in candidate genes.
+    n_tied
+        ``[n]`` int32, candidates whose score equals the last selected one's; 0 where k cut nothing.
+    """
+
+    vectors: Array
+    n_genes: Array
+    coverage: Array
+    n_tied: Array
+
+
+@dataclass(frozen=True, slots=True)
+class Picks:
+    """The selected genes of each cell.
+
+    Attributes
+    ----------
+    genes
+        ``[n, k]`` int32 rows of `GeneTable.vectors`, -1 beyond ``count``.
+    scores
+        ``[n, k]`` float32 scores (count times rank factor), 0 beyond ``count``.
+    count
+        ``[n]`` int32, genes selected.
+    """
+
+    genes: Array
+    scores: Array
+    count: Array
+
+
+def check_options(k: int | None, table: GeneTable, block: CsrBlock) -> None:
+    """Raise ValueError where block, table and k do not fit together."""
+    if k is not None and k < 1:
+        msg = f"k must be at least 1, got {k}"
+        raise ValueError(msg)
+    if block.n_columns != table.n_columns:
+        msg = f"the block has {block.n_columns} columns and the gene table {table.n_columns}"
+        raise ValueError(msg)
+
+
+def empty_rows(n: int, p: int) -> Rows:
+    """Allocate NumPy output for `n` cells of `p` dimensions."""
+    return Rows(
+        np.empty((n, p), np.float32), np.empty(n, np.int32), np.empty(n, np.float32), np.empty(n, np.int32)
+    )
