@@ -1,4 +1,4 @@
-"""What Numba does not give: three LLVM instructions, and a disk cache that notices changed helpers."""
+"""What Numba does not give: some LLVM instructions, and a disk cache that notices changed helpers."""
 
 from __future__ import annotations
 
@@ -11,7 +11,17 @@ from llvmlite import ir
 from numba import njit, types
 from numba.extending import intrinsic
 
-__all__ = ["as_float32", "float_bits", "kernel", "source_stamp", "trailing_zeros"]
+__all__ = [
+    "as_float32",
+    "at_least",
+    "bits_to_double",
+    "count_bits",
+    "double_bits",
+    "float_bits",
+    "kernel",
+    "source_stamp",
+    "trailing_zeros",
+]
 
 
 def kernel(
@@ -75,3 +85,56 @@ def trailing_zeros(typingctx: Any, x: Any) -> Any:
         return builder.cttz(args[0], ir.Constant(ir.IntType(1), 1))
 
     return types.uint64(types.uint64), cttz
+
+
+@intrinsic
+def count_bits(typingctx: Any, x: Any) -> Any:
+    """How many bits of a uint64 are set."""
+
+    def ctpop(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
+        return builder.ctpop(args[0])
+
+    return types.uint64(types.uint64), ctpop
+
+
+@intrinsic
+def double_bits(typingctx: Any, x: Any) -> Any:
+    """Reinterpret a float64 as its bits."""
+
+    def bits(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
+        return builder.bitcast(args[0], ir.IntType(64))
+
+    return types.uint64(types.float64), bits
+
+
+@intrinsic
+def bits_to_double(typingctx: Any, x: Any) -> Any:
+    """Reinterpret bits as a float64."""
+
+    def double(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
+        return builder.bitcast(args[0], ir.DoubleType())
+
+    return types.float64(types.uint64), double
+
+
+@intrinsic
+def at_least(typingctx: Any, a: Any, start: Any, bound: Any) -> Any:
+    """Compare 64 bytes of `a` from `start` with `bound`: bit i tells ``a[start + i] >= bound``.
+
+    One instruction where there are vectors of 64 bytes, a few elsewhere. The caller guarantees that the 64
+    bytes are there.
+    """
+    bytes64 = ir.VectorType(ir.IntType(8), 64)
+
+    def compare(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        array = context.make_array(signature.args[0])(context, builder, args[0])
+        first = builder.gep(array.data, [args[1]])
+        found = builder.load(builder.bitcast(first, bytes64.as_pointer()))
+        found.align = 1
+        undefined = ir.Constant(bytes64, ir.Undefined)
+        lane = builder.insert_element(undefined, args[2], ir.Constant(ir.IntType(32), 0))
+        lanes = ir.Constant(ir.VectorType(ir.IntType(32), 64), [0] * 64)
+        bounds = builder.shuffle_vector(lane, undefined, lanes)
+        return builder.bitcast(builder.icmp_unsigned(">=", found, bounds), ir.IntType(64))
+
+    return types.uint64(a, types.int64, types.uint8), compare

@@ -6,12 +6,13 @@ import math
 
 import numpy as np
 
-from lexicell_kernels._numba import as_float32, float_bits, kernel
+from lexicell_kernels._numba import as_float32, bits_to_double, double_bits, float_bits, kernel
 
 __all__ = ["COUNT", "LOG1P", "RANK", "UNIFORM", "pool_row", "score_order"]
 
 LOG1P, COUNT, UNIFORM, RANK = range(4)
-_MEMO = 256
+_LOG_2 = math.log(2)
+_ROOT_HALF = np.uint64(0x3FE6A09E667F3BCD)  # float64 bits of sqrt(1/2)
 
 
 @kernel()
@@ -42,20 +43,42 @@ def _weights(n, total, factor, kind, s):
             sum_w += s.weight[i]
         return sum_w
     scale = 1e4 / total
-    s.memo[:] = -1
     for i in range(n):
-        x = s.value[s.picked[i]]
-        w = np.float32(x * scale)
-        if kind == LOG1P:
-            small = np.int64(min(x, np.float32(_MEMO - 1)))
-            if np.float32(small) == x:
-                if s.memo[small] < 0:
-                    s.memo[small] = math.log1p(x * scale)
-                w = s.memo[small]
-            else:
-                w = np.float32(math.log1p(x * scale))
-        s.weight[i] = w
-        sum_w += w
+        s.weight[i] = s.value[s.picked[i]]
+    w = s.weight[:n]
+    return _log1p_scaled(w, scale) if kind == LOG1P else _scaled(w, scale)
+
+
+@kernel(reorder=True)
+def _scaled(w, scale):
+    """``w = w * scale``; return the sum."""
+    sum_w = 0.0
+    for i in range(w.size):
+        w[i] = np.float32(w[i] * scale)
+        sum_w += np.float64(w[i])
+    return sum_w
+
+
+@kernel(reorder=True)
+def _log1p_scaled(w, scale):
+    """``w = log1p(w * scale)``, in vector code and float64 inside; return the sum.
+
+    With ``1 + y = m 2**e`` and m near 1, ``log1p(y) = 2 atanh((m - 1) / (m + 1)) + e log 2``. The series is
+    cut where the rest is far below float32's last bit, and for ``e == 0`` m - 1 is y itself, so that small y
+    lose nothing.
+    """
+    sum_w = 0.0
+    for i in range(w.size):
+        y = w[i] * scale
+        bits = double_bits(1.0 + y)
+        e = np.int64(bits - _ROOT_HALF) >> np.int64(52)
+        m = bits_to_double(bits - (np.uint64(e) << np.uint64(52)))
+        d = y if e == 0 else m - 1.0
+        z = d / (d + 2.0)
+        q = z * z
+        series = 1 + q * (1 / 3 + q * (1 / 5 + q * (1 / 7 + q * (1 / 9 + q * (1 / 11 + q * (1 / 13))))))
+        w[i] = np.float32(2 * z * series + np.float64(e) * _LOG_2)
+        sum_w += np.float64(w[i])
     return sum_w
 
 

@@ -4,7 +4,7 @@ A row of 2,800 counts fits the first-level cache, so the row is passed over seve
 the compiler turns into vector code, rather than once with a loop that it cannot:
 
 * small counts become one byte each (255 stands for "255 or more"); the k-th largest byte is found by
-  bisection, eight vectorised counts of at most 2,800 bytes;
+  bisection, eight counts that compare 64 bytes at a time, and the bytes above it the same way;
 * anything else (fractions, rank factors, a threshold beyond 254) becomes the ordered bits of the float32
   score; the same bisection, on the few keys that are left after some rounds;
 * chosen genes and ties are marked in bitmaps over the *lexicon's* rows. Reading a bitmap from its lowest
@@ -20,7 +20,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from lexicell_kernels._numba import float_bits, kernel, trailing_zeros
+from lexicell_kernels._numba import at_least, count_bits, float_bits, kernel, trailing_zeros
 
 __all__ = ["DISORDERED", "INVALID", "OUT_OF_RANGE", "Scratch", "new_scratch", "select_row"]
 
@@ -30,6 +30,7 @@ OUT_OF_RANGE = 4  # a column is not in [0, n_columns)
 FRACTIONAL = 8  # a value is not an integer
 
 _INFINITY = np.uint32(0x7F800000)
+LANES = 64  # bytes that are compared at once
 TOP_LEVEL = 255  # the level that means "this or more"
 _FULL_ROUNDS = 6  # bisection rounds over all keys before the rest is copied out
 
@@ -37,7 +38,7 @@ _FULL_ROUNDS = 6  # bisection rounds over all keys before the rest is copied out
 class Scratch(NamedTuple):
     """Working memory of one thread; reused for every row."""
 
-    level: NDArray[np.uint8]  # [longest row] saturated counts, 0 = not a candidate
+    level: NDArray[np.uint8]  # [longest row + 64] saturated counts, 0 = not a candidate
     key: NDArray[np.uint32]  # [longest row] float bits of the candidates' scores
     near: NDArray[np.uint32]  # [longest row] the keys still in question
     where: NDArray[np.int32]  # [longest row] positions inside the row
@@ -48,7 +49,6 @@ class Scratch(NamedTuple):
     place: NDArray[np.float32]  # [m] weight by table row, for weights that depend on the order
     order: NDArray[np.uint64]  # [most picks] sort keys
     weight: NDArray[np.float32]  # [most picks] weights, as `picked`
-    memo: NDArray[np.float32]  # [256] weight of a small count
     sums: NDArray[np.float32]  # [p] accumulators
 
 
@@ -57,7 +57,7 @@ def new_scratch(longest: int, n_genes: int, k: int, dim: int) -> Scratch:
     words = (n_genes + 63) // 64
     picks = max(1, min(k, n_genes, longest))
     return Scratch(
-        np.empty(longest, np.uint8),
+        np.zeros(longest + LANES, np.uint8),
         np.empty(longest, np.uint32),
         np.empty(longest, np.uint32),
         np.empty(longest, np.int32),
@@ -68,7 +68,6 @@ def new_scratch(longest: int, n_genes: int, k: int, dim: int) -> Scratch:
         np.empty(n_genes, np.float32),
         np.empty(picks, np.uint64),
         np.empty(picks, np.float32),
-        np.empty(256, np.float32),
         np.empty(dim, np.float32),
     )
 
@@ -132,7 +131,10 @@ def _fixed_point_sums(x, idx, candidate, top):
     for j in range(x.size):
         q = np.int64(np.float64(np.float32(x[j])) * scale)
         total += q
-        described += q * np.int64(candidate[np.uint64(idx[j])])
+        column = np.uint32(idx[j])
+        described += q * np.int64(
+            (candidate[column >> np.uint32(5)] >> (column & np.uint32(31))) & np.uint32(1)
+        )
     return np.float64(total) / scale, np.float64(described) / scale
 
 
@@ -144,26 +146,41 @@ def _count_from(a, bound):
     return n
 
 
+@kernel()
+def _lanes(left):
+    """Bits of the lanes that lie inside the row, when `left` values are left."""
+    return ~np.uint64(0) if left >= LANES else (np.uint64(1) << np.uint64(left)) - np.uint64(1)
+
+
+@kernel()
+def _count_levels(level, size, bound):
+    n = np.uint64(0)
+    for start in range(0, size, LANES):
+        n += count_bits(at_least(level, start, bound) & _lanes(size - start))
+    return np.int64(n)
+
+
 @kernel(reorder=True)
 def _levels(x, idx, candidate, level):
     """Saturate the candidates' counts to bytes; return how many there are and what they sum to."""
     for j in range(x.size):
-        level[j] = candidate[np.uint64(idx[j])]
+        column = np.uint32(idx[j])
+        level[j] = np.uint8((candidate[column >> np.uint32(5)] >> (column & np.uint32(31))) & np.uint32(1))
     described = 0.0
     for j in range(x.size):
         described += np.float64(np.float32(x[j])) if level[j] else 0.0
     for j in range(x.size):
         level[j] *= np.uint8(min(np.float32(x[j]), np.float32(TOP_LEVEL)))
-    return _count_from(level[: x.size], np.uint8(1)), described
+    return _count_levels(level, x.size, np.uint8(1)), described
 
 
 @kernel()
-def _kth_level(level, k):
+def _kth_level(level, size, k):
     """Largest t such that at least k levels are >= t (there are more than k levels above 0)."""
     low, high = 1, TOP_LEVEL
     while low < high:
         middle = (low + high + 1) // 2
-        if _count_from(level, np.uint8(middle)) >= k:
+        if _count_levels(level, size, np.uint8(middle)) >= k:
             low = middle
         else:
             high = middle - 1
@@ -206,23 +223,22 @@ def _mark(bitmap, gene):
 @kernel()
 def _mark_levels(x, idx, rank, threshold, s):
     """Mark levels above the threshold as chosen and those at it as ties; return both counts."""
-    level = s.level[: x.size]
-    n = 0
-    for j in range(level.size):
-        s.where[n] = j
-        n += level[j] >= threshold
-    above = 0
-    for i in range(n):
-        j = s.where[i]
-        gene = rank[np.uint64(idx[j])]
-        s.value[gene] = np.float32(x[j])
-        # Without a branch: which of the two maps gets the bit can't be predicted.
-        word, bit = np.uint64(gene) >> np.uint64(6), np.uint64(gene) & np.uint64(63)
-        is_above = np.uint64(level[j] > threshold)
-        s.chosen[word] |= is_above << bit
-        s.ties[word] |= (np.uint64(1) - is_above) << bit
-        above += is_above
-    return above, n - above
+    n, above = 0, 0
+    for start in range(0, x.size, LANES):
+        bits = at_least(s.level, start, threshold) & _lanes(x.size - start)
+        n += count_bits(bits)
+        while bits:
+            j = np.uint64(start) + trailing_zeros(bits)
+            bits &= bits - np.uint64(1)
+            gene = rank[np.uint64(idx[j])]
+            s.value[gene] = np.float32(x[j])
+            # Without a branch: which of the two maps gets the bit can't be predicted.
+            word, bit = np.uint64(gene) >> np.uint64(6), np.uint64(gene) & np.uint64(63)
+            is_above = np.uint64(s.level[j] > threshold)
+            s.chosen[word] |= is_above << bit
+            s.ties[word] |= (np.uint64(1) - is_above) << bit
+            above += is_above
+    return np.int64(above), np.int64(n) - np.int64(above)
 
 
 @kernel()
@@ -303,7 +319,7 @@ def select_row(x, idx, rank, candidate, factor, k, s):
     rank
         ``[v]`` int32, column -> table row or -1.
     candidate
-        ``[v]`` uint8, ``rank >= 0``.
+        Bitmap over the columns, uint32 words: ``rank >= 0``.
     factor
         ``[m]`` float32, or ``[0]`` for no factor.
     k
@@ -323,7 +339,7 @@ def select_row(x, idx, rank, candidate, factor, k, s):
         n, described = _levels(x, idx, candidate, s.level)
         cut = n > k
         if not factor.size:
-            threshold = _kth_level(s.level[: x.size], k) if cut else np.uint8(1)
+            threshold = _kth_level(s.level, x.size, k) if cut else np.uint8(1)
             if threshold < TOP_LEVEL:
                 above, ties = _mark_levels(x, idx, rank, threshold, s)
                 done = True

@@ -35,6 +35,7 @@ from lexicell_kernels.types import (
     Weight,
     check_options,
     empty_rows,
+    out_of_range,
 )
 
 __all__ = ["available_cpus", "embed_rows", "select_topk"]
@@ -101,9 +102,13 @@ def select_topk(
     return out
 
 
-def _columns(table: GeneTable) -> tuple[NDArray[np.int32], NDArray[np.uint8], NDArray[np.float32]]:
+def _columns(table: GeneTable) -> tuple[NDArray[np.int32], NDArray[np.uint32], NDArray[np.float32]]:
+    """Rank, a bitmap of the candidates (it fits the first-level cache, the ranks don't), and factors."""
     rank = np.ascontiguousarray(table.rank, dtype=np.int32)
-    return rank, (rank >= 0).view(np.uint8), _or_empty(table.factor)
+    candidate = np.zeros((len(rank) + 31) // 32 * 4, np.uint8)
+    packed = np.packbits(rank >= 0, bitorder="little")
+    candidate[: len(packed)] = packed
+    return rank, candidate.view("<u4"), _or_empty(table.factor)
 
 
 def _or_empty(a: Any) -> NDArray[np.float32]:
@@ -137,12 +142,9 @@ def _over_rows(
             _over_rows(run, _in_order(block), table, k, threads)
             return
         if flags & OUT_OF_RANGE:
-            raise ValueError(_out_of_range(row, block))
+            raise ValueError(out_of_range(row, block))
         if flags:
-            a, b = int(block.indptr[row]), int(block.indptr[row + 1])
-            x = block.data[a:b].astype(np.float32)
-            at = int(np.flatnonzero(~(np.isfinite(x) & (x >= 0)))[0])
-            raise InvalidCountsError(row, int(block.indices[a + at]), float(x[at]))
+            _check_values(block)
 
 
 def available_cpus() -> int:
@@ -180,17 +182,24 @@ def _check_columns(block: CsrBlock) -> None:
     outside = (block.indices[first:last] < 0) | (block.indices[first:last] >= block.n_columns)
     if outside.any():
         row = int(np.searchsorted(block.indptr, first + int(outside.argmax()), side="right")) - 1
-        raise ValueError(_out_of_range(row, block))
+        raise ValueError(out_of_range(row, block))
 
 
-def _out_of_range(row: int, block: CsrBlock) -> str:
-    return f"row {row} has a column outside [0, {block.n_columns})"
+def _check_values(block: CsrBlock) -> None:
+    first, last = int(block.indptr[0]), int(block.indptr[-1])
+    x = block.data[first:last]
+    bad = ~(np.isfinite(x) & (x >= 0))
+    if bad.any():
+        at = first + int(bad.argmax())
+        row = int(np.searchsorted(block.indptr, at, side="right")) - 1
+        raise InvalidCountsError(row, int(block.indices[at]), float(block.data[at]))
 
 
 def _in_order(block: CsrBlock) -> CsrBlock:
     """Sort the columns of each row and sum those that stand twice."""
     first, last = int(block.indptr[0]), int(block.indptr[-1])
     _check_columns(block)
+    _check_values(block)  # before a negative one disappears in a sum
     matrix = sp.csr_array(
         (
             block.data[first:last].astype(np.float32),

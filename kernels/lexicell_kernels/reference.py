@@ -28,6 +28,7 @@ from lexicell_kernels.types import (
     Weight,
     check_options,
     empty_rows,
+    out_of_range,
 )
 
 __all__ = ["embed_rows", "select_topk"]
@@ -91,19 +92,23 @@ def select_topk(block: CsrBlock, table: GeneTable, *, k: int, order: Order = Ord
 
 def _select(block: CsrBlock, table: GeneTable, row: int, k: int | None) -> _Selection:
     a, b = int(block.indptr[row]), int(block.indptr[row + 1])
-    given = block.data[a:b].astype(np.float32)
+    with np.errstate(over="ignore"):  # too large for float32 is infinite
+        given = block.data[a:b].astype(np.float32)
     bad = ~(np.isfinite(given) & (given >= 0))
     if bad.any():
         first = int(np.flatnonzero(bad)[0])
         raise InvalidCountsError(row, int(block.indices[a + first]), float(given[first]))
     columns, inverse = np.unique(block.indices[a:b].astype(np.int64), return_inverse=True)
+    if len(columns) and not 0 <= columns[0] <= columns[-1] < block.n_columns:
+        raise ValueError(out_of_range(row, block))
     x = np.zeros(len(columns), np.float32)
     np.add.at(x, inverse, given)
 
     rank = np.asarray(table.rank)[columns].astype(np.int64)
     candidate = (x > 0) & (rank >= 0)
     genes, counts = rank[candidate], x[candidate]
-    scores = counts if table.factor is None else counts * np.asarray(table.factor, np.float32)[genes]
+    with np.errstate(over="ignore", under="ignore"):  # scores beyond float32 are tied at infinity
+        scores = counts if table.factor is None else counts * np.asarray(table.factor, np.float32)[genes]
     order = np.lexsort((genes, -scores))
     n_tied = 0
     if k is not None and len(order) > k:

@@ -181,6 +181,11 @@ def check_options(k: int | None, table: GeneTable, block: CsrBlock) -> None:
         raise ValueError(msg)
 
 
+def out_of_range(row: int, block: CsrBlock) -> str:
+    """Say that `row` has a column that `block` has not."""
+    return f"row {row} has a column outside [0, {block.n_columns})"
+
+
 def empty_rows(n: int, p: int) -> Rows:
     """Allocate NumPy output for `n` cells of `p` dimensions."""
     return Rows(

@@ -298,13 +298,14 @@ def test_mtx_faults_say_what_to_do(tmp_path: Path) -> None:
         open_counts(folder)
 
 
-def test_dask_chunks_of_unknown_size_and_failing_ones_are_told() -> None:
+def test_dask_chunks_of_unknown_size_and_failing_ones_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
     import dask.array as da
 
     array = da.from_array(counts().toarray(), chunks=(20, -1))
     adata = as_anndata(array)
-    adata._X = array[array[:, 0] >= 0]
-    with pytest.raises(InputError, match="compute_chunk_sizes"):
+    unknown = array[array[:, 0] >= 0]
+    with monkeypatch.context() as patched, pytest.raises(InputError, match="compute_chunk_sizes"):
+        patched.setattr(type(adata), "X", property(lambda _: unknown))
         open_counts(adata)
 
     def fail(block: Any, block_info: Any = None) -> Any:

@@ -1,0 +1,241 @@
+"""Which gene a data set's column is: every route, and what happens where two lead to one place."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+
+from lexicell.atlas import Values, open_counts
+from lexicell.embedding import gene_report
+from lexicell.errors import InputError
+from lexicell.lexicon import EncoderInfo, Lexicon, Route, TextInfo, align_genes, write_lexicon
+
+#: ncbi id, symbol, Ensembl ids, aliases, mouse symbols
+GENES = [
+    (12, "ALPHA", ["ENSG01", "ENSG11"], ["A1", "SHARED"], ["Alpha"]),
+    (34, "BETA", ["ENSG02"], ["SHARED", "GAMMA"], ["Beta1", "Beta2"]),
+    (56, "GAMMA", ["ENSG03", "ENSG99"], [], ["Delta"]),
+    (78, "DELTA", ["ENSG04", "ENSG99"], ["DEL"], ["Delta"]),
+    (90, "LONER", [], [], []),
+]
+
+
+@pytest.fixture(scope="module")
+def lexicon(tmp_path_factory) -> Lexicon:
+    names = pa.list_(pa.string())
+    ids, symbols, ensembl, aliases, mouse = zip(*GENES, strict=True)
+    genes = pa.table(
+        {
+            "ncbi_id": pa.array(ids, pa.int64()),
+            "symbol": pa.array(symbols),
+            "ensembl_ids": pa.array(ensembl, names),
+            "aliases": pa.array(aliases, names),
+            "mouse_symbols": pa.array(mouse, names),
+            "name": pa.array(symbols),
+            "text": pa.array(symbols),
+            "text_source": pa.array(["a test"] * len(GENES)),
+        }
+    )
+    return write_lexicon(
+        tmp_path_factory.mktemp("align") / "lexicon",
+        genes,
+        np.eye(len(GENES), dtype=np.float32),
+        name="five",
+        organism="human",
+        text=TextInfo(source="a test"),
+        encoder=EncoderInfo(id="none", revision="0", pooling="mean", max_tokens=1, normalised=False),
+    )
+
+
+def var(*names: str, **columns) -> pd.DataFrame:
+    return pd.DataFrame(columns, index=list(names))
+
+
+@pytest.mark.parametrize(
+    ("name", "row", "route"),
+    [
+        ("ENSG02", 1, Route.ENSEMBL),
+        ("ENSG02.17", 1, Route.ENSEMBL),
+        ("ensg02", 1, Route.ENSEMBL),
+        ("ENSG11", 0, Route.ENSEMBL),  # the second id of a gene
+        ("56", 2, Route.NCBI),
+        ("BETA", 1, Route.SYMBOL),
+        (" BETA ", 1, Route.SYMBOL),
+        ("A1", 0, Route.ALIAS),
+        ("GAMMA", 2, Route.SYMBOL),  # also an alias of BETA: the symbol is stronger
+        ("ENSG77", -1, Route.NONE),
+        ("nothing", -1, Route.NONE),
+        ("", -1, Route.NONE),
+    ],
+)
+def test_each_route_finds_its_gene(lexicon, name, row, route):
+    found = align_genes(lexicon, var("LONER", name), organism="human")
+    assert (found.rows[1], found.routes[1]) == (row, route)
+    assert found.rows.dtype == np.int32
+
+
+@pytest.mark.parametrize(
+    ("name", "row", "route"),
+    [
+        ("Alpha", 0, Route.ORTHOLOGUE),
+        ("ALPHA", 0, Route.ORTHOLOGUE),  # upper case, as many mouse data sets are
+        ("Beta2", 1, Route.ORTHOLOGUE),
+        ("Delta", 3, Route.ORTHOLOGUE),  # of two human genes the one of the same name
+        ("Loner", 4, Route.SAME_NAME),  # in no orthologue table
+        ("Nothing", -1, Route.NONE),
+    ],
+)
+def test_mouse_symbols_find_the_human_gene_in_any_case(lexicon, name, row, route):
+    found = align_genes(lexicon, var(name), organism="mouse")
+    assert (found.rows[0], found.routes[0]) == (row, route)
+
+
+def test_names_that_could_mean_two_genes_are_left_out_and_told(lexicon):
+    found = align_genes(lexicon, var("SHARED", "ENSG99", "ALPHA"))
+    assert found.rows.tolist() == [-1, -1, 0]
+    assert found.ambiguous == ("SHARED", "ENSG99")
+    assert found.routes.tolist() == [Route.NONE, Route.NONE, Route.SYMBOL]
+
+
+def test_an_alias_gives_way_to_the_genes_own_name(lexicon):
+    found = align_genes(lexicon, var("DEL", "BETA", "DELTA"))
+    assert found.rows.tolist() == [-1, 1, 3]
+    assert found.displaced == ("DEL",)
+    alone = align_genes(lexicon, var("DEL", "BETA"))
+    assert alone.rows.tolist() == [3, 1]
+    assert alone.displaced == ()
+
+
+def test_two_exact_names_of_one_gene_are_both_kept(lexicon):
+    found = align_genes(lexicon, var("ENSG01", "ENSG11.2", "BETA", "BETA"))
+    assert found.rows.tolist() == [0, 0, 1, 1]
+    assert (found.n_matched, found.n_genes) == (4, 2)
+
+
+def test_the_column_with_most_exact_matches_is_read(lexicon):
+    table = var("x", "BETA", "y", ids=["ENSG01", "ENSG02", "ENSG03"], other=["ALPHA", "q", "GAMMA"])
+    found = align_genes(lexicon, table)
+    assert (found.column, found.n_matched) == ("ids", 3)
+    assert found.names == ("ENSG01", "ENSG02", "ENSG03")
+    # Three aliases are less than two symbols.
+    aliases = var("ALPHA", "BETA", "z", names=["A1", "DEL", "A1"])
+    assert align_genes(lexicon, aliases).column == "index"
+
+
+def test_categories_and_gaps_are_read(lexicon):
+    table = var("x", "y", "z", gene=pd.Categorical(["ALPHA", None, "BETA"]))
+    found = align_genes(lexicon, table)
+    assert (found.column, found.rows.tolist()) == ("gene", [0, -1, 1])
+
+
+def test_numbers_are_ncbi_ids_only_where_the_column_says_so(lexicon):
+    numbers = [12, 34, 56]
+    assert align_genes(lexicon, var("x", "BETA", "y", n_cells=numbers)).column == "index"
+    for name in ("gene_id", "ncbi", "EntrezGene", "geneid"):
+        found = align_genes(lexicon, var("x", "BETA", "y", **{name: numbers}))
+        assert (found.column, found.rows.tolist()) == (name, [0, 1, 2])
+    # A person may know better.
+    assert align_genes(lexicon, var("x", "y", "z", n_cells=numbers), column="n_cells").n_matched == 3
+
+
+def test_ncbi_ids_are_read_as_text_and_as_numbers_with_gaps(lexicon):
+    for ids in (["12", "34", "none"], [12.0, 34.0, np.nan], pd.array([12, 34, None], "Int64")):
+        found = align_genes(lexicon, var("x", "y", "z", gene_id=ids))
+        assert found.rows.tolist() == [0, 1, -1]
+        assert found.by_route() == {"NCBI id": 2}
+
+
+def test_a_given_column_is_read_and_a_wrong_one_lists_what_there_is(lexicon):
+    table = var("ALPHA", "BETA", ids=["nothing", "A1"], more=["", ""])
+    assert align_genes(lexicon, table, column="ids").rows.tolist() == [-1, 0]
+    assert align_genes(lexicon, table, column="index").n_matched == 2
+    with pytest.raises(InputError, match="no column 'symbols'; it has the index and these columns: ids, more"):
+        align_genes(lexicon, table, column="symbols")
+    with pytest.raises(InputError, match="columns: none"):
+        align_genes(lexicon, var("ALPHA"), column="symbols")
+
+
+def test_an_organism_the_lexicon_does_not_know_is_refused(lexicon):
+    with pytest.raises(InputError, match="no genes of 'zebrafish'; it has human and mouse"):
+        align_genes(lexicon, var("ALPHA"), organism="zebrafish")
+
+
+def test_nothing_in_common_is_an_alignment_without_matches(lexicon):
+    found = align_genes(lexicon, var("x", "y"))
+    assert (found.n_matched, found.n_genes, found.by_route()) == (0, 0, {})
+    assert "0 of 2 columns described (none)" in found.describe()
+
+
+def test_what_was_understood_is_told_in_one_line(lexicon):
+    told = align_genes(lexicon, var("x", "y", "z", gene=["ALPHA", "ENSG02", "DEL"])).describe()
+    assert told == (
+        "genes: 3 of 3 columns described (1 by Ensembl id, 1 by symbol, 1 by alias), "
+        "read from var['gene'] as human genes"
+    )
+
+
+@pytest.mark.parametrize(
+    ("names", "organism"),
+    [
+        (["Rho", "Cd79a", "Ms4a1", "Actb", "Gapdh"], "mouse"),
+        (["RHO", "CD79A", "MS4A1", "ACTB", "GAPDH"], "human"),
+        (["ENSG00000156738.4", "ENSG00000105369"], "human"),
+    ],
+)
+def test_the_organism_is_told_from_the_names(bundled, names, organism):
+    found = align_genes(bundled, var(*names))
+    assert (found.organism, found.n_matched) == (organism, len(names))
+
+
+def test_both_spellings_of_a_gene_lead_to_one_row(bundled):
+    human = align_genes(bundled, var("RHO", "CD79A", "MS4A1", "ACTB"))
+    mouse = align_genes(bundled, var("Rho", "Cd79a", "Ms4a1", "Actb"))
+    ids = align_genes(bundled, var("ENSG00000163914", "ENSG00000105369", "ENSG00000156738", "ENSG00000075624"))
+    numbers = align_genes(bundled, var("6010", "973", "931", "60"))
+    for other in (mouse, ids, numbers):
+        np.testing.assert_array_equal(other.rows, human.rows)
+
+
+@pytest.mark.parametrize(
+    ("name", "column", "organism", "matched", "coverage"),
+    [
+        ("pbmc3k", "gene_ids", "human", 18_500, 0.98),
+        ("baron", "index", "human", 18_500, 0.98),
+        ("retina", "index", "mouse", 240, 0.96),
+    ],
+)
+def test_real_data_are_understood_without_a_word(request, bundled, name, column, organism, matched, coverage):
+    adata = request.getfixturevalue(name)
+    with open_counts(adata) as source:
+        found = align_genes(bundled, source.var)
+        report = gene_report(source, found, Values.COUNTS)
+    assert (found.column, found.organism) == (column, organism)
+    assert found.n_matched >= matched
+    assert report.coverage >= coverage
+    totals = np.asarray(adata.X.sum(axis=0)).ravel()
+    assert report.coverage == pytest.approx(totals[found.rows >= 0].sum() / totals.sum())
+    assert sum(n for _, n, _ in report.routes) == adata.n_vars
+    assert sum(share for *_, share in report.routes) == pytest.approx(1)
+
+
+def test_the_most_expressed_genes_without_a_description_are_named(bundled, baron):
+    with open_counts(baron) as source:
+        report = gene_report(source, align_genes(bundled, source.var), Values.COUNTS, n_missing=7)
+    assert len(report.missing) == 7
+    shares = [share for _, share in report.missing]
+    assert shares == sorted(shares, reverse=True)
+    totals = np.asarray(baron.X.sum(axis=0)).ravel()
+    undescribed = np.where(report.alignment.rows < 0, totals, -1)
+    assert report.missing[0] == (
+        baron.var_names[undescribed.argmax()],
+        pytest.approx(undescribed.max() / totals.sum()),
+    )
+
+
+def test_a_title_case_copy_of_the_retina_is_the_same_data(bundled, retina):
+    upper = align_genes(bundled, retina.var)
+    title = align_genes(bundled, var(*(name.capitalize() for name in retina.var_names)))
+    assert title.organism == "mouse"
+    np.testing.assert_array_equal(title.rows, upper.rows)

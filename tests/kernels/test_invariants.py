@@ -1,0 +1,196 @@
+"""What DESIGN promises of every embedding, searched for counterexamples."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from numpy.typing import NDArray
+
+from lexicell_kernels import CsrBlock, GeneTable, Order, Picks, Rows, Weight, cpu, parity, reference
+
+WHOLE = [0, 0, 0, 1, 1, 1, 1, 2, 2, 3, 7, 253, 254, 255, 256, 257, 65535, 65536, 1 << 20]
+FRACTIONS = [0, 0, 0.1, 0.1, 0.25, 1 / 3, 0.5, 1, 1, 2.5, 1e-30, 255.5, 300.7, 1e6]
+DIM = 5
+
+
+@dataclass(frozen=True)
+class Problem:
+    dense: NDArray[np.float64]  # cells x columns
+    table: GeneTable
+    k: int | None
+    weight: Weight
+    shuffle: NDArray[np.int64]  # an order of the columns
+
+    @property
+    def block(self) -> CsrBlock:
+        return csr(self.dense)
+
+
+def csr(dense: Any, values: Any = np.float32, columns: Any = np.int32) -> CsrBlock:
+    """All non-zeros, as scipy would store them."""
+    rows, indices = np.nonzero(dense)
+    indptr = np.searchsorted(rows, np.arange(len(dense) + 1))
+    return CsrBlock(
+        dense[rows, indices].astype(values), indices.astype(columns), indptr.astype(np.int64), dense.shape[1]
+    )
+
+
+@st.composite
+def problems(draw: st.DrawFn, values: list[float] | None = None, max_value: float = np.inf) -> Problem:
+    n, v = draw(st.integers(1, 6)), draw(st.integers(1, 90))
+    pool = values or draw(st.sampled_from([WHOLE, FRACTIONS]))
+    dense = draw(
+        hnp.arrays(np.float64, (n, v), elements=st.sampled_from([x for x in pool if x <= max_value]))
+    )
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    m = draw(st.integers(0, v))
+    rank = np.full(v, -1, np.int32)
+    rank[rng.permutation(v)[:m]] = np.arange(m, dtype=np.int32)
+    # Around a common direction, as real texts are: sums never cancel.
+    vectors = (rng.standard_normal((m, DIM)) + 2).astype(draw(st.sampled_from([np.float32, np.float16])))
+    factor = rng.choice(np.array([0.3, 0.5, 1, 1, 7], np.float32), m) if draw(st.booleans()) else None
+    bias = rng.standard_normal(DIM).astype(np.float32) * np.float32(0.1) if draw(st.booleans()) else None
+    k = draw(st.sampled_from([1, 2, 3, 10, 40, 10_000, None]))
+    weight = draw(st.sampled_from(Weight))
+    return Problem(dense, GeneTable(vectors, rank, factor, bias), k, weight, rng.permutation(v))
+
+
+def embed(problem: Problem, block: CsrBlock | None = None, **options: Any) -> Rows:
+    return cpu.embed_rows(
+        problem.block if block is None else block, problem.table, k=problem.k, weight=problem.weight, **options
+    )
+
+
+def same(found: Rows | Picks, expected: Rows | Picks, rows: Any = slice(None)) -> None:
+    """Bit-equal in every field."""
+    for field in expected.__slots__:
+        np.testing.assert_array_equal(getattr(found, field), getattr(expected, field)[rows], err_msg=field)
+
+
+@given(problems())
+def test_the_cpu_backend_is_the_reference(problem: Problem) -> None:
+    parity.check_block(cpu, problem.block, problem.table, k=problem.k, weight=problem.weight)
+
+
+@given(problems())
+def test_vectors_do_not_depend_on_the_order_of_columns(problem: Problem) -> None:
+    table = replace(problem.table, rank=problem.table.rank[problem.shuffle])
+    shuffled = replace(problem, dense=problem.dense[:, problem.shuffle], table=table)
+    same(embed(shuffled), embed(problem))
+
+
+@given(problems(), st.data())
+def test_a_cell_does_not_depend_on_other_cells(problem: Problem, data: st.DataObject) -> None:
+    n = len(problem.dense)
+    rows = data.draw(st.lists(st.integers(0, n - 1), max_size=2 * n))
+    same(embed(replace(problem, dense=problem.dense[rows])), embed(problem), rows)
+
+
+@given(problems(), st.integers(0, 6))
+def test_blocks_may_be_cut_anywhere(problem: Problem, cut: int) -> None:
+    whole = problem.block
+    rows = slice(min(cut, whole.n_rows), None)
+    # The second part keeps the arrays of the whole: offsets need not begin at 0.
+    same(embed(problem, replace(whole, indptr=whole.indptr[rows.start :])), embed(problem), rows)
+    same(embed(replace(problem, dense=problem.dense[: rows.start])), embed(problem), slice(rows.start))
+
+
+@given(problems(), st.integers(2, 4))
+def test_the_number_of_threads_changes_nothing(problem: Problem, threads: int) -> None:
+    alone = embed(problem)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(cpu, "_INLINE_NNZ", 0)
+        same(embed(problem, threads=threads), alone)
+        k = problem.k or 3
+        same(
+            cpu.select_topk(problem.block, problem.table, k=k, threads=threads),
+            reference.select_topk(problem.block, problem.table, k=k),
+        )
+
+
+@given(problems(WHOLE, max_value=255), st.sampled_from(Order))
+def test_picks_do_not_depend_on_how_numbers_are_stored(problem: Problem, order: Order) -> None:
+    k = problem.k or 5
+    expected = reference.select_topk(problem.block, problem.table, k=k, order=order)
+    vectors = embed(problem)
+    for values in (np.uint8, np.uint16, np.uint32, np.int32, np.int64, np.float32, np.float64):
+        for columns in (np.uint16, np.int32, np.int64):
+            block = csr(problem.dense, values, columns)
+            same(cpu.select_topk(block, problem.table, k=k, order=order), expected)
+            same(embed(problem, block), vectors)
+
+
+@given(problems())
+def test_stored_zeros_and_negative_zeros_are_nothing(problem: Problem) -> None:
+    n, v = problem.dense.shape
+    data = problem.dense.astype(np.float32).ravel()
+    data[data == 0] = np.where(np.arange((data == 0).sum()) % 2, np.float32(0), np.float32(-0.0))
+    full = CsrBlock(data, np.tile(np.arange(v, dtype=np.int32), n), np.arange(n + 1, dtype=np.int64) * v, v)
+    same(embed(problem, full), embed(problem))
+    parity.check_block(cpu, full, problem.table, k=problem.k, weight=problem.weight)
+
+
+@given(problems())
+def test_columns_may_stand_in_any_order_inside_a_row(problem: Problem) -> None:
+    block = problem.block
+    data, indices = block.data.copy(), block.indices.copy()
+    for a, b in zip(block.indptr[:-1], block.indptr[1:], strict=True):
+        data[a:b], indices[a:b] = data[a:b][::-1].copy(), indices[a:b][::-1].copy()
+    same(embed(problem, replace(block, data=data, indices=indices)), embed(problem))
+
+
+@given(problems())
+def test_a_column_that_stands_twice_in_a_row_is_summed(problem: Problem) -> None:
+    n, v = problem.dense.shape
+    half = csr(problem.dense)
+    twice = CsrBlock(
+        np.concatenate([np.r_[x, x] for x in np.split(half.data, half.indptr[1:-1])]),
+        np.concatenate([np.r_[c, c] for c in np.split(half.indices, half.indptr[1:-1])]),
+        2 * half.indptr,
+        v,
+    )
+    doubled = replace(problem, dense=2 * problem.dense)
+    same(embed(problem, twice), embed(doubled))
+    parity.check_block(cpu, twice, problem.table, k=problem.k, weight=problem.weight)
+
+
+@given(problems())
+def test_two_runs_are_bit_equal_and_the_input_is_untouched(problem: Problem) -> None:
+    block = problem.block
+    before = [a.copy() for a in (block.data, block.indices, block.indptr)]
+    same(embed(problem, block), embed(problem, block))
+    for now, then in zip((block.data, block.indices, block.indptr), before, strict=True):
+        np.testing.assert_array_equal(now, then)
+
+
+@given(problems())
+def test_every_row_is_a_unit_vector_or_flagged_and_zero(problem: Problem) -> None:
+    rows = embed(problem)
+    length = np.linalg.norm(rows.vectors, axis=1)
+    np.testing.assert_allclose(length, rows.n_genes > 0, atol=1e-5)
+    described = problem.dense.astype(np.float32)[:, problem.table.rank >= 0]
+    candidates = (described > 0).sum(axis=1)
+    np.testing.assert_array_equal(rows.n_genes, np.minimum(candidates, problem.k or candidates))
+    assert (rows.coverage[candidates == 0] == 0).all()
+    assert ((rows.coverage >= 0) & (rows.coverage <= 1 + 1e-6)).all()
+
+
+@given(problems())
+def test_a_masked_gene_is_as_if_it_had_no_description(problem: Problem) -> None:
+    """Masking a gene leaves the picks among the others: k counts described genes only."""
+    table = problem.table
+    if not table.n_genes:
+        return
+    masked = replace(table, rank=np.where(table.rank == 0, -1, table.rank).astype(np.int32))
+    k = problem.k or 5
+    left = cpu.select_topk(problem.block, masked, k=k, order=Order.SCORE)
+    full = cpu.select_topk(problem.block, table, k=k + 1, order=Order.SCORE)
+    for row in range(len(problem.dense)):
+        kept = full.genes[row][(full.genes[row] > 0)][:k]
+        np.testing.assert_array_equal(left.genes[row, : left.count[row]], kept)
