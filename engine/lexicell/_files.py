@@ -48,14 +48,14 @@ def staged_path(target: Path, *, replace: bool) -> Iterator[Path]:
         yield staging
         for path in (*sorted(staging.rglob("*")), staging):
             _fsync(path)
-        if target.exists():
-            if not replace:
-                raise FileExistsError(target)
-            target.rename(retired)
+        if target.exists() and not replace:
+            raise FileExistsError(target)
         try:
+            if target.exists():
+                target.rename(retired)
             staging.rename(target)
-        except OSError:
-            if retired.exists():
+        except BaseException:  # an interrupt between the two renames is no reason to lose the old one
+            if retired.exists() and not target.exists():
                 retired.rename(target)
             raise
         _fsync(target.parent)
@@ -73,7 +73,7 @@ def staged_folder(target: Path, *, replace: bool) -> Iterator[Path]:
 
 
 def _remove(path: Path) -> None:
-    if path.is_dir():
+    if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path, ignore_errors=True)
     else:
         path.unlink(missing_ok=True)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import platform
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from llvmlite import ir
+from llvmlite.binding import get_host_cpu_features
 from numba import njit, types
+from numba.core import config
 from numba.extending import intrinsic
 
 __all__ = [
@@ -55,16 +58,37 @@ def source_stamp(*modules: str) -> str:
     return digest.hexdigest()
 
 
+def _has_halves() -> bool:
+    """Whether the CPU that Numba compiles for converts halves; without that, LLVM's call ends the process."""
+    if platform.machine().lower() in {"aarch64", "arm64"}:
+        return True
+    if config.CPU_FEATURES is not None:
+        return "+f16c" in config.CPU_FEATURES
+    return config.CPU_NAME in {None, "", "host"} and bool(get_host_cpu_features().get("f16c"))
+
+
 @intrinsic
 def as_float32(typingctx: Any, x: Any) -> Any:
     """Read a table entry as float32: float32 as it is, uint16 as the bits of an IEEE half."""
     if isinstance(x, types.Float):
         return types.float32(x), lambda _context, _builder, _signature, args: args[0]
 
-    def half(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
+    def native(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
         return builder.fpext(builder.bitcast(args[0], ir.HalfType()), ir.FloatType())
 
-    return types.float32(types.uint16), half
+    def portable(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
+        # The half's exponent and fraction in their places of a float32, and the exponents' difference made up
+        # for by a product, which is exact for subnormal halves too.
+        word = ir.IntType(32)
+        wide = builder.zext(args[0], word)
+        magnitude = builder.shl(builder.and_(wide, ir.Constant(word, 0x7FFF)), ir.Constant(word, 13))
+        scaled = builder.fmul(
+            builder.bitcast(magnitude, ir.FloatType()), ir.Constant(ir.FloatType(), 2.0**112)
+        )
+        sign = builder.shl(builder.and_(wide, ir.Constant(word, 0x8000)), ir.Constant(word, 16))
+        return builder.bitcast(builder.or_(builder.bitcast(scaled, word), sign), ir.FloatType())
+
+    return types.float32(types.uint16), native if _has_halves() else portable
 
 
 @intrinsic

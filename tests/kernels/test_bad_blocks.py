@@ -109,7 +109,7 @@ def test_a_table_for_other_columns_is_refused(backend):
 def test_arrays_without_a_kernel_are_refused():
     counts = CsrBlock([1.0], [0], [0, 1], 6)
     for run in (lexicell_kernels.embed_rows, lexicell_kernels.select_topk):
-        with pytest.raises(TypeError, match="no kernel for arrays of builtins; there are kernels for .*numpy"):
+        with pytest.raises(TypeError, match="no kernel for arrays of builtins; there are kernels for "):
             run(counts, TABLE, k=1)
 
 

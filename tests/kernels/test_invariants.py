@@ -63,7 +63,11 @@ def problems(draw: st.DrawFn, values: list[float] | None = None, max_value: floa
 
 def embed(problem: Problem, block: CsrBlock | None = None, **options: Any) -> Rows:
     return cpu.embed_rows(
-        problem.block if block is None else block, problem.table, k=problem.k, weight=problem.weight, **options
+        problem.block if block is None else block,
+        problem.table,
+        k=problem.k,
+        weight=problem.weight,
+        **options,
     )
 
 
@@ -147,13 +151,12 @@ def test_columns_may_stand_in_any_order_inside_a_row(problem: Problem) -> None:
 
 @given(problems())
 def test_a_column_that_stands_twice_in_a_row_is_summed(problem: Problem) -> None:
-    n, v = problem.dense.shape
     half = csr(problem.dense)
     twice = CsrBlock(
         np.concatenate([np.r_[x, x] for x in np.split(half.data, half.indptr[1:-1])]),
         np.concatenate([np.r_[c, c] for c in np.split(half.indices, half.indptr[1:-1])]),
         2 * half.indptr,
-        v,
+        half.n_columns,
     )
     doubled = replace(problem, dense=2 * problem.dense)
     same(embed(problem, twice), embed(doubled))

@@ -29,7 +29,7 @@ def open_anndata(adata: AnnData, *, layer: str | None, use_raw: bool) -> RowsSou
     # A view computes its matrix anew, and whole, each time it is asked: read its parent's and pick.
     parent: Any = adata._adata_ref if adata.is_view else adata
     label = f"AnnData ({parent.filename})" if parent.isbacked else "AnnData"
-    layers = sorted(parent.layers.keys())
+    layers = sorted(name for name in parent.layers if name is not None)  # newer anndata: None is X
     what = choose_part(label, layers, layer, has_raw=parent.raw is not None, use_raw=use_raw)
     columns: Any = adata._vidx if adata.is_view else None
     var = adata.var

@@ -162,7 +162,7 @@ class _H5adStore(EmbeddingStore):
 
         full = read_elem(self._file["obs"])
         for column in obs:
-            full[column] = obs[column].to_numpy()
+            full[column] = obs[column].array  # a category stays one
         _write_elem(self._file, "obs", full)
         self._file.require_group("uns")
         _write_elem(self._file["uns"], "lexicell", uns)
@@ -171,19 +171,31 @@ class _H5adStore(EmbeddingStore):
         self._file.close()
 
 
-def check_output(path: str | Path, *, overwrite: bool) -> Path:
+def check_output(path: str | Path, *, overwrite: bool, data: Any = None) -> Path:
     """Check that an output of this name can be written.
+
+    Parameters
+    ----------
+    path
+        Of the output.
+    overwrite
+        Whether it may exist.
+    data
+        Where the counts are from, a path or an AnnData: never replaced by something without counts.
 
     Raises
     ------
     InputError
-        It ends neither in ``.zarr`` nor in ``.h5ad``.
+        It ends neither in ``.zarr`` nor in ``.h5ad``, or it would take the place of the input.
     OutputExistsError
         It exists, and is not to be replaced or nothing that `create_store` writes.
     """
     path = Path(path)
     if path.suffix not in {".zarr", ".h5ad"}:
         msg = f"{path}: the output is a .zarr or an .h5ad; give it one of these endings"
+        raise InputError(msg)
+    if _would_lose(path, data):
+        msg = f"{path} is the input, or holds it, and the output has no counts; choose another name"
         raise InputError(msg)
     if path.exists():
         if not overwrite:
@@ -194,6 +206,18 @@ def check_output(path: str | Path, *, overwrite: bool) -> Path:
             msg = f"{path} is not a {path.suffix[1:]} file that could be replaced; choose another name"
             raise OutputExistsError(msg)
     return path
+
+
+def _would_lose(path: Path, data: Any) -> bool:
+    """Whether an output at `path` would replace its own input. A copied h5ad keeps all that is in it."""
+    is_path = isinstance(data, (str, Path))
+    given = data if is_path else getattr(data, "filename", None)
+    if given is None:
+        return False
+    source, target = Path(given).resolve(), path.resolve()
+    if is_path and source == target and source.suffix == path.suffix == ".h5ad":
+        return False
+    return target in (source, *source.parents) or source in target.parents
 
 
 @contextmanager

@@ -22,6 +22,8 @@ New here? `lexicell demo` shows everything on real cells in under a minute;
 # Newer versions of typer carry a click of their own, so click's classes are reached through typer's.
 _UsageError: Any = typer.BadParameter.__bases__[0]
 
+_INTERRUPTED = 130
+
 app = typer.Typer(
     name="lexicell",
     help=_HELP,
@@ -70,11 +72,14 @@ def main(args: Sequence[str] | None = None) -> NoReturn:
     except typer.Exit as error:
         code = error.exit_code
     except _UsageError as error:
-        error.show()
+        verb = "lexicell" if error.ctx is None else error.ctx.command_path
+        if type(error).__name__ == "NoArgsIsHelpError":
+            error.show()
+        else:
+            _console.error(f"{error.format_message().rstrip('.')}; `{verb} --help` lists what there is")
         code = error.exit_code
     except (KeyboardInterrupt, typer.Abort):
-        _console.error("interrupted; nothing was written")
-        code = 130
+        code = _INTERRUPTED
     except LexicellError as error:
         if debug:
             raise
@@ -85,4 +90,6 @@ def main(args: Sequence[str] | None = None) -> NoReturn:
             raise
         _console.error(f"unexpected {type(error).__name__}: {error}; run again with `lexicell --debug ...`")
         code = 1
+    if code == _INTERRUPTED:  # also where typer caught it first
+        _console.error("interrupted; nothing was written")
     sys.exit(code if isinstance(code, int) else 0)

@@ -75,7 +75,7 @@ def embed(
         organism=organism, min_coverage=min_coverage,
     )  # fmt: skip
     if not dry_run:
-        check_output(output, overwrite=overwrite)
+        check_output(output, overwrite=overwrite, data=data)
     with open_counts(data, layer=layer, use_raw=use_raw) as source, _console.bar("embedding", "cells") as bar:
         listener = _console.listen(bar)
         plan = make_plan(source, options, listener)

@@ -128,7 +128,7 @@ def embed(
     >>> lexicell.embed("pbmc.h5ad", "pbmc.zarr", top_k=128)  # doctest: +SKIP
     """
     options = Options(lexicon, projection, recipe, top_k, weight, values, gene_column, organism, min_coverage)
-    check_output(output, overwrite=overwrite)
+    check_output(output, overwrite=overwrite, data=data)
     with open_counts(data, layer=layer, use_raw=use_raw) as source:
         plan = make_plan(source, options, listener)
         return run_to_store(

@@ -38,6 +38,8 @@ class FoldedTable:
         """Sum columns that are one gene; the block itself in the usual case that none are."""
         if self.same_gene is None:
             return block
+        if block.data.size and not block.data.min() >= 0:
+            return block  # the kernel names a negative value or NaN, which a sum would hide
         matrix = sp.csr_array(
             (
                 # A row may hold up to v values that end up in one, and small integers would overflow.

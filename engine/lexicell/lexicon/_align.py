@@ -195,6 +195,8 @@ def _candidate_columns(var: pd.DataFrame, column: str | None) -> dict[str, tuple
 
 
 def _strings(values: Any) -> tuple[str, ...]:
+    if pd.api.types.is_float_dtype(values):  # ids with gaps, which pandas makes 12.0
+        return tuple("" if pd.isna(v) else f"{v:.0f}" if v % 1 == 0 else str(v) for v in values)
     return tuple("" if pd.isna(v) else str(v).strip() for v in values)
 
 

@@ -122,7 +122,8 @@ def test_rank_factors_choose_and_do_not_weigh(bundled, cells, aligned):
             atol=1e-5,
         )
     np.testing.assert_array_equal(  # with all genes chosen there is nothing that a factor could change
-        cpu.embed_rows(block, folded.table, k=None).vectors, cpu.embed_rows(block, plain.table, k=None).vectors
+        cpu.embed_rows(block, folded.table, k=None).vectors,
+        cpu.embed_rows(block, plain.table, k=None).vectors,
     )
 
 
@@ -166,7 +167,7 @@ def test_a_negative_count_does_not_hide_in_the_sum_of_two_columns(bundled, cells
     dense[7, at], dense[7, -1] = 5, -1
     split.X = sp.csr_matrix(dense)
     folded = fold(bundled, align_genes(bundled, split.var, column="gene"))
-    with pytest.raises(ValueError, match="row 7, .* holds -1"):
+    with pytest.raises(ValueError, match=r"row 7, .* holds -1"):
         embed(split, folded)
 
 

@@ -151,7 +151,9 @@ def test_a_given_column_is_read_and_a_wrong_one_lists_what_there_is(lexicon):
     table = var("ALPHA", "BETA", ids=["nothing", "A1"], more=["", ""])
     assert align_genes(lexicon, table, column="ids").rows.tolist() == [-1, 0]
     assert align_genes(lexicon, table, column="index").n_matched == 2
-    with pytest.raises(InputError, match="no column 'symbols'; it has the index and these columns: ids, more"):
+    with pytest.raises(
+        InputError, match="no column 'symbols'; it has the index and these columns: ids, more"
+    ):
         align_genes(lexicon, table, column="symbols")
     with pytest.raises(InputError, match="columns: none"):
         align_genes(lexicon, var("ALPHA"), column="symbols")
@@ -192,7 +194,9 @@ def test_the_organism_is_told_from_the_names(bundled, names, organism):
 def test_both_spellings_of_a_gene_lead_to_one_row(bundled):
     human = align_genes(bundled, var("RHO", "CD79A", "MS4A1", "ACTB"))
     mouse = align_genes(bundled, var("Rho", "Cd79a", "Ms4a1", "Actb"))
-    ids = align_genes(bundled, var("ENSG00000163914", "ENSG00000105369", "ENSG00000156738", "ENSG00000075624"))
+    ids = align_genes(
+        bundled, var("ENSG00000163914", "ENSG00000105369", "ENSG00000156738", "ENSG00000075624")
+    )
     numbers = align_genes(bundled, var("6010", "973", "931", "60"))
     for other in (mouse, ids, numbers):
         np.testing.assert_array_equal(other.rows, human.rows)

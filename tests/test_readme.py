@@ -1,0 +1,89 @@
+"""Everything the README tells a person to type is typed here, in a folder of its own."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+README = Path(__file__).parents[1] / "README.md"
+BY_CI = ["make demo", "make test"]  # what CI runs, or what the demo's own test runs
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", README.read_text(encoding="utf-8"), flags=re.DOTALL)
+
+
+def commands() -> list[str]:
+    return [line for block in blocks("sh") for line in block.splitlines() if line]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("readme")
+
+
+@pytest.fixture
+def here(folder: Path, cells: AnnData, repository: Path) -> Path:
+    """What a person has: data of their own, and a table of gene texts."""
+    if not (folder / "my.h5ad").exists():
+        cells.write_h5ad(folder / "my.h5ad")
+        import gzip
+
+        source = repository / "lexicons" / "human-go-minilm" / "gene_text_human_orgdb_go.tsv.gz"
+        known = set(cells.var_names)
+        with gzip.open(source, "rt", encoding="utf-8") as lines:
+            head, *rows = lines
+        chosen = [row for row in rows if row.split("\t")[1] in known][:40]
+        (folder / "genes.tsv").write_text(head + "".join(chosen), encoding="utf-8")
+    return folder
+
+
+def typed(words: list[str], here: Path) -> subprocess.CompletedProcess[str]:
+    words = [sys.executable, "-m", "lexicell", *words]
+    return subprocess.run(words, cwd=here, capture_output=True, text=True, check=False)
+
+
+def test_the_two_commands_are_targets_of_the_makefile(repository: Path) -> None:
+    assert commands()[:2] == BY_CI
+    makefile = (repository / "Makefile").read_text(encoding="utf-8")
+    assert all(re.search(rf"^{line.split()[1]}:", makefile, flags=re.MULTILINE) for line in BY_CI)
+    assert BY_CI[1] in (repository / ".ci" / "run").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("line", [line for line in commands() if line not in BY_CI])
+def test_every_command_runs(line: str, here: Path) -> None:
+    program, *rest = shlex.split(line)
+    assert program == ".venv/bin/lexicell"
+    if "my-lexicon" in line:
+        pytest.importorskip("onnxscript")
+    if "--lexicon my-lexicon" in line and not (here / "my-lexicon").exists():
+        (build,) = (line for line in commands() if "genes build" in line)
+        typed(shlex.split(build)[1:], here)
+    done = typed(rest, here)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout
+
+
+def test_the_python_example_runs(here: Path) -> None:
+    (example,) = blocks("python")
+    done = subprocess.run(
+        [sys.executable, "-c", example], cwd=here, capture_output=True, text=True, check=False, env=os.environ
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("(120, 384)")
+
+
+def test_the_files_that_it_points_to_exist(repository: Path) -> None:
+    targets = re.findall(r"\]\((?!https?:|#)([^)#]+)", README.read_text(encoding="utf-8"))
+    assert targets
+    assert not [t for t in targets if not (repository / t).exists()]
