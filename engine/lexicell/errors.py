@@ -18,6 +18,7 @@ __all__ = [
     "LexicellError",
     "MissingExtraError",
     "OutputExistsError",
+    "WriteError",
 ]
 
 
@@ -81,6 +82,13 @@ class CorruptDataError(LexicellError, OSError):
     """A file is truncated, changed or unreadable."""
 
     exit_code: ClassVar[int] = 4
+
+    def __str__(self) -> str:
+        return str(self.args[0]) if self.args else ""
+
+
+class WriteError(LexicellError, OSError):
+    """The output cannot be written: the disk is full, or the folder may not be written to."""
 
     def __str__(self) -> str:
         return str(self.args[0]) if self.args else ""

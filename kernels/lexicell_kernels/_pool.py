@@ -12,6 +12,7 @@ __all__ = ["COUNT", "LOG1P", "RANK", "UNIFORM", "pool_row", "score_order"]
 
 LOG1P, COUNT, UNIFORM, RANK = range(4)
 _LOG_2 = math.log(2)
+_TINY = 1e-30
 _ROOT_HALF = np.uint64(0x3FE6A09E667F3BCD)  # float64 bits of sqrt(1/2)
 
 
@@ -46,7 +47,13 @@ def _weights(n, total, factor, kind, s):
     for i in range(n):
         s.weight[i] = s.value[s.picked[i]]
     w = s.weight[:n]
-    return _log1p_scaled(w, scale) if kind == LOG1P else _scaled(w, scale)
+    sum_w = _log1p_scaled(w, scale) if kind == LOG1P else _scaled(w, scale)
+    if sum_w < _TINY:
+        # Next to nothing beside the undescribed genes: log1p is linear there, and float32 at its end.
+        for i in range(n):
+            s.weight[i] = s.value[s.picked[i]]
+        sum_w = _scaled(w, 1.0 / np.float64(w.max()))
+    return sum_w
 
 
 @kernel(reorder=True)

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from lexicell._files import staged_path
-from lexicell.errors import InputError, OutputExistsError
+from lexicell.errors import InputError, LexicellError, OutputExistsError, WriteError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -201,9 +201,9 @@ def check_output(path: str | Path, *, overwrite: bool, data: Any = None) -> Path
         if not overwrite:
             msg = f"{path} exists; choose another name or overwrite it (--overwrite)"
             raise OutputExistsError(msg)
-        is_ours = path.is_file() if path.suffix == ".h5ad" else (path / "zarr.json").is_file()
-        if not is_ours:
-            msg = f"{path} is not a {path.suffix[1:]} file that could be replaced; choose another name"
+        ours = path if path.suffix == ".h5ad" else path / "uns" / "lexicell" / "zarr.json"
+        if not ours.is_file():
+            msg = f"{path} was not written by lexicell, so it is not replaced; choose another name"
             raise OutputExistsError(msg)
     return path
 
@@ -249,19 +249,30 @@ def create_store(
     ------
     InputError, OutputExistsError
         See `check_output`.
+    WriteError
+        The disk is full, or the folder may not be written to.
     """
     target = check_output(path, overwrite=overwrite)
-    with staged_path(target, replace=overwrite) as staging:
-        store: EmbeddingStore
-        if target.suffix == ".zarr":
-            store = _ZarrStore(staging, n_cells, dim, dtype)
-        else:
-            source = None if copy_of is None else Path(copy_of)
-            store = _H5adStore(staging, n_cells, dim, dtype, source)
-        try:
-            yield store
-        finally:
-            store.close()
+    try:
+        with staged_path(target, replace=overwrite) as staging:
+            store: EmbeddingStore
+            if target.suffix == ".zarr":
+                store = _ZarrStore(staging, n_cells, dim, dtype)
+            else:
+                source = None if copy_of is None else Path(copy_of)
+                store = _H5adStore(staging, n_cells, dim, dtype, source)
+            try:
+                yield store
+            finally:
+                store.close()
+    except LexicellError:
+        raise
+    except OSError as error:
+        reason = error.strerror or str(error).partition("\n")[0]
+        msg = (
+            f"{target} cannot be written ({reason}); make room or choose another place: nothing is left of it"
+        )
+        raise WriteError(msg) from error
 
 
 def _write_elem(group: Any, name: str, value: Any) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
 from typing import Any
 
@@ -80,6 +80,9 @@ class Alignment:
         Names that could mean several genes, and so are not matched.
     displaced
         Aliases that are not used because another column is that gene by its own name.
+    filled
+        Other columns of ``var`` that had names for columns of the matrix where `column` had none, and for
+        how many.
     """
 
     column: str
@@ -89,6 +92,7 @@ class Alignment:
     routes: NDArray[np.int8]
     ambiguous: tuple[str, ...]
     displaced: tuple[str, ...]
+    filled: tuple[tuple[str, int], ...] = ()
 
     @property
     def n_matched(self) -> int:
@@ -113,7 +117,9 @@ class Alignment:
 
     def describe(self) -> str:
         """One line: what was read, and how many columns have a description."""
-        where = "the index of var" if self.column == INDEX else f"var[{self.column!r}]"
+        where = _shown(self.column)
+        for column, n in self.filled:
+            where += f" and {n:,} from {_shown(column)}"
         routes = ", ".join(f"{n:,} by {label}" for label, n in self.by_route().items())
         return (
             f"genes: {self.n_matched:,} of {len(self.names):,} columns described "
@@ -133,8 +139,8 @@ def align_genes(
     var
         The data set's columns, as in AnnData.
     column
-        Column of `var` that holds the names, or ``"index"``. By default the one with most
-        matches by id or symbol.
+        Column of `var` that holds the names, or ``"index"``. By default the one with most matches by id or
+        symbol, and where it has none, any other column's match by id or symbol.
     organism
         Whose names they are. The lexicon's own organism matches Ensembl ids (version dropped), NCBI ids,
         symbols and aliases; ``"mouse"`` matches mouse symbols, whatever their case, to the rows of their
@@ -152,17 +158,38 @@ def align_genes(
     """
     names = _candidate_columns(var, column)
     organisms = _organisms(lexicon, organism)
-    best: Alignment | None = None
-    for species in organisms:
-        lookup = _Lookup.of(lexicon, species)
-        for name, values in names.items():
-            found = lookup.align(name, values)
-            if best is None or found.strength > best.strength:
-                best = found
-    if best is None:  # both loops run at least once: the index is always a candidate
-        msg = "var has no column that could hold gene names"
-        raise InputError(msg)
+    found = [
+        lookup.align(name, values)
+        for lookup in (_Lookup.of(lexicon, species) for species in organisms)
+        for name, values in names.items()
+    ]
+    best = max(found, key=lambda alignment: alignment.strength)  # the first of several
+    for other in sorted(found, key=lambda alignment: alignment.strength, reverse=True):
+        if other is not best and other.organism == best.organism:
+            best = _filled(best, other)
     return best
+
+
+def _filled(best: Alignment, other: Alignment) -> Alignment:
+    """Fill columns without a gene from another column of names: retired ids often stand beside good symbols.
+
+    Only by id or symbol, and only with genes that no column has yet.
+    """
+    new = (best.rows < 0) & (other.rows >= 0) & ~np.isin(other.routes, _WEAK)
+    new &= ~np.isin(other.rows, best.rows[best.rows >= 0])
+    if not new.any():
+        return best
+    names = tuple(o if n else b for b, o, n in zip(best.names, other.names, new, strict=True))
+    resolved = {b for b, n in zip(best.names, new, strict=True) if n}
+    return replace(
+        best,
+        names=names,
+        rows=np.where(new, other.rows, best.rows),
+        routes=np.where(new, other.routes, best.routes),
+        ambiguous=tuple(name for name in best.ambiguous if name not in resolved),
+        displaced=tuple(name for name in best.displaced if name not in resolved),
+        filled=(*best.filled, (other.column, int(new.sum()))),
+    )
 
 
 def _organisms(lexicon: Lexicon, asked: str | None) -> tuple[str, ...]:
@@ -200,6 +227,10 @@ def _strings(values: Any) -> tuple[str, ...]:
     return tuple("" if pd.isna(v) else str(v).strip() for v in values)
 
 
+def _shown(column: str) -> str:
+    return "the index of var" if column == INDEX else f"var[{column!r}]"
+
+
 @dataclass(frozen=True)
 class _Lookup:
     """Name -> row of one organism's genes; names that several genes share lead to `_AMBIGUOUS`."""
@@ -211,6 +242,7 @@ class _Lookup:
     alias: dict[str, int]
     orthologue: dict[str, int]
     same_name: dict[str, int]
+    mitochondrial: dict[str, int]
 
     @classmethod
     def of(cls, lexicon: Lexicon, organism: str) -> _Lookup:
@@ -224,7 +256,7 @@ class _Lookup:
             for name, row in pairs:  # of several human genes, the one of the same name is the orthologue
                 if orthologue[name] == _AMBIGUOUS and by_name.get(name) == row:
                     orthologue[name] = row
-            return cls(organism, {}, {}, {}, {}, orthologue, by_name)
+            return cls(organism, {}, {}, {}, {}, orthologue, by_name, _mitochondrial(genes))
         ids = genes.column("ncbi_id").to_pylist()
         ensembl = genes.column("ensembl_ids").to_pylist()
         aliases = genes.column("aliases").to_pylist()
@@ -236,6 +268,7 @@ class _Lookup:
             _unique((a, i) for i, many in enumerate(aliases) for a in {*(many or ())}),
             {},
             {},
+            _mitochondrial(genes),
         )
 
     def align(self, column: str, names: Sequence[str]) -> Alignment:
@@ -274,6 +307,7 @@ class _Lookup:
             (self.ncbi, name, Route.NCBI),
             (self.symbol, name, Route.SYMBOL),
             (self.orthologue, name.upper(), Route.ORTHOLOGUE),
+            (self.mitochondrial, name.upper(), Route.SYMBOL),
             (self.alias, name, Route.ALIAS),
             (self.same_name, name.upper(), Route.SAME_NAME),
         )
@@ -282,6 +316,22 @@ class _Lookup:
             if row is not None:
                 return row, route
         return -1, Route.NONE
+
+
+def _mitochondrial(genes: Any) -> dict[str, int]:
+    """``MT-CO1``, as Ensembl and mouse call what is COX1 with the alias MTCO1 at NCBI, and ``MT-COX1``.
+
+    Pseudogenes carry these aliases too, but their own symbols begin with MT.
+    """
+    names = zip(genes.column("symbol").to_pylist(), genes.column("aliases").to_pylist(), strict=True)
+    return _unique(
+        (f"MT-{rest.upper()}", i)
+        for i, (symbol, aliases) in enumerate(names)
+        if symbol and not symbol.startswith("MT")
+        for alias in aliases or ()
+        if alias.startswith("MT")
+        for rest in (alias[2:], symbol)
+    )
 
 
 def _unique(pairs: Iterable[tuple[str, int]]) -> dict[str, int]:

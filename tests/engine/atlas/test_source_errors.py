@@ -304,9 +304,10 @@ def test_dask_chunks_of_unknown_size_and_failing_ones_are_told(monkeypatch: pyte
     array = da.from_array(counts().toarray(), chunks=(20, -1))
     adata = as_anndata(array)
     unknown = array[array[:, 0] >= 0]
-    with monkeypatch.context() as patched, pytest.raises(InputError, match="compute_chunk_sizes"):
+    with monkeypatch.context() as patched:
         patched.setattr(type(adata), "X", property(lambda _: unknown))
-        open_counts(adata)
+        with pytest.raises(InputError, match="compute_chunk_sizes"):
+            open_counts(adata)
 
     def fail(block: Any, block_info: Any = None) -> Any:
         if block_info[0]["chunk-location"][0] == 1:

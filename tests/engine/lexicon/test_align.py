@@ -243,3 +243,31 @@ def test_a_title_case_copy_of_the_retina_is_the_same_data(bundled, retina):
     title = align_genes(bundled, var(*(name.capitalize() for name in retina.var_names)))
     assert title.organism == "mouse"
     np.testing.assert_array_equal(title.rows, upper.rows)
+
+
+def test_mitochondrial_genes_are_found_by_their_names_in_ensembl_and_in_mouse(bundled):
+    human = pd.DataFrame(index=["MT-CO1", "MT-CO2", "MT-CYB", "MT-ND4L", "CD3D"])
+    symbols = bundled.genes.column("symbol").to_pylist()
+    found = align_genes(bundled, human)
+    assert [symbols[row] for row in found.rows] == ["COX1", "COX2", "CYTB", "ND4L", "CD3D"]
+    mouse = align_genes(bundled, pd.DataFrame(index=["mt-Co1", "mt-Cytb", "mt-Nd1"]), organism="mouse")
+    assert [symbols[row] for row in mouse.rows] == ["COX1", "CYTB", "ND1"]
+
+
+def test_a_retired_id_is_replaced_by_the_symbol_beside_it_but_not_by_an_alias_or_a_gene_that_is_there(
+    bundled,
+):
+    names = bundled.genes.slice(0, 4).to_pylist()
+    symbols = [gene["symbol"] for gene in names]
+    ids = [gene["ensembl_ids"][0] for gene in names]
+    alias = bundled.genes.column("aliases").to_pylist()[10][0]
+    var = pd.DataFrame(
+        {"ids": [*ids[:3], "ENSG09999999999", "ENSG09999999998", "ENSG09999999997"]},
+        index=[*symbols[:3], symbols[3], alias, symbols[0]],
+    )
+    found = align_genes(bundled, var)
+    assert found.column == "ids"
+    assert found.filled == (("index", 1),)
+    assert list(found.rows) == [0, 1, 2, 3, -1, -1]
+    assert "and 1 from the index of var" in found.describe()
+    assert list(align_genes(bundled, var, column="ids").rows) == [0, 1, 2, -1, -1, -1]
