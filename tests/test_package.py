@@ -108,6 +108,7 @@ def test_errors_travel_say_one_thing_and_are_caught_as_the_builtin_too(kind):
         "OutputExistsError": FileExistsError,
         "MissingExtraError": ImportError,
         "CorruptDataError": OSError,
+        "WriteError": OSError,
         "LexicellError": Exception,
     }[kind.__name__]
     assert issubclass(kind, builtin)
