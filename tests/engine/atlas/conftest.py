@@ -71,7 +71,6 @@ def write_zarr(adata: anndata.AnnData, path: Path, version: int, **options: Any)
     with warnings.catch_warnings():
         # anndata announces the change of its default, zarr that consolidated metadata are not in its v3.
         warnings.simplefilter("ignore", UserWarning)
-        warnings.simplefilter("ignore", DeprecationWarning)
         before = anndata.settings.zarr_write_format
         anndata.settings.zarr_write_format = version
         try:
