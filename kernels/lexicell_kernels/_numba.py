@@ -41,7 +41,15 @@ def kernel(
         Keep the machine code on disk. Only for entry points that close over `source_stamp`.
     """
     flags = {"contract", "reassoc", "nsz"} if reorder else {"contract"}
-    return njit(nogil=True, cache=cache, fastmath=flags, error_model="numpy")  # type: ignore[no-any-return]
+    options = {"nogil": True, "fastmath": flags, "error_model": "numpy"}
+
+    def compiled(function: Callable[..., Any]) -> Any:
+        try:
+            return njit(cache=cache, **options)(function)
+        except RuntimeError:  # nowhere to write a cache: a read-only home in a container
+            return njit(**options)(function)
+
+    return compiled
 
 
 def source_stamp(*modules: str) -> str:
@@ -91,14 +99,22 @@ def as_float32(typingctx: Any, x: Any) -> Any:
     return types.float32(types.uint16), native if _has_halves() else portable
 
 
-@intrinsic
-def float_bits(typingctx: Any, x: Any) -> Any:
-    """Reinterpret a float32 as its bits; for values >= 0 they are ordered as the values are."""
+def _reinterpret(given: Any, wanted: Any) -> Any:
+    @intrinsic
+    def bits(typingctx: Any, x: Any) -> Any:
+        def bitcast(context: Any, builder: Any, _signature: Any, args: Any) -> Any:
+            return builder.bitcast(args[0], context.get_value_type(wanted))
 
-    def bits(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
-        return builder.bitcast(args[0], ir.IntType(32))
+        return wanted(given), bitcast
 
-    return types.uint32(types.float32), bits
+    return bits
+
+
+#: Bits of a float32; for values >= 0 they are ordered as the values are.
+float_bits = _reinterpret(types.float32, types.uint32)
+#: Bits of a float64, and back.
+double_bits = _reinterpret(types.float64, types.uint64)
+bits_to_double = _reinterpret(types.uint64, types.float64)
 
 
 @intrinsic
@@ -119,26 +135,6 @@ def count_bits(typingctx: Any, x: Any) -> Any:
         return builder.ctpop(args[0])
 
     return types.uint64(types.uint64), ctpop
-
-
-@intrinsic
-def double_bits(typingctx: Any, x: Any) -> Any:
-    """Reinterpret a float64 as its bits."""
-
-    def bits(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
-        return builder.bitcast(args[0], ir.IntType(64))
-
-    return types.uint64(types.float64), bits
-
-
-@intrinsic
-def bits_to_double(typingctx: Any, x: Any) -> Any:
-    """Reinterpret bits as a float64."""
-
-    def double(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
-        return builder.bitcast(args[0], ir.DoubleType())
-
-    return types.float64(types.uint64), double
 
 
 @intrinsic

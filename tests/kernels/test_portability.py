@@ -33,6 +33,16 @@ print("equal")
 """
 
 
+_NO_CACHE = """
+from numba.core import caching
+caching.CacheImpl._locator_classes = []
+import numpy as np
+from lexicell_kernels import cpu, parity
+parity.check(cpu, parity.Case(n_rows=4))
+print("agrees")
+"""
+
+
 def on_a_plain_cpu(code: str, cache: Path) -> str:
     environment = {
         **os.environ,
@@ -53,3 +63,9 @@ def test_the_kernel_agrees_with_the_reference_on_a_plain_cpu(tmp_path: Path) -> 
 
 def test_every_half_is_read_exactly_without_an_instruction_for_it(tmp_path: Path) -> None:
     assert "equal" in on_a_plain_cpu(_HALVES, tmp_path)
+
+
+def test_the_kernel_runs_where_no_cache_can_be_written() -> None:
+    done = subprocess.run([sys.executable, "-c", _NO_CACHE], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "agrees" in done.stdout
