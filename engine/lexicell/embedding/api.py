@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from lexicell.atlas import CountSource, Values, create_store, open_counts
 from lexicell.atlas.store import check_output
-from lexicell.embedding.events import Listener, Note, ignore
+from lexicell.embedding.events import Listener, Note, ignore, log
 from lexicell.embedding.pipeline import Quality, embed_source
 from lexicell.embedding.plan import DEFAULT_LEXICON, Options, Plan, make_plan
 from lexicell.embedding.recipe import DEFAULT_RECIPE, Recipe
@@ -74,7 +74,7 @@ def embed(
     dtype: str = "f32",
     obs_columns: Sequence[str] = (),
     overwrite: bool = False,
-    listener: Listener = ignore,
+    listener: Listener = log,
 ) -> Embedded:
     """Embed the cells of a file into a store.
 
@@ -108,7 +108,7 @@ def embed(
     overwrite
         Replace an existing output.
     listener
-        Is told what was understood and how far it is.
+        Is told what was understood and how far it is; by default notes go to the logger ``lexicell``.
 
     Returns
     -------
@@ -197,7 +197,7 @@ def embed_anndata(
     organism: str | None = None,
     min_coverage: float = 0.5,
     key_added: str | None = None,
-    listener: Listener = ignore,
+    listener: Listener = log,
 ) -> None:
     """Embed the cells of an AnnData in place; ``lexicell.tl.embed``.
 
@@ -210,7 +210,7 @@ def embed_anndata(
     key_added
         Name of what is written, by default as below.
     listener
-        Is told what was understood and how far it is.
+        Is told what was understood and how far it is; by default notes go to the logger ``lexicell``.
 
     Returns
     -------
@@ -279,6 +279,7 @@ def _tell_empty(quality: Quality, listener: Listener) -> None:
         listener(
             Note(
                 f"{quality.n_empty:,} cells have no described gene: "
-                "their rows are zero, and lexicell_n_genes is 0 there"
+                "their rows are zero, and lexicell_n_genes is 0 there",
+                serious=True,
             )
         )

@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import blake3
 import numpy as np
+import pandas as pd
 
 from lexicell.atlas import CountSource, Values, decode_values, resolve_values
 from lexicell.embedding.events import Listener, Note, ignore
@@ -67,6 +69,7 @@ class Plan:
     recipe: Recipe
     values: Values
     coverage: float
+    projection: Projection | None = None
 
     @property
     def dim(self) -> int:
@@ -115,6 +118,11 @@ class Plan:
             "normalise": self.recipe.normalise,
             "values": str(self.values),
             "lexicon": {"name": self.lexicon.name, "identity": self.lexicon.identity},
+            "projection": "none" if self.projection is None else self.projection.identity,
+            "input": {
+                "cells": self.source.n_cells,
+                "names": _names_hash(self.source.obs.index, self.source.var.index),
+            },
             "genes": {
                 "column": alignment.column,
                 "organism": alignment.organism,
@@ -153,7 +161,10 @@ def make_plan(source: CountSource, options: Options, listener: Listener = ignore
     values = resolve_values(source, _values(options.values))
     if values is Values.NORMALISED:
         listener(
-            Note("the matrix holds fractions: taken as normalised counts, so ties and totals are theirs")
+            Note(
+                "the matrix holds fractions: taken as normalised counts, so ties and totals are theirs",
+                serious=True,
+            )
         )
     alignment = align_genes(lexicon, source.var, column=options.gene_column, organism=options.organism)
     listener(Note(alignment.describe()))
@@ -169,7 +180,17 @@ def make_plan(source: CountSource, options: Options, listener: Listener = ignore
             "give a smaller one, or the recipe genept-w for all genes"
         )
         raise InputError(msg)
-    return Plan(source, lexicon, alignment, folded, recipe, values, coverage)
+    return Plan(source, lexicon, alignment, folded, recipe, values, coverage, options.projection)
+
+
+def _names_hash(*indexes: pd.Index[Any]) -> str:
+    """Hash the names of cells and genes: what tells one input from another without reading its counts."""
+    digest = blake3.blake3()
+    for index in indexes:
+        for start in range(0, len(index), 1 << 16):
+            digest.update("\n".join(map(str, index[start : start + (1 << 16)])).encode())
+        digest.update(b"\0")
+    return digest.hexdigest()
 
 
 def described_share(source: CountSource, alignment: Alignment, values: Values) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import blake3
 import numpy as np
 from numpy.typing import NDArray
 
@@ -36,6 +37,17 @@ class Projection:
             if part is not None and not np.isfinite(part).all():
                 msg = f"the projection's {name} is not finite"
                 raise InputError(msg)
+
+    @property
+    def identity(self) -> str:
+        """BLAKE3 of its numbers, as hex."""
+        digest = blake3.blake3()
+        for part in (self.weight, self.bias, self.gene_weight):
+            if part is not None:
+                digest.update(str(part.shape).encode())
+                digest.update(np.ascontiguousarray(part, np.float32).tobytes())
+            digest.update(b"\0")
+        return digest.hexdigest()
 
     def apply(self, vectors: NDArray[np.float32], rows: NDArray[np.int32]) -> NDArray[np.float32]:
         """Project the vectors ``[m, d]`` of the genes in lexicon rows ``[m]``; returns ``[m, p]``.
