@@ -59,15 +59,13 @@ class EmbeddingStore(ABC):
             if self._filled == len(self._chunk):
                 self._flush()
 
-    def finish(self, obs: pd.DataFrame, var: pd.DataFrame, uns: Mapping[str, Any]) -> None:
+    def finish(self, obs: pd.DataFrame, uns: Mapping[str, Any]) -> None:
         """Write what describes the rows.
 
         Parameters
         ----------
         obs
             One row per cell, in order.
-        var
-            Of the input; only a copied AnnData keeps it.
         uns
             Goes to ``uns["lexicell"]``.
 
@@ -80,7 +78,7 @@ class EmbeddingStore(ABC):
         if self._written != self._n_cells:
             msg = f"{self._written} of {self._n_cells} rows were appended"
             raise ValueError(msg)
-        self._describe(obs, var, dict(uns))
+        self._describe(obs, dict(uns))
 
     def _flush(self) -> None:
         if self._filled:
@@ -92,7 +90,7 @@ class EmbeddingStore(ABC):
     def _write(self, start: int, rows: NDArray[Any]) -> None: ...
 
     @abstractmethod
-    def _describe(self, obs: pd.DataFrame, var: pd.DataFrame, uns: dict[str, Any]) -> None: ...
+    def _describe(self, obs: pd.DataFrame, uns: dict[str, Any]) -> None: ...
 
     @abstractmethod
     def close(self) -> None:
@@ -123,7 +121,7 @@ class _ZarrStore(EmbeddingStore):
     def _write(self, start: int, rows: NDArray[Any]) -> None:
         self._vectors[start : start + len(rows)] = rows
 
-    def _describe(self, obs: pd.DataFrame, var: pd.DataFrame, uns: dict[str, Any]) -> None:  # noqa: ARG002
+    def _describe(self, obs: pd.DataFrame, uns: dict[str, Any]) -> None:
         _write_tables(self._root, obs, uns)
 
     def close(self) -> None:
@@ -154,7 +152,7 @@ class _H5adStore(EmbeddingStore):
     def _write(self, start: int, rows: NDArray[Any]) -> None:
         self._vectors[start : start + len(rows)] = rows
 
-    def _describe(self, obs: pd.DataFrame, var: pd.DataFrame, uns: dict[str, Any]) -> None:  # noqa: ARG002
+    def _describe(self, obs: pd.DataFrame, uns: dict[str, Any]) -> None:
         if not self._copied:
             _write_tables(self._file, obs, uns)
             return

@@ -170,7 +170,7 @@ def run_to_store(
         quality = embed_source(source, plan.folded, plan.recipe, plan.values, store.append, listener=listener)
         for name, column in _quality_columns(quality, "lexicell").items():
             obs[name] = column
-        store.finish(obs, source.var, plan.provenance())
+        store.finish(obs, plan.provenance())
     _tell_empty(quality, listener)
     return Embedded(
         Path(output),

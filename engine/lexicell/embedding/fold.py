@@ -107,11 +107,11 @@ def fold(
     vectors = lexicon.vectors(genes.astype(np.int64))
     if projection is not None:
         vectors = projection.apply(vectors, genes)
-    half = vectors.astype(np.float16)
-    if np.array_equal(half.astype(np.float32), vectors):
-        vectors = half  # type: ignore[assignment]
+    with np.errstate(over="ignore"):  # what half precision can't hold becomes infinite, so unequal
+        half = vectors.astype(np.float16)
+    lossless = np.array_equal(half.astype(np.float32), vectors)
     table = GeneTable(
-        vectors,
+        half if lossless else vectors,
         rank,
         None if factor is None else factor[genes].astype(np.float32),
         None if projection is None else projection.bias,
