@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import signal
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Annotated, Any, NoReturn
 
 import typer
@@ -57,6 +60,19 @@ def _options(
     """Options that stand before the verb."""
 
 
+@contextmanager
+def _sigterm_as_interrupt() -> Iterator[None]:
+    """End on SIGTERM as on Ctrl-C, so that a scheduler leaves nothing half-written either."""
+    if threading.current_thread() is not threading.main_thread():  # the only one that may set handlers
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
 def main(args: Sequence[str] | None = None) -> NoReturn:
     """Run the command line and exit: 0 done, 1 unexpected, 2 usage, 4 corrupt, 130 interrupted.
 
@@ -68,7 +84,8 @@ def main(args: Sequence[str] | None = None) -> NoReturn:
     given = list(sys.argv[1:] if args is None else args)
     debug = "--debug" in given
     try:
-        code = app(given, prog_name="lexicell", standalone_mode=False)
+        with _sigterm_as_interrupt():
+            code = app(given, prog_name="lexicell", standalone_mode=False)
     except typer.Exit as error:
         code = error.exit_code
     except _UsageError as error:

@@ -370,3 +370,25 @@ def test_a_demo_without_its_extra_gives_the_pip_line(lexicell, monkeypatch, tmp_
     assert ended.code == 2
     assert 'pip install "lexicell[demo]"' in ended.complaint
     assert not (tmp_path / "demo").exists()
+
+
+@pytest.mark.parametrize("sent", ["SIGINT", "SIGTERM"])
+def test_a_signal_in_the_middle_leaves_nothing(h5ad, tmp_path, sent):
+    folder = tmp_path / "outputs"
+    folder.mkdir()
+    program = textwrap.dedent(f"""
+        import os, signal, time
+        import lexicell.embedding.pipeline as pipeline
+
+        def stopped(*args, **options):
+            os.kill(os.getpid(), signal.{sent})
+            time.sleep(30)
+
+        pipeline.embed_rows = stopped
+        from lexicell.cli import main
+        main(["embed", {str(h5ad)!r}, {str(folder / "out.zarr")!r}])
+    """)
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert ended.returncode == 130, ended.stderr
+    assert "interrupted; nothing was written" in ended.stderr
+    assert not list(folder.iterdir())
