@@ -37,15 +37,9 @@ class InputError(LexicellError, ValueError):
 class InputNotFoundError(InputError, FileNotFoundError):
     """An input path does not exist."""
 
-    def __str__(self) -> str:
-        return str(self.args[0]) if self.args else ""
-
 
 class OutputExistsError(InputError, FileExistsError):
     """The output path exists and overwriting was not asked for."""
-
-    def __str__(self) -> str:
-        return str(self.args[0]) if self.args else ""
 
 
 class CountsError(InputError):
@@ -60,9 +54,6 @@ class MissingExtraError(LexicellError, ImportError):
     """An optional dependency is not installed; the message holds the ``pip install`` line."""
 
     exit_code: ClassVar[int] = 2
-
-    def __str__(self) -> str:
-        return str(self.args[0]) if self.args else ""
 
     @classmethod
     def of(cls, extra: str, why: str) -> MissingExtraError:
@@ -83,12 +74,6 @@ class CorruptDataError(LexicellError, OSError):
 
     exit_code: ClassVar[int] = 4
 
-    def __str__(self) -> str:
-        return str(self.args[0]) if self.args else ""
-
 
 class WriteError(LexicellError, OSError):
     """The output cannot be written: the disk is full, or the folder may not be written to."""
-
-    def __str__(self) -> str:
-        return str(self.args[0]) if self.args else ""

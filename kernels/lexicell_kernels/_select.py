@@ -122,6 +122,12 @@ def _scan(x, idx, n_columns):
     return FRACTIONAL if _fractions(x) else 0, _sum(x), top
 
 
+@kernel()
+def _is_candidate(candidate, column):
+    """Read the bit of `column`: 1 or 0."""
+    return (candidate[column >> np.uint32(5)] >> (column & np.uint32(31))) & np.uint32(1)
+
+
 @kernel(reorder=True)
 def _fixed_point_sums(x, idx, candidate, top):
     """Sums over the row and over its candidates, as integers of 2**-e: any order gives the same bits."""
@@ -131,10 +137,7 @@ def _fixed_point_sums(x, idx, candidate, top):
     for j in range(x.size):
         q = np.int64(np.float64(np.float32(x[j])) * scale)
         total += q
-        column = np.uint32(idx[j])
-        described += q * np.int64(
-            (candidate[column >> np.uint32(5)] >> (column & np.uint32(31))) & np.uint32(1)
-        )
+        described += q * np.int64(_is_candidate(candidate, np.uint32(idx[j])))
     return np.float64(total) / scale, np.float64(described) / scale
 
 
@@ -164,8 +167,7 @@ def _count_levels(level, size, bound):
 def _levels(x, idx, candidate, level):
     """Saturate the candidates' counts to bytes; return how many there are and what they sum to."""
     for j in range(x.size):
-        column = np.uint32(idx[j])
-        level[j] = np.uint8((candidate[column >> np.uint32(5)] >> (column & np.uint32(31))) & np.uint32(1))
+        level[j] = np.uint8(_is_candidate(candidate, np.uint32(idx[j])))
     described = 0.0
     for j in range(x.size):
         described += np.float64(np.float32(x[j])) if level[j] else 0.0

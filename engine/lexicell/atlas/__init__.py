@@ -1,7 +1,7 @@
 """Count matrices in, embeddings out: readers of every common format, and the store."""
 
 from lexicell.atlas._open import open_counts
-from lexicell.atlas._values import Values, decode_values, resolve_values
+from lexicell.atlas._values import Values, decode_values, read_sample, resolve_values
 from lexicell.atlas.source import CountSource
 from lexicell.atlas.store import EmbeddingStore, create_store
 
@@ -12,5 +12,6 @@ __all__ = [
     "create_store",
     "decode_values",
     "open_counts",
+    "read_sample",
     "resolve_values",
 ]

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from lexicell.atlas.source import CountSource
     from lexicell_kernels.types import CsrBlock
 
-__all__ = ["Values", "decode_values", "resolve_values"]
+__all__ = ["Values", "decode_values", "read_sample", "resolve_values"]
 
 #: Cells that are looked at.
 SAMPLE_CELLS = 1800
@@ -47,15 +47,22 @@ class _Look:
     logged: bool
 
 
-def resolve_values(source: CountSource, asked: Values | None) -> Values:
+def read_sample(source: CountSource) -> CsrBlock:
+    """Read at most `SAMPLE_CELLS` cells, where ``source.peek`` says."""
+    return concat_rows([source.read(start, stop) for start, stop in source.peek(SAMPLE_CELLS)])
+
+
+def resolve_values(source: CountSource, asked: Values | None, sample: CsrBlock | None = None) -> Values:
     """Decide from a sample of at most `SAMPLE_CELLS` cells what a matrix holds.
 
     Parameters
     ----------
     source
-        Read at ``source.peek``.
+        Where the sample is from.
     asked
         What the user says it holds, or None to find out.
+    sample
+        What `read_sample` gave, if it was read already.
 
     Returns
     -------
@@ -67,7 +74,7 @@ def resolve_values(source: CountSource, asked: Values | None) -> Values:
     CountsError
         The values look log1p-transformed and the user did not say so, or they are not what the user says.
     """
-    look = _look(source)
+    look = _look(source, read_sample(source) if sample is None else sample)
     if look.integer:
         if asked is Values.LOGNORM:
             msg = f"{source.label}: the matrix holds whole numbers, so counts; leave out --values lognorm"
@@ -92,8 +99,7 @@ def decode_values(block: CsrBlock, values: Values) -> CsrBlock:
     return replace(block, data=np.expm1(data))
 
 
-def _look(source: CountSource) -> _Look:
-    block = concat_rows([source.read(start, stop) for start, stop in source.peek(SAMPLE_CELLS)])
+def _look(source: CountSource, block: CsrBlock) -> _Look:
     if block.data.dtype.kind != "f":
         return _Look(integer=True, logged=False)
     finite = np.isfinite(block.data)

@@ -9,7 +9,7 @@ import blake3
 import numpy as np
 import pandas as pd
 
-from lexicell.atlas import CountSource, Values, decode_values, resolve_values
+from lexicell.atlas import CountSource, Values, decode_values, read_sample, resolve_values
 from lexicell.embedding.events import Listener, Note, ignore
 from lexicell.embedding.fold import FoldedTable, fold
 from lexicell.embedding.pipeline import MAX_NNZ
@@ -17,12 +17,11 @@ from lexicell.embedding.recipe import DEFAULT_RECIPE, Recipe, resolve_recipe
 from lexicell.errors import CoverageError, InputError
 from lexicell.learn import Projection
 from lexicell.lexicon import Alignment, Lexicon, align_genes
+from lexicell_kernels import CsrBlock
 
 __all__ = ["DEFAULT_LEXICON", "Options", "Plan", "described_share", "make_plan"]
 
 DEFAULT_LEXICON = "human-go-minilm"
-#: Cells that the coverage check looks at.
-_SAMPLE_CELLS = 1800
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +157,8 @@ def make_plan(source: CountSource, options: Options, listener: Listener = ignore
     """
     recipe = resolve_recipe(options.recipe, options.top_k, options.weight)
     lexicon = options.lexicon if isinstance(options.lexicon, Lexicon) else Lexicon.open(options.lexicon)
-    values = resolve_values(source, _values(options.values))
+    sample = read_sample(source)
+    values = resolve_values(source, _values(options.values), sample)
     if values is Values.NORMALISED:
         listener(
             Note(
@@ -168,7 +168,7 @@ def make_plan(source: CountSource, options: Options, listener: Listener = ignore
         )
     alignment = align_genes(lexicon, source.var, column=options.gene_column, organism=options.organism)
     listener(Note(alignment.describe()))
-    coverage = described_share(source, alignment, values)
+    coverage = described_share(sample, alignment, values)
     _check_coverage(source, lexicon, alignment, coverage, options.min_coverage)
     _tell_oddities(source, alignment, listener)
 
@@ -193,15 +193,11 @@ def _names_hash(*indexes: pd.Index[Any]) -> str:
     return digest.hexdigest()
 
 
-def described_share(source: CountSource, alignment: Alignment, values: Values) -> float:
-    """Return the share of the counts, in a sample of cells, that lies in described genes."""
-    described, total = 0.0, 0.0
-    for start, stop in source.peek(_SAMPLE_CELLS):
-        block = decode_values(source.read(start, stop), values)
-        x = np.nan_to_num(block.data.astype(np.float64), posinf=0.0).clip(min=0)
-        total += float(x.sum())
-        described += float(x[alignment.rows[block.indices] >= 0].sum())
-    return described / total if total else 0.0
+def described_share(sample: CsrBlock, alignment: Alignment, values: Values) -> float:
+    """Return the share of a sample's counts that lies in described genes."""
+    x = np.nan_to_num(decode_values(sample, values).data.astype(np.float64), posinf=0.0).clip(min=0)
+    total = float(x.sum())
+    return float(x[alignment.rows[sample.indices] >= 0].sum()) / total if total else 0.0
 
 
 def _values(asked: Values | str | None) -> Values | None:

@@ -248,6 +248,8 @@ class _Lookup:
     def of(cls, lexicon: Lexicon, organism: str) -> _Lookup:
         genes = lexicon.genes
         symbols: list[str | None] = genes.column("symbol").to_pylist()
+        aliases: list[list[str] | None] = genes.column("aliases").to_pylist()
+        mitochondrial = _mitochondrial(symbols, aliases)
         if organism != lexicon.info.organism:
             mouse = genes.column("mouse_symbols").to_pylist()
             by_name = _unique((s.upper(), i) for i, s in enumerate(symbols) if s)
@@ -256,10 +258,9 @@ class _Lookup:
             for name, row in pairs:  # of several human genes, the one of the same name is the orthologue
                 if orthologue[name] == _AMBIGUOUS and by_name.get(name) == row:
                     orthologue[name] = row
-            return cls(organism, {}, {}, {}, {}, orthologue, by_name, _mitochondrial(genes))
+            return cls(organism, {}, {}, {}, {}, orthologue, by_name, mitochondrial)
         ids = genes.column("ncbi_id").to_pylist()
         ensembl = genes.column("ensembl_ids").to_pylist()
-        aliases = genes.column("aliases").to_pylist()
         return cls(
             organism,
             _unique((e.upper(), i) for i, many in enumerate(ensembl) for e in many or ()),
@@ -268,7 +269,7 @@ class _Lookup:
             _unique((a, i) for i, many in enumerate(aliases) for a in {*(many or ())}),
             {},
             {},
-            _mitochondrial(genes),
+            mitochondrial,
         )
 
     def align(self, column: str, names: Sequence[str]) -> Alignment:
@@ -318,17 +319,16 @@ class _Lookup:
         return -1, Route.NONE
 
 
-def _mitochondrial(genes: Any) -> dict[str, int]:
+def _mitochondrial(symbols: Sequence[str | None], aliases: Sequence[Sequence[str] | None]) -> dict[str, int]:
     """``MT-CO1``, as Ensembl and mouse call what is COX1 with the alias MTCO1 at NCBI, and ``MT-COX1``.
 
     Pseudogenes carry these aliases too, but their own symbols begin with MT.
     """
-    names = zip(genes.column("symbol").to_pylist(), genes.column("aliases").to_pylist(), strict=True)
     return _unique(
         (f"MT-{rest.upper()}", i)
-        for i, (symbol, aliases) in enumerate(names)
+        for i, (symbol, many) in enumerate(zip(symbols, aliases, strict=True))
         if symbol and not symbol.startswith("MT")
-        for alias in aliases or ()
+        for alias in many or ()
         if alias.startswith("MT")
         for rest in (alias[2:], symbol)
     )
