@@ -10,7 +10,7 @@ import sys
 import time
 from pathlib import Path
 
-from lexicell.lexicon import build_lexicon
+from lexicell.lexicon import EncoderOptions, TextOptions, build_lexicon
 
 SOURCES = Path(__file__).resolve().parent
 PACKAGED = SOURCES.parents[1] / "engine" / "lexicell" / "lexicon" / "data" / "human-go-minilm"
@@ -33,6 +33,7 @@ def main(out: Path) -> None:
         SOURCES / "gene_text_human_orgdb_go.tsv.gz",
         out,
         encoder="minilm",
+        encoder_options=EncoderOptions(long_text="truncate"),
         name="human-go-minilm",
         organism="human",
         source="org.Hs.eg.db and GO.db 3.16 (Debian r-bioc-org.hs.eg.db, r-bioc-go.db)",
@@ -43,7 +44,7 @@ def main(out: Path) -> None:
             "(MIT); vectors by all-MiniLM-L6-v2 (Apache-2.0). See NOTICE.md."
         ),
         orthologues=SOURCES / "human_mouse_orthologs_ensembl105.csv.gz",
-        text_source="org.Hs.eg.db + GO.db",
+        texts=TextOptions(text_source="org.Hs.eg.db + GO.db"),
         notes={"NOTICE.md": (SOURCES / "NOTICE.md").read_bytes()},
         overwrite=True,
         progress=progress,

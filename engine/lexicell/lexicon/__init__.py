@@ -9,17 +9,26 @@ from typing import TYPE_CHECKING, Any
 
 from lexicell.lexicon._artefact import Lexicon, bundled_lexicons, write_lexicon
 from lexicell.lexicon._build import build_lexicon
-from lexicell.lexicon._encoder import Encoder, OnnxTextEncoder, ProgressCallback, load_encoder
+from lexicell.lexicon._encoder import (
+    BatchCallback,
+    Encoder,
+    EncoderOptions,
+    ProgressCallback,
+    load_encoder,
+)
 from lexicell.lexicon._manifest import EncoderInfo, Manifest, TextInfo
-from lexicell.lexicon._text import GeneTexts, read_gene_texts, read_orthologues
+from lexicell.lexicon._onnx_encoder import OnnxTextEncoder
+from lexicell.lexicon._text import GeneTexts, TextOptions, read_gene_texts, read_orthologues
 
 if TYPE_CHECKING:
     from lexicell.lexicon._align import Alignment, Route, align_genes
 
 __all__ = [
     "Alignment",
+    "BatchCallback",
     "Encoder",
     "EncoderInfo",
+    "EncoderOptions",
     "GeneTexts",
     "Lexicon",
     "Manifest",
@@ -27,6 +36,7 @@ __all__ = [
     "ProgressCallback",
     "Route",
     "TextInfo",
+    "TextOptions",
     "align_genes",
     "build_lexicon",
     "bundled_lexicons",

@@ -6,12 +6,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lexicell.lexicon._artefact import Lexicon, check_output, write_lexicon
-from lexicell.lexicon._encoder import Encoder, ProgressCallback, load_encoder
-from lexicell.lexicon._manifest import EncoderInfo, TextInfo
-from lexicell.lexicon._text import read_gene_texts, read_orthologues
+from lexicell.lexicon._encoder import Encoder, EncoderOptions, ProgressCallback, load_encoder
+from lexicell.lexicon._manifest import TextInfo
+from lexicell.lexicon._text import TextOptions, read_gene_texts, read_orthologues
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
 
     from lexicell.lexicon._table import TableDtype
 
@@ -23,21 +26,15 @@ def build_lexicon(
     out: str | Path,
     *,
     encoder: str | Encoder = "minilm",
-    encoder_folder: str | Path | None = None,
+    encoder_options: EncoderOptions | None = None,
+    texts: TextOptions | None = None,
+    orthologues: str | Path | None = None,
     name: str | None = None,
     organism: str = "human",
     source: str | None = None,
     source_date: str = "",
     licence: str = "",
     attribution: str = "",
-    orthologues: str | Path | None = None,
-    id_column: str | None = None,
-    symbol_column: str | None = None,
-    ensembl_column: str | None = None,
-    alias_column: str | None = None,
-    name_column: str | None = None,
-    text_column: str = "text",
-    text_source: str | None = None,
     dtype: TableDtype = "float16",
     notes: Mapping[str, bytes] | None = None,
     overwrite: bool = False,
@@ -57,18 +54,18 @@ def build_lexicon(
         Folder to create.
     encoder
         Name of a text encoder, or an encoder.
-    encoder_folder
-        Folder with the named encoder's files; by default they are searched for.
+    encoder_options
+        How the named encoder is run.
+    texts
+        Which columns of the table hold what, and what becomes the text.
+    orthologues
+        CSV of (human symbol, mouse symbol), see `read_orthologues`.
     name
         What to call the lexicon; by default the name of `out`.
     organism
         Species whose symbols the table uses.
     source, source_date, licence, attribution
         Where the texts come from, for the manifest; `source` is by default the file's name.
-    orthologues
-        CSV of (human symbol, mouse symbol), see `read_orthologues`.
-    id_column, symbol_column, ensembl_column, alias_column, name_column, text_column, text_source
-        See `read_gene_texts`.
     dtype
         Storage type of the vectors, "float16" or "float32".
     notes
@@ -99,25 +96,23 @@ def build_lexicon(
     target = Path(out)
     check_output(target, overwrite=overwrite)
     pairs = read_orthologues(orthologues) if orthologues is not None else None
-    genes = read_gene_texts(
-        table,
-        id_column=id_column,
-        symbol_column=symbol_column,
-        ensembl_column=ensembl_column,
-        alias_column=alias_column,
-        name_column=name_column,
-        text_column=text_column,
-        text_source=text_source,
-        orthologues=pairs,
-    )
+    genes = read_gene_texts(table, texts, orthologues=pairs)
     if notify is not None and (genes.n_empty or genes.n_unnamed):
         notify(
             f"Of {genes.n_read:,} rows, {genes.n_empty:,} without a text and {genes.n_unnamed:,} without "
             "id and symbol were left out"
         )
     if isinstance(encoder, str):
-        encoder = load_encoder(encoder, folder=encoder_folder, notify=notify)
-    vectors = encoder.encode(genes.texts, progress)
+        encoder = load_encoder(encoder, encoder_options, notify=notify)
+    done = 0
+
+    def advance(positions: Sequence[int], vectors: NDArray[np.float32]) -> None:  # noqa: ARG001
+        nonlocal done
+        done += len(positions)
+        if progress is not None:
+            progress(done, genes.table.num_rows)
+
+    vectors = encoder.encode(genes.texts, advance)
     return write_lexicon(
         target,
         genes.table,
@@ -127,13 +122,7 @@ def build_lexicon(
         text=TextInfo(
             source=source or Path(table).name, date=source_date, licence=licence, attribution=attribution
         ),
-        encoder=EncoderInfo(
-            id=encoder.id,
-            revision=encoder.revision,
-            pooling=encoder.pooling,
-            max_tokens=encoder.max_tokens,
-            normalised=encoder.normalised,
-        ),
+        encoder=encoder.info,
         dtype=dtype,
         notes=notes,
         overwrite=overwrite,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from lexicell.errors import CorruptDataError, InputError
 
@@ -12,13 +12,28 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-__all__ = ["GENES_FILE", "GENE_COLUMNS", "ID_COLUMNS", "gene_schema", "read_genes", "write_genes"]
+__all__ = [
+    "GENES_FILE",
+    "GENE_COLUMNS",
+    "ID_COLUMNS",
+    "TEXT_FLAGS",
+    "TextFlag",
+    "gene_schema",
+    "read_genes",
+    "write_genes",
+]
 
 GENES_FILE = "genes.parquet"
 
 #: What identifies a gene; everything that aligning a data set needs, and no text.
 ID_COLUMNS = ("row", "ncbi_id", "symbol", "ensembl_ids", "aliases", "mouse_symbols")
-GENE_COLUMNS = (*ID_COLUMNS, "name", "text", "text_source")
+GENE_COLUMNS = (*ID_COLUMNS, "name", "gene_type", "text", "text_source", "text_flag")
+
+#: What a text can lack: nothing but the gene's names in it; word for word the text of many other genes;
+#: words that stand where nothing is known ("predicted gene"). Null where nothing is lacking.
+TextFlag = Literal["name-only", "shared", "placeholder"]
+TEXT_FLAGS: tuple[TextFlag, ...] = get_args(TextFlag)
+_OPTIONAL = ("gene_type", "text_flag")
 
 
 def gene_schema() -> pa.Schema:
@@ -35,8 +50,10 @@ def gene_schema() -> pa.Schema:
             pa.field("aliases", names),
             pa.field("mouse_symbols", names),
             pa.field("name", pa.string()),
+            pa.field("gene_type", pa.string()),
             pa.field("text", pa.string()),
             pa.field("text_source", pa.string()),
+            pa.field("text_flag", pa.string()),
         ]
     )
 
@@ -49,7 +66,8 @@ def write_genes(folder: Path, genes: pa.Table) -> None:
     folder
         An existing folder.
     genes
-        The columns of `gene_schema` except ``row``, which is numbered here.
+        The columns of `gene_schema` except ``row``, which is numbered here; ``gene_type`` and
+        ``text_flag`` are null where they are not given.
 
     Raises
     ------
@@ -62,6 +80,9 @@ def write_genes(folder: Path, genes: pa.Table) -> None:
     schema = gene_schema()
     columns: dict[str, Any] = {"row": pa.array(range(genes.num_rows), pa.int32())}
     for field in list(schema)[1:]:
+        if field.name in _OPTIONAL and field.name not in genes.column_names:
+            columns[field.name] = pa.nulls(genes.num_rows, field.type)
+            continue
         if field.name not in genes.column_names:
             message = f"The gene table has no column {field.name!r}."
             raise InputError(message)

@@ -12,9 +12,20 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from lexicell.errors import CorruptDataError, InputError, InputNotFoundError
 
-__all__ = ["FORMAT_VERSION", "MANIFEST_FILE", "EncoderInfo", "FileInfo", "Manifest", "TextInfo"]
+__all__ = [
+    "FORMAT_VERSION",
+    "MANIFEST_FILE",
+    "EncoderInfo",
+    "FileInfo",
+    "LongText",
+    "Manifest",
+    "Precision",
+    "TextInfo",
+]
 
 FORMAT_VERSION = 1
+LongText = Literal["window", "truncate"]
+Precision = Literal["float32", "int8"]
 MANIFEST_FILE = "lexicon.json"
 
 
@@ -35,12 +46,15 @@ class TextInfo(_Frozen):
         Licence of the texts; empty if unknown.
     attribution
         Sentence to print wherever the lexicon is shown; empty if none is due.
+    recipe
+        How a text was put together from the source's columns ("name+summary", or a template).
     """
 
     source: str
     date: str = ""
     licence: str = ""
     attribution: str = ""
+    recipe: str = ""
 
 
 class EncoderInfo(_Frozen):
@@ -51,13 +65,20 @@ class EncoderInfo(_Frozen):
     id
         Name of the model, as its publisher spells it.
     revision
-        Fingerprint of weights, configuration and tokenizer.
+        Fingerprint of weights, configuration and tokenizer; empty where a service does not tell.
     pooling
-        How token vectors become one vector ("mean").
+        How token vectors become one vector: "mean", "cls", or "api" where a service does it.
     max_tokens
-        Longer texts were cut here, special tokens included.
+        Tokens that the model sees at once, special tokens included.
     normalised
         Whether the vectors had unit length before they were stored.
+    long_text
+        What happened to longer texts: "truncate", or "window": cut into windows of equal length, whose
+        vectors are averaged.
+    precision
+        Arithmetic of the model: "float32", or "int8" (dynamic quantisation).
+    dimensions
+        Length that a service was asked to shorten its vectors to.
     """
 
     id: str
@@ -65,6 +86,9 @@ class EncoderInfo(_Frozen):
     pooling: str
     max_tokens: int = Field(ge=1)
     normalised: bool
+    long_text: LongText = "truncate"
+    precision: Precision = "float32"
+    dimensions: int | None = None
 
 
 class FileInfo(_Frozen):
@@ -103,8 +127,12 @@ class Manifest(_Frozen):
 
     @property
     def checksum(self) -> str:
-        """BLAKE3 of the canonical JSON; as it covers the files' hashes, it identifies the lexicon."""
-        canonical = json.dumps(self.model_dump(), sort_keys=True, separators=(",", ":"))
+        """BLAKE3 of the canonical JSON; as it covers the files' hashes, it identifies the lexicon.
+
+        Fields at their default are left out, so that a later version can add fields and still read this.
+        """
+        content = {"format_version": self.format_version, **self.model_dump(exclude_defaults=True)}
+        canonical = json.dumps(content, sort_keys=True, separators=(",", ":"))
         return blake3.blake3(canonical.encode()).hexdigest()
 
     def write(self, folder: Path) -> None:

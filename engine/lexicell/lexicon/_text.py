@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-__all__ = ["Columns", "GeneTexts", "read_gene_texts", "read_orthologues"]
+__all__ = ["Columns", "GeneTexts", "TextOptions", "read_gene_texts", "read_orthologues"]
 
 _LIST_SEPARATOR = "|"
 _VERSIONED_ENSEMBL = re.compile(r"^(ENS[A-Z]*\d+)\.\d+$")
@@ -64,6 +64,31 @@ _SPELLINGS = {
     "name": ("full_name", "gene_name", "name"),
     "text_source": ("text_source",),
 }
+
+
+@dataclass(frozen=True)
+class TextOptions:
+    """How a table of genes is read.
+
+    Attributes
+    ----------
+    id_column, symbol_column, ensembl_column, alias_column, name_column
+        Column names. By default the usual spellings are looked for, in any case, and a column that is
+        not found is left empty; a name that is given must exist.
+    text_column
+        The column to encode.
+    text_source
+        What to note as the origin of each text; by default the table's own column ``text_source``, or
+        else the name of the text column.
+    """
+
+    id_column: str | None = None
+    symbol_column: str | None = None
+    ensembl_column: str | None = None
+    alias_column: str | None = None
+    name_column: str | None = None
+    text_column: str = "text"
+    text_source: str | None = None
 
 
 @dataclass(frozen=True)
@@ -122,14 +147,8 @@ class _Gene:
 
 def read_gene_texts(
     path: str | Path,
+    options: TextOptions | None = None,
     *,
-    id_column: str | None = None,
-    symbol_column: str | None = None,
-    ensembl_column: str | None = None,
-    alias_column: str | None = None,
-    name_column: str | None = None,
-    text_column: str = "text",
-    text_source: str | None = None,
     orthologues: dict[str, tuple[str, ...]] | None = None,
 ) -> GeneTexts:
     """Read a table of gene texts.
@@ -142,14 +161,8 @@ def read_gene_texts(
     ----------
     path
         ``.tsv``, ``.txt`` or ``.csv``, optionally with ``.gz``, or ``.parquet``.
-    id_column, symbol_column, ensembl_column, alias_column, name_column
-        Column names. By default the usual spellings are looked for, in any case, and a column that is
-        not found is left empty; a name that is given must exist.
-    text_column
-        The column to encode.
-    text_source
-        What to note as the origin of each text; by default the table's own column ``text_source``, or
-        else the name of the text column.
+    options
+        Which columns hold what.
     orthologues
         Human symbol -> mouse symbols (see `read_orthologues`); replaces a column ``mouse_symbols``.
 
@@ -170,31 +183,21 @@ def read_gene_texts(
     """
     path = Path(path)
     table = _read(path)
-    columns = _choose_columns(
-        path,
-        table.column_names,
-        text_column,
-        {
-            "id": id_column,
-            "symbol": symbol_column,
-            "ensembl": ensembl_column,
-            "alias": alias_column,
-            "name": name_column,
-        },
-    )
+    options = options or TextOptions()
+    columns = _choose_columns(path, table.column_names, options)
     genes: list[_Gene] = []
     n_empty = n_unnamed = 0
     for line, row in enumerate(_rows(table, columns), start=1):
         if not _scalar(row["text"]):
             n_empty += 1
             continue
-        gene = _gene(row, f"{path}, row {line}", columns, text_source, orthologues)
+        gene = _gene(row, f"{path}, row {line}", columns, options.text_source, orthologues)
         if gene.ncbi_id is None and not gene.symbol and not gene.ensembl_ids:
             n_unnamed += 1
             continue
         genes.append(gene)
     if not genes:
-        message = f"{path} has no gene with an id and a text in column {text_column!r}."
+        message = f"{path} has no gene with an id and a text in column {options.text_column!r}."
         raise InputError(message)
     genes.sort(key=lambda gene: gene.order)
     _refuse_duplicates(path, genes)
@@ -248,9 +251,7 @@ def _read(path: Path) -> pa.Table:
     raise InputError(message)
 
 
-def _choose_columns(
-    path: Path, present: Sequence[str], text_column: str, given: dict[str, str | None]
-) -> Columns:
+def _choose_columns(path: Path, present: Sequence[str], options: TextOptions) -> Columns:
     def existing(name: str, role: str) -> str:
         if name in present:
             return name
@@ -261,12 +262,12 @@ def _choose_columns(
     lower = {name.lower(): name for name in reversed(present)}
     chosen: dict[str, str | None] = {}
     for role, spellings in _SPELLINGS.items():
-        name = given.get(role)
+        name = getattr(options, f"{role}_column", None)
         if name is not None:
             chosen[role] = existing(name, role)
         else:
             chosen[role] = next((lower[spelling] for spelling in spellings if spelling in lower), None)
-    columns = Columns(**chosen, text=existing(text_column, "text"))
+    columns = Columns(**chosen, text=existing(options.text_column, "text"))
     if columns.id is None and columns.symbol is None and columns.ensembl is None:
         message = (
             f"{path} has no column of gene ids or symbols by a usual name; say which of its columns is the "
@@ -349,6 +350,6 @@ def _to_arrow(genes: Sequence[_Gene]) -> pa.Table:
 
     schema = pa.schema([field for field in gene_schema() if field.name != "row"])
     return pa.table(
-        {name: [getattr(gene, name) for gene in genes] for name in schema.names},
+        {name: [getattr(gene, name, None) for gene in genes] for name in schema.names},
         schema=schema,
     )

@@ -9,7 +9,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lexicell.lexicon import EncoderInfo, Lexicon, OnnxTextEncoder, TextInfo, load_encoder, write_lexicon
+from lexicell.lexicon import (
+    BatchCallback,
+    EncoderInfo,
+    Lexicon,
+    OnnxTextEncoder,
+    TextInfo,
+    load_encoder,
+    write_lexicon,
+)
 from lexicell.lexicon._text import read_gene_texts
 
 SOURCES = Path(__file__).parents[3] / "lexicons" / "human-go-minilm"
@@ -18,18 +26,17 @@ SOURCES = Path(__file__).parents[3] / "lexicons" / "human-go-minilm"
 class FakeEncoder:
     """Vectors from the letters of a text: instant, deterministic, and different for each text."""
 
-    id = "fake/letters"
-    revision = "1"
-    dim = 26
-    pooling = "mean"
-    max_tokens = 99
-    normalised = False
+    info = EncoderInfo(
+        id="fake/letters", revision="1", pooling="mean", max_tokens=99, normalised=False, long_text="truncate"
+    )
+    cache_key = "fake/letters"
 
-    def encode(self, texts: Sequence[str], progress=None) -> np.ndarray:
+    def encode(self, texts: Sequence[str], on_batch: BatchCallback | None = None) -> np.ndarray:
         vectors = np.array([[text.lower().count(chr(97 + i)) for i in range(26)] for text in texts])
-        if progress is not None:
-            progress(len(texts), len(texts))
-        return vectors.astype(np.float32)
+        vectors = vectors.reshape(len(texts), 26).astype(np.float32)
+        if on_batch is not None:
+            on_batch(range(len(texts)), vectors)
+        return vectors
 
 
 @pytest.fixture

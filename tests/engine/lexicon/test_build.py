@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from lexicell.errors import InputError, OutputExistsError
-from lexicell.lexicon import Lexicon, build_lexicon, read_gene_texts
+from lexicell.lexicon import Lexicon, TextOptions, build_lexicon, read_gene_texts
 
 
 def _files(lexicon: Lexicon) -> dict[str, bytes]:
@@ -35,6 +35,7 @@ def test_a_lexicon_is_built_from_real_genes(tmp_path, small_table, orthologue_ta
         "date": "3.16",
         "licence": "Artistic-2.0",
         "attribution": "Thanks.",
+        "recipe": "",
     }
     assert lexicon.info.encoder.id == minilm.id
     assert lexicon.info.encoder.max_tokens == 256
@@ -68,7 +69,11 @@ def test_left_out_rows_are_announced(tmp_path, fake_encoder):
 
 def test_other_columns_and_types(tmp_path, small_table, fake_encoder):
     lexicon = build_lexicon(
-        small_table, tmp_path / "lex", encoder=fake_encoder, text_column="gene_name", dtype="float32"
+        small_table,
+        tmp_path / "lex",
+        encoder=fake_encoder,
+        texts=TextOptions(text_column="gene_name"),
+        dtype="float32",
     )
     assert lexicon.info.dtype == "float32"
     assert lexicon.read_genes(["text_source"])["text_source"].to_pylist() == ["gene_name"] * 41
@@ -78,7 +83,7 @@ def test_other_columns_and_types(tmp_path, small_table, fake_encoder):
 def test_an_accident_while_encoding_leaves_nothing(
     tmp_path, small_table, fake_encoder, monkeypatch, accident
 ):
-    def fail(texts, progress=None):
+    def fail(texts, on_batch=None):
         raise accident
 
     monkeypatch.setattr(fake_encoder, "encode", fail)
@@ -109,5 +114,7 @@ def test_an_existing_output_is_found_before_anything_is_encoded(
     with pytest.raises(OutputExistsError, match="exists"):
         build_lexicon(small_table, built.path, encoder=fake_encoder)
     with pytest.raises(InputError, match="no column 'summary'"):
-        build_lexicon(small_table, tmp_path / "new", encoder=fake_encoder, text_column="summary")
+        build_lexicon(
+            small_table, tmp_path / "new", encoder=fake_encoder, texts=TextOptions(text_column="summary")
+        )
     built.verify()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from lexicell.lexicon import Lexicon, read_gene_texts, read_orthologues
+from lexicell.lexicon import Lexicon, TextOptions, read_gene_texts, read_orthologues
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +25,9 @@ def test_it_is_complete_and_credited(bundled):
 
 def test_its_genes_are_those_of_its_sources(bundled, gene_table, orthologue_table):
     genes = read_gene_texts(
-        gene_table, text_source="org.Hs.eg.db + GO.db", orthologues=read_orthologues(orthologue_table)
+        gene_table,
+        TextOptions(text_source="org.Hs.eg.db + GO.db"),
+        orthologues=read_orthologues(orthologue_table),
     )
     assert bundled.read_genes(genes.table.column_names).equals(genes.table)
     mouse = bundled.genes["mouse_symbols"].to_pylist()

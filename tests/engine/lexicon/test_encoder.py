@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 from lexicell.errors import CorruptDataError, InputError, InputNotFoundError, MissingExtraError
-from lexicell.lexicon import Encoder, OnnxTextEncoder, load_encoder, read_gene_texts
+from lexicell.lexicon import Encoder, EncoderOptions, OnnxTextEncoder, load_encoder, read_gene_texts
 from lexicell.lexicon import _onnx_export as export
-from lexicell.lexicon._encoder import _equal_length_batches
 from lexicell.lexicon._model_files import MODELS, find_model
+from lexicell.lexicon._onnx_encoder import _equal_length_batches
 
 
 def _odd_texts() -> list[str]:
@@ -113,11 +113,17 @@ def test_long_texts_are_cut_at_the_token_limit(minilm):
     assert not np.array_equal(longest[0], minilm.encode([word * 253])[0])
 
 
-def test_progress_rises_to_the_number_of_texts(minilm, texts):
-    seen: list[tuple[int, int]] = []
-    minilm.encode(texts, progress=lambda done, total: seen.append((done, total)))
-    assert seen[-1] == (49, 49)
-    assert [done for done, _ in seen] == sorted({done for done, _ in seen})
+def test_batches_are_handed_over_as_they_come(minilm, texts):
+    vectors = np.full((49, 384), np.nan, np.float32)
+    batches: list[int] = []
+
+    def take(positions, batch):
+        assert np.isnan(vectors[positions]).all()  # each position once
+        vectors[positions] = batch
+        batches.append(len(positions))
+
+    np.testing.assert_array_equal(minilm.encode(texts, take), vectors)
+    assert len(batches) > 1
 
 
 def test_no_texts_give_no_vectors(minilm):
@@ -128,7 +134,12 @@ def test_minilm_tells_what_it_is(minilm):
     assert isinstance(minilm, Encoder)
     assert minilm.id == "sentence-transformers/all-MiniLM-L6-v2"
     assert minilm.revision == MODELS["minilm"].revision
-    assert (minilm.dim, minilm.pooling, minilm.max_tokens, minilm.normalised) == (384, "mean", 256, True)
+    assert (minilm.dim, minilm.info.pooling, minilm.max_tokens, minilm.info.normalised) == (
+        384,
+        "mean",
+        256,
+        True,
+    )
 
 
 def test_batches_hold_one_length_within_the_token_limit():
@@ -145,7 +156,7 @@ def test_a_users_folder_is_exported_in_silence_and_equals_transformers(
 ):
     monkeypatch.setenv("LEXICELL_CACHE", str(tmp_path))
     lines: list[str] = []
-    encoder = load_encoder("minilm", folder=tiny_model, notify=lines.append)
+    encoder = load_encoder("minilm", EncoderOptions(folder=tiny_model), notify=lines.append)
     captured = capfd.readouterr()
     assert (captured.out, captured.err) == ("", "")
     assert len(lines) == 1
@@ -153,7 +164,7 @@ def test_a_users_folder_is_exported_in_silence_and_equals_transformers(
     expected = _torch_vectors(tiny_model, texts, encoder.max_tokens)
     assert np.abs(encoder.encode(texts) - expected).max() <= 1e-5
 
-    again = load_encoder("minilm", folder=tiny_model, notify=lines.append)
+    again = load_encoder("minilm", EncoderOptions(folder=tiny_model), notify=lines.append)
     assert again == encoder
     assert len(lines) == 1
     assert [path.name for path in (tmp_path / "encoders").iterdir()] == [encoder.graph.parent.name]
@@ -246,12 +257,12 @@ def test_a_folder_without_the_files_lists_them(tmp_path, monkeypatch):
     monkeypatch.setenv("LEXICELL_CACHE", str(tmp_path / "cache"))
     (tmp_path / "config.json").write_text("{}")
     with pytest.raises(InputNotFoundError, match=r"tokenizer\.json, model\.safetensors missing"):
-        load_encoder("minilm", folder=tmp_path)
+        load_encoder("minilm", EncoderOptions(folder=tmp_path))
     (tmp_path / "config.json").write_text("not json")
     (tmp_path / "tokenizer.json").write_text("{}")
     (tmp_path / "model.safetensors").write_bytes(b"x")
     with pytest.raises(CorruptDataError, match="cannot be read"):
-        load_encoder("minilm", folder=tmp_path)
+        load_encoder("minilm", EncoderOptions(folder=tmp_path))
 
 
 @pytest.mark.parametrize("hub", ["absent", "offline"])

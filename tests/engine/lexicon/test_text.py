@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from lexicell.errors import CorruptDataError, InputError, InputNotFoundError
-from lexicell.lexicon import read_gene_texts, read_orthologues
+from lexicell.lexicon import TextOptions, read_gene_texts, read_orthologues
 
 DATA = Path(os.environ.get("LEXICELL_DATA", Path(__file__).parents[4] / "shared" / "data"))
 HEADER = "gene_id\tsymbol\tensembl_ids\taliases\tgene_name\ttext\n"
@@ -36,6 +36,8 @@ def test_the_whole_human_table_is_read(gene_table, orthologue_table):
         "text": "A1BG: alpha-1-B glycoprotein. Located in: platelet alpha granule lumen; secretory granule"
         " lumen; ficolin-1-rich granule lumen.",
         "text_source": "text",
+        "gene_type": None,
+        "text_flag": None,
     }
 
 
@@ -44,7 +46,7 @@ def test_the_refseq_summaries_are_read_with_their_gaps():
     path = DATA / "gene_text" / "ncbi_refseq_summary_human.tsv.gz"
     if not path.exists():
         pytest.skip(f"the real data sets are not at {DATA} (set LEXICELL_DATA)")
-    genes = read_gene_texts(path, text_column="summary")
+    genes = read_gene_texts(path, TextOptions(text_column="summary"))
     # One row of this table has neither id nor symbol, 13 more have an id and no symbol.
     assert (genes.n_read, genes.n_unnamed, genes.table.num_rows) == (15150, 1, 15149)
     assert genes.table["symbol"].null_count == 13
@@ -100,13 +102,15 @@ def test_columns_can_be_named(tmp_path):
     path = _write(tmp_path / "t.csv", "7,X,ENSG7.2,Y,eks,words", header="a,b,c,d,e,f\n")
     genes = read_gene_texts(
         path,
-        id_column="a",
-        symbol_column="b",
-        ensembl_column="c",
-        alias_column="d",
-        name_column="e",
-        text_column="f",
-        text_source="my notes",
+        TextOptions(
+            id_column="a",
+            symbol_column="b",
+            ensembl_column="c",
+            alias_column="d",
+            name_column="e",
+            text_column="f",
+            text_source="my notes",
+        ),
     )
     (gene,) = genes.table.to_pylist()
     assert (gene["ncbi_id"], gene["symbol"], gene["ensembl_ids"], gene["aliases"]) == (
@@ -158,7 +162,7 @@ def test_bad_tables_are_refused_in_one_sentence(tmp_path, content, options, mess
     path = tmp_path / "t.tsv"
     path.write_text(content)
     with pytest.raises(InputError, match=message) as caught:
-        read_gene_texts(path, **options)
+        read_gene_texts(path, TextOptions(**options))
     assert caught.value.exit_code == 2
     assert "\n" not in str(caught.value)
     assert str(path) in str(caught.value)

@@ -1,0 +1,83 @@
+"""``lexicell genes info`` and ``align``."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from lexicell.cli import _console
+from lexicell.cli._options import Data, GeneColumn, Json, Layer, LexiconName, Organism, UseRaw, ValuesOption
+
+__all__ = ["align", "info", "show"]
+
+
+def info(
+    lexicon: Annotated[
+        str, typer.Argument(metavar="LEXICON", help="Bundled name or folder.")
+    ] = "human-go-minilm",
+    as_json: Json = False,
+) -> None:
+    """Show what a lexicon is made of, after hashing its files."""
+    from lexicell.lexicon import Lexicon
+
+    show(Lexicon.open(lexicon), as_json=as_json)
+
+
+def align(
+    data: Data,
+    lexicon: LexiconName = "human-go-minilm",
+    layer: Layer = None,
+    use_raw: UseRaw = False,
+    values: ValuesOption = None,
+    gene_column: GeneColumn = None,
+    organism: Organism = None,
+    as_json: Json = False,
+) -> None:
+    """Show which genes of IN a lexicon describes, by which route, and what is missing."""
+    from lexicell.atlas import Values, open_counts, resolve_values
+    from lexicell.embedding import gene_report
+    from lexicell.lexicon import Lexicon, align_genes
+
+    opened = Lexicon.open(lexicon)
+    with open_counts(data, layer=layer, use_raw=use_raw) as source, _console.bar("reading", "cells") as bar:
+        held = resolve_values(source, None if values is None else Values(values))
+        alignment = align_genes(opened, source.var, column=gene_column, organism=organism)
+        report = gene_report(source, alignment, held, listener=_console.listen(bar))
+    if as_json:
+        _console.result_json(report.as_dict())
+        return
+    _console.note(alignment.describe())
+    rows = [(label, f"{n:,}", f"{share:.1%}") for label, n, share in report.routes]
+    _console.table(("route", "columns", "counts"), rows)
+    _console.result(f"\n{report.coverage:.1%} of the counts lie in described genes")
+    if report.missing:
+        _console.result("\nmost expressed genes without a description:")
+        _console.table(("gene", "counts"), [(gene, f"{share:.2%}") for gene, share in report.missing])
+    for what, names in (("could mean several genes", alignment.ambiguous),
+                        ("aliases given way to a gene's own name", alignment.displaced)):  # fmt: skip
+        if names:
+            _console.result(f"\n{len(names):,} {what}: {', '.join(names[:10])}")
+
+
+def show(lexicon: Any, *, as_json: bool) -> None:
+    """Print what a lexicon is made of."""
+    manifest = lexicon.info
+    if as_json:
+        _console.result_json({**manifest.model_dump(mode="json"), "identity": lexicon.identity})
+        return
+    _console.facts(
+        {
+            "name": manifest.name,
+            "folder": lexicon.path,
+            "genes": manifest.n_genes,
+            "vectors": f"{manifest.dim} x {manifest.dtype}",
+            "organism": manifest.organism,
+            "texts": manifest.text.source,
+            "licence": manifest.text.licence or "not stated",
+            "encoder": f"{manifest.encoder.id} ({manifest.encoder.pooling} pooling, "
+            f"{manifest.encoder.max_tokens} tokens)",
+            "identity": lexicon.identity,
+            "credit": manifest.text.attribution or "not stated",
+        }
+    )
