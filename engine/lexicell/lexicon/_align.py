@@ -29,7 +29,7 @@ _AMBIGUOUS = -2
 class Route(IntEnum):
     """How a column found its gene, strongest first.
 
-    `ALIAS` and `SAME_NAME` (a mouse symbol that is a human one but for its case, and in no orthologue
+    `ALIAS` and `SAME_NAME` (a mouse symbol that is the lexicon's but for its case, and in no orthologue
     table) give way where another column means the same gene by a stronger route.
     """
 
@@ -250,9 +250,10 @@ class _Lookup:
         symbols: list[str | None] = genes.column("symbol").to_pylist()
         aliases: list[list[str] | None] = genes.column("aliases").to_pylist()
         mitochondrial = _mitochondrial(symbols, aliases)
+        # Mouse symbols come in upper case in many data sets; human ones come as they are.
+        by_name = _unique((s.upper(), i) for i, s in enumerate(symbols) if s) if organism == "mouse" else {}
         if organism != lexicon.info.organism:
             mouse = genes.column("mouse_symbols").to_pylist()
-            by_name = _unique((s.upper(), i) for i, s in enumerate(symbols) if s)
             pairs = [(name.upper(), i) for i, many in enumerate(mouse) for name in many or ()]
             orthologue = _unique(pairs)
             for name, row in pairs:  # of several human genes, the one of the same name is the orthologue
@@ -268,7 +269,7 @@ class _Lookup:
             _unique((s, i) for i, s in enumerate(symbols) if s),
             _unique((a, i) for i, many in enumerate(aliases) for a in {*(many or ())}),
             {},
-            {},
+            by_name,
             mitochondrial,
         )
 

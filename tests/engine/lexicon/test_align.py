@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -22,10 +24,9 @@ GENES = [
 ]
 
 
-@pytest.fixture(scope="module")
-def lexicon(tmp_path_factory) -> Lexicon:
+def make(path: Path, rows: list[tuple], organism: str) -> Lexicon:
     names = pa.list_(pa.string())
-    ids, symbols, ensembl, aliases, mouse = zip(*GENES, strict=True)
+    ids, symbols, ensembl, aliases, mouse = zip(*rows, strict=True)
     genes = pa.table(
         {
             "ncbi_id": pa.array(ids, pa.int64()),
@@ -35,18 +36,23 @@ def lexicon(tmp_path_factory) -> Lexicon:
             "mouse_symbols": pa.array(mouse, names),
             "name": pa.array(symbols),
             "text": pa.array(symbols),
-            "text_source": pa.array(["a test"] * len(GENES)),
+            "text_source": pa.array(["a test"] * len(rows)),
         }
     )
     return write_lexicon(
-        tmp_path_factory.mktemp("align") / "lexicon",
+        path,
         genes,
-        np.eye(len(GENES), dtype=np.float32),
+        np.eye(len(rows), dtype=np.float32),
         name="five",
-        organism="human",
+        organism=organism,
         text=TextInfo(source="a test"),
         encoder=EncoderInfo(id="none", revision="0", pooling="mean", max_tokens=1, normalised=False),
     )
+
+
+@pytest.fixture(scope="module")
+def lexicon(tmp_path_factory) -> Lexicon:
+    return make(tmp_path_factory.mktemp("align") / "lexicon", GENES, "human")
 
 
 def var(*names: str, **columns) -> pd.DataFrame:
@@ -90,6 +96,18 @@ def test_each_route_finds_its_gene(lexicon, name, row, route):
 def test_mouse_symbols_find_the_human_gene_in_any_case(lexicon, name, row, route):
     found = align_genes(lexicon, var(name), organism="mouse")
     assert (found.rows[0], found.routes[0]) == (row, route)
+
+
+def test_a_mouse_lexicon_finds_its_symbols_in_any_case(tmp_path):
+    mouse = make(tmp_path / "mouse", [(1, "Cd3e", [], [], []), (2, "Ins2", [], ["Mody4"], [])], "mouse")
+    found = align_genes(mouse, var("CD3E", "Ins2", "Nothing"))
+    assert found.organism == "mouse"
+    assert found.rows.tolist() == [0, 1, -1]
+    assert found.routes.tolist() == [Route.SAME_NAME, Route.SYMBOL, Route.NONE]
+
+
+def test_human_symbols_are_not_found_in_another_case(lexicon):
+    assert align_genes(lexicon, var("ALPHA", "Loner"), organism="human").rows.tolist() == [0, -1]
 
 
 def test_names_that_could_mean_two_genes_are_left_out_and_told(lexicon):
