@@ -6,11 +6,14 @@ import random
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, urlsplit, urlunsplit
+
+from lexicell.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["TRANSIENT", "Backoff", "connection_pool", "retry_after"]
+__all__ = ["TRANSIENT", "Backoff", "connection_pool", "retry_after", "split_credentials"]
 
 #: Answers after which the same request may succeed later.
 TRANSIENT = frozenset({408, 425, 429, 500, 502, 503, 504})
@@ -61,6 +64,31 @@ def retry_after(headers: Mapping[str, str], now: float) -> float | None:
         return None
 
 
+def split_credentials(url: str) -> tuple[str, str | None]:
+    """Split an address into what may be shown and ``user:password``, None without a user.
+
+    Raises
+    ------
+    InputError
+        If `url` is no complete http or https address.
+    """
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        host, port = None, None
+    if not host or parts.scheme not in {"http", "https"}:
+        typed = url.rpartition("@")[2]  # a password is no part of a message
+        message = (
+            f"{typed!r} is no address that can be fetched from; it should begin with https:// or http://."
+        )
+        raise InputError(message)
+    shown = f"[{host}]" if ":" in host else host
+    bare = parts._replace(netloc=shown if port is None else f"{shown}:{port}", fragment="")
+    credentials = unquote(f"{parts.username}:{parts.password or ''}") if parts.username else None
+    return urlunsplit(bare), credentials
+
+
 def connection_pool(url: str, *, connections: int = 1, timeout: float = 60.0) -> Any:
     """Return a ``urllib3`` pool manager for requests to the host of `url`, through its proxy if there is one.
 
@@ -72,8 +100,12 @@ def connection_pool(url: str, *, connections: int = 1, timeout: float = 60.0) ->
         Connections kept open.
     timeout
         Seconds to wait for a connection, and for each next part of an answer.
+
+    Raises
+    ------
+    InputError
+        If the environment names a proxy that is no HTTP proxy.
     """
-    from urllib.parse import urlsplit
     from urllib.request import getproxies, proxy_bypass
 
     import urllib3
@@ -86,6 +118,9 @@ def connection_pool(url: str, *, connections: int = 1, timeout: float = 60.0) ->
     }
     parts = urlsplit(url)
     proxy = getproxies().get(parts.scheme)
-    if proxy and not proxy_bypass(parts.netloc):
-        return urllib3.ProxyManager(proxy, **options)
-    return urllib3.PoolManager(**options)
+    if not proxy or proxy_bypass(parts.netloc.rpartition("@")[2]):
+        return urllib3.PoolManager(**options)
+    # curl takes "host:3128" too, so people write it.
+    address, credentials = split_credentials(proxy if "://" in proxy else f"http://{proxy}")
+    headers = urllib3.make_headers(proxy_basic_auth=credentials) if credentials else None
+    return urllib3.ProxyManager(address, proxy_headers=headers, **options)

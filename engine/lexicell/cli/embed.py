@@ -52,6 +52,14 @@ def embed(
         float,
         typer.Option(min=0, max=1, help="Least share of the counts that must lie in described genes."),
     ] = 0.5,
+    mask_genes: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--mask-genes",
+            metavar="FLAG",
+            help="Never use genes whose text is flagged: name-only, shared or placeholder; may be repeated.",
+        ),
+    ] = None,
     obs_column: Annotated[
         list[str] | None,
         typer.Option("--obs-column", help="Column of obs to keep in a .zarr; may be repeated."),
@@ -72,7 +80,7 @@ def embed(
 
     options = Options(
         lexicon=lexicon, recipe=recipe, top_k=top_k, weight=weight, values=values, gene_column=gene_column,
-        organism=organism, min_coverage=min_coverage,
+        organism=organism, min_coverage=min_coverage, mask=mask_genes or (),
     )  # fmt: skip
     if not dry_run:
         check_output(output, overwrite=overwrite, data=data)

@@ -71,6 +71,7 @@ def embed(
     gene_column: str | None = None,
     organism: str | None = None,
     min_coverage: float = 0.5,
+    mask: Sequence[str] = (),
     dtype: str = "f32",
     obs_columns: Sequence[str] = (),
     overwrite: bool = False,
@@ -101,6 +102,8 @@ def embed(
         Column of ``var`` with gene names, and whose genes they are; None to find out.
     min_coverage
         Least share of the counts that must lie in described genes.
+    mask
+        Genes whose text has one of these flags, "name-only", "shared" or "placeholder", are never used.
     dtype
         ``"f32"`` or ``"f16"``: type of the stored vectors.
     obs_columns
@@ -127,7 +130,9 @@ def embed(
     >>> import lexicell
     >>> lexicell.embed("pbmc.h5ad", "pbmc.zarr", top_k=128)  # doctest: +SKIP
     """
-    options = Options(lexicon, projection, recipe, top_k, weight, values, gene_column, organism, min_coverage)
+    options = Options(
+        lexicon, projection, recipe, top_k, weight, values, gene_column, organism, min_coverage, mask
+    )
     check_output(output, overwrite=overwrite, data=data)
     with open_counts(data, layer=layer, use_raw=use_raw) as source:
         plan = make_plan(source, options, listener)
@@ -196,6 +201,7 @@ def embed_anndata(
     gene_column: str | None = None,
     organism: str | None = None,
     min_coverage: float = 0.5,
+    mask: Sequence[str] = (),
     key_added: str | None = None,
     listener: Listener = log,
 ) -> None:
@@ -205,7 +211,9 @@ def embed_anndata(
     ----------
     adata
         Cells x genes, counts in ``X`` (CSR, CSC, dense or Dask), `layer` or ``.raw``.
-    lexicon, projection, recipe, top_k, weight, layer, use_raw, values, gene_column, organism, min_coverage
+    lexicon, projection, recipe, top_k, weight, layer, use_raw, values
+        See `lexicell.embed`.
+    gene_column, organism, min_coverage, mask
         See `lexicell.embed`.
     key_added
         Name of what is written, by default as below.
@@ -233,7 +241,9 @@ def embed_anndata(
     InputError, CountsError, CoverageError, CorruptDataError
         As `lexicell.embed`; `adata` is then unchanged.
     """
-    options = Options(lexicon, projection, recipe, top_k, weight, values, gene_column, organism, min_coverage)
+    options = Options(
+        lexicon, projection, recipe, top_k, weight, values, gene_column, organism, min_coverage, mask
+    )
     with open_counts(adata, layer=layer, use_raw=use_raw) as source:
         plan = make_plan(source, options, listener)
         vectors = np.empty((source.n_cells, plan.dim), np.float32)

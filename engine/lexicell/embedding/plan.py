@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import blake3
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from lexicell.atlas import CountSource, Values, decode_values, read_sample, resolve_values
 from lexicell.embedding.events import Listener, Note, ignore
@@ -16,7 +18,7 @@ from lexicell.embedding.pipeline import MAX_NNZ
 from lexicell.embedding.recipe import DEFAULT_RECIPE, Recipe, resolve_recipe
 from lexicell.errors import CoverageError, InputError
 from lexicell.learn import Projection
-from lexicell.lexicon import Alignment, Lexicon, align_genes
+from lexicell.lexicon import TEXT_FLAGS, Alignment, Lexicon, TextFlag, align_genes
 from lexicell_kernels import CsrBlock
 
 __all__ = ["DEFAULT_LEXICON", "Options", "Plan", "described_share", "make_plan"]
@@ -44,6 +46,8 @@ class Options:
         See `lexicell.lexicon.align_genes`.
     min_coverage
         Least share of the counts that must lie in described genes, 0 to 1.
+    mask
+        Genes whose text has one of these flags are never used, as if the lexicon did not have them.
     """
 
     lexicon: str | Lexicon = DEFAULT_LEXICON
@@ -55,11 +59,15 @@ class Options:
     gene_column: str | None = None
     organism: str | None = None
     min_coverage: float = 0.5
+    mask: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
 class Plan:
-    """Everything that is settled before a run; `describe` is what ``--dry-run`` prints."""
+    """Everything that is settled before a run; `describe` is what ``--dry-run`` prints.
+
+    `mask` holds the flags of genes that are left out, `n_masked` how many genes of the data set have one.
+    """
 
     source: CountSource
     lexicon: Lexicon
@@ -69,6 +77,8 @@ class Plan:
     values: Values
     coverage: float
     projection: Projection | None = None
+    mask: tuple[TextFlag, ...] = ()
+    n_masked: int = 0
 
     @property
     def dim(self) -> int:
@@ -93,6 +103,8 @@ class Plan:
             "organism": self.alignment.organism,
             "gene_column": self.alignment.column,
             "genes": table.n_genes,
+            "mask": ", ".join(self.mask) or "none",
+            "masked_genes": self.n_masked,
             "coverage": round(self.coverage, 4),
             "recipe": self.recipe.name,
             "top_k": self.recipe.top_k,
@@ -128,6 +140,8 @@ class Plan:
                 "matched_columns": alignment.n_matched,
                 "genes": alignment.n_genes,
                 "columns": len(alignment.names),
+                "mask": ",".join(self.mask) or "none",
+                "masked": self.n_masked,
             },
         }
 
@@ -168,11 +182,21 @@ def make_plan(source: CountSource, options: Options, listener: Listener = ignore
         )
     alignment = align_genes(lexicon, source.var, column=options.gene_column, organism=options.organism)
     listener(Note(alignment.describe()))
-    coverage = described_share(sample, alignment, values)
-    _check_coverage(source, lexicon, alignment, coverage, options.min_coverage)
+    mask = _mask(options.mask)
+    masked = _masked(lexicon, mask, listener)
+    n_masked = _count_masked(alignment, masked)
+    coverage = described_share(sample, alignment, values, masked)
+    _check_coverage(source, lexicon, alignment, coverage, options.min_coverage, n_masked)
+    if masked is not None:
+        listener(
+            Note(
+                f"{n_masked:,} of {alignment.n_genes:,} genes are masked ({', '.join(mask)}): their counts "
+                "lie in genes without a description"
+            )
+        )
     _tell_oddities(source, alignment, listener)
 
-    folded = fold(lexicon, alignment, options.projection)
+    folded = fold(lexicon, alignment, options.projection, masked=masked)
     if options.top_k is not None and options.top_k > folded.table.n_genes:
         msg = (
             f"{source.label}: top_k is {options.top_k}, more than the "
@@ -180,7 +204,9 @@ def make_plan(source: CountSource, options: Options, listener: Listener = ignore
             "give a smaller one, or the recipe genept-w for all genes"
         )
         raise InputError(msg)
-    return Plan(source, lexicon, alignment, folded, recipe, values, coverage, options.projection)
+    return Plan(
+        source, lexicon, alignment, folded, recipe, values, coverage, options.projection, mask, n_masked
+    )
 
 
 def _names_hash(*indexes: pd.Index[Any]) -> str:
@@ -193,11 +219,48 @@ def _names_hash(*indexes: pd.Index[Any]) -> str:
     return digest.hexdigest()
 
 
-def described_share(sample: CsrBlock, alignment: Alignment, values: Values) -> float:
-    """Return the share of a sample's counts that lies in described genes."""
+def described_share(
+    sample: CsrBlock, alignment: Alignment, values: Values, masked: NDArray[np.bool_] | None = None
+) -> float:
+    """Return the share of a sample's counts that lies in described genes, masked ones (``[G]``) excepted."""
     x = np.nan_to_num(decode_values(sample, values).data.astype(np.float64), posinf=0.0).clip(min=0)
     total = float(x.sum())
-    return float(x[alignment.rows[sample.indices] >= 0].sum()) / total if total else 0.0
+    described = alignment.rows >= 0
+    if masked is not None:
+        described &= ~masked[np.maximum(alignment.rows, 0)]
+    return float(x[described[sample.indices]].sum()) / total if total else 0.0
+
+
+def _mask(asked: Sequence[str]) -> tuple[TextFlag, ...]:
+    named: Sequence[str] = (asked,) if isinstance(asked, str) else asked
+    unknown = [flag for flag in named if flag not in TEXT_FLAGS]
+    if unknown:
+        msg = f"genes are masked by one of {', '.join(TEXT_FLAGS)}, not by {unknown[0]!r}"
+        raise InputError(msg)
+    return tuple(flag for flag in TEXT_FLAGS if flag in named)
+
+
+def _masked(lexicon: Lexicon, mask: tuple[TextFlag, ...], listener: Listener) -> NDArray[np.bool_] | None:
+    """Return which genes of the lexicon have a flag of the mask, ``[G]``; None without mask or flags."""
+    if not mask:
+        return None
+    genes = lexicon.read_genes(["text_flag"])
+    # A lexicon of an earlier version has no such column.
+    flags = genes.column("text_flag").to_pylist() if "text_flag" in genes.column_names else []
+    if not any(flags):
+        listener(
+            Note(
+                f"the lexicon {lexicon.name} has no flags, so no gene is masked; texts are flagged when a "
+                "lexicon is built from a table of them",
+                serious=True,
+            )
+        )
+        return None
+    return np.array([flag in mask for flag in flags], bool)
+
+
+def _count_masked(alignment: Alignment, masked: NDArray[np.bool_] | None) -> int:
+    return 0 if masked is None else int(masked[np.unique(alignment.rows[alignment.rows >= 0])].sum())
 
 
 def _values(asked: Values | str | None) -> Values | None:
@@ -209,7 +272,12 @@ def _values(asked: Values | str | None) -> Values | None:
 
 
 def _check_coverage(
-    source: CountSource, lexicon: Lexicon, alignment: Alignment, coverage: float, least: float
+    source: CountSource,
+    lexicon: Lexicon,
+    alignment: Alignment,
+    coverage: float,
+    least: float,
+    n_masked: int,
 ) -> None:
     if alignment.n_matched == 0:
         shown = ", ".join(alignment.names[:3])
@@ -221,11 +289,15 @@ def _check_coverage(
         )
         msg = f"{source.label} and the lexicon {lexicon.name} have no gene in common ({shown}, ...); {hint}"
         raise CoverageError(msg)
+    if n_masked == alignment.n_genes:
+        msg = f"{source.label}: all {n_masked:,} genes are masked; mask fewer, or use another lexicon"
+        raise CoverageError(msg)
     if coverage < least:
+        without = f" without the {n_masked:,} masked ones" if n_masked else ""
         msg = (
-            f"{source.label}: only {coverage:.0%} of the counts lie in genes that {lexicon.name} describes, "
-            f"less than {least:.0%}; look at `lexicell genes align`, try another --gene-column, --organism "
-            "or --lexicon, or accept it with --min-coverage"
+            f"{source.label}: only {coverage:.0%} of the counts lie in genes that {lexicon.name} describes"
+            f"{without}, less than {least:.0%}; look at `lexicell genes align`, try another --gene-column, "
+            "--organism or --lexicon, or accept it with --min-coverage"
         )
         raise CoverageError(msg)
 

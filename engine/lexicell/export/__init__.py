@@ -1,5 +1,5 @@
 """Exports: what others can run or read without lexicell."""
 
-from __future__ import annotations
+from lexicell.export.cell_onnx import export_cell
 
-__all__: list[str] = []
+__all__ = ["export_cell"]

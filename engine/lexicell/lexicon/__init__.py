@@ -8,7 +8,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from lexicell.lexicon._artefact import Lexicon, bundled_lexicons, write_lexicon
-from lexicell.lexicon._build import build_lexicon
+from lexicell.lexicon._build import BuildPlan, build_lexicon, plan_build
+from lexicell.lexicon._card import UNKNOWN_POOLING, GeneCounts, count_genes
+from lexicell.lexicon._convert import NameKind, import_vectors
+from lexicell.lexicon._convert_out import export_vectors
+from lexicell.lexicon._diff import Change, LexiconDiff, VectorChange, diff_lexicons, word_diff
+from lexicell.lexicon._edit import merge_lexicons, subset_lexicon
 from lexicell.lexicon._encoder import (
     BatchCallback,
     Encoder,
@@ -16,7 +21,10 @@ from lexicell.lexicon._encoder import (
     ProgressCallback,
     load_encoder,
 )
+from lexicell.lexicon._foreign_text import read_names
+from lexicell.lexicon._genes import TEXT_FLAGS, TextFlag
 from lexicell.lexicon._manifest import EncoderInfo, Manifest, TextInfo
+from lexicell.lexicon._ncbi import FetchedGenes, fetch_genes
 from lexicell.lexicon._onnx_encoder import OnnxTextEncoder
 from lexicell.lexicon._text import GeneTexts, TextOptions, read_gene_texts, read_orthologues
 
@@ -24,25 +32,45 @@ if TYPE_CHECKING:
     from lexicell.lexicon._align import Alignment, Route, align_genes
 
 __all__ = [
+    "TEXT_FLAGS",
+    "UNKNOWN_POOLING",
     "Alignment",
     "BatchCallback",
+    "BuildPlan",
+    "Change",
     "Encoder",
     "EncoderInfo",
     "EncoderOptions",
+    "FetchedGenes",
+    "GeneCounts",
     "GeneTexts",
     "Lexicon",
+    "LexiconDiff",
     "Manifest",
+    "NameKind",
     "OnnxTextEncoder",
     "ProgressCallback",
     "Route",
+    "TextFlag",
     "TextInfo",
     "TextOptions",
+    "VectorChange",
     "align_genes",
     "build_lexicon",
     "bundled_lexicons",
+    "count_genes",
+    "diff_lexicons",
+    "export_vectors",
+    "fetch_genes",
+    "import_vectors",
     "load_encoder",
+    "merge_lexicons",
+    "plan_build",
     "read_gene_texts",
+    "read_names",
     "read_orthologues",
+    "subset_lexicon",
+    "word_diff",
     "write_lexicon",
 ]
 

@@ -250,7 +250,7 @@ class _Lookup:
         symbols: list[str | None] = genes.column("symbol").to_pylist()
         aliases: list[list[str] | None] = genes.column("aliases").to_pylist()
         mitochondrial = _mitochondrial(symbols, aliases)
-        # Mouse symbols come in upper case in many data sets; human ones come as they are.
+        # Mouse names come in upper case in many data sets; human ones come as they are.
         by_name = _unique((s.upper(), i) for i, s in enumerate(symbols) if s) if organism == "mouse" else {}
         if organism != lexicon.info.organism:
             mouse = genes.column("mouse_symbols").to_pylist()
@@ -262,6 +262,9 @@ class _Lookup:
             return cls(organism, {}, {}, {}, {}, orthologue, by_name, mitochondrial)
         ids = genes.column("ncbi_id").to_pylist()
         ensembl = genes.column("ensembl_ids").to_pylist()
+        if organism == "mouse":
+            other = _unique((a.upper(), i) for i, many in enumerate(aliases) for a in {*(many or ())})
+            by_name = other | by_name
         return cls(
             organism,
             _unique((e.upper(), i) for i, many in enumerate(ensembl) for e in many or ()),

@@ -11,7 +11,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lexicell._files import hash_file, staged_folder
-from lexicell.errors import CorruptDataError, InputError, InputNotFoundError, OutputExistsError
+from lexicell.errors import (
+    CorruptDataError,
+    InputError,
+    InputNotFoundError,
+    LexicellError,
+    OutputExistsError,
+    WriteError,
+)
+from lexicell.lexicon._card import CARD_FILE, make_card
 from lexicell.lexicon._genes import GENE_COLUMNS, GENES_FILE, ID_COLUMNS, read_genes, write_genes
 from lexicell.lexicon._manifest import MANIFEST_FILE, EncoderInfo, FileInfo, Manifest, TextInfo
 from lexicell.lexicon._table import TABLE_DATA, TABLE_MODEL, TableDtype, gather, open_table, write_table
@@ -25,6 +33,7 @@ if TYPE_CHECKING:
 __all__ = ["Lexicon", "bundled_lexicons", "write_lexicon"]
 
 _REQUIRED_FILES = (GENES_FILE, TABLE_MODEL, TABLE_DATA)
+_OWN_FILES = (*_REQUIRED_FILES, MANIFEST_FILE, CARD_FILE)
 _DATA = Path(__file__).with_name("data")
 
 
@@ -214,6 +223,32 @@ class Lexicon:
         return gather(self._session, np.ascontiguousarray(rows, dtype=np.int64))
 
     @cached_property
+    def stored(self) -> NDArray[np.floating[Any]]:
+        """The table as it lies on disk, float16 or float32 ``[G, d]``: mapped, read-only."""
+        file = self.path / TABLE_DATA
+        dtype = np.dtype(self.info.dtype).newbyteorder("<")
+        try:
+            return np.memmap(file, dtype, mode="r", shape=(self.n_genes, self.dim))
+        except (OSError, ValueError) as error:  # ValueError: the file is too short
+            message = f"{file} is not a table of {self.n_genes:,} x {self.dim} numbers; rebuild the lexicon."
+            raise CorruptDataError(message) from error
+
+    @property
+    def card(self) -> str:
+        """What a person should know about the lexicon, Markdown; made here for one written without."""
+        if CARD_FILE not in self.info.files:
+            return make_card(self.info, self.read_genes())
+        try:
+            return (self.path / CARD_FILE).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            message = f"{self.path / CARD_FILE} cannot be read; restore or rebuild the lexicon."
+            raise CorruptDataError(message) from error
+
+    def read_notes(self) -> dict[str, bytes]:
+        """Files for people that came with the lexicon ("NOTICE.md"), other than its card."""
+        return {name: (self.path / name).read_bytes() for name in self.info.files if name not in _OWN_FILES}
+
+    @cached_property
     def _session(self) -> Any:
         session = open_table(self.path)
         outputs = [(output.name, output.type, output.shape[1:]) for output in session.get_outputs()]
@@ -243,7 +278,7 @@ def write_lexicon(
     path
         The folder to create.
     genes
-        ``G`` rows with the columns ``ncbi_id`` to ``text_source`` of a lexicon; row i of the table
+        ``G`` rows with the columns ``ncbi_id`` to ``text_flag`` of a lexicon; row i of the table
         belongs to row i of `vectors`.
     vectors
         ``[G, d]``, finite.
@@ -252,7 +287,8 @@ def write_lexicon(
     dtype
         Storage type of the table.
     notes
-        Further files for people ("NOTICE.md"), hashed like the others.
+        Further files for people ("NOTICE.md"), hashed like the others. ``README.md`` is the card, which
+        is written here.
     overwrite
         Whether to replace a lexicon that lies at `path`. Any other folder is never replaced.
 
@@ -266,7 +302,10 @@ def write_lexicon(
     OutputExistsError
         If `path` exists and is not to be replaced.
     InputError
-        If genes and vectors do not fit each other or cannot be stored.
+        If genes and vectors do not fit each other or cannot be stored, or a note has the name of
+        another file.
+    WriteError
+        If the disk is full, or the folder may not be written to.
     MissingExtraError
         If the package ``onnx`` is not installed.
     """
@@ -275,25 +314,38 @@ def write_lexicon(
     if genes.num_rows != len(vectors):
         message = f"The lexicon's table has {genes.num_rows} genes but {len(vectors)} vectors."
         raise InputError(message)
-    with staged_folder(target, replace=overwrite) as folder:
-        write_genes(folder, genes)
-        write_table(folder, vectors, dtype)
-        for note, content in (notes or {}).items():
-            (folder / note).write_bytes(content)
-        files = {
-            file.name: FileInfo(bytes=file.stat().st_size, blake3=hash_file(file))
-            for file in sorted(folder.iterdir())
-        }
-        Manifest(
-            name=name,
-            organism=organism,
-            text=text,
-            encoder=encoder,
-            n_genes=genes.num_rows,
-            dim=vectors.shape[1],
-            dtype=dtype,
-            files=files,
-        ).write(folder)
+    for note in notes or {}:
+        if note in _OWN_FILES or Path(note).name != note:
+            message = f"A note cannot be called {note!r}: a lexicon has a file of its own there."
+            raise InputError(message)
+    try:
+        with staged_folder(target, replace=overwrite) as folder:
+            write_genes(folder, genes)
+            write_table(folder, vectors, dtype)
+            about = Manifest(
+                name=name,
+                organism=organism,
+                text=text,
+                encoder=encoder,
+                n_genes=genes.num_rows,
+                dim=vectors.shape[1],
+                dtype=dtype,
+                files={},
+            )
+            card = make_card(about, read_genes(folder, GENE_COLUMNS))
+            for note, content in {**(notes or {}), CARD_FILE: card.encode()}.items():
+                (folder / note).write_bytes(content)
+            files = {
+                file.name: FileInfo(bytes=file.stat().st_size, blake3=hash_file(file))
+                for file in sorted(folder.iterdir())
+            }
+            about.model_copy(update={"files": files}).write(folder)
+    except LexicellError:
+        raise
+    except OSError as error:
+        reason = error.strerror or str(error).partition("\n")[0]
+        message = f"{target} cannot be written ({reason}); make room or choose another place."
+        raise WriteError(message) from error
     return Lexicon.open(target, verify=False)
 
 

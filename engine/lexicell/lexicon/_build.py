@@ -2,23 +2,98 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
+from lexicell.errors import InputError
 from lexicell.lexicon._artefact import Lexicon, check_output, write_lexicon
 from lexicell.lexicon._encoder import Encoder, EncoderOptions, ProgressCallback, load_encoder
 from lexicell.lexicon._manifest import TextInfo
-from lexicell.lexicon._text import TextOptions, read_gene_texts, read_orthologues
+from lexicell.lexicon._model_files import MODELS
+from lexicell.lexicon._openai import PRICES_AS_OF, SERVICE_PREFIX, OpenAIEncoder, Workload
+from lexicell.lexicon._text import GeneTexts, TextOptions, read_gene_texts, read_orthologues
+from lexicell.lexicon._vector_cache import encode_cached, known_vectors
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    import numpy as np
-    from numpy.typing import NDArray
-
     from lexicell.lexicon._table import TableDtype
 
-__all__ = ["build_lexicon"]
+__all__ = ["BuildPlan", "build_lexicon", "plan_build"]
+
+_ITEMSIZE: Mapping[str, int] = {"float16": 2, "float32": 4}
+_MILLION = 1_000_000
+
+
+@runtime_checkable
+class _Sized(Protocol):
+    """An encoder that knows the length of its vectors before it gives one."""
+
+    @property
+    def dim(self) -> int | None: ...
+
+
+@runtime_checkable
+class _Planned(Protocol):
+    """An encoder that knows how much there is to do before it does it."""
+
+    def workload(self, texts: Sequence[str]) -> Workload: ...
+
+
+@dataclass(frozen=True)
+class BuildPlan:
+    """What a build would do; nothing was encoded for it, and no server asked.
+
+    Attributes
+    ----------
+    table
+        Where genes and texts are from.
+    genes, texts
+        Rows of the lexicon, and different texts among theirs.
+    recipe
+        What became the text.
+    flags
+        What texts lack -> genes.
+    encoder
+        Which model encodes.
+    cached, to_encode
+        Texts that it encoded before, and those that are left; None where the encoder is only fetched by a
+        build.
+    windows, tokens, requests
+        Pieces that the texts are cut into, their tokens (estimated for a service), and requests to a
+        service; None where they are not known.
+    price, price_as_of, cost
+        US dollars per million tokens, the year in which that was noted here, and the cost of all; None
+        where unknown.
+    dim, vector_bytes
+        Length of a vector, and size of all vectors in the lexicon; None where only encoding tells.
+    """
+
+    table: str
+    genes: int
+    texts: int
+    recipe: str
+    flags: Mapping[str, int]
+    encoder: str
+    cached: int | None = None
+    to_encode: int | None = None
+    windows: int | None = None
+    tokens: int | None = None
+    requests: int | None = None
+    price: float | None = None
+    price_as_of: str | None = None
+    cost: float | None = None
+    dim: int | None = None
+    vector_bytes: int | None = None
+
+    def describe(self) -> dict[str, Any]:
+        """Return the plan as plain values, for people and for ``--json``; without what does not apply."""
+        told = {name: value for name, value in asdict(self).items() if value is not None}
+        if self.requests is not None and self.cost is None:
+            told["cost"] = "price unknown"
+        return told
 
 
 def build_lexicon(
@@ -30,20 +105,22 @@ def build_lexicon(
     texts: TextOptions | None = None,
     orthologues: str | Path | None = None,
     name: str | None = None,
-    organism: str = "human",
+    organism: str | None = None,
     source: str | None = None,
-    source_date: str = "",
-    licence: str = "",
-    attribution: str = "",
+    source_date: str | None = None,
+    licence: str | None = None,
+    attribution: str | None = None,
     dtype: TableDtype = "float16",
     notes: Mapping[str, bytes] | None = None,
+    cache: bool = True,
     overwrite: bool = False,
     progress: ProgressCallback | None = None,
     notify: Callable[[str], None] | None = None,
 ) -> Lexicon:
     """Encode a table of gene texts and write a lexicon.
 
-    The same table, options and encoder give the same bytes, wherever the rows stand in the file.
+    The same table, options and encoder give the same bytes, wherever the rows stand in the file, and
+    whether vectors come from the encoder or, computed before, from the cache.
 
     Parameters
     ----------
@@ -63,13 +140,16 @@ def build_lexicon(
     name
         What to call the lexicon; by default the name of `out`.
     organism
-        Species whose symbols the table uses.
+        Species whose symbols the table uses; by default what the table says, else "human".
     source, source_date, licence, attribution
-        Where the texts come from, for the manifest; `source` is by default the file's name.
+        Where the texts come from, for the manifest; by default what the table says, else the file's name
+        and nothing.
     dtype
         Storage type of the vectors, "float16" or "float32".
     notes
         Further files for people ("NOTICE.md") to put into the folder.
+    cache
+        Whether vectors are kept in the cache folder and taken from there, see `encode_cached`.
     overwrite
         Whether to replace a lexicon at `out`.
     progress
@@ -92,38 +172,138 @@ def build_lexicon(
         If an input file is truncated.
     MissingExtraError
         If a package of the extra ``encoders`` is needed and not installed.
+    WriteError
+        If `out` cannot be written; the vectors are then in the cache.
+    LexicellError
+        If a service cannot be reached or does not answer as it should.
     """
     target = Path(out)
     check_output(target, overwrite=overwrite)
-    pairs = read_orthologues(orthologues) if orthologues is not None else None
-    genes = read_gene_texts(table, texts, orthologues=pairs)
-    if notify is not None and (genes.n_empty or genes.n_unnamed):
-        notify(
-            f"Of {genes.n_read:,} rows, {genes.n_empty:,} without a text and {genes.n_unnamed:,} without "
-            "id and symbol were left out"
-        )
+    if isinstance(encoder, str) and encoder.startswith(SERVICE_PREFIX):
+        encoder = load_encoder(encoder, encoder_options, notify=notify)
+    if isinstance(encoder, OpenAIEncoder):
+        encoder.check()  # before a large table is read
+    genes = _read(table, texts, orthologues, notify)
     if isinstance(encoder, str):
         encoder = load_encoder(encoder, encoder_options, notify=notify)
-    done = 0
-
-    def advance(positions: Sequence[int], vectors: NDArray[np.float32]) -> None:  # noqa: ARG001
-        nonlocal done
-        done += len(positions)
-        if progress is not None:
-            progress(done, genes.table.num_rows)
-
-    vectors = encoder.encode(genes.texts, advance)
+    vectors = encode_cached(encoder, genes.texts, progress=progress, notify=notify, keep=cache)
+    told = genes.info or TextInfo(source=Path(table).name)
     return write_lexicon(
         target,
         genes.table,
         vectors,
         name=name or target.resolve().name,
-        organism=organism,
+        organism=organism or genes.organism or "human",
         text=TextInfo(
-            source=source or Path(table).name, date=source_date, licence=licence, attribution=attribution
+            source=source or told.source,
+            date=told.date if source_date is None else source_date,
+            licence=told.licence if licence is None else licence,
+            attribution=told.attribution if attribution is None else attribution,
+            recipe=genes.recipe,
         ),
         encoder=encoder.info,
         dtype=dtype,
         notes=notes,
         overwrite=overwrite,
     )
+
+
+def plan_build(
+    table: str | Path,
+    *,
+    encoder: str | Encoder = "minilm",
+    encoder_options: EncoderOptions | None = None,
+    texts: TextOptions | None = None,
+    orthologues: str | Path | None = None,
+    dtype: TableDtype = "float16",
+    price: float | None = None,
+    cache: bool = True,
+    notify: Callable[[str], None] | None = None,
+) -> BuildPlan:
+    """Read a table as `build_lexicon` would, and tell what encoding it takes.
+
+    Parameters
+    ----------
+    table, encoder, encoder_options, texts, orthologues, dtype, cache, notify
+        As for `build_lexicon`.
+    price
+        US dollars per million tokens, for a service whose price is not known here.
+
+    Returns
+    -------
+    BuildPlan
+        Its tokens, and with them the cost, are an estimate.
+
+    Raises
+    ------
+    InputError
+        If the table or an option cannot be used.
+    CorruptDataError
+        If an input file is truncated.
+    MissingExtraError
+        If a package of the extra ``encoders`` is needed and not installed.
+    """
+    if price is not None and not (math.isfinite(price) and price >= 0):
+        message = f"A price is a number of US dollars per million tokens, not {price}."
+        raise InputError(message)
+    options = encoder_options or EncoderOptions()
+    if isinstance(encoder, str) and encoder.startswith(SERVICE_PREFIX):
+        encoder = load_encoder(encoder, options, notify=notify)
+    genes = _read(table, texts, orthologues, notify)
+    different = list(dict.fromkeys(genes.texts))
+    known: dict[str, Any] = {
+        "table": str(table),
+        "genes": genes.table.num_rows,
+        "texts": len(different),
+        "recipe": genes.recipe,
+        "flags": dict(genes.flags),
+    }
+    if isinstance(encoder, str):
+        if _needs_fetching(encoder, options):
+            return BuildPlan(**known, encoder=encoder)
+        encoder = load_encoder(encoder, options, notify=notify)
+    cached, dim = known_vectors(encoder, different) if cache else (set(), None)
+    left = [text for text in different if text not in cached]
+    if isinstance(encoder, _Planned):
+        known |= asdict(encoder.workload(left))
+    if isinstance(encoder, OpenAIEncoder):
+        noted = PRICES_AS_OF if price is None and encoder.price is not None else None
+        price = encoder.price if price is None else price
+        cost = None if price is None else known["tokens"] * price / _MILLION
+        known |= {"price": price, "price_as_of": noted, "cost": cost}
+    if dim is None and isinstance(encoder, _Sized):
+        dim = encoder.dim
+    return BuildPlan(
+        **known,
+        encoder=encoder.info.id,
+        cached=len(cached),
+        to_encode=len(left),
+        dim=dim,
+        vector_bytes=None if dim is None else genes.table.num_rows * dim * _ITEMSIZE[dtype],
+    )
+
+
+def _read(
+    table: str | Path,
+    texts: TextOptions | None,
+    orthologues: str | Path | None,
+    notify: Callable[[str], None] | None,
+) -> GeneTexts:
+    pairs = read_orthologues(orthologues) if orthologues is not None else None
+    genes = read_gene_texts(table, texts, orthologues=pairs)
+    left_out = [(genes.n_empty, "without a text"), (genes.n_unnamed, "without id and symbol")]
+    left_out += [(n, f"whose text is {flag}") for flag, n in genes.dropped.items()]
+    said = [f"{n:,} {what}" for n, what in left_out if n]
+    if notify is not None and said:
+        listed = f"{', '.join(said[:-1])} and {said[-1]}" if len(said) > 1 else said[0]
+        notify(f"Of {genes.n_read:,} rows, {listed} were left out")
+    return genes
+
+
+def _needs_fetching(name: str, options: EncoderOptions) -> bool:
+    """Whether loading an encoder may download it."""
+    if options.folder is not None or Path(name).is_dir():
+        return False
+    if name in MODELS:
+        return MODELS[name].package is None
+    return "/" in name and not name.startswith(("/", ".", "~"))

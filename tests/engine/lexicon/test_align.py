@@ -104,6 +104,7 @@ def test_a_mouse_lexicon_finds_its_symbols_in_any_case(tmp_path):
     assert found.organism == "mouse"
     assert found.rows.tolist() == [0, 1, -1]
     assert found.routes.tolist() == [Route.SAME_NAME, Route.SYMBOL, Route.NONE]
+    assert align_genes(mouse, var("MODY4", "CD3E")).rows.tolist() == [1, 0]  # an alias
 
 
 def test_human_symbols_are_not_found_in_another_case(lexicon):

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import json
 import pickle
 import subprocess
@@ -10,12 +11,18 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from lexicell.errors import CorruptDataError, InputError, InputNotFoundError, OutputExistsError
+from lexicell.errors import (
+    CorruptDataError,
+    InputError,
+    InputNotFoundError,
+    OutputExistsError,
+    WriteError,
+)
 from lexicell.lexicon import EncoderInfo, Lexicon, TextInfo, bundled_lexicons, write_lexicon
 from lexicell.lexicon._genes import GENE_COLUMNS
 from lexicell.lexicon._text import read_gene_texts
 
-FILES = ("lexicon.json", "genes.parquet", "table.onnx", "table.bin", "NOTICE.md")
+FILES = ("lexicon.json", "genes.parquet", "table.onnx", "table.bin", "NOTICE.md", "README.md")
 ABOUT = {
     "name": "test",
     "organism": "human",
@@ -165,7 +172,7 @@ def test_the_same_content_gives_the_same_bytes(tmp_path, genes):
     for name in "ab":
         write_lexicon(tmp_path / name, genes, _vectors(genes.num_rows), **ABOUT)
     names = sorted(file.name for file in (tmp_path / "a").iterdir())
-    assert names == ["genes.parquet", "lexicon.json", "table.bin", "table.onnx"]
+    assert names == ["README.md", "genes.parquet", "lexicon.json", "table.bin", "table.onnx"]
     for name in names:
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
 
@@ -208,6 +215,70 @@ def test_vectors_that_cannot_be_stored_leave_nothing_behind(tmp_path, genes):
     with pytest.raises(InputError, match="no column 'aliases'"):
         write_lexicon(tmp_path / "lex", genes.drop_columns("aliases"), _vectors(41), **ABOUT)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_card_lies_in_the_folder_and_an_older_lexicon_gets_one_when_asked(lexicon):
+    written = (lexicon.path / "README.md").read_text(encoding="utf-8")
+    assert lexicon.card == written
+    assert written.startswith("# test\n\n41 human genes")
+    assert "README.md" in lexicon.info.files
+    (lexicon.path / "README.md").unlink()
+    older = {name: file for name, file in lexicon.info.files.items() if name != "README.md"}
+    lexicon.info.model_copy(update={"files": older}).write(lexicon.path)
+    assert Lexicon.open(lexicon.path).card == written
+
+
+@pytest.mark.parametrize("name", ["README.md", "genes.parquet", "lexicon.json", "table.bin", "../x", "a/b"])
+def test_notes_do_not_take_the_names_of_other_files(tmp_path, genes, name):
+    with pytest.raises(InputError, match="a lexicon has a file of its own there"):
+        write_lexicon(tmp_path / "l", genes, _vectors(41), notes={name: b""}, **ABOUT)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_notes_are_read_back_without_the_files_of_the_lexicon(lexicon):
+    assert lexicon.read_notes() == {"NOTICE.md": b"Thanks to all genes.\n"}
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32"])
+def test_the_stored_table_is_mapped_read_only_with_the_bits_on_disk(tmp_path, genes, dtype):
+    lexicon = write_lexicon(tmp_path / "l", genes, _vectors(41), dtype=dtype, **ABOUT)
+    assert (lexicon.stored.shape, lexicon.stored.dtype) == ((41, 48), dtype)
+    assert lexicon.stored.tobytes() == (lexicon.path / "table.bin").read_bytes()
+    np.testing.assert_array_equal(lexicon.stored.astype(np.float32), lexicon.vectors(lexicon.rows))
+    with pytest.raises(ValueError, match="read-only"):
+        lexicon.stored[0, 0] = 1
+
+
+def test_a_table_of_another_size_is_corrupt(lexicon):
+    opened = Lexicon.open(lexicon.path, verify=False)
+    (lexicon.path / "table.bin").write_bytes(b"short")
+    with pytest.raises(CorruptDataError, match=r"table\.bin is not a table of 41 x 48"):
+        opened.stored  # noqa: B018
+
+
+@pytest.mark.parametrize("victim", ["genes.parquet", "table.bin", "README.md", "lexicon.json"])
+def test_a_disk_that_is_full_leaves_nothing_behind(tmp_path, genes, monkeypatch, victim):
+    full = OSError(errno.ENOSPC, "No space left on device")
+
+    def refuse(*args, **kwargs):
+        raise full
+
+    writers = {
+        "genes.parquet": ("lexicell.lexicon._artefact.write_genes", refuse),
+        "table.bin": ("lexicell.lexicon._artefact.write_table", refuse),
+        "README.md": ("pathlib.Path.write_bytes", refuse),
+        "lexicon.json": ("pathlib.Path.write_text", refuse),
+    }
+    monkeypatch.setattr(*writers[victim])
+    with pytest.raises(WriteError, match=r"l cannot be written \(No space left on device\); make room"):
+        write_lexicon(tmp_path / "l", genes, _vectors(41), **ABOUT)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_place_that_cannot_be_written_to_is_named(tmp_path, genes):
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(WriteError, match="l cannot be written"):
+        write_lexicon(tmp_path / "file" / "l", genes, _vectors(41), **ABOUT)
 
 
 def test_a_failed_replacement_leaves_the_old_lexicon(lexicon, genes):

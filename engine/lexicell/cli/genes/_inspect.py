@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+import sys
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from lexicell.cli import _console
 from lexicell.cli._options import Data, GeneColumn, Json, Layer, LexiconName, Organism, UseRaw, ValuesOption
+
+if TYPE_CHECKING:
+    from lexicell.lexicon import EncoderInfo
 
 __all__ = ["align", "info", "show"]
 
@@ -18,10 +22,15 @@ def info(
     ] = "human-go-minilm",
     as_json: Json = False,
 ) -> None:
-    """Show what a lexicon is made of, after hashing its files."""
-    from lexicell.lexicon import Lexicon
+    """Show the card of a lexicon: what it is made of, covers and lacks; its files are hashed first."""
+    from lexicell.lexicon import Lexicon, count_genes
 
-    show(Lexicon.open(lexicon), as_json=as_json)
+    opened = Lexicon.open(lexicon)
+    if as_json:
+        _console.result_json({**_described(opened), "counts": count_genes(opened.read_genes()).as_dict()})
+        return
+    _markdown(opened.card)
+    _console.facts({"identity": opened.identity, "folder": opened.path})
 
 
 def align(
@@ -62,10 +71,10 @@ def align(
 
 def show(lexicon: Any, *, as_json: bool) -> None:
     """Print what a lexicon is made of."""
-    manifest = lexicon.info
     if as_json:
-        _console.result_json({**manifest.model_dump(mode="json"), "identity": lexicon.identity})
+        _console.result_json(_described(lexicon))
         return
+    manifest = lexicon.info
     _console.facts(
         {
             "name": manifest.name,
@@ -75,9 +84,31 @@ def show(lexicon: Any, *, as_json: bool) -> None:
             "organism": manifest.organism,
             "texts": manifest.text.source,
             "licence": manifest.text.licence or "not stated",
-            "encoder": f"{manifest.encoder.id} ({manifest.encoder.pooling} pooling, "
-            f"{manifest.encoder.max_tokens} tokens)",
+            "encoder": f"{manifest.encoder.id} ({_how(manifest.encoder)})",
             "identity": lexicon.identity,
             "credit": manifest.text.attribution or "not stated",
         }
     )
+
+
+def _how(encoder: EncoderInfo) -> str:
+    from lexicell.lexicon import UNKNOWN_POOLING
+
+    if encoder.pooling == UNKNOWN_POOLING:
+        return "vectors made elsewhere"
+    return f"{encoder.pooling} pooling, {encoder.max_tokens:,} tokens"
+
+
+def _described(lexicon: Any) -> dict[str, Any]:
+    return {**lexicon.info.model_dump(mode="json"), "identity": lexicon.identity}
+
+
+def _markdown(text: str) -> None:
+    """Render Markdown where a person looks at a terminal; elsewhere it is text already."""
+    if not sys.stdout.isatty():
+        _console.result(text)
+        return
+    from rich.console import Console
+    from rich.markdown import Markdown
+
+    Console().print(Markdown(text), "")

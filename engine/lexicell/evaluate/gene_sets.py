@@ -1,0 +1,241 @@
+"""Gene sets: GMT files, the Gene Ontology sets that come with the package, and their genes in a lexicon."""
+
+from __future__ import annotations
+
+import gzip
+import re
+import zlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lexicell.errors import CorruptDataError, InputError, InputNotFoundError
+from lexicell.lexicon import Lexicon
+
+__all__ = ["GO_SETS", "GeneSet", "GeneSets", "MatchedSets", "Term", "match_gene_sets", "read_gene_sets"]
+
+#: Name of the bundled sets.
+GO_SETS = "go-bp"
+_DATA = Path(__file__).with_name("data")
+
+_NO_NAME = {"", "na", "n/a", "-"}
+_AFTER_NAME = re.compile(r"\s*\((?:\d+|GO:\d+)\)\s*$")  # "name (123)", "name (GO:0000086)"
+
+
+@dataclass(frozen=True)
+class GeneSet:
+    """One line of a GMT file: an id, a name (the second column), and gene ids or symbols."""
+
+    id: str
+    name: str
+    genes: frozenset[str]
+
+    @property
+    def label(self) -> str:
+        """What people call it: the second column, or the id where that holds a web address or nothing."""
+        told = self.name.strip()
+        if told.lower() in _NO_NAME or "://" in told:
+            told = self.id.replace("_", " ")
+        return _AFTER_NAME.sub("", told)
+
+
+@dataclass(frozen=True)
+class GeneSets:
+    """Sets whose membership is to be predicted.
+
+    Attributes
+    ----------
+    name
+        What people call them.
+    sets
+        In the order of the file.
+    groups
+        Broad sets from whose genes negatives are drawn, as many from each; where there are none, negatives
+        are drawn from the genes of all sets.
+    """
+
+    name: str
+    sets: tuple[GeneSet, ...]
+    groups: tuple[GeneSet, ...] = ()
+
+
+@dataclass(frozen=True)
+class Term:
+    """A gene set in terms of a lexicon.
+
+    Attributes
+    ----------
+    id, label
+        Of the set.
+    positives
+        int32 lexicon rows of its genes, ascending.
+    pool
+        int32 rows of the genes that negatives are drawn from, ascending.
+    groups
+        Parts of `pool`, which may overlap, to draw evenly from; empty for no such rule.
+    """
+
+    id: str
+    label: str
+    positives: NDArray[np.int32]
+    pool: NDArray[np.int32]
+    groups: tuple[NDArray[np.int32], ...] = ()
+
+
+@dataclass(frozen=True)
+class MatchedSets:
+    """Gene sets whose genes were looked up in a lexicon.
+
+    Attributes
+    ----------
+    name
+        Of the sets.
+    terms
+        Sets that can be predicted.
+    skipped
+        Label and number of described genes of the sets that have too few of them.
+    n_names, n_matched
+        Different gene names in all sets, and how many of them the lexicon has.
+    """
+
+    name: str
+    terms: tuple[Term, ...]
+    skipped: tuple[tuple[str, int], ...]
+    n_names: int
+    n_matched: int
+
+
+def read_gene_sets(path: str | Path) -> GeneSets:
+    """Read a GMT file, or the Gene Ontology sets that come with the package.
+
+    Parameters
+    ----------
+    path
+        ``.gmt`` or ``.gmt.gz``: a line per set with an id, a name and its genes, separated by tabs, UTF-8;
+        or ``"go-bp"`` (`GO_SETS`): 56 biological processes, with groups for negatives.
+
+    Raises
+    ------
+    InputNotFoundError
+        If the file does not exist.
+    InputError
+        If it is not GMT, not UTF-8, has a set twice, or is empty.
+    CorruptDataError
+        If it is not complete gzip.
+    """
+    if path == GO_SETS:
+        terms, groups = (_read(_DATA / f"{GO_SETS}{part}.gmt.gz") for part in ("", ".groups"))
+        return GeneSets("GO biological process", terms, groups)
+    path = Path(path)
+    return GeneSets(path.name.removesuffix(".gz").removesuffix(".gmt"), _read(path))
+
+
+def match_gene_sets(
+    lexicon: Lexicon, sets: GeneSets, *, least: int = 20, within: Iterable[int] | None = None
+) -> MatchedSets:
+    """Look the genes of all sets up in a lexicon: by NCBI id, Ensembl id, symbol or alias.
+
+    Parameters
+    ----------
+    lexicon
+        Whose rows are wanted. Its genes are all there is: others are left out before anything is counted.
+    sets
+        What to look up.
+    least
+        Sets of fewer described genes are skipped.
+    within
+        Lexicon rows to keep to, to compare lexicons on the same genes.
+
+    Returns
+    -------
+    MatchedSets
+        Where the sets have groups, the pool of a term is the genes of all groups but those that stand above
+        the term, without its own. A group stands above a term when it holds all of its genes.
+
+    Raises
+    ------
+    InputError
+        If the lexicon has none of the genes.
+    """
+    import pandas as pd
+
+    from lexicell.lexicon import align_genes
+
+    names = sorted(frozenset().union(*(one.genes for one in (*sets.sets, *sets.groups))))
+    found = align_genes(lexicon, pd.DataFrame(index=pd.Index(names, dtype=object))).rows
+    rows = dict(zip(names, found.tolist(), strict=True))
+    n_matched = sum(row >= 0 for row in rows.values())
+    if not n_matched:
+        msg = f"none of the {len(names):,} genes of {sets.name} (such as {names[0]!r}) is in {lexicon.name}"
+        raise InputError(msg)
+    if within is not None:
+        kept = {int(row) for row in within}
+        rows = {name: row if row in kept else -1 for name, row in rows.items()}
+
+    def known(genes: Iterable[str]) -> frozenset[int]:
+        return frozenset(row for gene in genes if (row := rows[gene]) >= 0)
+
+    groups = [(group.genes, known(group.genes)) for group in sets.groups]
+    everything = known(rows) if not groups else frozenset().union(*(group for _, group in groups))
+    terms, skipped = [], []
+    for one in sets.sets:
+        positives = known(one.genes)
+        if len(positives) < least:
+            skipped.append((one.label, len(positives)))
+            continue
+        above = [group for names, group in groups if one.genes <= names]
+        pool = everything.difference(positives, *above)
+        beside = [group & pool for names, group in groups if not one.genes <= names]
+        terms.append(
+            Term(one.id, one.label, _rows(positives), _rows(pool), tuple(_rows(group) for group in beside))
+        )
+    return MatchedSets(sets.name, tuple(terms), tuple(skipped), len(names), n_matched)
+
+
+def _rows(rows: Iterable[int]) -> NDArray[np.int32]:
+    return np.array(sorted(rows), np.int32)
+
+
+def _read(path: Path) -> tuple[GeneSet, ...]:
+    sets: dict[str, GeneSet] = {}
+    for number, line in enumerate(_text(path).splitlines(), start=1):
+        if not line.strip():
+            continue
+        first, *rest = line.split("\t")
+        if not first or not rest:
+            msg = f"{path}, line {number}: not GMT, which is an id, a name and genes, separated by tabs"
+            raise InputError(msg)
+        if first in sets:
+            msg = f"{path}, line {number}: the set {first!r} was there before; keep one line per set"
+            raise InputError(msg)
+        genes = frozenset(gene for field in rest[1:] if (gene := field.strip()))
+        sets[first] = GeneSet(first, rest[0], genes)
+    if not any(one.genes for one in sets.values()):
+        msg = f"{path} has no gene sets; expected lines of an id, a name and genes, separated by tabs"
+        raise InputError(msg)
+    return tuple(sets.values())
+
+
+def _text(path: Path) -> str:
+    try:
+        data = path.read_bytes()
+        if path.suffix.lower() == ".gz":
+            data = gzip.decompress(data)
+    except FileNotFoundError as error:
+        msg = f'there is no file {path} of gene sets; give a .gmt file or "{GO_SETS}"'
+        raise InputNotFoundError(msg) from error
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        msg = f"{path} is not complete gzip ({error}); fetch it again"
+        raise CorruptDataError(msg) from error
+    except OSError as error:
+        msg = f"{path} cannot be read ({error.strerror or error})"
+        raise InputError(msg) from error
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        msg = f"{path}, line {line}: not UTF-8 (byte 0x{data[error.start]:02x}); convert the file first"
+        raise InputError(msg) from error

@@ -1,0 +1,169 @@
+"""Gene vectors as text: JSON, the text format of word2vec, and lists of names."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import re
+import zlib
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import numpy as np
+
+from lexicell.errors import CorruptDataError, InputError, InputNotFoundError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+__all__ = ["read_json", "read_names", "read_text", "refuse"]
+
+_SPACE = re.compile(r"\s*")
+
+
+def read_names(path: Path) -> list[str]:
+    """Read a file with one name per line.
+
+    Raises
+    ------
+    InputNotFoundError
+        If there is no such file.
+    InputError
+        If it is empty or not UTF-8.
+    """
+    if not path.is_file():
+        message = f"{path} does not exist."
+        raise InputNotFoundError(message)
+    names = [line.strip() for line in _text(path).splitlines()]
+    if not any(names):
+        message = f"{path} has no names: expected one per line."
+        raise InputError(message)
+    return names
+
+
+def read_json(path: Path) -> tuple[list[str], NDArray[np.float32]]:
+    """Read ``{name: [number, ...], ...}``: names, and vectors float32 ``[n, d]``.
+
+    Raises
+    ------
+    InputError
+        If it is anything else, or vectors differ in length.
+    CorruptDataError
+        If it is truncated.
+    """
+    # Gene by gene: a number as a Python object takes eight times its room in the vector.
+    text, decoder = _text(path), json.JSONDecoder()
+    genes: list[str] = []
+    rows: list[NDArray[np.float32]] = []
+
+    def skip(position: int, expected: str) -> int:
+        position = _end_of_space(text, position)
+        if text[position : position + 1] not in expected or position == len(text):
+            refuse(path, f"not gene -> list of numbers at character {position:,}")
+        return _end_of_space(text, position + 1)
+
+    position = skip(0, "{")
+    while text[position : position + 1] != "}":
+        try:
+            gene, position = decoder.raw_decode(text, position)
+            values, position = decoder.raw_decode(text, skip(position, ":"))
+        except (ValueError, RecursionError) as error:
+            message = f"{path} is not complete JSON ({error}); fetch it again."
+            raise CorruptDataError(message) from error
+        if isinstance(values, str):
+            refuse(path, f"{gene!r} has a text, not a vector: put the texts in a table for `genes build`")
+        genes.append(str(gene))
+        rows.append(_row(path, str(gene), values))
+        position = _end_of_space(text, position)
+        if text[position : position + 1] != "}":
+            position = skip(position, ",")
+    return genes, _stack(path, genes, rows)
+
+
+def read_text(path: Path) -> tuple[list[str], NDArray[np.float32]]:
+    """Read lines of a name and its numbers, with or without a first line "genes dimensions".
+
+    Returns
+    -------
+    tuple
+        Names, and vectors float32 ``[n, d]``.
+
+    Raises
+    ------
+    InputError
+        If a line is anything else, or vectors differ in length.
+    CorruptDataError
+        If there are fewer or more genes than the first line says.
+    """
+    genes: list[str] = []
+    rows: list[NDArray[np.float32]] = []
+    promised: int | None = None
+    for number, line in enumerate(_text(path).splitlines(), start=1):
+        fields = line.split()
+        if number == 1 and len(fields) == 2 and all(field.isdigit() for field in fields):
+            promised = int(fields[0])
+            continue
+        if not fields:
+            continue
+        try:
+            values = [float(field) for field in fields[1:]]
+        except ValueError as error:
+            refuse(path, f"line {number:,} is not a name and numbers ({error})")
+        genes.append(fields[0])
+        rows.append(_row(path, fields[0], values))
+    if promised is not None and promised != len(genes):
+        message = f"{path} has {len(genes):,} genes but says {promised:,}; fetch it again."
+        raise CorruptDataError(message)
+    return genes, _stack(path, genes, rows)
+
+
+def refuse(path: Path, why: str) -> NoReturn:
+    """Raise the `InputError` for a file that cannot be used."""
+    message = f"{path} cannot be used: {why}."
+    raise InputError(message)
+
+
+def _text(path: Path) -> str:
+    try:
+        content = path.read_bytes()
+        if content.startswith(b"\x1f\x8b"):
+            content = gzip.decompress(content)
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        refuse(path, f"it is not UTF-8 (byte 0x{error.object[error.start]:02x} at {error.start:,})")
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        message = f"{path} is not complete gzip ({error}); fetch it again."
+        raise CorruptDataError(message) from error
+    except OSError as error:
+        message = f"{path} cannot be read ({error.strerror or error})."
+        raise InputError(message) from error
+
+
+def _end_of_space(text: str, position: int) -> int:
+    found = _SPACE.match(text, position)
+    return found.end() if found else position
+
+
+def _row(path: Path, gene: str, values: Any) -> NDArray[np.float32]:
+    try:
+        array = np.asarray(values)
+    except ValueError:  # lists of lists of different lengths
+        array = np.empty((0, 0))
+    if array.ndim != 1 or array.dtype.kind not in "fiu":
+        refuse(path, f"the vector of {gene!r} is not a list of numbers")
+    with np.errstate(over="ignore"):
+        return array.astype(np.float32)
+
+
+def _stack(path: Path, genes: Sequence[str], rows: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
+    if not rows:
+        refuse(path, "it has no genes")
+    for gene, row in zip(genes, rows, strict=True):
+        if row.size != rows[0].size:
+            refuse(
+                path,
+                f"the vector of {gene!r} has {row.size:,} numbers, that of {genes[0]!r} {rows[0].size:,}",
+            )
+    return np.stack(rows)

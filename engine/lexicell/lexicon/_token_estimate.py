@@ -1,0 +1,86 @@
+"""How many tokens a text has, near enough, where its tokenizer is at a service; and how it is cut."""
+
+from __future__ import annotations
+
+import itertools
+import re
+
+__all__ = ["estimated_tokens", "head", "windows"]
+
+# Words with the space before them, capitals (symbols, sequences), up to three digits, single signs. None is
+# long, so that sequences can be cut, too.
+_PIECES = re.compile(r"\s?[A-Z]?[a-z]{1,24}|\s?[A-Z]{1,24}|\s?\d{1,3}|\s?[^\sA-Za-z\d]|\s{1,24}")
+_LETTERS, _CAPITALS = 5, 2  # a token of a long word, and of capitals, has about as many
+
+# Single long texts have up to a third more tokens than estimated, so windows leave that much room.
+_ROOM = 0.75
+
+
+def estimated_tokens(text: str) -> int:
+    """Tokens of `text` in OpenAI's vocabulary ``cl100k_base``, estimated.
+
+    Summed over real tables this was 10 % above the true number for RefSeq summaries, 1 % above for Gene
+    Ontology texts, 13 % below for gene names. It never depends on what is installed, so texts are cut at
+    the same places everywhere.
+    """
+    return sum(map(_weight, _PIECES.findall(text)))
+
+
+def windows(text: str, max_tokens: int, *, least: int = 1) -> list[tuple[str, int]]:
+    """Cut `text` into windows of about equal length, between words, that have at most `max_tokens`.
+
+    Parameters
+    ----------
+    text
+        Any text.
+    max_tokens
+        What a model takes; estimated lengths stay a quarter below it.
+    least
+        Windows there must be at least, where the text has as many pieces.
+
+    Returns
+    -------
+    list
+        Windows and their estimated tokens; together they are the text.
+    """
+    room = max(1, int(max_tokens * _ROOM))
+    if least == 1 and len(text.encode()) <= room:  # a token is one byte at least
+        return [(text, estimated_tokens(text))]
+    pieces = _PIECES.findall(text)
+    weights = [_weight(piece) for piece in pieces]
+    total = sum(weights)
+    n = max(least, -(-total // room))
+    while True:
+        cut = _divided(weights, min(n, len(pieces)))
+        if n >= len(pieces) or all(sum(weights[part]) <= room for part in cut):
+            return [("".join(pieces[part]), sum(weights[part])) for part in cut]
+        n += 1  # pieces are no dust: one part has too many of them
+
+
+def _divided(weights: list[int], n: int) -> list[slice]:
+    """Up to `n` parts of about equal weight."""
+    total, before = sum(weights), 0
+    starts: dict[int, int] = {}
+    for i, weight in enumerate(weights):
+        starts.setdefault((2 * before + weight) * n // (2 * total), i)
+        before += weight
+    bounds = [*starts.values(), len(weights)]
+    return [slice(start, end) for start, end in itertools.pairwise(bounds)]
+
+
+def head(text: str, max_tokens: int) -> tuple[str, int]:
+    """Return the beginning of `text` that has at most `max_tokens`, and its estimated tokens."""
+    room = max(1, int(max_tokens * _ROOM))
+    end = tokens = 0
+    for piece in _PIECES.finditer(text):
+        if tokens + _weight(piece[0]) > room and end:
+            break
+        tokens += _weight(piece[0])
+        end = piece.end()
+    return text[:end], tokens
+
+
+def _weight(piece: str) -> int:
+    if not piece.isascii():
+        return max(1, len(piece.strip().encode()))
+    return 1 + max(0, len(piece) - 2) // (_CAPITALS if piece.isupper() else _LETTERS)
