@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from lexicell.embedding import Event
 
-__all__ = ["Bar", "bar", "error", "facts", "note", "result", "result_json", "table"]
+__all__ = ["Bar", "bar", "error", "facts", "markdown", "note", "result", "result_json", "table"]
 
 
 class Bar(Protocol):
@@ -53,6 +53,17 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         result("  ".join(cells).rstrip())
         if i == 0:
             result("  ".join("-" * w for w in widths))
+
+
+def markdown(text: str) -> None:
+    """Print Markdown, rendered where a person looks at a terminal; elsewhere it is text already."""
+    if not sys.stdout.isatty():
+        result(text)
+        return
+    from rich.console import Console
+    from rich.markdown import Markdown
+
+    Console().print(Markdown(text), "")
 
 
 def note(text: str) -> None:

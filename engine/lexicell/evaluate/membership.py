@@ -8,6 +8,7 @@ AUROC of three folds of 80 % of the genes, and the AUROC of the other 20 %.
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
@@ -227,10 +228,14 @@ def predict_membership(
     auroc = np.empty((len(sets.terms), len(tables), protocol.repeats))
     sizes = np.empty((len(sets.terms), 2), np.int64)
 
+    ended = threading.Event()  # so that an interrupt need not wait for the largest sets
+
     def run(i: int, repeat: int) -> None:
         split = draw_split(sets.terms[i], protocol, repeat)
         sizes[i] = split.positive.sum(), (~split.positive).sum()
         for j, vectors in enumerate(tables.values()):
+            if ended.is_set():
+                return
             auroc[i, j, repeat] = held_out_auroc(vectors(split.rows), split, protocol)
 
     pool = ThreadPoolExecutor(threads or _processors())
@@ -242,6 +247,7 @@ def predict_membership(
             if progress is not None:
                 progress(done // protocol.repeats, len(sets.terms))
     finally:
+        ended.set()
         pool.shutdown(cancel_futures=True)
     return Membership(sets, tuple(tables), auroc, sizes[:, 0], sizes[:, 1])
 

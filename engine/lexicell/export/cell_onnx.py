@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lexicell._files import staged_path
-from lexicell.errors import InputError, LexicellError, MissingExtraError, OutputExistsError, WriteError
+from lexicell.errors import InputError, LexicellError, OutputExistsError, WriteError
 from lexicell.learn import Projection
 from lexicell.lexicon import Lexicon
 
@@ -79,8 +79,6 @@ def export_cell(
         into a file of 2 GB or the range of `dtype`.
     OutputExistsError
         The file exists and is not to be replaced.
-    MissingExtraError
-        The package ``onnx`` is not installed.
     WriteError
         The disk is full, or the folder may not be written to.
     """
@@ -154,11 +152,8 @@ def _model(
     *,
     normalise: bool,
 ) -> bytes:
-    try:
-        import onnx
-        from onnx import TensorProto, helper
-    except ImportError as error:
-        raise MissingExtraError.of(extra="encoders", why="Writing an ONNX graph") from error
+    import onnx
+    from onnx import TensorProto, helper
 
     def constant(name: str, values: Any, dtype: str) -> Any:
         array = np.asarray(values, dtype)

@@ -177,7 +177,8 @@ class Lexicon:
         ----------
         columns
             Some of ``row`` int32, ``ncbi_id`` int64 or null, ``symbol``, ``ensembl_ids`` (list),
-            ``aliases`` (list), ``mouse_symbols`` (list), ``name``, ``text``, ``text_source``.
+            ``aliases`` (list), ``mouse_symbols`` (list), ``name``, ``gene_type``, ``text``,
+            ``text_source``, ``text_flag``.
 
         Returns
         -------
@@ -306,8 +307,6 @@ def write_lexicon(
         another file.
     WriteError
         If the disk is full, or the folder may not be written to.
-    MissingExtraError
-        If the package ``onnx`` is not installed.
     """
     target = Path(path)
     check_output(target, overwrite=overwrite)

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 __all__ = [
     "CARD_FILE",
     "UNKNOWN_POOLING",
-    "UNKNOWN_TOKENS",
     "GeneCounts",
     "count_genes",
     "gene_label",
@@ -32,7 +31,6 @@ CARD_FILE = "README.md"
 
 #: What a manifest says of an encoder that ran elsewhere, where nobody told more.
 UNKNOWN_POOLING = "unknown"
-UNKNOWN_TOKENS = 1
 
 _UNTOLD = "not stated"
 _EXAMPLES = 5
@@ -173,7 +171,7 @@ def make_card(about: Manifest, genes: pa.Table) -> str:
 
 def _encoder_rows(encoder: EncoderInfo) -> list[tuple[str, str]]:
     elsewhere = encoder.pooling == UNKNOWN_POOLING
-    tokens = "" if encoder.max_tokens <= UNKNOWN_TOKENS else f"{encoder.max_tokens:,} tokens"
+    tokens = "" if encoder.max_tokens is None else f"{encoder.max_tokens:,} tokens"
     rows = [
         ("encoder", _escaped(encoder.id)),
         ("revision", _told(encoder.revision)),
@@ -244,7 +242,7 @@ def _gaps(about: Manifest, counts: GeneCounts) -> list[str]:
         gaps.append(
             "The encoder's revision is not stated: whether it still gives these vectors cannot be checked"
         )
-    if about.encoder.pooling != UNKNOWN_POOLING and about.encoder.long_text == "truncate":
+    if about.encoder.max_tokens is not None and about.encoder.long_text == "truncate":
         gaps.append(f"Of texts beyond {about.encoder.max_tokens:,} tokens the encoder saw the beginning only")
     return gaps or ["None that is known"]
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from lexicell.errors import InputError
 from lexicell.lexicon._artefact import Lexicon, check_output, write_lexicon
-from lexicell.lexicon._card import UNKNOWN_POOLING, UNKNOWN_TOKENS
+from lexicell.lexicon._card import UNKNOWN_POOLING
 from lexicell.lexicon._foreign import read_vectors
 from lexicell.lexicon._foreign_text import read_names
 from lexicell.lexicon._genes import GENE_COLUMNS, gene_schema
@@ -78,7 +78,7 @@ def import_vectors(
     attribution: str = "",
     encoder_revision: str = "",
     pooling: str = UNKNOWN_POOLING,
-    max_tokens: int = UNKNOWN_TOKENS,
+    max_tokens: int | None = None,
     names: str | Path | None = None,
     names_are: NameKind | None = None,
     texts: str | Path | None = None,

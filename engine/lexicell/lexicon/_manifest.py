@@ -67,9 +67,10 @@ class EncoderInfo(_Frozen):
     revision
         Fingerprint of weights, configuration and tokenizer; empty where a service does not tell.
     pooling
-        How token vectors become one vector: "mean", "cls", or "api" where a service does it.
+        How token vectors become one vector: "mean", "cls", "api" where a service does it, or "unknown"
+        for vectors made elsewhere.
     max_tokens
-        Tokens that the model sees at once, special tokens included.
+        Tokens that the model sees at once, special tokens included; None where that is not known.
     normalised
         Whether the vectors had unit length before they were stored.
     long_text
@@ -84,7 +85,7 @@ class EncoderInfo(_Frozen):
     id: str
     revision: str
     pooling: str
-    max_tokens: int = Field(ge=1)
+    max_tokens: int | None = Field(default=None, ge=1)
     normalised: bool
     long_text: LongText = "truncate"
     precision: Precision = "float32"

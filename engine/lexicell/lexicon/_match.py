@@ -26,7 +26,7 @@ class GeneKey:
 
     @property
     def order(self) -> tuple[bool, int, str, tuple[str, ...]]:
-        """Sort key of lexicon rows, as in `read_gene_texts`."""
+        """Sort key of lexicon rows; equal for two genes without an NCBI id that nothing tells apart."""
         return (self.ncbi_id is None, self.ncbi_id or 0, self.symbol or "", self.ensembl_ids)
 
     def same_gene(self, other: GeneKey) -> bool:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from lexicell.errors import CorruptDataError, InputError, MissingExtraError
+from lexicell.errors import CorruptDataError, InputError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -44,14 +44,9 @@ def write_table(folder: Path, vectors: NDArray[np.floating[Any]], dtype: TableDt
     ------
     InputError
         If a vector cannot be stored.
-    MissingExtraError
-        If the package ``onnx`` is not installed.
     """
-    try:
-        import onnx
-        from onnx import TensorProto, helper
-    except ImportError as error:
-        raise MissingExtraError.of(extra="encoders", why="Writing a lexicon") from error
+    import onnx
+    from onnx import TensorProto, helper
 
     stored = _storable(vectors, dtype)
     n_rows, dim = stored.shape

@@ -18,6 +18,7 @@ from lexicell.lexicon._columns import Columns, TextOptions, choose_columns, list
 from lexicell.lexicon._flags import flag_texts
 from lexicell.lexicon._genes import gene_schema
 from lexicell.lexicon._manifest import TextInfo
+from lexicell.lexicon._match import GeneKey
 from lexicell.lexicon._recipe import DEFAULT_RECIPE, Composed, Recipe, choose_recipe
 from lexicell.lexicon._tabular import read_delimited, read_parquet
 
@@ -86,10 +87,7 @@ class GeneTexts:
 
 
 @dataclass(frozen=True)
-class _Gene:
-    ncbi_id: int | None
-    symbol: str | None
-    ensembl_ids: tuple[str, ...]
+class _Gene(GeneKey):
     aliases: tuple[str, ...]
     mouse_symbols: tuple[str, ...]
     name: str | None
@@ -103,11 +101,6 @@ class _Gene:
         if self.ncbi_id is not None:
             return f"NCBI id {self.ncbi_id}"
         return f"symbol {self.symbol}" if self.symbol else f"Ensembl id {'|'.join(self.ensembl_ids)}"
-
-    @property
-    def order(self) -> tuple[bool, int, str, tuple[str, ...]]:
-        """Sort key of lexicon rows; also what makes a gene unique once the first part differs."""
-        return (self.ncbi_id is None, self.ncbi_id or 0, self.symbol or "", self.ensembl_ids)
 
 
 def read_gene_texts(

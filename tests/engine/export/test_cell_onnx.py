@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import json
-import sys
 from pathlib import Path
 
 import anndata
@@ -13,7 +12,7 @@ import pytest
 
 from lexicell._files import hash_file
 from lexicell.embedding.fold import fold
-from lexicell.errors import InputError, MissingExtraError, OutputExistsError, WriteError
+from lexicell.errors import InputError, OutputExistsError, WriteError
 from lexicell.export import export_cell
 from lexicell.learn import Projection
 from lexicell.lexicon import EncoderInfo, Lexicon, TextInfo, align_genes, write_lexicon
@@ -207,9 +206,3 @@ def test_what_does_not_fit_is_refused(tmp_path, small, monkeypatch):
     with pytest.raises(InputError, match="project it to fewer dimensions"):
         export_cell(small, tmp_path / "a.onnx")
     assert not list(tmp_path.glob("*.onnx"))
-
-
-def test_a_missing_package_gives_the_pip_line(tmp_path, small, monkeypatch):
-    monkeypatch.setitem(sys.modules, "onnx", None)
-    with pytest.raises(MissingExtraError, match=r'pip install "lexicell\[encoders\]"'):
-        export_cell(small, tmp_path / "cell.onnx")

@@ -93,7 +93,7 @@ def test_a_card_says_what_there_is():
 
 
 def test_what_is_not_stated_is_a_gap():
-    unknown = EncoderInfo(id="ada", revision="", pooling="unknown", max_tokens=1, normalised=False)
+    unknown = EncoderInfo(id="ada", revision="", pooling="unknown", normalised=False)
     card = make_card(_about(TextInfo(source="someone"), unknown), _genes({"symbol": "A"}, {"symbol": "B"}))
     for line in (
         "- 2 genes (100.0%) have no text",
@@ -144,7 +144,9 @@ def test_a_name_that_is_no_plain_word_is_not_put_into_a_command():
 
 
 def test_many_sources_are_summed_up_most_frequent_first():
-    genes = _genes(*({"symbol": f"G{i}", "text_source": f"s{(i + 19) % 20:02}"} for i in range(21)), {"symbol": "X"})
+    genes = _genes(
+        *({"symbol": f"G{i}", "text_source": f"s{(i + 19) % 20:02}"} for i in range(21)), {"symbol": "X"}
+    )
     lines = make_card(_about(), genes).splitlines()
     at = lines.index("| Text from | genes | share |")
     assert lines[at + 2] == "| s19 | 2 | 9.1% |"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -29,7 +28,7 @@ def info(
     if as_json:
         _console.result_json({**_described(opened), "counts": count_genes(opened.read_genes()).as_dict()})
         return
-    _markdown(opened.card)
+    _console.markdown(opened.card)
     _console.facts({"identity": opened.identity, "folder": opened.path})
 
 
@@ -101,14 +100,3 @@ def _how(encoder: EncoderInfo) -> str:
 
 def _described(lexicon: Any) -> dict[str, Any]:
     return {**lexicon.info.model_dump(mode="json"), "identity": lexicon.identity}
-
-
-def _markdown(text: str) -> None:
-    """Render Markdown where a person looks at a terminal; elsewhere it is text already."""
-    if not sys.stdout.isatty():
-        _console.result(text)
-        return
-    from rich.console import Console
-    from rich.markdown import Markdown
-
-    Console().print(Markdown(text), "")
