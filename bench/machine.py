@@ -13,7 +13,18 @@ from typing import Any
 __all__ = ["RESULTS", "append", "fingerprint"]
 
 RESULTS = Path(__file__).parent / "results"
-_PACKAGES = ("lexicell", "numpy", "scipy", "numba", "llvmlite", "anndata", "h5py", "zarr", "onnxruntime")
+_PACKAGES = (
+    "lexicell",
+    "numpy",
+    "scipy",
+    "numba",
+    "llvmlite",
+    "anndata",
+    "h5py",
+    "zarr",
+    "onnxruntime",
+    "scikit-learn",
+)
 
 
 def fingerprint() -> dict[str, Any]:

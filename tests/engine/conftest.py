@@ -123,7 +123,7 @@ def embedding_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[EmbeddingServe
 def vector_folder(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Any:
     """An empty cache of vectors for each test; exported encoders stay shared."""
     folder = tmp_path_factory.mktemp("vectors")
-    monkeypatch.setattr("lexicell.lexicon._vector_cache.vector_folder", lambda: folder)
+    monkeypatch.setattr("lexicell.lexicon.encoders.vector_cache.vector_folder", lambda: folder)
     return folder
 
 

@@ -108,5 +108,5 @@ def main(args: Sequence[str] | None = None) -> NoReturn:
         _console.error(f"unexpected {type(error).__name__}: {error}; run again with `lexicell --debug ...`")
         code = 1
     if code == _INTERRUPTED:  # also where typer caught it first
-        _console.error("interrupted; nothing was written")
+        _console.error("interrupted; no output was written")
     sys.exit(code if isinstance(code, int) else 0)

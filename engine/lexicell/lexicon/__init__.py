@@ -14,19 +14,19 @@ from lexicell.lexicon._convert import NameKind, import_vectors
 from lexicell.lexicon._convert_out import export_vectors
 from lexicell.lexicon._diff import Change, LexiconDiff, VectorChange, diff_lexicons, word_diff
 from lexicell.lexicon._edit import merge_lexicons, subset_lexicon
-from lexicell.lexicon._encoder import (
+from lexicell.lexicon._foreign_text import read_names
+from lexicell.lexicon._genes import TEXT_FLAGS, TextFlag
+from lexicell.lexicon._manifest import EncoderInfo, Manifest, TextInfo
+from lexicell.lexicon.encoders.encoder import (
     BatchCallback,
     Encoder,
     EncoderOptions,
     ProgressCallback,
     load_encoder,
 )
-from lexicell.lexicon._foreign_text import read_names
-from lexicell.lexicon._genes import TEXT_FLAGS, TextFlag
-from lexicell.lexicon._manifest import EncoderInfo, Manifest, TextInfo
-from lexicell.lexicon._ncbi import FetchedGenes, fetch_genes
-from lexicell.lexicon._onnx_encoder import OnnxTextEncoder
-from lexicell.lexicon._text import GeneTexts, TextOptions, read_gene_texts, read_orthologues
+from lexicell.lexicon.encoders.onnx_encoder import OnnxTextEncoder
+from lexicell.lexicon.text.ncbi import FetchedGenes, fetch_genes
+from lexicell.lexicon.text.reading import GeneTexts, TextOptions, read_gene_texts, read_orthologues
 
 if TYPE_CHECKING:
     from lexicell.lexicon._align import Alignment, Route, align_genes

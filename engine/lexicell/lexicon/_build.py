@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from lexicell.errors import InputError
 from lexicell.lexicon._artefact import Lexicon, check_output, write_lexicon
-from lexicell.lexicon._encoder import Encoder, EncoderOptions, ProgressCallback, load_encoder
 from lexicell.lexicon._manifest import TextInfo
-from lexicell.lexicon._model_files import MODELS
-from lexicell.lexicon._openai import PRICES_AS_OF, SERVICE_PREFIX, OpenAIEncoder, Workload
-from lexicell.lexicon._text import GeneTexts, TextOptions, read_gene_texts, read_orthologues
-from lexicell.lexicon._vector_cache import encode_cached, known_vectors
+from lexicell.lexicon.encoders.encoder import Encoder, EncoderOptions, ProgressCallback, load_encoder
+from lexicell.lexicon.encoders.model_files import MODELS
+from lexicell.lexicon.encoders.openai import PRICES_AS_OF, SERVICE_PREFIX, OpenAIEncoder, Workload
+from lexicell.lexicon.encoders.vector_cache import encode_cached, known_vectors
+from lexicell.lexicon.text.reading import GeneTexts, TextOptions, read_gene_texts, read_orthologues
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

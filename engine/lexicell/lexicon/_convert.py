@@ -17,7 +17,7 @@ from lexicell.lexicon._foreign_text import read_names
 from lexicell.lexicon._genes import GENE_COLUMNS, gene_schema
 from lexicell.lexicon._manifest import EncoderInfo, TextInfo
 from lexicell.lexicon._match import GeneIndex, GeneKey, gene_keys, lexicon_order
-from lexicell.lexicon._text import read_gene_texts
+from lexicell.lexicon.text.reading import read_gene_texts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from lexicell.lexicon._foreign import NamedVectors
     from lexicell.lexicon._table import TableDtype
-    from lexicell.lexicon._text import TextOptions
+    from lexicell.lexicon.text.reading import TextOptions
 
 __all__ = ["NameKind", "import_vectors"]
 

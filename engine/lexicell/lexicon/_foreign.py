@@ -15,7 +15,7 @@ import numpy as np
 
 from lexicell.errors import CorruptDataError, InputError, InputNotFoundError
 from lexicell.lexicon._foreign_text import read_json, read_text, refuse
-from lexicell.lexicon._tabular import read_parquet
+from lexicell.lexicon.text.tabular import read_parquet
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence

@@ -318,7 +318,7 @@ def test_an_interrupt_in_the_middle_leaves_nothing(refused, h5ad, monkeypatch, o
         raise KeyboardInterrupt
 
     monkeypatch.setattr("lexicell.embedding.pipeline.embed_rows", interrupted)
-    assert "interrupted; nothing was written" in refused(h5ad, code=130, output=output)
+    assert "interrupted; no output was written" in refused(h5ad, code=130, output=output)
 
 
 def test_an_interrupt_while_replacing_keeps_the_old_output(lexicell, h5ad, tmp_path, monkeypatch):
@@ -390,5 +390,5 @@ def test_a_signal_in_the_middle_leaves_nothing(h5ad, tmp_path, sent):
     """)
     ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert ended.returncode == 130, ended.stderr
-    assert "interrupted; nothing was written" in ended.stderr
+    assert "interrupted; no output was written" in ended.stderr
     assert not list(folder.iterdir())

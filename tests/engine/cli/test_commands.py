@@ -100,7 +100,23 @@ def test_the_version_is_the_packages(lexicell):
 
 
 @pytest.mark.parametrize(
-    "verb", ["", "demo", "embed", "genes", "genes build", "genes info", "genes align", "doctor"]
+    "verb",
+    ["", "demo", "embed", "doctor", "genes"]
+    + [
+        f"genes {verb}"
+        for verb in (
+            "fetch",
+            "build",
+            "info",
+            "align",
+            "evaluate",
+            "merge",
+            "subset",
+            "diff",
+            "convert",
+            "export",
+        )
+    ],
 )
 def test_every_verb_explains_itself(lexicell, verb):
     for flag in ("--help", "-h"):

@@ -86,7 +86,7 @@ def test_ctrl_c_leaves_only_what_can_be_gone_on_with(lexicell, ncbi, tmp_path, m
     def interrupt(url, *args, **kwargs):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("lexicell.lexicon._ncbi.download", interrupt)
+    monkeypatch.setattr("lexicell.lexicon.text.ncbi.download", interrupt)
     ended = lexicell("genes", "fetch", tmp_path / "1.parquet")
     assert ended.code == 130
     assert not list(tmp_path.glob("*.parquet"))

@@ -111,10 +111,10 @@ def test_not_even_a_traceback_shows_the_key(table, tmp_path, embedding_server, c
 
 
 def test_an_interrupted_build_says_what_is_kept(table, tmp_path, embedding_server, monkeypatch, capsys):
-    from lexicell.lexicon import _openai
+    from lexicell.lexicon.encoders import openai
 
-    monkeypatch.setattr(_openai, "_TEXTS_PER_REQUEST", 1)
-    encode = _openai.OpenAIEncoder.encode
+    monkeypatch.setattr(openai, "_TEXTS_PER_REQUEST", 1)
+    encode = openai.OpenAIEncoder.encode
 
     def interrupted(self, texts, on_batch=None):
         def take(positions, vectors):
@@ -123,7 +123,7 @@ def test_an_interrupted_build_says_what_is_kept(table, tmp_path, embedding_serve
 
         return encode(self, texts, take)
 
-    monkeypatch.setattr(_openai.OpenAIEncoder, "encode", interrupted)
+    monkeypatch.setattr(openai.OpenAIEncoder, "encode", interrupted)
     with pytest.raises(SystemExit) as ended:
         main(["genes", "build", str(table), str(tmp_path / "lex"), "--encoder", "openai:m"])
     assert ended.value.code == 130

@@ -18,7 +18,7 @@ from lexicell.lexicon import (
     load_encoder,
     write_lexicon,
 )
-from lexicell.lexicon._text import read_gene_texts
+from lexicell.lexicon.text.reading import read_gene_texts
 
 SOURCES = Path(__file__).parents[3] / "lexicons" / "human-go-minilm"
 

@@ -20,7 +20,7 @@ from lexicell.errors import (
 )
 from lexicell.lexicon import EncoderInfo, Lexicon, TextInfo, bundled_lexicons, write_lexicon
 from lexicell.lexicon._genes import GENE_COLUMNS
-from lexicell.lexicon._text import read_gene_texts
+from lexicell.lexicon.text.reading import read_gene_texts
 
 FILES = ("lexicon.json", "genes.parquet", "table.onnx", "table.bin", "NOTICE.md", "README.md")
 ABOUT = {

@@ -204,10 +204,10 @@ _SLOW_BUILD = """
 import sys, time
 import numpy as np
 from lexicell.lexicon import EncoderInfo, build_lexicon
-from lexicell.lexicon import _vector_cache
-from lexicell.lexicon._vector_cache import text_hash
+from lexicell.lexicon.encoders import vector_cache
+from lexicell.lexicon.encoders.vector_cache import text_hash
 
-_vector_cache._SECONDS_PER_COMMIT = 0.02
+vector_cache._SECONDS_PER_COMMIT = 0.02
 
 class Slow:
     info = EncoderInfo(id="slow", revision="1", pooling="mean", max_tokens=9, normalised=False)
@@ -256,9 +256,9 @@ def test_a_killed_build_is_continued_to_the_same_bytes(tmp_path, small_table):
 def test_a_service_is_asked_once_and_leaves_no_trace_of_key_and_address(
     tmp_path, small_table, embedding_server, vector_folder, monkeypatch
 ):
-    from lexicell.lexicon import _openai
+    from lexicell.lexicon.encoders import openai
 
-    monkeypatch.setattr(_openai, "_TEXTS_PER_REQUEST", 5)
+    monkeypatch.setattr(openai, "_TEXTS_PER_REQUEST", 5)
     embedding_server.script.extend([lambda h, a: h.vectors(a)] * 3)
     embedding_server.script.append(lambda h, a: h.say(401, {"error": {"message": "no test-key-4f9a"}}))
     lines: list[str] = []

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 from lexicell._files import hash_file, staged_folder
 from lexicell.errors import LexicellError, WriteError
-from lexicell.lexicon._model_config import ModelUse, architecture, known_use, shipped_use
-from lexicell.lexicon._model_files import ModelFiles, ModelSpec, cache_folder, find_model
-from lexicell.lexicon._transformer import export_graph, save_tokenizer
+from lexicell.lexicon.encoders.model_config import ModelUse, architecture, known_use, shipped_use
+from lexicell.lexicon.encoders.model_files import ModelFiles, ModelSpec, cache_folder, find_model
+from lexicell.lexicon.encoders.transformer import export_graph, save_tokenizer
 
 if TYPE_CHECKING:
     from collections.abc import Callable

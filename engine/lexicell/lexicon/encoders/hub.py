@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lexicell.errors import InputNotFoundError
-from lexicell.lexicon._model_files import (
+from lexicell.lexicon.encoders.model_files import (
     CONFIG,
     PICKLED,
     SHARDS,

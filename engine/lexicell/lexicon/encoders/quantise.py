@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lexicell.errors import LexicellError, MissingExtraError
-from lexicell.lexicon._onnx_export import GRAPH, TOKENIZER, keep_export
+from lexicell.lexicon.encoders.onnx_export import GRAPH, TOKENIZER, keep_export
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from lexicell.lexicon._encoder import Encoder
-    from lexicell.lexicon._onnx_export import ExportedEncoder
+    from lexicell.lexicon.encoders.encoder import Encoder
+    from lexicell.lexicon.encoders.onnx_export import ExportedEncoder
 
 __all__ = ["quantisation_error", "quantised_encoder"]
 

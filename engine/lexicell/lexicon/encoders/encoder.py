@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
 from lexicell.errors import InputError, InputNotFoundError
-from lexicell.lexicon._model_files import MODELS, ModelSpec
-from lexicell.lexicon._onnx_encoder import OnnxTextEncoder, require_device
-from lexicell.lexicon._onnx_export import exported_encoder, find_encoder
-from lexicell.lexicon._quantise import quantised_encoder
+from lexicell.lexicon.encoders.model_files import MODELS, ModelSpec
+from lexicell.lexicon.encoders.onnx_encoder import OnnxTextEncoder, require_device
+from lexicell.lexicon.encoders.onnx_export import exported_encoder, find_encoder
+from lexicell.lexicon.encoders.quantise import quantised_encoder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from lexicell.lexicon._manifest import EncoderInfo, LongText, Precision
-    from lexicell.lexicon._onnx_export import FoundEncoder
+    from lexicell.lexicon.encoders.onnx_export import FoundEncoder
 
 __all__ = ["BatchCallback", "Encoder", "EncoderOptions", "ProgressCallback", "load_encoder"]
 
@@ -45,21 +45,17 @@ class BatchCallback(Protocol):
 
 @runtime_checkable
 class Encoder(Protocol):
-    """Anything that turns texts into vectors.
-
-    Attributes
-    ----------
-    info
-        What a manifest says about it.
-    cache_key
-        Equal for encoders that give the same vectors; vectors are kept and found again by it.
-    """
+    """Anything that turns texts into vectors."""
 
     @property
-    def info(self) -> EncoderInfo: ...
+    def info(self) -> EncoderInfo:
+        """What a manifest says about it."""
+        ...
 
     @property
-    def cache_key(self) -> str: ...
+    def cache_key(self) -> str:
+        """Equal for encoders that give the same vectors, which are kept by it; "" keeps none."""
+        ...
 
     def encode(self, texts: Sequence[str], on_batch: BatchCallback | None = None) -> NDArray[np.float32]:
         """Vectors of `texts`, float32 ``[n, d]``, in their order; each depends on its own text alone."""
@@ -133,7 +129,7 @@ def load_encoder(
     """
     options = options or EncoderOptions()
     if name.startswith("openai:"):
-        from lexicell.lexicon._openai import open_service
+        from lexicell.lexicon.encoders.openai import open_service
 
         return open_service(name.removeprefix("openai:"), options, notify)
     spec = _model_spec(name, options.folder)

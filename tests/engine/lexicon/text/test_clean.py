@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lexicell.lexicon._clean import clean, tidy
-from lexicell.lexicon._tabular import read_delimited
+from lexicell.lexicon.text.clean import clean, tidy
+from lexicell.lexicon.text.tabular import read_delimited
 
-DATA = Path(os.environ.get("LEXICELL_DATA", Path(__file__).parents[4] / "shared" / "data"))
+DATA = Path(os.environ.get("LEXICELL_DATA", Path(__file__).parents[5] / "shared" / "data"))
 
 
 @pytest.mark.parametrize(

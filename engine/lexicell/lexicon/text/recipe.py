@@ -9,14 +9,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from lexicell.errors import InputError
-from lexicell.lexicon._clean import tidy
-from lexicell.lexicon._columns import listed
+from lexicell.lexicon.text.clean import tidy
+from lexicell.lexicon.text.columns import listed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from lexicell.lexicon._columns import Columns
+    from lexicell.lexicon.text.columns import Columns
 
 __all__ = ["DEFAULT_RECIPE", "RECIPES", "Composed", "Recipe", "choose_recipe"]
 
@@ -57,21 +57,17 @@ class Composed(NamedTuple):
 
 
 class Recipe(Protocol):
-    """Something that makes a text from the columns of a row.
-
-    Attributes
-    ----------
-    name
-        What stands in the manifest of a lexicon.
-    columns
-        The columns of the table that are read.
-    """
+    """Something that makes a text from the columns of a row."""
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """What stands in the manifest of a lexicon."""
+        ...
 
     @property
-    def columns(self) -> tuple[str, ...]: ...
+    def columns(self) -> tuple[str, ...]:
+        """The columns of the table that are read."""
+        ...
 
     def compose(self, values: Mapping[str, str]) -> Composed:
         """Make a text of `values`, column -> cleaned text; empty where the row says nothing."""

@@ -213,7 +213,7 @@ def find_model(spec: ModelSpec, notify: Callable[[str], None] | None = None) -> 
         packaged = _packaged(spec)
         if packaged is not None and not packaged.missing():
             return packaged
-        from lexicell.lexicon._hub import download_model
+        from lexicell.lexicon.encoders.hub import download_model
 
         folder = download_model(spec, notify)
     elif not folder.is_dir():

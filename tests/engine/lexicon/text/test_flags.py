@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from lexicell.lexicon import read_gene_texts
-from lexicell.lexicon._flags import SHARED_BY, flag_texts
+from lexicell.lexicon.text.flags import SHARED_BY, flag_texts
 
-DATA = Path(os.environ.get("LEXICELL_DATA", Path(__file__).parents[4] / "shared" / "data"))
+DATA = Path(os.environ.get("LEXICELL_DATA", Path(__file__).parents[5] / "shared" / "data"))
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from lexicell.errors import InputError
-from lexicell.lexicon._columns import Columns, TextOptions
-from lexicell.lexicon._recipe import RECIPES, choose_recipe
+from lexicell.lexicon.text.columns import Columns, TextOptions
+from lexicell.lexicon.text.recipe import RECIPES, choose_recipe
 
 TABLE = Path("t.tsv")
 PRESENT = ["symbol", "full_name", "summary", "go_bp", "go_mf", "go_cc", "Function [CC]", "gene_id"]

@@ -8,8 +8,8 @@ import pytest
 
 from lexicell.errors import InputError
 from lexicell.lexicon import EncoderOptions, OnnxTextEncoder, load_encoder, read_gene_texts
-from lexicell.lexicon._onnx_export import ExportedEncoder
-from lexicell.lexicon._quantise import quantisation_error, quantised_encoder
+from lexicell.lexicon.encoders.onnx_export import ExportedEncoder
+from lexicell.lexicon.encoders.quantise import quantisation_error, quantised_encoder
 
 
 @pytest.fixture(scope="module")

@@ -14,14 +14,14 @@ import blake3
 import numpy as np
 
 from lexicell.errors import LexicellError
-from lexicell.lexicon._model_files import cache_folder
+from lexicell.lexicon.encoders.model_files import cache_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from numpy.typing import NDArray
 
-    from lexicell.lexicon._encoder import Encoder, ProgressCallback
+    from lexicell.lexicon.encoders.encoder import Encoder, ProgressCallback
 
 __all__ = ["encode_cached", "known_vectors", "text_hash", "vector_folder"]
 

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from lexicell.errors import CorruptDataError, InputError
-from lexicell.lexicon._model_files import load_json, read_json
+from lexicell.lexicon.encoders.model_files import load_json, read_json
 
 if TYPE_CHECKING:
-    from lexicell.lexicon._model_files import ModelFiles, ModelSpec
+    from lexicell.lexicon.encoders.model_files import ModelFiles, ModelSpec
 
 __all__ = ["ModelUse", "architecture", "known_use", "shipped_use"]
 

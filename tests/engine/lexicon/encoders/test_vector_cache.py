@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from lexicell.errors import LexicellError
-from lexicell.lexicon import _vector_cache as cache
 from lexicell.lexicon import read_gene_texts
-from lexicell.lexicon._vector_cache import encode_cached, known_vectors
+from lexicell.lexicon.encoders import vector_cache as cache
+from lexicell.lexicon.encoders.vector_cache import encode_cached, known_vectors
 
 TEXTS = [f"text {i}" for i in range(20)]
 

@@ -11,15 +11,15 @@ import numpy as np
 
 from lexicell.errors import CorruptDataError, InputError
 from lexicell.lexicon._manifest import EncoderInfo, LongText, Precision
-from lexicell.lexicon._quantise import quantisation_error
-from lexicell.lexicon._windows import Windower
+from lexicell.lexicon.encoders.quantise import quantisation_error
+from lexicell.lexicon.encoders.windows import Windower
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
-    from lexicell.lexicon._encoder import BatchCallback
+    from lexicell.lexicon.encoders.encoder import BatchCallback
 
 __all__ = ["Device", "OnnxTextEncoder", "require_device"]
 

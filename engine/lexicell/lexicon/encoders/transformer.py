@@ -10,14 +10,14 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from lexicell.errors import CorruptDataError, LexicellError, MissingExtraError
-from lexicell.lexicon._model_config import architecture
-from lexicell.lexicon._model_files import PICKLED, TOKENIZER, WEIGHTS
+from lexicell.lexicon.encoders.model_config import architecture
+from lexicell.lexicon.encoders.model_files import PICKLED, TOKENIZER, WEIGHTS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from lexicell.lexicon._model_files import ModelFiles
+    from lexicell.lexicon.encoders.model_files import ModelFiles
 
 __all__ = ["export_graph", "save_tokenizer"]
 

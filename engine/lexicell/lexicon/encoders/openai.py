@@ -13,16 +13,16 @@ import numpy as np
 from lexicell._http import Backoff
 from lexicell.errors import InputError
 from lexicell.lexicon._manifest import EncoderInfo, LongText
-from lexicell.lexicon._openai_client import Client, Clock
-from lexicell.lexicon._openai_protocol import Service, service_from_environment
-from lexicell.lexicon._token_estimate import head, windows
+from lexicell.lexicon.encoders.openai_client import Client, Clock
+from lexicell.lexicon.encoders.openai_protocol import Service, service_from_environment
+from lexicell.lexicon.encoders.token_estimate import head, windows
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
-    from lexicell.lexicon._encoder import BatchCallback, EncoderOptions
+    from lexicell.lexicon.encoders.encoder import BatchCallback, EncoderOptions
 
 __all__ = ["PRICES_AS_OF", "SERVICE_PREFIX", "OpenAIEncoder", "Workload", "open_service"]
 

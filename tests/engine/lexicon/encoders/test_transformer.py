@@ -16,9 +16,9 @@ import pytest
 
 from lexicell.errors import CorruptDataError, InputError, WriteError
 from lexicell.lexicon import EncoderOptions, load_encoder
-from lexicell.lexicon import _onnx_export as export
-from lexicell.lexicon._model_files import ModelFiles
-from lexicell.lexicon._transformer import export_graph, save_tokenizer
+from lexicell.lexicon.encoders import onnx_export as export
+from lexicell.lexicon.encoders.model_files import ModelFiles
+from lexicell.lexicon.encoders.transformer import export_graph, save_tokenizer
 
 for package in ("torch", "transformers", "onnx", "onnxscript", "tokenizers"):
     pytest.importorskip(package, reason=f"{package} is not installed (extra: encoders)")

@@ -44,16 +44,24 @@ class Described(Protocol):
     """A gene, its names and its text."""
 
     @property
-    def symbol(self) -> str | None: ...
+    def symbol(self) -> str | None:
+        """Gene symbol."""
+        ...
 
     @property
-    def name(self) -> str | None: ...
+    def name(self) -> str | None:
+        """Full name."""
+        ...
 
     @property
-    def aliases(self) -> tuple[str, ...]: ...
+    def aliases(self) -> tuple[str, ...]:
+        """Other symbols."""
+        ...
 
     @property
-    def text(self) -> str: ...
+    def text(self) -> str:
+        """What is encoded."""
+        ...
 
 
 def flag_texts(genes: Sequence[Described]) -> list[TextFlag | None]:

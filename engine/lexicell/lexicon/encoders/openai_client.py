@@ -13,8 +13,8 @@ import numpy as np
 
 from lexicell._http import Backoff, connection_pool
 from lexicell.errors import InputError, LexicellError
-from lexicell.lexicon._openai_protocol import Later, Service, Smaller, go_duration, judge
-from lexicell.lexicon._token_estimate import estimated_tokens, windows
+from lexicell.lexicon.encoders.openai_protocol import Later, Service, Smaller, go_duration, judge
+from lexicell.lexicon.encoders.token_estimate import estimated_tokens, windows
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

@@ -11,10 +11,10 @@ import pytest
 
 from lexicell.errors import CorruptDataError, InputError, InputNotFoundError
 from lexicell.lexicon import EncoderOptions, load_encoder
-from lexicell.lexicon._encoder import _model_spec
-from lexicell.lexicon._hub import download_model
-from lexicell.lexicon._model_config import ModelUse, shipped_use
-from lexicell.lexicon._model_files import MODELS, ModelFiles, ModelSpec, find_model
+from lexicell.lexicon.encoders.encoder import _model_spec
+from lexicell.lexicon.encoders.hub import download_model
+from lexicell.lexicon.encoders.model_config import ModelUse, shipped_use
+from lexicell.lexicon.encoders.model_files import MODELS, ModelFiles, ModelSpec, find_model
 
 BERT = {"model_type": "bert", "type_vocab_size": 2, "vocab_size": 8, "max_position_embeddings": 512}
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "gene", "##s", "cell"]
@@ -85,7 +85,7 @@ def test_lower_casing_is_as_forced_else_as_told_else_as_the_vocabulary_is(
 
 
 def test_biobert_keeps_capitals_and_scibert_does_not_whatever_their_files_say(folder, tmp_path):
-    from lexicell.lexicon._transformer import save_tokenizer
+    from lexicell.lexicon.encoders.transformer import save_tokenizer
 
     tokenizers = pytest.importorskip("tokenizers")
     pytest.importorskip("transformers")
@@ -321,11 +321,11 @@ def test_a_hub_that_never_answers_is_given_up(monkeypatch):
     import socket
 
     huggingface_hub = pytest.importorskip("huggingface_hub")
-    from lexicell.lexicon import _hub
+    from lexicell.lexicon.encoders import hub
 
     with socket.create_server(("127.0.0.1", 0)) as server:
         api = huggingface_hub.HfApi(endpoint=f"http://127.0.0.1:{server.getsockname()[1]}")
         monkeypatch.setattr(huggingface_hub, "HfApi", lambda: api)
-        monkeypatch.setattr(_hub, "_PATIENCE", 0.2)
+        monkeypatch.setattr(hub, "_PATIENCE", 0.2)
         with pytest.raises(InputNotFoundError, match=r"could not be downloaded \(timed out\)"):
             download_model(ModelSpec(id="nobody/nothing"))

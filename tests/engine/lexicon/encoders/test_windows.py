@@ -9,7 +9,7 @@ import pytest
 
 from lexicell.errors import CorruptDataError, InputError
 from lexicell.lexicon import OnnxTextEncoder
-from lexicell.lexicon._windows import Windower
+from lexicell.lexicon.encoders.windows import Windower
 
 tokenizers = pytest.importorskip("tokenizers", reason="tokenizers is not installed (extra: encoders)")
 

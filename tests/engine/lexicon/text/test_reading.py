@@ -13,7 +13,7 @@ import pytest
 from lexicell.errors import CorruptDataError, InputError, InputNotFoundError
 from lexicell.lexicon import TextOptions, read_gene_texts, read_orthologues
 
-DATA = Path(os.environ.get("LEXICELL_DATA", Path(__file__).parents[4] / "shared" / "data"))
+DATA = Path(os.environ.get("LEXICELL_DATA", Path(__file__).parents[5] / "shared" / "data"))
 HEADER = "gene_id\tsymbol\tensembl_ids\taliases\tgene_name\ttext\n"
 
 

@@ -12,11 +12,11 @@ import pytest
 from lexicell._http import Backoff
 from lexicell.errors import InputError, LexicellError
 from lexicell.lexicon import Encoder, EncoderOptions, load_encoder
-from lexicell.lexicon import _openai as openai
-from lexicell.lexicon._openai import open_service
-from lexicell.lexicon._openai_client import Clock
-from lexicell.lexicon._openai_protocol import go_duration
-from lexicell.lexicon._token_estimate import estimated_tokens, head, windows
+from lexicell.lexicon.encoders import openai
+from lexicell.lexicon.encoders.openai import open_service
+from lexicell.lexicon.encoders.openai_client import Clock
+from lexicell.lexicon.encoders.openai_protocol import go_duration
+from lexicell.lexicon.encoders.token_estimate import estimated_tokens, head, windows
 
 TEXTS = [f"Gene number {i} encodes a protein." for i in range(10)]
 

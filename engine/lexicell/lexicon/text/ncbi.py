@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 from lexicell._download import Download, download
 from lexicell._files import staged_path
 from lexicell.errors import InputError, OutputExistsError, WriteError
-from lexicell.lexicon._model_files import cache_folder
-from lexicell.lexicon._ncbi_dumps import TAXA, Gene, gene_id_of, orthologues, records, rows
+from lexicell.lexicon.encoders.model_files import cache_folder
+from lexicell.lexicon.text.ncbi_dumps import TAXA, Gene, gene_id_of, orthologues, records, rows
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -14,8 +14,8 @@ import pytest
 
 from lexicell.errors import CorruptDataError, InputError, OutputExistsError, WriteError
 from lexicell.lexicon import EncoderInfo, TextInfo, align_genes, fetch_genes, write_lexicon
-from lexicell.lexicon import _ncbi_dumps as dumps
 from lexicell.lexicon._genes import gene_schema
+from lexicell.lexicon.text import ncbi_dumps as dumps
 
 DATA = "/gene/DATA/"
 HUMAN = f"{DATA}GENE_INFO/Mammalia/Homo_sapiens.gene_info.gz"

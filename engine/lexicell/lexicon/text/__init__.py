@@ -1,0 +1,1 @@
+"""Gene texts: where they come from, how they are put together, and what they lack."""
