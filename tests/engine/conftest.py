@@ -1,17 +1,13 @@
-"""Servers on this machine, of text embeddings and of files, and a place for vectors that is no user's."""
+"""A service of text embeddings on this machine, and a place for vectors that is no user's."""
 
 from __future__ import annotations
 
-import gzip
 import json
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import blake3
@@ -125,142 +121,3 @@ def vector_folder(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.
     folder = tmp_path_factory.mktemp("vectors")
     monkeypatch.setattr("lexicell.lexicon.encoders.vector_cache.vector_folder", lambda: folder)
     return folder
-
-
-NCBI = Path(__file__).parent / "ncbi"
-
-
-@dataclass
-class Asked:
-    """A request for a file, and how it was answered."""
-
-    path: str
-    headers: dict[str, str]
-    status: int = 0
-
-
-@dataclass
-class FileServer:
-    """Files by path, what was asked for, and what goes wrong next.
-
-    `faults` are taken one a request: a number drops the connection after so many bytes of the body, a
-    (status, headers[, body]) is answered instead of the file.
-    """
-
-    url: str = ""
-    files: dict[str, bytes] = field(default_factory=dict)
-    modified: str = "Tue, 06 Jan 2026 23:30:00 GMT"
-    dates: dict[str, str] = field(default_factory=dict)
-    ranges: bool = True
-    conditions: bool = True
-    validators: tuple[str, ...] = ("ETag", "Last-Modified")
-    faults: deque[int | tuple[Any, ...]] = field(default_factory=deque)
-    asked: list[Asked] = field(default_factory=list)
-    stall: threading.Event = field(default_factory=threading.Event)
-    stall_after: int | None = None
-
-    def statuses(self) -> list[int]:
-        return [asked.status for asked in self.asked]
-
-
-def _files_of(server: FileServer) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def log_message(self, *args: Any) -> None:
-            pass
-
-        def send(self, status: int, headers: dict[str, str], body: bytes = b"", cut: Any = None) -> None:
-            self.asked.status = status
-            self.send_response(status)
-            for name, value in headers.items():
-                self.send_header(name, value)
-            if status != 304:
-                self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            if server.stall_after is not None:
-                self.wfile.write(body[: server.stall_after])
-                self.wfile.flush()
-                server.stall.wait(20)
-                cut = 0
-            self.wfile.write(body if cut is None else body[:cut])
-            if cut is not None:
-                self.close_connection = True
-
-        def do_GET(self) -> None:
-            self.asked = Asked(self.path, dict(self.headers))
-            server.asked.append(self.asked)
-            fault = server.faults.popleft() if server.faults else None
-            if isinstance(fault, tuple):
-                self.send(*fault)
-                return
-            body = server.files.get(self.path)
-            if body is None:
-                self.send(404, {})
-                return
-            tag = blake3.blake3(body).hexdigest()[:16]
-            date = server.dates.get(self.path, server.modified)
-            both = {"ETag": f'"{tag}"', "Last-Modified": date}
-            held = {name: value for name, value in both.items() if name in server.validators}
-            ask = self.headers.get
-            if server.conditions and held and (
-                ask("If-None-Match") == held.get("ETag", "")
-                if ask("If-None-Match")
-                else ask("If-Modified-Since") == held.get("Last-Modified", "")
-            ):  # fmt: skip
-                self.send(304, held)
-                return
-            start = int(ask("Range", "bytes=0-").removeprefix("bytes=").removesuffix("-"))
-            same = ask("If-Range") in held.values() or not server.conditions
-            if not (server.ranges and start and same):
-                self.send(200, held, body, fault)
-            elif start >= len(body):
-                self.send(416, {"Content-Range": f"bytes */{len(body)}"})
-            else:
-                held["Content-Range"] = f"bytes {start}-{len(body) - 1}/{len(body)}"
-                self.send(206, held, body[start:], fault)
-
-    return Handler
-
-
-@pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[FileServer]:
-    """An empty file server with Range, ETag and 304, reached without a proxy; misbehaves when told to."""
-    for name in ("http_proxy", "HTTP_PROXY"):
-        monkeypatch.delenv(name, raising=False)
-    state = FileServer()
-    with ThreadingHTTPServer(("127.0.0.1", 0), _files_of(state)) as http:
-        http.daemon_threads = True
-        http.handle_error = lambda *args: None  # type: ignore[method-assign]  # clients hang up on purpose
-        state.url = f"http://127.0.0.1:{http.server_port}"
-        thread = threading.Thread(target=http.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        try:
-            yield state
-        finally:
-            state.stall.set()
-            http.shutdown()
-            thread.join()
-
-
-@pytest.fixture
-def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """Waits of downloads, which take no time."""
-    waited: list[float] = []
-    monkeypatch.setattr("lexicell._download.time", SimpleNamespace(sleep=waited.append, time=time.time))
-    return waited
-
-
-@pytest.fixture
-def ncbi(
-    server: FileServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, waits: list[float]
-) -> FileServer:
-    """A server with small dumps in NCBI's format, which `fetch_genes` uses, and a fresh cache."""
-    for name in ("Homo_sapiens", "Mus_musculus"):
-        dump = (NCBI / f"{name}.gene_info").read_bytes()
-        server.files[f"/gene/DATA/GENE_INFO/Mammalia/{name}.gene_info.gz"] = gzip.compress(dump, mtime=0)
-    for name in ("gene_summary", "gene_orthologs"):
-        server.files[f"/gene/DATA/{name}.gz"] = gzip.compress((NCBI / name).read_bytes(), mtime=0)
-    monkeypatch.setenv("LEXICELL_NCBI_URL", f"{server.url}/gene/DATA")
-    monkeypatch.setenv("LEXICELL_CACHE", str(tmp_path / "cache"))
-    return server

@@ -50,7 +50,7 @@ def write_table(folder: Path, vectors: NDArray[np.floating[Any]], dtype: TableDt
 
     stored = _storable(vectors, dtype)
     n_rows, dim = stored.shape
-    (folder / TABLE_DATA).write_bytes(memoryview(stored).cast("B"))
+    (folder / TABLE_DATA).write_bytes(stored.data.cast("B"))
 
     element = {"float16": TensorProto.FLOAT16, "float32": TensorProto.FLOAT}[dtype]
     table = TensorProto(name="table", data_type=element, dims=[n_rows, dim])

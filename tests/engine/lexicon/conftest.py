@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import gzip
 import importlib.util
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -80,13 +79,6 @@ def lexicon(tmp_path: Path, small_table: Path) -> Lexicon:
         encoder=EncoderInfo(id="none", revision="0", pooling="mean", max_tokens=1, normalised=False),
         notes={"NOTICE.md": b"Thanks to all genes.\n"},
     )
-
-
-@pytest.fixture(scope="session")
-def encoder_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where exports are kept; shared by test processes and runs, since an export takes 15 s."""
-    given = os.environ.get("LEXICELL_CACHE")
-    return Path(given) if given else tmp_path_factory.getbasetemp().parent / "lexicell-cache"
 
 
 @pytest.fixture(scope="session")
