@@ -1,23 +1,72 @@
-"""Hashes, and outputs that are there completely or not at all."""
+"""Hashes, texts that are read whole, and outputs that are there completely or not at all."""
 
 from __future__ import annotations
 
+import gzip
 import os
 import secrets
 import shutil
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import blake3
 
-__all__ = ["hash_file", "staged_folder", "staged_path"]
+from lexicell.errors import (
+    CorruptDataError,
+    InputError,
+    InputNotFoundError,
+    LexicellError,
+    OutputExistsError,
+    WriteError,
+)
+
+__all__ = ["hash_file", "read_utf8", "staged_folder", "staged_path"]
+
+_BOM = b"\xef\xbb\xbf"
+_GZIP = b"\x1f\x8b"
 
 
 def hash_file(path: Path) -> str:
     """BLAKE3 of a file as hex; the file is memory-mapped, so its size costs no memory."""
     hasher = blake3.blake3(max_threads=blake3.blake3.AUTO)
     return hasher.update_mmap(path).hexdigest()
+
+
+def read_utf8(path: Path) -> bytes:
+    """Read a text file, gzipped or not, and check that it is UTF-8; a byte order mark is left out.
+
+    Raises
+    ------
+    InputNotFoundError
+        If the file does not exist.
+    InputError
+        If it cannot be read, or is not UTF-8.
+    CorruptDataError
+        If it is not complete gzip.
+    """
+    try:
+        data = path.read_bytes()
+        if data.startswith(_GZIP):
+            data = gzip.decompress(data)
+        elif path.suffix.lower() == ".gz":
+            raise gzip.BadGzipFile("not a gzipped file")  # noqa: EM101
+        data.decode()
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        message = f"{path}, line {line}: not UTF-8 (byte 0x{data[error.start]:02x}); convert the file first."
+        raise InputError(message) from error
+    except FileNotFoundError as error:
+        message = f"{path} does not exist."
+        raise InputNotFoundError(message) from error
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        message = f"{path} is not complete gzip ({error}); fetch it again."
+        raise CorruptDataError(message) from error
+    except OSError as error:
+        message = f"{path} cannot be read ({error.strerror or error})."
+        raise InputError(message) from error
+    return data.removeprefix(_BOM)
 
 
 @contextmanager
@@ -37,9 +86,34 @@ def staged_path(target: Path, *, replace: bool) -> Iterator[Path]:
 
     Raises
     ------
-    OSError
-        If `target` exists and `replace` is false, or the file system refuses.
+    OutputExistsError
+        If `target` exists and `replace` is false.
+    WriteError
+        If the file system refuses, here or in the block.
     """
+    try:
+        with _staged(target, replace=replace) as staging:
+            yield staging
+    except LexicellError:
+        raise
+    except OSError as error:
+        reason = error.strerror or str(error).partition("\n")[0]
+        message = (
+            f"{target} cannot be written ({reason}); make room or choose another place: nothing is left of it"
+        )
+        raise WriteError(message) from error
+
+
+@contextmanager
+def staged_folder(target: Path, *, replace: bool) -> Iterator[Path]:
+    """As `staged_path`, with the sibling already made as an empty folder."""
+    with staged_path(target, replace=replace) as staging:
+        staging.mkdir()
+        yield staging
+
+
+@contextmanager
+def _staged(target: Path, *, replace: bool) -> Iterator[Path]:
     target.parent.mkdir(parents=True, exist_ok=True)
     token = secrets.token_hex(4)
     staging = target.with_name(f".{target.name}.{token}.partial")
@@ -49,7 +123,8 @@ def staged_path(target: Path, *, replace: bool) -> Iterator[Path]:
         for path in (*sorted(staging.rglob("*")), staging):
             _fsync(path)
         if target.exists() and not replace:
-            raise FileExistsError(target)
+            message = f"{target} exists; choose another name or overwrite it."
+            raise OutputExistsError(message)
         try:
             if target.exists():
                 target.rename(retired)
@@ -62,14 +137,6 @@ def staged_path(target: Path, *, replace: bool) -> Iterator[Path]:
     finally:
         _remove(staging)
         _remove(retired)
-
-
-@contextmanager
-def staged_folder(target: Path, *, replace: bool) -> Iterator[Path]:
-    """As `staged_path`, with the sibling already made as an empty folder."""
-    with staged_path(target, replace=replace) as staging:
-        staging.mkdir()
-        yield staging
 
 
 def _remove(path: Path) -> None:

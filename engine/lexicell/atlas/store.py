@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from lexicell._files import staged_path
-from lexicell.errors import InputError, LexicellError, OutputExistsError, WriteError
+from lexicell.errors import InputError, OutputExistsError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -251,26 +251,17 @@ def create_store(
         The disk is full, or the folder may not be written to.
     """
     target = check_output(path, overwrite=overwrite)
-    try:
-        with staged_path(target, replace=overwrite) as staging:
-            store: EmbeddingStore
-            if target.suffix == ".zarr":
-                store = _ZarrStore(staging, n_cells, dim, dtype)
-            else:
-                source = None if copy_of is None else Path(copy_of)
-                store = _H5adStore(staging, n_cells, dim, dtype, source)
-            try:
-                yield store
-            finally:
-                store.close()
-    except LexicellError:
-        raise
-    except OSError as error:
-        reason = error.strerror or str(error).partition("\n")[0]
-        msg = (
-            f"{target} cannot be written ({reason}); make room or choose another place: nothing is left of it"
-        )
-        raise WriteError(msg) from error
+    with staged_path(target, replace=overwrite) as staging:
+        store: EmbeddingStore
+        if target.suffix == ".zarr":
+            store = _ZarrStore(staging, n_cells, dim, dtype)
+        else:
+            source = None if copy_of is None else Path(copy_of)
+            store = _H5adStore(staging, n_cells, dim, dtype, source)
+        try:
+            yield store
+        finally:
+            store.close()
 
 
 def _write_elem(group: Any, name: str, value: Any) -> None:

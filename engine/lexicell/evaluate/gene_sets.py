@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import gzip
 import re
-import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +10,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from lexicell.errors import CorruptDataError, InputError, InputNotFoundError
+from lexicell._files import read_utf8
+from lexicell.errors import InputError, InputNotFoundError
 from lexicell.lexicon import Lexicon
 
 __all__ = ["GO_SETS", "GeneSet", "GeneSets", "MatchedSets", "Term", "match_gene_sets", "read_gene_sets"]
@@ -130,6 +129,9 @@ def read_gene_sets(path: str | Path) -> GeneSets:
         terms, groups = (_read(_DATA / f"{GO_SETS}{part}.gmt.gz") for part in ("", ".groups"))
         return GeneSets("GO biological process", terms, groups)
     path = Path(path)
+    if not path.exists():
+        msg = f'{path} does not exist; name a .gmt file, or "{GO_SETS}" for the sets that come with lexicell'
+        raise InputNotFoundError(msg)
     return GeneSets(path.name.removesuffix(".gz").removesuffix(".gmt"), _read(path))
 
 
@@ -201,7 +203,7 @@ def _rows(rows: Iterable[int]) -> NDArray[np.int32]:
 
 def _read(path: Path) -> tuple[GeneSet, ...]:
     sets: dict[str, GeneSet] = {}
-    for number, line in enumerate(_text(path).splitlines(), start=1):
+    for number, line in enumerate(read_utf8(path).decode().splitlines(), start=1):
         if not line.strip():
             continue
         first, *rest = line.split("\t")
@@ -217,25 +219,3 @@ def _read(path: Path) -> tuple[GeneSet, ...]:
         msg = f"{path} has no gene sets; expected lines of an id, a name and genes, separated by tabs"
         raise InputError(msg)
     return tuple(sets.values())
-
-
-def _text(path: Path) -> str:
-    try:
-        data = path.read_bytes()
-        if path.suffix.lower() == ".gz":
-            data = gzip.decompress(data)
-    except FileNotFoundError as error:
-        msg = f'there is no file {path} of gene sets; give a .gmt file or "{GO_SETS}"'
-        raise InputNotFoundError(msg) from error
-    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        msg = f"{path} is not complete gzip ({error}); fetch it again"
-        raise CorruptDataError(msg) from error
-    except OSError as error:
-        msg = f"{path} cannot be read ({error.strerror or error})"
-        raise InputError(msg) from error
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        msg = f"{path}, line {line}: not UTF-8 (byte 0x{data[error.start]:02x}); convert the file first"
-        raise InputError(msg) from error

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lexicell._files import staged_path
-from lexicell.errors import InputError, LexicellError, OutputExistsError, WriteError
+from lexicell.errors import InputError, OutputExistsError
 from lexicell.learn import Projection
 from lexicell.lexicon import Lexicon
 
@@ -105,15 +105,8 @@ def export_cell(
         "lexicell.encoder": lexicon.info.encoder.id,
     }
     model = _model(table, bias, about, normalise=normalise)
-    try:
-        with staged_path(path, replace=overwrite) as staging:
-            staging.write_bytes(model)
-    except LexicellError:
-        raise
-    except OSError as error:
-        reason = error.strerror or str(error).partition("\n")[0]
-        msg = f"{path} cannot be written ({reason}); make room or choose another place: nothing is left of it"
-        raise WriteError(msg) from error
+    with staged_path(path, replace=overwrite) as staging:
+        staging.write_bytes(model)
     return path
 
 

@@ -15,9 +15,7 @@ from lexicell.errors import (
     CorruptDataError,
     InputError,
     InputNotFoundError,
-    LexicellError,
     OutputExistsError,
-    WriteError,
 )
 from lexicell.lexicon._card import CARD_FILE, make_card
 from lexicell.lexicon._genes import GENE_COLUMNS, GENES_FILE, ID_COLUMNS, read_genes, write_genes
@@ -317,34 +315,27 @@ def write_lexicon(
         if note in _OWN_FILES or Path(note).name != note:
             message = f"A note cannot be called {note!r}: a lexicon has a file of its own there."
             raise InputError(message)
-    try:
-        with staged_folder(target, replace=overwrite) as folder:
-            write_genes(folder, genes)
-            write_table(folder, vectors, dtype)
-            about = Manifest(
-                name=name,
-                organism=organism,
-                text=text,
-                encoder=encoder,
-                n_genes=genes.num_rows,
-                dim=vectors.shape[1],
-                dtype=dtype,
-                files={},
-            )
-            card = make_card(about, read_genes(folder, GENE_COLUMNS))
-            for note, content in {**(notes or {}), CARD_FILE: card.encode()}.items():
-                (folder / note).write_bytes(content)
-            files = {
-                file.name: FileInfo(bytes=file.stat().st_size, blake3=hash_file(file))
-                for file in sorted(folder.iterdir())
-            }
-            about.model_copy(update={"files": files}).write(folder)
-    except LexicellError:
-        raise
-    except OSError as error:
-        reason = error.strerror or str(error).partition("\n")[0]
-        message = f"{target} cannot be written ({reason}); make room or choose another place."
-        raise WriteError(message) from error
+    with staged_folder(target, replace=overwrite) as folder:
+        write_genes(folder, genes)
+        write_table(folder, vectors, dtype)
+        about = Manifest(
+            name=name,
+            organism=organism,
+            text=text,
+            encoder=encoder,
+            n_genes=genes.num_rows,
+            dim=vectors.shape[1],
+            dtype=dtype,
+            files={},
+        )
+        card = make_card(about, read_genes(folder, GENE_COLUMNS))
+        for note, content in {**(notes or {}), CARD_FILE: card.encode()}.items():
+            (folder / note).write_bytes(content)
+        files = {
+            file.name: FileInfo(bytes=file.stat().st_size, blake3=hash_file(file))
+            for file in sorted(folder.iterdir())
+        }
+        about.model_copy(update={"files": files}).write(folder)
     return Lexicon.open(target, verify=False)
 
 

@@ -12,8 +12,9 @@ from lexicell.lexicon._artefact import Lexicon, check_output, write_lexicon
 from lexicell.lexicon._manifest import TextInfo
 from lexicell.lexicon.encoders.encoder import Encoder, EncoderOptions, ProgressCallback, load_encoder
 from lexicell.lexicon.encoders.model_files import MODELS
-from lexicell.lexicon.encoders.openai import PRICES_AS_OF, SERVICE_PREFIX, OpenAIEncoder, Workload
+from lexicell.lexicon.encoders.openai import PRICES_AS_OF, SERVICE_PREFIX, OpenAIEncoder
 from lexicell.lexicon.encoders.vector_cache import encode_cached, known_vectors
+from lexicell.lexicon.encoders.windows import Workload
 from lexicell.lexicon.text.reading import GeneTexts, TextOptions, read_gene_texts, read_orthologues
 
 if TYPE_CHECKING:
@@ -62,8 +63,8 @@ class BuildPlan:
         Texts that it encoded before, and those that are left; None where the encoder is only fetched by a
         build.
     windows, tokens, requests
-        Pieces that the texts are cut into, their tokens (estimated for a service), and requests to a
-        service; None where they are not known.
+        Pieces that the texts left to encode are cut into, their tokens (estimated for a service), and
+        requests to a service; None where they are not known.
     price, price_as_of, cost
         US dollars per million tokens, the year in which that was noted here, and the cost of all; None
         where unknown.

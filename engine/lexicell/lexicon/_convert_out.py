@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lexicell._files import staged_path
-from lexicell.errors import InputError, LexicellError, OutputExistsError, WriteError
+from lexicell.errors import InputError, OutputExistsError
 from lexicell.lexicon._artefact import Lexicon
 from lexicell.lexicon._card import gene_label
 
@@ -77,15 +77,8 @@ def export_vectors(
         by_id = sum(a != b for a, b in zip(names["unique"], names["symbol"], strict=True))
         if by_id:
             notify(f"{by_id:,} genes without a symbol of their own are named by an id")
-    try:
-        with staged_path(target, replace=overwrite) as staging:
-            write(staging, opened, names)
-    except LexicellError:
-        raise
-    except OSError as error:
-        reason = error.strerror or str(error).partition("\n")[0]
-        message = f"{target} cannot be written ({reason}); make room or choose another place."
-        raise WriteError(message) from error
+    with staged_path(target, replace=overwrite) as staging:
+        write(staging, opened, names)
     return target
 
 

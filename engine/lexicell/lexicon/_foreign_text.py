@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import gzip
 import json
 import re
-import zlib
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
+from lexicell._files import read_utf8
 from lexicell.errors import CorruptDataError, InputError, InputNotFoundError
 
 if TYPE_CHECKING:
@@ -36,7 +35,7 @@ def read_names(path: Path) -> list[str]:
     if not path.is_file():
         message = f"{path} does not exist."
         raise InputNotFoundError(message)
-    names = [line.strip() for line in _text(path).splitlines()]
+    names = [line.strip() for line in read_utf8(path).decode().splitlines()]
     if not any(names):
         message = f"{path} has no names: expected one per line."
         raise InputError(message)
@@ -54,7 +53,7 @@ def read_json(path: Path) -> tuple[list[str], NDArray[np.float32]]:
         If it is truncated.
     """
     # Gene by gene: a number as a Python object takes eight times its room in the vector.
-    text, decoder = _text(path), json.JSONDecoder()
+    text, decoder = read_utf8(path).decode(), json.JSONDecoder()
     genes: list[str] = []
     rows: list[NDArray[np.float32]] = []
 
@@ -100,7 +99,7 @@ def read_text(path: Path) -> tuple[list[str], NDArray[np.float32]]:
     genes: list[str] = []
     rows: list[NDArray[np.float32]] = []
     promised: int | None = None
-    for number, line in enumerate(_text(path).splitlines(), start=1):
+    for number, line in enumerate(read_utf8(path).decode().splitlines(), start=1):
         fields = line.split()
         if number == 1 and len(fields) == 2 and all(field.isdigit() for field in fields):
             promised = int(fields[0])
@@ -123,22 +122,6 @@ def refuse(path: Path, why: str) -> NoReturn:
     """Raise the `InputError` for a file that cannot be used."""
     message = f"{path} cannot be used: {why}."
     raise InputError(message)
-
-
-def _text(path: Path) -> str:
-    try:
-        content = path.read_bytes()
-        if content.startswith(b"\x1f\x8b"):
-            content = gzip.decompress(content)
-        return content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        refuse(path, f"it is not UTF-8 (byte 0x{error.object[error.start]:02x} at {error.start:,})")
-    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        message = f"{path} is not complete gzip ({error}); fetch it again."
-        raise CorruptDataError(message) from error
-    except OSError as error:
-        message = f"{path} cannot be read ({error.strerror or error})."
-        raise InputError(message) from error
 
 
 def _end_of_space(text: str, position: int) -> int:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lexicell._files import staged_path
-from lexicell.errors import InputError, MissingExtraError, OutputExistsError, WriteError
+from lexicell.errors import InputError, MissingExtraError, OutputExistsError
 
 __all__ = ["AurocPanel", "check_figure", "plot_gene_table"]
 
@@ -117,16 +117,11 @@ def plot_gene_table(
         figure.supxlabel(note, fontsize=9, color="0.35", x=0.01, ha="left")
     kind = path.suffix.lower().removeprefix(".")
     dateless = {"png": {}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}[kind]
-    try:
-        with (
-            mpl.rc_context({"svg.hashsalt": "lexicell"}),  # the same figure, the same bytes
-            staged_path(path, replace=overwrite) as staging,
-        ):
-            figure.savefig(staging, format=kind, dpi=150, metadata=dateless)
-    except OSError as error:
-        reason = error.strerror or str(error).partition("\n")[0]
-        msg = f"{path} cannot be written ({reason}); make room or choose another place: nothing is left of it"
-        raise WriteError(msg) from error
+    with (
+        mpl.rc_context({"svg.hashsalt": "lexicell"}),  # the same figure, the same bytes
+        staged_path(path, replace=overwrite) as staging,
+    ):
+        figure.savefig(staging, format=kind, dpi=150, metadata=dateless)
 
 
 def _draw_auroc(axes: Any, panel: AurocPanel) -> None:

@@ -50,7 +50,7 @@ def test_subset_like_a_data_set_serves_that_data_set(lexicell, tmp_path, h5ad):
     [
         ((), "Say which genes to keep"),
         (("--genes", "no.txt"), "no.txt does not exist"),
-        (("--types", "protein-coding"), "does not say of which types"),
+        (("--types", "protein"), "no genes of type 'protein'; there are ncRNA, protein-coding, pseudo"),
         (("--drop", "short"), "no flag 'short'"),
         (("--like", "no.h5ad"), "no.h5ad"),
     ],

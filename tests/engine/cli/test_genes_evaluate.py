@@ -82,7 +82,7 @@ def test_json_is_all_there_is_on_stdout_and_repeats_itself(lexicell, few, gmt):
     ("options", "says", "code"),
     [
         (["--neighbours", "CD3E,NOPE1"], "has no gene 'NOPE1'", 2),
-        (["--sets", "none.gmt"], "there is no file none.gmt of gene sets", 2),
+        (["--sets", "none.gmt"], "none.gmt does not exist", 2),
         (["--sets", "none", "--published", "none.tsv"], "there is no file none.tsv", 2),
         (["--out", "figure.jpeg"], "is not the name of a picture", 2),
         (["--repeats", "0"], "--repeats", 2),

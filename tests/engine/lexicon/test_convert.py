@@ -336,7 +336,7 @@ BAD = {
     "empty list": (lambda d: _json(d / "g.json", {"TP53": []}), r"shape \[1, 0\]"),
     "a table": (lambda d: _put(d / "g.txt", "gene\ttext\nTP53\tgood\n"), "line 1 is not a name and numbers"),
     "short line": (lambda d: _put(d / "g.vec", "A 1 2\nTP53 1\n"), "'TP53' has 1 numbers"),
-    "latin-1": (lambda d: _put(d / "g.vec", b"A 1\n\xe9 2\n"), "not UTF-8 .byte 0xe9 at 4"),
+    "latin-1": (lambda d: _put(d / "g.vec", b"A 1\n\xe9 2\n"), "line 2: not UTF-8 .byte 0xe9"),
     "no bytes": (lambda d: _put(d / "g.json", b""), "not gene -> list of numbers"),
     "no matrix": (
         lambda d: _npz(d / "g.npz", symbol=SYMBOLS),

@@ -147,7 +147,8 @@ def build(
             year = described.pop("price_as_of", None)
             told = f" as of {year}; --price takes today's" if year else ""
             described["price"] = f"{each:g} USD per million tokens{told}"
-        _console.facts({_NAMES.get(name, name): value for name, value in described.items()})
+        exact = {} if "requests" in described else {"tokens": "tokens"}
+        _console.facts({(_NAMES | exact).get(name, name): value for name, value in described.items()})
         return
     with _console.bar("encoding", "texts") as bar:
         lexicon = build_lexicon(

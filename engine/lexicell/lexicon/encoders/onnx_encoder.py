@@ -12,7 +12,7 @@ import numpy as np
 from lexicell.errors import CorruptDataError, InputError
 from lexicell.lexicon._manifest import EncoderInfo, LongText, Precision
 from lexicell.lexicon.encoders.quantise import quantisation_error
-from lexicell.lexicon.encoders.windows import Windower
+from lexicell.lexicon.encoders.windows import Windower, Workload
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -120,6 +120,11 @@ class OnnxTextEncoder:
             If `max_tokens` leaves no room for a text, or the device cannot be used.
         """
         _ = self._windower, self._session
+
+    def workload(self, texts: Sequence[str]) -> Workload:
+        """Return what encoding `texts` would take."""
+        lengths = [len(window) for parts in self._windower.cut(texts) for window in parts]
+        return Workload(len(lengths), sum(lengths))
 
     def encode(self, texts: Sequence[str], on_batch: BatchCallback | None = None) -> NDArray[np.float32]:
         """Encode texts.

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lexicell._files import hash_file, staged_folder
-from lexicell.errors import LexicellError, WriteError
+from lexicell.errors import OutputExistsError, WriteError
 from lexicell.lexicon.encoders.model_config import ModelUse, architecture, known_use, shipped_use
 from lexicell.lexicon.encoders.model_files import ModelFiles, ModelSpec, cache_folder, find_model
 from lexicell.lexicon.encoders.transformer import export_graph, save_tokenizer
@@ -164,16 +164,11 @@ def keep_export(target: Path, revision: str, make: Callable[[Path], None]) -> Ex
             make(staging)
             record = {path.name: hash_file(path) for path in sorted(staging.iterdir())}
             (staging / _RECORD).write_text(json.dumps({"revision": revision, "blake3": record}, indent=2))
-    except LexicellError:
-        raise
-    except OSError as error:
+    except (WriteError, OutputExistsError) as error:
         # Another process may have put its export there in the meantime, which is as good.
         cached = cached_export(target, revision)
         if cached is None:
-            message = (
-                f"The exported encoder cannot be written to {target.parent} ({error.strerror or error}): "
-                "make room there, or set LEXICELL_CACHE to another folder."
-            )
+            message = f"{error}; LEXICELL_CACHE names the folder of exported encoders."
             raise WriteError(message) from error
         return cached
     return ExportedEncoder(target, revision)

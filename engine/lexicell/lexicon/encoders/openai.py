@@ -16,6 +16,7 @@ from lexicell.lexicon._manifest import EncoderInfo, LongText
 from lexicell.lexicon.encoders.openai_client import Client, Clock
 from lexicell.lexicon.encoders.openai_protocol import Service, service_from_environment
 from lexicell.lexicon.encoders.token_estimate import head, windows
+from lexicell.lexicon.encoders.windows import Workload
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
     from lexicell.lexicon.encoders.encoder import BatchCallback, EncoderOptions
 
-__all__ = ["PRICES_AS_OF", "SERVICE_PREFIX", "OpenAIEncoder", "Workload", "open_service"]
+__all__ = ["PRICES_AS_OF", "SERVICE_PREFIX", "OpenAIEncoder", "open_service"]
 
 SERVICE_PREFIX = "openai:"
 PRICES_AS_OF = "2025"
@@ -52,25 +53,6 @@ _MODELS: Mapping[str, _Model] = MappingProxyType(
         "text-embedding-ada-002": _Model(1536, 0.10, shortens=False),
     }
 )
-
-
-@dataclass(frozen=True)
-class Workload:
-    """What encoding some texts takes.
-
-    Attributes
-    ----------
-    windows
-        Pieces that the texts are cut into; as many as texts where none is long.
-    tokens
-        Estimated tokens of all texts.
-    requests
-        Requests to a service, where every one succeeds; None for an encoder that runs here.
-    """
-
-    windows: int
-    tokens: int
-    requests: int | None
 
 
 def _silent(line: str) -> None:

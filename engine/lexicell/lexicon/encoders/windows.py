@@ -17,9 +17,28 @@ if TYPE_CHECKING:
 
     from lexicell.lexicon._manifest import LongText
 
-__all__ = ["Windower"]
+__all__ = ["Windower", "Workload"]
 
 _PROBE = "a gene"
+
+
+@dataclass(frozen=True)
+class Workload:
+    """What encoding some texts takes.
+
+    Attributes
+    ----------
+    windows
+        Pieces that the texts are cut into; as many as texts where none is long.
+    tokens
+        Tokens of all texts, special tokens included; estimated for a service.
+    requests
+        Requests to a service, where every one succeeds; None for an encoder that runs here.
+    """
+
+    windows: int
+    tokens: int
+    requests: int | None = None
 
 
 @dataclass(frozen=True)

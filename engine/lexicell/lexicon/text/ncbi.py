@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from lexicell._download import Download, download
 from lexicell._files import staged_path
-from lexicell.errors import InputError, OutputExistsError, WriteError
+from lexicell.errors import InputError, OutputExistsError
 from lexicell.lexicon.encoders.model_files import cache_folder
 from lexicell.lexicon.text.ncbi_dumps import TAXA, Gene, gene_id_of, orthologues, records, rows
 
@@ -319,15 +319,8 @@ def _write(target: Path, columns: dict[str, list[Any]], source: dict[str, Any], 
 
     metadata = {_METADATA: json.dumps(source, ensure_ascii=False).encode()}
     table = pa.table(columns, schema=_schema(columns)).replace_schema_metadata(metadata)
-    try:
-        with staged_path(target, replace=overwrite) as staging, staging.open("wb") as file:
-            pq.write_table(table, file, compression="zstd")
-    except FileExistsError as error:
-        message = f"{target} exists; choose another name or overwrite it."
-        raise OutputExistsError(message) from error
-    except OSError as error:
-        message = f"{target} cannot be written ({error.strerror or error}); nothing is left of it."
-        raise WriteError(message) from error
+    with staged_path(target, replace=overwrite) as staging, staging.open("wb") as file:
+        pq.write_table(table, file, compression="zstd")
 
 
 def _schema(columns: Iterable[str]) -> pa.Schema:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import csv
-import gzip
-import zlib
 from typing import TYPE_CHECKING
 
+from lexicell._files import read_utf8
 from lexicell.errors import CorruptDataError, InputError, InputNotFoundError
 
 if TYPE_CHECKING:
@@ -15,8 +14,6 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 __all__ = ["read_delimited", "read_parquet"]
-
-_BOM = b"\xef\xbb\xbf"
 
 
 def read_delimited(path: Path, *, separator: str, header: bool = True) -> pa.Table:
@@ -43,8 +40,8 @@ def read_delimited(path: Path, *, separator: str, header: bool = True) -> pa.Tab
     import pyarrow as pa
     from pyarrow import csv as arrow_csv
 
-    data = _bytes(path).removeprefix(_BOM)
-    first = _first_line(path, data)
+    data = read_utf8(path)
+    first = data.split(b"\n", 1)[0].decode().rstrip("\r")
     quote = '"' if separator == "," else False
     names = (
         next(csv.reader([first], delimiter=separator, quoting=csv.QUOTE_MINIMAL if quote else csv.QUOTE_NONE))
@@ -100,33 +97,6 @@ def read_parquet(path: Path) -> pa.Table:
     except (pa.ArrowException, OSError) as error:
         message = f"{path} cannot be read as Parquet ({_short(error)})."
         raise CorruptDataError(message) from error
-
-
-def _bytes(path: Path) -> bytes:
-    try:
-        if path.suffix.lower() == ".gz":
-            with gzip.open(path) as file:
-                return file.read()
-        return path.read_bytes()
-    except FileNotFoundError as error:
-        message = f"{path} does not exist."
-        raise InputNotFoundError(message) from error
-    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        message = f"{path} is not complete gzip ({error}); fetch it again."
-        raise CorruptDataError(message) from error
-    except OSError as error:
-        message = f"{path} cannot be read ({error.strerror or error})."
-        raise InputError(message) from error
-
-
-def _first_line(path: Path, data: bytes) -> str:
-    try:
-        data.decode()
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        message = f"{path}, line {line}: not UTF-8 (byte 0x{data[error.start]:02x}); convert the file first."
-        raise InputError(message) from error
-    return data.split(b"\n", 1)[0].decode().rstrip("\r")
 
 
 def _short(error: Exception) -> str:

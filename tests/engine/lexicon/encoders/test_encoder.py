@@ -301,3 +301,8 @@ def test_the_fingerprint_ignores_what_changes_no_number(tiny_model, tmp_path):
     assert ModelFiles(copy).fingerprint() == original
     (copy / "config.json").write_text(json.dumps(config | {"layer_norm_eps": 1e-5}))
     assert ModelFiles(copy).fingerprint() != original
+
+
+def test_the_workload_counts_windows_and_tokens(minilm):
+    found = minilm.workload(["gene " * 254, "gene " * 300])  # each window has a [CLS] and a [SEP]
+    assert (found.windows, found.tokens, found.requests) == (3, 256 + 304, None)
