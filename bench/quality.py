@@ -1,6 +1,6 @@
 """10-NN accuracy of the recipes beside their controls, on labelled cells.
 
-``python -m bench.quality DATA.h5ad [DATA.h5ad ...] --label cell_type``
+``python -m bench.quality DATA.h5ad [DATA.h5ad ...] --label cell_type [--lexicon L] [--mask shared ...]``
 
 Controls: the same cells, genes and weights with the vectors shuffled over the genes, or random (mean of three
 draws each), and 50 principal components of log-normalised expression. Types of fewer than 25 cells and cells
@@ -29,12 +29,12 @@ _DRAWS = 3
 _LEAST_CELLS = 25
 
 
-def scores(adata: ad.AnnData, labels: NDArray[np.str_]) -> dict[str, float]:
+def scores(adata: ad.AnnData, labels: NDArray[np.str_], options: Options) -> dict[str, float]:
     """Name of the vectors -> accuracy; `adata` holds counts of the labelled cells."""
     found = {}
     with open_counts(adata) as source:
         for recipe in RECIPES:
-            plan = make_plan(source, Options(recipe=recipe))
+            plan = make_plan(source, replace(options, recipe=recipe))
 
             def accuracy(table: GeneTable, plan=plan) -> float:
                 parts: list[NDArray[np.float32]] = []
@@ -58,14 +58,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.quality", description=main.__doc__)
     parser.add_argument("data", nargs="+")
     parser.add_argument("--label", required=True, help="column of obs with cell types")
+    parser.add_argument("--lexicon", default="human-go-minilm", help="bundled name or folder")
+    parser.add_argument("--mask", nargs="*", default=(), help="flags of texts whose genes are left out")
     given = parser.parse_args(argv)
+    options = Options(lexicon=given.lexicon, mask=tuple(given.mask))
     for path in given.data:
         adata = ad.read_h5ad(path)
         sizes = adata.obs[given.label].value_counts()
         adata = adata[adata.obs[given.label].isin(sizes.index[sizes >= _LEAST_CELLS])].copy()
         labels = adata.obs[given.label].astype(str).to_numpy()
         print(f"{path}: {adata.n_obs:,} cells, {len(set(labels))} types")
-        for name, value in scores(adata, labels).items():
+        for name, value in scores(adata, labels, options).items():
             print(f"  {name:<42} {value:.3f}")
     return 0
 
