@@ -18,11 +18,12 @@ __all__ = ["doctor"]
 #: Extra -> modules that it brings; looked for without importing them.
 _EXTRAS = {
     "demo": ("scanpy", "umap", "matplotlib", "sklearn"),
-    "encoders": ("torch", "transformers", "tokenizers", "onnx", "onnxscript"),
+    "encoders": ("torch", "transformers", "tokenizers", "onnxscript"),
+    "evaluate": ("sklearn", "matplotlib"),
     "distributed": ("dask", "distributed"),
     "cuda12 or cuda13": ("cupy",),
 }
-_CORE = ("numpy", "scipy", "numba", "anndata", "zarr", "h5py", "onnxruntime")
+_CORE = ("numpy", "scipy", "numba", "anndata", "zarr", "h5py", "onnx", "onnxruntime")
 
 
 def doctor(as_json: Json = False) -> None:
@@ -60,6 +61,7 @@ def _examine() -> dict[str, Any]:
         "used for embedding": f"CPU kernel, {available_cpus()} threads"
         + ("" if gpu is None else " (this version has no GPU kernel yet)"),
         "onnxruntime providers": ", ".join(onnxruntime.get_available_providers()),
+        "cache": _cache(),
         "versions": {name: _version(name) for name in _CORE},
         "extras": {
             extra: "installed"
@@ -69,6 +71,18 @@ def _examine() -> dict[str, Any]:
         },
         "lexicons": lexicons,
     }
+
+
+def _cache() -> str:
+    """Where models, vectors and downloads are kept, and how much that is; it may be deleted."""
+    from lexicell.lexicon.encoders.model_files import cache_folder
+
+    try:
+        folder = cache_folder()
+    except RuntimeError:  # a user without a home
+        return "none: set LEXICELL_CACHE to a folder"
+    size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    return f"{folder} ({size / 1e6:,.0f} MB)"
 
 
 def _version(name: str) -> str:

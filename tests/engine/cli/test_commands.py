@@ -84,11 +84,15 @@ def test_info_shows_what_the_lexicon_is_made_of(lexicell, bundled):
     assert json.loads(lexicell("genes", "info", "--json").out)["identity"] == bundled.identity
 
 
-def test_doctor_tells_what_there_is(lexicell):
+def test_doctor_tells_what_there_is(lexicell, tmp_path, monkeypatch):
+    monkeypatch.setenv("LEXICELL_CACHE", str(tmp_path))
+    (tmp_path / "vectors").mkdir()
+    (tmp_path / "vectors" / "a.sqlite").write_bytes(bytes(3_000_000))
     told = json.loads(lexicell("doctor", "--json").out)
     assert told["lexicons"]["human-go-minilm"] == "21,609 genes, verified"
     assert "threads" in told["used for embedding"]
     assert set(told["versions"]) >= {"numpy", "numba", "anndata", "onnxruntime"}
+    assert told["cache"] == f"{tmp_path} (3 MB)"
     assert "human-go-minilm" in lexicell("doctor").out
 
 
