@@ -22,7 +22,7 @@ from lexicell.errors import (
     WriteError,
 )
 
-__all__ = ["hash_file", "read_utf8", "staged_folder", "staged_path"]
+__all__ = ["check_new_file", "hash_file", "read_utf8", "staged_folder", "staged_path"]
 
 _BOM = b"\xef\xbb\xbf"
 _GZIP = b"\x1f\x8b"
@@ -67,6 +67,15 @@ def read_utf8(path: Path) -> bytes:
         message = f"{path} cannot be read ({error.strerror or error})."
         raise InputError(message) from error
     return data.removeprefix(_BOM)
+
+
+def check_new_file(path: Path, *, overwrite: bool) -> None:
+    """Raise `OutputExistsError` unless a file may be written to `path`; a folder is never replaced by one."""
+    if path.is_dir():
+        message = f"{path} is a folder; name a file."
+        raise OutputExistsError(message)
+    if path.exists() and not overwrite:
+        raise _exists(path)
 
 
 @contextmanager
@@ -123,8 +132,7 @@ def _staged(target: Path, *, replace: bool) -> Iterator[Path]:
         for path in (*sorted(staging.rglob("*")), staging):
             _fsync(path)
         if target.exists() and not replace:
-            message = f"{target} exists; choose another name or overwrite it."
-            raise OutputExistsError(message)
+            raise _exists(target)
         try:
             if target.exists():
                 target.rename(retired)
@@ -137,6 +145,10 @@ def _staged(target: Path, *, replace: bool) -> Iterator[Path]:
     finally:
         _remove(staging)
         _remove(retired)
+
+
+def _exists(path: Path) -> OutputExistsError:
+    return OutputExistsError(f"{path} exists; choose another name or overwrite it.")
 
 
 def _remove(path: Path) -> None:

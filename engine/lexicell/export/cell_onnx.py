@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lexicell._files import staged_path
-from lexicell.errors import InputError, OutputExistsError
+from lexicell._files import check_new_file, staged_path
+from lexicell.errors import InputError
 from lexicell.learn import Projection
 from lexicell.lexicon import Lexicon
 
@@ -86,9 +86,7 @@ def export_cell(
     if path.suffix.lower() != ".onnx":
         msg = f"{path} is not the name of a graph; end it with .onnx"
         raise InputError(msg)
-    if path.is_dir() or (path.exists() and not overwrite):
-        msg = f"{path} exists; choose another name or overwrite it"
-        raise OutputExistsError(msg)
+    check_new_file(path, overwrite=overwrite)
     table = _stored(_vectors(lexicon, projection), dtype)
     if table.nbytes > _MOST_BYTES:
         hint = "store it as float16" if table.dtype == np.float32 else "project it to fewer dimensions"

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lexicell._files import staged_path
-from lexicell.errors import InputError, OutputExistsError
+from lexicell._files import check_new_file, staged_path
+from lexicell.errors import InputError
 from lexicell.lexicon._artefact import Lexicon
 from lexicell.lexicon._card import gene_label
 
@@ -68,9 +68,7 @@ def export_vectors(
     if write is None:
         message = f"{target} is of no known format by its name: expected {', '.join(EXPORT_FORMATS)}."
         raise InputError(message)
-    if target.is_dir() or (target.exists() and not overwrite):
-        message = f"{target} exists; choose another name or overwrite it."
-        raise OutputExistsError(message)
+    check_new_file(target, overwrite=overwrite)
     opened = Lexicon.open(lexicon)
     names = _names(opened)
     if write in {_write_json, _write_text} and notify is not None:

@@ -216,7 +216,8 @@ def _named(
         lexicon, pd.DataFrame(index=names), column="index", organism=organism or lexicon.info.organism
     )
     # An alias beside the gene's own name is displaced, which matters for counts and not for a list.
-    missing = [n for n, row in zip(names, found.rows, strict=True) if row < 0 and n not in {*found.displaced}]
+    displaced = {*found.displaced}
+    missing = [n for n, row in zip(names, found.rows, strict=True) if row < 0 and n not in displaced]
     if not found.n_matched:
         message = f"None of the {len(names):,} names is a gene of {lexicon.name} ({_few(missing)})."
         raise InputError(message)

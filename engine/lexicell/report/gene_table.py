@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lexicell._files import staged_path
-from lexicell.errors import InputError, MissingExtraError, OutputExistsError
+from lexicell._files import check_new_file, staged_path
+from lexicell.errors import InputError, MissingExtraError
 
 __all__ = ["AurocPanel", "check_figure", "plot_gene_table"]
 
@@ -55,9 +55,7 @@ def check_figure(path: str | Path, *, overwrite: bool = False) -> Path:
     if path.suffix.lower().removeprefix(".") not in _FORMATS:
         msg = f"{path} is not the name of a picture; end it with {', '.join('.' + f for f in _FORMATS)}"
         raise InputError(msg)
-    if path.is_dir() or (path.exists() and not overwrite):
-        msg = f"{path} exists; choose another name or overwrite it"
-        raise OutputExistsError(msg)
+    check_new_file(path, overwrite=overwrite)
     try:
         import matplotlib  # noqa: F401
     except ImportError as error:

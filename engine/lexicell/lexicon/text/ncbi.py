@@ -12,8 +12,8 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from lexicell._download import Download, download
-from lexicell._files import staged_path
-from lexicell.errors import InputError, OutputExistsError
+from lexicell._files import check_new_file, staged_path
+from lexicell.errors import InputError
 from lexicell.lexicon.encoders.model_files import cache_folder
 from lexicell.lexicon.text.ncbi_dumps import TAXA, Gene, gene_id_of, orthologues, records, rows
 
@@ -272,12 +272,7 @@ def _check(target: Path, organism: str, source: str, *, overwrite: bool) -> None
     if target.suffix.lower() != ".parquet":
         message = f"{target} should end in .parquet, which is what is written."
         raise InputError(message)
-    if target.is_dir():
-        message = f"{target} is a folder; name a file."
-        raise InputError(message)
-    if target.exists() and not overwrite:
-        message = f"{target} exists; choose another name or overwrite it."
-        raise OutputExistsError(message)
+    check_new_file(target, overwrite=overwrite)
 
 
 def _of_types(
