@@ -173,7 +173,7 @@ def test_a_file_is_replaced_only_when_asked(tmp_path, small):
     export_cell(small, path, overwrite=True)
     assert path.stat().st_size > 100
     (tmp_path / "folder.onnx").mkdir()
-    with pytest.raises(OutputExistsError, match="exists"):
+    with pytest.raises(OutputExistsError, match="is a folder"):
         export_cell(small, tmp_path / "folder.onnx", overwrite=True)
 
 
