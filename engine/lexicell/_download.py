@@ -21,6 +21,7 @@ import blake3
 
 from lexicell._files import hash_file, staged_path
 from lexicell._http import TRANSIENT, Backoff, connection_pool, retry_after, split_credentials
+from lexicell._say import silent
 from lexicell.errors import InputError, InputNotFoundError, LexicellError, WriteError
 
 __all__ = ["Download", "download"]
@@ -106,8 +107,8 @@ def download(
     """
     address, credentials = split_credentials(url)
     path = folder / f"{blake3.blake3(address.encode()).hexdigest()[:8]}-{address.rsplit('/', 1)[-1]}"
-    tell = notify or (lambda line: None)  # noqa: ARG005
-    show = progress or (lambda done, total: None)  # noqa: ARG005
+    tell = notify or silent
+    show = progress or silent
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with _alone(folder, tell):

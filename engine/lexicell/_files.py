@@ -1,4 +1,4 @@
-"""Hashes, texts that are read whole, and outputs that are there completely or not at all."""
+"""The cache folder, hashes, texts read whole, and outputs that are there completely or not at all."""
 
 from __future__ import annotations
 
@@ -22,10 +22,18 @@ from lexicell.errors import (
     WriteError,
 )
 
-__all__ = ["check_new_file", "hash_file", "read_utf8", "staged_folder", "staged_path"]
+__all__ = ["cache_folder", "check_new_file", "hash_file", "read_utf8", "staged_folder", "staged_path"]
 
 _BOM = b"\xef\xbb\xbf"
 _GZIP = b"\x1f\x8b"
+
+
+def cache_folder() -> Path:
+    """Where models, vectors and downloads are kept: ``$LEXICELL_CACHE``, or the user's own cache folder."""
+    if explicit := os.environ.get("LEXICELL_CACHE"):
+        return Path(explicit).expanduser()
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "lexicell"
 
 
 def hash_file(path: Path) -> str:

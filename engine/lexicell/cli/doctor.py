@@ -75,7 +75,7 @@ def _examine() -> dict[str, Any]:
 
 def _cache() -> str:
     """Where models, vectors and downloads are kept, and how much that is; it may be deleted."""
-    from lexicell.lexicon.encoders.model_files import cache_folder
+    from lexicell._files import cache_folder
 
     try:
         folder = cache_folder()

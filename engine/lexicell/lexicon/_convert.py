@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from lexicell._say import listed, silent
 from lexicell.errors import InputError
 from lexicell.lexicon._artefact import Lexicon, check_output, write_lexicon
 from lexicell.lexicon._card import UNKNOWN_POOLING
@@ -154,7 +155,7 @@ def import_vectors(
         if not fact.strip():
             message = f"The {what} of the vectors must be given, if only as 'unknown'."
             raise InputError(message)
-    say = notify or (lambda text: None)  # noqa: ARG005
+    say = notify or silent
     read = read_vectors(path, read_names(Path(names)) if names is not None else None)
     genes = _genes(path, read, names_are, say)
     genes, vectors = _usable(path, genes, read.vectors, say)
@@ -265,7 +266,7 @@ def _usable(
     zero = ~vectors.any(axis=1)
     unnamed = np.array([not gene.is_named for gene in genes])
     if zero.any():
-        some = _few(_called(genes, row) for row in np.flatnonzero(zero).tolist())
+        some = listed((_called(genes, row) for row in np.flatnonzero(zero).tolist()), _SHOWN)
         say(f"{zero.sum():,} genes with a vector of zeros were left out: {some}")
     if unnamed.any():
         say(f"{unnamed.sum():,} vectors without a name were left out")
@@ -292,7 +293,7 @@ def _without_doubles(
         doubles.append(row)
     if not doubles:
         return list(genes), vectors
-    some = _few(_called(genes, row) for row in doubles)
+    some = listed((_called(genes, row) for row in doubles), _SHOWN)
     say(f"{len(doubles):,} genes are there twice with the same vector: {some}")
     return [genes[row] for row in first.values()], vectors[list(first.values())]
 
@@ -373,11 +374,6 @@ def _refuse_overflow(
 
 def _called(genes: Sequence[_Gene], row: int) -> str:
     return genes[row].label or f"row {row}"
-
-
-def _few(names: Iterable[str]) -> str:
-    listed = list(names)
-    return ", ".join(listed[:_SHOWN]) + (", ..." if len(listed) > _SHOWN else "")
 
 
 def _to_arrow(genes: Sequence[_Gene]) -> pa.Table:

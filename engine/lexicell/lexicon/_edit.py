@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from lexicell._say import listed
 from lexicell.errors import InputError
 from lexicell.lexicon._artefact import Lexicon, check_output, write_lexicon
 from lexicell.lexicon._genes import GENE_COLUMNS, TEXT_FLAGS
@@ -219,17 +220,17 @@ def _named(
     displaced = {*found.displaced}
     missing = [n for n, row in zip(names, found.rows, strict=True) if row < 0 and n not in displaced]
     if not found.n_matched:
-        message = f"None of the {len(names):,} names is a gene of {lexicon.name} ({_few(missing)})."
+        message = f"None of the {len(names):,} names is a gene of {lexicon.name} ({listed(missing, _SHOWN)})."
         raise InputError(message)
     if notify is not None:
         if missing:
-            notify(
-                f"{len(missing):,} of {len(names):,} names are no genes of {lexicon.name}: {_few(missing)}"
-            )
+            some = listed(missing, _SHOWN)
+            notify(f"{len(missing):,} of {len(names):,} names are no genes of {lexicon.name}: {some}")
         if aliases := [n for n, r in zip(names, found.routes, strict=True) if r == Route.ALIAS]:
-            notify(f"{len(aliases):,} names were found as aliases: {_few(aliases)}")
+            notify(f"{len(aliases):,} names were found as aliases: {listed(aliases, _SHOWN)}")
         if found.ambiguous:
-            notify(f"{len(found.ambiguous):,} of these could mean several genes: {_few(found.ambiguous)}")
+            some = listed(found.ambiguous, _SHOWN)
+            notify(f"{len(found.ambiguous):,} of these could mean several genes: {some}")
     return _rows_of(lexicon, found)
 
 
@@ -341,10 +342,6 @@ def _joined_notes(lexicons: Sequence[Lexicon]) -> dict[str, bytes]:
                 number += 1
             notes[name] = content
     return notes
-
-
-def _few(names: Sequence[str]) -> str:
-    return ", ".join(names[:_SHOWN]) + (", ..." if len(names) > _SHOWN else "")
 
 
 def _shown(value: Any) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import json
-import os
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -19,7 +18,7 @@ from lexicell.errors import CorruptDataError, InputNotFoundError
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-__all__ = ["MODELS", "ModelFiles", "ModelSpec", "cache_folder", "find_model", "load_json", "read_json"]
+__all__ = ["MODELS", "ModelFiles", "ModelSpec", "find_model", "load_json", "read_json"]
 
 CONFIG, TOKENIZER, TOKENIZER_CONFIG = "config.json", "tokenizer.json", "tokenizer_config.json"
 WEIGHTS, SHARDS, PICKLED = "model.safetensors", "model.safetensors.index.json", "pytorch_model.bin"
@@ -224,14 +223,6 @@ def find_model(spec: ModelSpec, notify: Callable[[str], None] | None = None) -> 
         message = f"{folder} holds no usable copy of {spec.id}: {'; '.join(missing)} missing."
         raise InputNotFoundError(message)
     return files
-
-
-def cache_folder() -> Path:
-    """Where exported encoders are kept: ``$LEXICELL_CACHE``, else ``lexicell`` in the user's cache folder."""
-    if explicit := os.environ.get("LEXICELL_CACHE"):
-        return Path(explicit).expanduser()
-    base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "lexicell"
 
 
 def load_json(path: Path) -> Any:

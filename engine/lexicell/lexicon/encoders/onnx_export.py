@@ -6,10 +6,10 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from lexicell._files import hash_file, staged_folder
+from lexicell._files import cache_folder, hash_file, staged_folder
 from lexicell.errors import OutputExistsError, WriteError
 from lexicell.lexicon.encoders.model_config import ModelUse, architecture, known_use, shipped_use
-from lexicell.lexicon.encoders.model_files import ModelFiles, ModelSpec, cache_folder, find_model
+from lexicell.lexicon.encoders.model_files import ModelFiles, ModelSpec, find_model
 from lexicell.lexicon.encoders.transformer import export_graph, save_tokenizer
 
 if TYPE_CHECKING:

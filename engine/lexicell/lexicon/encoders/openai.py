@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lexicell._http import Backoff
+from lexicell._say import silent
 from lexicell.errors import InputError
 from lexicell.lexicon._manifest import EncoderInfo, LongText
 from lexicell.lexicon.encoders.openai_client import Client, Clock
@@ -55,10 +56,6 @@ _MODELS: Mapping[str, _Model] = MappingProxyType(
 )
 
 
-def _silent(line: str) -> None:
-    """Say nothing."""
-
-
 @dataclass(frozen=True)
 class OpenAIEncoder:
     """A model behind ``/embeddings``: texts in batches, several requests at a time, unit vectors out.
@@ -89,7 +86,7 @@ class OpenAIEncoder:
     timeout: float = 60.0
     backoff: Backoff = field(default_factory=Backoff)
     clock: Clock = field(default_factory=Clock)
-    notify: Callable[[str], None] = _silent
+    notify: Callable[[str], None] = silent
 
     @property
     def info(self) -> EncoderInfo:
@@ -259,7 +256,7 @@ def open_service(
         ),
         max_tokens=options.max_tokens or _LONGEST,
         long_text=options.long_text,
-        notify=notify or _silent,
+        notify=notify or silent,
     )
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lexicell.errors import LexicellError, MissingExtraError
+from lexicell.errors import LexicellError
 from lexicell.lexicon.encoders.onnx_export import GRAPH, TOKENIZER, keep_export
 
 if TYPE_CHECKING:
@@ -42,18 +42,13 @@ def quantised_encoder(
 
     Raises
     ------
-    MissingExtraError
-        If the package ``onnx`` is not installed.
     WriteError
         If the cache cannot be written.
     """
 
     def make(staging: Path) -> None:
-        try:
-            import onnx  # noqa: F401  # imported by the next line, which says less
-            from onnxruntime.quantization import QuantType, quantize_dynamic
-        except ImportError as error:
-            raise MissingExtraError.of(extra="encoders", why="Quantising a text encoder") from error
+        from onnxruntime.quantization import QuantType, quantize_dynamic
+
         if notify is not None:
             notify("Quantising the text encoder to int8 (once, a few seconds)")
         shutil.copyfile(exported.tokenizer, staging / TOKENIZER)

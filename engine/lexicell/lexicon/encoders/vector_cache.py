@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 import blake3
 import numpy as np
 
+from lexicell._files import cache_folder
+from lexicell._say import silent
 from lexicell.errors import LexicellError
-from lexicell.lexicon.encoders.model_files import cache_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -76,7 +77,7 @@ def encode_cached(
     LexicellError
         What the encoder raises; or if its vectors now have another length than before.
     """
-    tell = notify or _silent
+    tell = notify or silent
     keys = [text_hash(text) for text in texts]
     repeats = Counter(keys)
     by_key = dict(zip(keys, texts, strict=True))
@@ -120,7 +121,7 @@ def encode_cached(
 
 def known_vectors(encoder: Encoder, texts: Sequence[str]) -> tuple[set[str], int | None]:
     """Return which of `texts` have a vector, and the length of these; nothing is written."""
-    cache = _VectorCache.of(encoder.cache_key, _silent, peek=True)
+    cache = _VectorCache.of(encoder.cache_key, silent, peek=True)
     by_key = {text_hash(text): text for text in texts}
     found = cache.get(by_key)
     cache.close()
@@ -268,7 +269,3 @@ class _VectorCache:
 def _code(error: sqlite3.Error) -> int:
     """SQLite's own code, without its refinements; -1 where the error is not SQLite's."""
     return getattr(error, "sqlite_errorcode", -1) & 0xFF
-
-
-def _silent(line: str) -> None:
-    """Say nothing."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from lexicell._say import listed
 from lexicell.errors import InputError
 from lexicell.lexicon._genes import TEXT_FLAGS
 
@@ -14,9 +15,7 @@ if TYPE_CHECKING:
 
     from lexicell.lexicon._genes import TextFlag
 
-__all__ = ["Columns", "TextOptions", "choose_columns", "listed"]
-
-_NAMES_SHOWN = 12
+__all__ = ["Columns", "TextOptions", "choose_columns"]
 
 
 @dataclass(frozen=True)
@@ -164,8 +163,3 @@ def choose_columns(path: Path, present: Sequence[str], options: TextOptions) -> 
         )
         raise InputError(message)
     return columns
-
-
-def listed(names: Sequence[str]) -> str:
-    """Names of columns for a message, the first dozen of them."""
-    return ", ".join(names[:_NAMES_SHOWN]) + (", ..." if len(names) > _NAMES_SHOWN else "")

@@ -12,9 +12,8 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from lexicell._download import Download, download
-from lexicell._files import check_new_file, staged_path
+from lexicell._files import cache_folder, check_new_file, staged_path
 from lexicell.errors import InputError
-from lexicell.lexicon.encoders.model_files import cache_folder
 from lexicell.lexicon.text.ncbi_dumps import TAXA, Gene, gene_id_of, orthologues, records, rows
 
 if TYPE_CHECKING:

@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
+from lexicell._say import listed
 from lexicell.errors import CorruptDataError, InputError
 from lexicell.lexicon._genes import gene_schema
 from lexicell.lexicon._manifest import TextInfo
 from lexicell.lexicon._match import GeneKey
 from lexicell.lexicon.text.clean import clean
-from lexicell.lexicon.text.columns import Columns, TextOptions, choose_columns, listed
+from lexicell.lexicon.text.columns import Columns, TextOptions, choose_columns
 from lexicell.lexicon.text.flags import flag_texts
 from lexicell.lexicon.text.recipe import DEFAULT_RECIPE, Composed, Recipe, choose_recipe
 from lexicell.lexicon.text.tabular import read_delimited, read_parquet

@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
+from lexicell._say import listed
 from lexicell.errors import InputError
 from lexicell.lexicon.text.clean import tidy
-from lexicell.lexicon.text.columns import listed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
