@@ -2,7 +2,7 @@
 
 A cell draws its library size N from a log-normal distribution and one of `PROGRAMS` expression programs;
 its counts are multinomial (N transcripts). A program is the popularity curve of the genes times a
-log-normal factor per gene. Fitted to PBMC3k and Baron donor 1 (see the constants, `fit` and ``--fit``):
+log-normal factor per gene. Fitted to PBMC3k and Baron donor 1 (`bench.popularity`, `fit` and ``--fit``):
 popularity curve, spread of library sizes, spread between cell types. Tuned to the targets of the
 benchmarks (30,000 genes, 2,800 non-zeros a cell, 63 % of them 1): the mean library size and the curve's
 far end, which 2,000 shallow cells do not show.
@@ -36,6 +36,15 @@ import scipy.sparse as sp
 from numba import njit
 from numpy.typing import NDArray
 
+from bench.popularity import (
+    N_GENES,
+    PANEL_SEED,
+    POPULARITY_RANKS,
+    PROGRAMS,
+    library_sizes,
+    programs,
+)
+
 __all__ = [
     "BLOCK_CELLS",
     "N_GENES",
@@ -50,32 +59,10 @@ __all__ = [
     "write_h5ad",
 ]
 
-N_GENES = 30_000
 BLOCK_CELLS = 5_000
 
-# Fitted: python -m bench.cells --fit pbmc3k_raw_labelled.h5ad baron_h1_pancreas.h5ad --label cell_type
-#: Rank of a gene when genes are sorted by total counts ...
-POPULARITY_RANKS = (1, 3, 10, 30, 100, 300, 1000, 2000, 4000, 8000)
-#: ... and the log of its share of all counts: the mean over both data sets.
-POPULARITY_LOG_SHARES = (-3.09, -3.86, -5.07, -5.54, -6.47, -7.90, -9.04, -9.66, -10.44, -11.61)
-#: Standard deviation of log library size (PBMC3k 0.43, Baron 0.53).
-LIBRARY_LOG_SD = 0.48
-#: Standard deviation over cell types of the log share of a gene (root mean square over genes with at
-#: least 1,000 counts: PBMC3k 0.64, Baron 0.84; part of it is sampling noise, hence less).
-PROGRAM_LOG_SD = 0.6
-PROGRAMS = 8
-
-# Tuned to 2,800 non-zeros a cell of which 63 % are 1.
-LIBRARY_MEAN = 9_600.0
-POPULARITY_LOG_SHARE_END = -15.3  # log share of the last of 30,000 genes
-
-#: Share of the columns that a lexicon describes: the most popular gene's, and the last one's.
-DESCRIBED_FIRST, DESCRIBED_LAST = 0.98, 0.33
-
 _LEXICON_GENES = Path(__file__).parents[1] / "engine/lexicell/lexicon/data/human-go-minilm/genes.parquet"
-_PANEL_SEED = 20_250_923
 _H5_CHUNK = 1 << 18
-_LIBRARY_MIN = 200  # cells below this do not pass anybody's filter
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,31 +122,13 @@ class Stats:
 @lru_cache(maxsize=4)
 def panel(n_genes: int = N_GENES) -> Panel:
     """Genes, their names and their expression programs; columns are in no particular order."""
-    rng = np.random.default_rng(_PANEL_SEED)
-    place = rng.permutation(n_genes)  # popularity rank, from 0, of each column
-    relative = place / max(n_genes - 1, 1)
-    likely = DESCRIBED_FIRST + (DESCRIBED_LAST - DESCRIBED_FIRST) * relative
-    described = rng.random(n_genes) < likely
-    popularity = _popularity(n_genes)[place]
-    programs = popularity * np.exp(rng.normal(0.0, PROGRAM_LOG_SD, (PROGRAMS, n_genes)))
-    programs /= programs.sum(axis=1, keepdims=True)
+    rng = np.random.default_rng(PANEL_SEED)
+    described, shares = programs(rng, n_genes)
     known = rng.permutation(_symbols())[: int(described.sum())]
     described[np.flatnonzero(described)[len(known) :]] = False  # more described columns than symbols
     names = np.array([f"UNKNOWN{i:05d}" for i in range(n_genes)], dtype=object)
     names[described] = known
-    return Panel(names.astype(str), described, programs)
-
-
-def _popularity(n_genes: int) -> NDArray[np.float64]:
-    """Shares by rank: straight lines through the knots in log rank and log share, to the end."""
-    stretch = n_genes / N_GENES  # a smaller panel is a thinned sample of the same curve
-    ranks = np.log([*(r * stretch for r in POPULARITY_RANKS), n_genes])
-    shares = np.exp(
-        np.interp(
-            np.log(np.arange(1, n_genes + 1)), ranks, [*POPULARITY_LOG_SHARES, POPULARITY_LOG_SHARE_END]
-        )
-    )
-    return np.asarray(shares / shares.sum())
+    return Panel(names.astype(str), described, shares)
 
 
 def _symbols() -> list[str]:
@@ -201,15 +170,14 @@ def block(index: int, seed: int = 0, n_genes: int = N_GENES) -> sp.csr_array:
         ``[BLOCK_CELLS, n_genes]`` float32 whole counts, int32 sorted columns and indptr.
     """
     rng = np.random.default_rng([seed, index])
-    mu = np.log(LIBRARY_MEAN) - LIBRARY_LOG_SD**2 / 2
-    sizes = np.maximum(np.rint(rng.lognormal(mu, LIBRARY_LOG_SD, BLOCK_CELLS)), _LIBRARY_MIN).astype(np.int64)
-    programs = rng.integers(0, PROGRAMS, BLOCK_CELLS)
+    sizes = library_sizes(rng, BLOCK_CELLS)
+    program = rng.integers(0, PROGRAMS, BLOCK_CELLS)
     start = rng.integers(0, 1 << 63, dtype=np.uint64)
     most = int(np.minimum(sizes, n_genes).sum()) + 1  # pages that stay unused are never touched
     data, indices = np.empty(most, np.float32), np.empty(most, np.int32)
     indptr = np.zeros(BLOCK_CELLS + 1, np.int32)
     _draw(
-        start, sizes, programs * n_genes, *_alias(n_genes), np.zeros(n_genes, np.int32), data, indices, indptr
+        start, sizes, program * n_genes, *_alias(n_genes), np.zeros(n_genes, np.int32), data, indices, indptr
     )
     n = int(indptr[-1])
     return sp.csr_array((data[:n].copy(), indices[:n].copy(), indptr), shape=(BLOCK_CELLS, n_genes))

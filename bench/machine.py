@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import os
 import platform
+import shutil
+import subprocess
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-__all__ = ["RESULTS", "append", "fingerprint"]
+__all__ = ["RESULTS", "append", "fingerprint", "gpu"]
 
 RESULTS = Path(__file__).parent / "results"
 _PACKAGES = (
@@ -24,6 +26,20 @@ _PACKAGES = (
     "zarr",
     "onnxruntime",
     "scikit-learn",
+    "cupy-cuda12x",
+    "cupy-cuda13x",
+    "torch",
+)
+#: Of `nvidia-smi --query-gpu`, all only read: clocks as they are found are part of a measurement.
+_SMI = (
+    "driver_version",
+    "clocks.sm",
+    "clocks.mem",
+    "clocks.max.sm",
+    "clocks.max.mem",
+    "power.limit",
+    "temperature.gpu",
+    "utilization.gpu",
 )
 
 
@@ -39,6 +55,31 @@ def fingerprint() -> dict[str, Any]:
         "system": f"{platform.system()} {platform.machine()}",
         "load_before": round(os.getloadavg()[0], 2),
         "versions": {"python": platform.python_version(), **_versions()},
+    }
+
+
+def gpu() -> dict[str, Any]:
+    """The current CUDA device through CuPy: what it is, what drives it, and its clocks at the moment."""
+    import cupy
+
+    device = cupy.cuda.Device()
+    has = device.attributes
+    free, total = device.mem_info
+    return {
+        "name": cupy.cuda.runtime.getDeviceProperties(device.id)["name"].decode(),
+        "compute_capability": device.compute_capability,
+        "multiprocessors": has.get("MultiProcessorCount"),
+        "memory_gib": round(total / 2**30, 1),
+        "memory_free_gib": round(free / 2**30, 1),
+        "l2_bytes": has.get("L2CacheSize"),
+        "shared_bytes_per_block": has.get("MaxSharedMemoryPerBlockOptin"),
+        "clock_khz": has.get("ClockRate"),
+        "memory_clock_khz": has.get("MemoryClockRate"),
+        "memory_bus_bits": has.get("GlobalMemoryBusWidth"),
+        "cuda_driver": cupy.cuda.runtime.driverGetVersion(),
+        "cuda_runtime": cupy.cuda.runtime.runtimeGetVersion(),
+        "nvrtc": ".".join(map(str, cupy.cuda.nvrtc.getVersion())),
+        "as_found": _smi(device.pci_bus_id),
     }
 
 
@@ -73,6 +114,17 @@ def _caches() -> dict[str, str]:
         if kind != "Instruction":
             found[f"L{level}"] = size
     return found
+
+
+def _smi(bus: str) -> dict[str, str]:
+    """What nvidia-smi says of one device; empty where there is no such tool."""
+    tool = shutil.which("nvidia-smi")
+    if tool is None:
+        return {}
+    asked = [tool, f"--id={bus}", f"--query-gpu={','.join(_SMI)}", "--format=csv,noheader"]
+    said = subprocess.run(asked, capture_output=True, text=True, check=False)  # noqa: S603
+    values = [v.strip() for v in said.stdout.strip().split(",")]
+    return dict(zip(_SMI, values, strict=True)) if len(values) == len(_SMI) else {}
 
 
 def _versions() -> dict[str, str]:

@@ -104,6 +104,7 @@ def test_errors_travel_say_one_thing_and_are_caught_as_the_builtin_too(kind):
         "InputError": ValueError,
         "CountsError": ValueError,
         "CoverageError": ValueError,
+        "GpuMemoryError": MemoryError,
         "InputNotFoundError": FileNotFoundError,
         "OutputExistsError": FileExistsError,
         "MissingExtraError": ImportError,

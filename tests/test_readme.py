@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.kernels.cuda.stand_in import run_script
+
 if TYPE_CHECKING:
     from anndata import AnnData
 
@@ -66,12 +68,30 @@ def test_every_command_runs(line: str, here: Path) -> None:
 
 
 def test_the_python_example_runs(here: Path) -> None:
-    (example,) = blocks("python")
+    example = blocks("python")[0]
     done = subprocess.run(
         [sys.executable, "-c", example], cwd=here, capture_output=True, text=True, check=False, env=os.environ
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("(120, 384)")
+
+
+_ON_GPU = """
+import os, sys, types
+import cupyx.scipy.sparse as sparse
+
+def anndata_to_GPU(adata):
+    adata.X = sparse.csr_matrix(adata.X)
+
+sys.modules["rapids_singlecell"] = types.SimpleNamespace(get=types.SimpleNamespace(anndata_to_GPU=anndata_to_GPU))
+os.chdir(sys.argv[1])
+"""
+
+
+def test_the_example_for_a_gpu_runs_with_the_stand_in_for_cupy(here: Path) -> None:
+    example = next(block for block in blocks("python") if block.startswith("# on a GPU"))
+    shown = "\nprint(type(adata.obsm['X_lexicell']).__module__, adata.obsm['X_lexicell'].shape)"
+    assert run_script(_ON_GPU + example + shown, str(here)).split() == ["cupy", "(120,", "384)"]
 
 
 def test_the_files_that_it_points_to_exist(repository: Path) -> None:

@@ -13,6 +13,7 @@ __all__ = [
     "CorruptDataError",
     "CountsError",
     "CoverageError",
+    "GpuMemoryError",
     "InputError",
     "InputNotFoundError",
     "LexicellError",
@@ -48,6 +49,10 @@ class CountsError(InputError):
 
 class CoverageError(InputError):
     """Too few of the data set's genes or counts are described by the lexicon."""
+
+
+class GpuMemoryError(LexicellError, MemoryError):
+    """A GPU's memory does not hold what is embedded at once."""
 
 
 class MissingExtraError(LexicellError, ImportError):

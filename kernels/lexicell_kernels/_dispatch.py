@@ -3,14 +3,36 @@
 from __future__ import annotations
 
 import importlib
-from typing import Any, Protocol, cast
+from collections.abc import Callable
+from typing import Literal, Protocol, cast
 
-from lexicell_kernels.types import CsrBlock, GeneTable, Order, Picks, Rows, Weight
+from lexicell_kernels._host import (
+    Result,
+    block_to_device,
+    block_to_host,
+    check_rows,
+    in_order,
+    result_to_host,
+    table_on_host,
+)
+from lexicell_kernels.types import (
+    CsrBlock,
+    DisorderedRowsError,
+    GeneTable,
+    Order,
+    Picks,
+    Rows,
+    Weight,
+)
 
-__all__ = ["Backend", "embed_rows", "select_topk"]
+__all__ = ["Backend", "Device", "embed_rows", "select_topk"]
+
+#: Where the work is done.
+Device = Literal["cpu", "cuda"]
 
 #: Array package -> module of the backend. The module is imported when the first such array arrives.
-_BACKENDS = {"numpy": "lexicell_kernels.cpu"}
+_BACKENDS = {"cupy": "lexicell_kernels.cuda", "numpy": "lexicell_kernels.cpu"}
+_PACKAGES: dict[str, str] = {"cpu": "numpy", "cuda": "cupy"}
 
 
 class Backend(Protocol):
@@ -27,14 +49,35 @@ class Backend(Protocol):
         ...
 
 
-def _backend_of(array: Any) -> Backend:
-    package = type(array).__module__.partition(".")[0]
-    try:
-        return cast("Backend", importlib.import_module(_BACKENDS[package]))
-    except KeyError:
+def _run(
+    call: Callable[[Backend, CsrBlock, GeneTable], Result],
+    block: CsrBlock,
+    table: GeneTable,
+    device: Device | None,
+) -> Result:
+    """Run `call` on `device` with arrays that lie there; away from the block's home, return NumPy arrays."""
+    home = type(block.data).__module__.partition(".")[0]
+    if home not in _BACKENDS:
         known = ", ".join(sorted(_BACKENDS))
-        msg = f"no kernel for arrays of {package}; there are kernels for {known}"
-        raise TypeError(msg) from None
+        msg = f"no kernel for arrays of {home}; there are kernels for {known}"
+        raise TypeError(msg)
+    if device is not None and device not in _PACKAGES:
+        msg = f"device must be 'cpu', 'cuda' or None for where the block lies, got {device!r}"
+        raise ValueError(msg)
+    package = home if device is None else _PACKAGES[device]
+    backend = cast("Backend", importlib.import_module(_BACKENDS[package]))
+    if package == "numpy":
+        return call(backend, block if home == "numpy" else block_to_host(block), table_on_host(table))
+    if home == package:
+        return call(backend, block, table)
+    result = result_to_host(call(backend, block_to_device(block), table))
+    try:
+        check_rows(result, block)
+    except DisorderedRowsError:
+        block = in_order(block)
+        result = result_to_host(call(backend, block_to_device(block), table))
+        check_rows(result, block)
+    return result
 
 
 def embed_rows(
@@ -44,51 +87,78 @@ def embed_rows(
     k: int | None,
     weight: Weight = Weight.LOG1P,
     normalise: bool = True,
+    device: Device | None = None,
 ) -> Rows:
     """Select, weight, pool, project and normalise every row in one pass.
 
     Parameters
     ----------
     block
-        ``n`` cells x ``v`` columns of counts.
+        ``n`` cells x ``v`` columns of counts, in arrays of NumPy or CuPy.
     table
-        Gene vectors ``[m, p]`` with everything linear folded in.
+        Gene vectors ``[m, p]`` with everything linear folded in. A GPU's copy is made once and kept with the
+        table.
     k
         Genes per cell; None for all candidates.
     weight
         How much each selected gene counts.
     normalise
         Scale each row to length 1.
+    device
+        ``"cpu"``, ``"cuda"``, or None for where the block lies. Elsewhere than there, the block is copied,
+        and the result comes back as NumPy arrays.
 
     Returns
     -------
     Rows
-        ``[n, p]`` float32 vectors and three quality columns, on the device of the input.
+        ``[n, p]`` float32 vectors and three quality columns; CuPy where block and `device` are a GPU's.
 
     Raises
     ------
     InvalidCountsError
         A count is negative, NaN or infinite.
     ValueError
-        Shapes do not fit, ``k < 1``, or a column lies outside the matrix.
+        Shapes do not fit, ``k < 1``, a column lies outside the matrix, or so many genes are to be ordered by
+        score that a GPU's shared memory does not hold them.
     TypeError
-        There is no kernel for this type of array.
+        There is no kernel for this type of array, or for vectors of this type.
+    GpuUnavailableError
+        There is no GPU that can be used; the message says what to install.
+    DeviceMemoryError
+        The GPU's memory does not hold table, block or result.
 
     Notes
     -----
     Defined by `lexicell_kernels.reference`. A row's vector depends on that row alone: not on other rows,
     the order of columns or the number of threads.
+
+    With CuPy arrays the work is put on the current stream and nobody waits for it, so a row that can't be
+    used is not an error but a flag; `lexicell_kernels.check_rows` raises what the flags say.
     """
-    return _backend_of(block.data).embed_rows(block, table, k=k, weight=weight, normalise=normalise)
+    return _run(
+        lambda backend, there, genes: backend.embed_rows(
+            there, genes, k=k, weight=weight, normalise=normalise
+        ),
+        block,
+        table,
+        device,
+    )
 
 
-def select_topk(block: CsrBlock, table: GeneTable, *, k: int, order: Order = Order.LEXICON) -> Picks:
+def select_topk(
+    block: CsrBlock,
+    table: GeneTable,
+    *,
+    k: int,
+    order: Order = Order.LEXICON,
+    device: Device | None = None,
+) -> Picks:
     """Select the k highest-scoring genes of every row, without pooling.
 
     Parameters
     ----------
-    block, table, k
-        As for `embed_rows`; ``table.vectors`` is not read.
+    block, table, k, device
+        As for `embed_rows`; the values of ``table.vectors`` do not matter.
     order
         List genes by lexicon row, or by ``(score descending, lexicon row ascending)``.
 
@@ -99,7 +169,12 @@ def select_topk(block: CsrBlock, table: GeneTable, *, k: int, order: Order = Ord
 
     Raises
     ------
-    InvalidCountsError, ValueError, TypeError
+    InvalidCountsError, ValueError, TypeError, GpuUnavailableError, DeviceMemoryError
         As for `embed_rows`.
     """
-    return _backend_of(block.data).select_topk(block, table, k=k, order=order)
+    return _run(
+        lambda backend, there, genes: backend.select_topk(there, genes, k=k, order=order),
+        block,
+        table,
+        device,
+    )

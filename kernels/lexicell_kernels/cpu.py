@@ -14,10 +14,10 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
-import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from lexicell_kernels._entry import embed, pick
+from lexicell_kernels._host import candidate_words, check_columns, check_values, in_order
 from lexicell_kernels._pool import COUNT, LOG1P, RANK, UNIFORM
 from lexicell_kernels._select import (
     DISORDERED,
@@ -28,7 +28,6 @@ from lexicell_kernels._select import (
 from lexicell_kernels.types import (
     CsrBlock,
     GeneTable,
-    InvalidCountsError,
     Order,
     Picks,
     Rows,
@@ -103,12 +102,9 @@ def select_topk(
 
 
 def _columns(table: GeneTable) -> tuple[NDArray[np.int32], NDArray[np.uint32], NDArray[np.float32]]:
-    """Rank, a bitmap of the candidates (it fits the first-level cache, the ranks don't), and factors."""
+    """Rank, the bitmap of the candidates, and factors."""
     rank = np.ascontiguousarray(table.rank, dtype=np.int32)
-    candidate = np.zeros((len(rank) + 31) // 32 * 4, np.uint8)
-    packed = np.packbits(rank >= 0, bitorder="little")
-    candidate[: len(packed)] = packed
-    return rank, candidate.view("<u4"), _or_empty(table.factor)
+    return rank, candidate_words(rank), _or_empty(table.factor)
 
 
 def _or_empty(a: Any) -> NDArray[np.float32]:
@@ -139,12 +135,12 @@ def _over_rows(
         results = list(_pool(workers).map(part, bounds[:-1], bounds[1:]))
     for row, flags in results:
         if flags & DISORDERED:
-            _over_rows(run, _in_order(block), table, k, threads)
+            _over_rows(run, in_order(block), table, k, threads)
             return
         if flags & OUT_OF_RANGE:
             raise ValueError(out_of_range(row, block))
         if flags:
-            _check_values(block)
+            check_values(block)
 
 
 def available_cpus() -> int:
@@ -167,7 +163,7 @@ def _supported(block: CsrBlock) -> CsrBlock:
         with np.errstate(over="ignore"):  # too large for float32 is infinite, and reported as that
             data = data.astype(np.uint16 if data.dtype == np.uint8 else np.float32)
     if indices.dtype not in _COLUMNS:
-        _check_columns(block)  # before they are narrowed
+        check_columns(block)  # before they are narrowed
         indices = indices.astype(np.int32)
     return CsrBlock(
         np.ascontiguousarray(data),
@@ -175,38 +171,3 @@ def _supported(block: CsrBlock) -> CsrBlock:
         np.ascontiguousarray(block.indptr, dtype=np.int64),
         block.n_columns,
     )
-
-
-def _check_columns(block: CsrBlock) -> None:
-    first, last = int(block.indptr[0]), int(block.indptr[-1])
-    outside = (block.indices[first:last] < 0) | (block.indices[first:last] >= block.n_columns)
-    if outside.any():
-        row = int(np.searchsorted(block.indptr, first + int(outside.argmax()), side="right")) - 1
-        raise ValueError(out_of_range(row, block))
-
-
-def _check_values(block: CsrBlock) -> None:
-    first, last = int(block.indptr[0]), int(block.indptr[-1])
-    x = block.data[first:last]
-    bad = ~(np.isfinite(x) & (x >= 0))
-    if bad.any():
-        at = first + int(bad.argmax())
-        row = int(np.searchsorted(block.indptr, at, side="right")) - 1
-        raise InvalidCountsError(row, int(block.indices[at]), float(block.data[at]))
-
-
-def _in_order(block: CsrBlock) -> CsrBlock:
-    """Sort the columns of each row and sum those that stand twice."""
-    first, last = int(block.indptr[0]), int(block.indptr[-1])
-    _check_columns(block)
-    _check_values(block)  # before a negative one disappears in a sum
-    matrix = sp.csr_array(
-        (
-            block.data[first:last].astype(np.float32),
-            block.indices[first:last].astype(np.int64),
-            block.indptr - first,
-        ),
-        shape=(block.n_rows, block.n_columns),
-    )
-    matrix.sum_duplicates()
-    return CsrBlock(matrix.data, matrix.indices, matrix.indptr.astype(np.int64), block.n_columns)

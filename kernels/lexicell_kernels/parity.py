@@ -56,6 +56,8 @@ class Case:
         Whether columns follow the lexicon's order.
     factor, bias
         Whether the table has them.
+    doubled
+        Whether some genes have a second column, of which cells use one or the other.
     seed
         Of all draws.
     """
@@ -75,6 +77,7 @@ class Case:
     in_order: bool = False
     factor: bool = False
     bias: bool = False
+    doubled: bool = False
     seed: int = 0
 
     def __str__(self) -> str:
@@ -113,6 +116,8 @@ def cases() -> Iterator[Case]:
     yield Case(n_columns=60_000, longest=30_000, n_rows=5, k=1024, columns=np.uint16, seed=11)
     yield Case(n_columns=90_000, longest=70_000, n_rows=4, k=4096, dim=16, seed=12)
     yield Case(n_rows=0, seed=13)
+    for in_order in (False, True):
+        yield Case(doubled=True, in_order=in_order, pattern="zeros stored", seed=15)
     yield Case(n_rows=3000, longest=200, dim=8, seed=14)
 
 
@@ -124,7 +129,11 @@ def block_of(case: Case) -> CsrBlock:
     indptr = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
     columns = [np.sort(rng.permutation(case.n_columns)[:n]) for n in lengths]
     indices = np.concatenate([*columns, np.empty(0, int)]).astype(case.columns)
-    return CsrBlock(_values(case, int(indptr[-1]), rng), indices, indptr, case.n_columns)
+    data = _values(case, int(indptr[-1]), rng)
+    if case.doubled:
+        first = indices % 2 == rng.integers(2, size=len(lengths)).repeat(lengths)
+        data = np.where(first, data, np.zeros_like(data))
+    return CsrBlock(data, indices, indptr, case.n_columns)
 
 
 def _values(case: Case, n: int, rng: np.random.Generator) -> NDArray[Any]:
@@ -153,6 +162,8 @@ def table_of(case: Case) -> GeneTable:
     columns = rng.permutation(case.n_columns)[:m]
     rank = np.full(case.n_columns, -1, np.int32)
     rank[np.sort(columns) if case.in_order else columns] = np.arange(m, dtype=np.int32)
+    if case.doubled:  # pairs of neighbours, of which a cell uses the even ones or the odd ones
+        rank[1::2] = rank[: rank.size // 2 * 2 : 2]
     return GeneTable(
         rng.standard_normal((m, case.dim)).astype(case.vectors),
         rank,

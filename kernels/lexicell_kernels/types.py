@@ -6,16 +6,30 @@ All arrays of one call live on one device; which one decides the backend.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
 import numpy as np
 
-__all__ = ["CsrBlock", "GeneTable", "InvalidCountsError", "Order", "Picks", "Rows", "Weight"]
+__all__ = [
+    "CsrBlock",
+    "DeviceMemoryError",
+    "DisorderedRowsError",
+    "GeneTable",
+    "GpuUnavailableError",
+    "InvalidCountsError",
+    "Order",
+    "Picks",
+    "RowTooLongError",
+    "Rows",
+    "Weight",
+]
 
 #: An array of any backend: NumPy on the CPU, CuPy on a GPU.
 Array = Any
+
+_VECTORS = (np.float16, np.float32)
 
 
 class Weight(StrEnum):
@@ -58,6 +72,48 @@ class InvalidCountsError(ValueError):
         return f"row {self.row}, column {self.column} holds {self.value}; counts are finite and not negative"
 
 
+class DisorderedRowsError(ValueError):
+    """The columns of a row do not ascend strictly, where there is no time to put them in order.
+
+    Attributes
+    ----------
+    row
+        The first such row of the block.
+    """
+
+    def __init__(self, row: int) -> None:
+        super().__init__(row)
+        self.row = row
+
+    def __str__(self) -> str:
+        return f"the columns of row {self.row} are not sorted and unique: call sum_duplicates() on the matrix"
+
+
+class RowTooLongError(ValueError):
+    """A row has 2**31 values or more.
+
+    Attributes
+    ----------
+    row, length
+        The longest row, and how many values it has.
+    """
+
+    def __init__(self, row: int, length: int) -> None:
+        super().__init__(row, length)
+        self.row, self.length = row, length
+
+    def __str__(self) -> str:
+        return f"row {self.row} has {self.length:,} values; a GPU takes fewer than 2**31 in a row"
+
+
+class GpuUnavailableError(RuntimeError):
+    """There is no GPU, or something is missing that it needs; the message says what to install."""
+
+
+class DeviceMemoryError(MemoryError):
+    """The GPU's memory does not hold what was asked for; fewer rows at a time may fit."""
+
+
 @dataclass(frozen=True, slots=True)
 class CsrBlock:
     """Consecutive rows of a cells x genes count matrix in CSR form.
@@ -68,7 +124,8 @@ class CsrBlock:
         ``[nnz]`` values: uint8/16/32, int32, int64, float32 or float64.
     indices
         ``[nnz]`` columns: uint16, int32 or int64. Sorted and unique within a row for the fast path;
-        anything else is put in order first (duplicates are summed).
+        anything else is put in order first (duplicates are summed), but on a GPU, where such rows are
+        flagged (`lexicell_kernels.check_rows`).
     indptr
         ``[n + 1]`` int64, ``indptr[0] == 0`` not required.
     n_columns
@@ -101,18 +158,26 @@ class GeneTable:
         ``[m, p]`` float16 or float32, C-contiguous.
     rank
         ``[v]`` int32: the row of `vectors` that a data-set column means, -1 where the column is not a
-        candidate (no description, or masked). No two columns mean the same row: columns that are one
-        gene are summed before the kernel.
+        candidate (no description, or masked). Columns that are one gene mean the same row; in each row of a
+        block at most one of them is not 0.
     factor
         ``[m]`` float32 > 0: the rank factor that scores are multiplied with, or None for 1.
     bias
         ``[p]`` float32, or None for 0.
+    derived
+        What backends have made of the table, kept with it: the copy on a GPU, say. Not compared, and left
+        behind where the table is pickled or replaced.
     """
 
     vectors: Array
     rank: Array
     factor: Array | None = None
     bias: Array | None = None
+    derived: dict[str, Any] = field(default_factory=dict, init=False, compare=False, repr=False)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle what the table was made from."""
+        return type(self), (self.vectors, self.rank, self.factor, self.bias)
 
     @property
     def n_columns(self) -> int:
@@ -139,7 +204,8 @@ class Rows:
     vectors
         ``[n, p]`` float32; a zero row where the cell has no candidate gene.
     n_genes
-        ``[n]`` int32, genes used; 0 flags a cell that could not be embedded.
+        ``[n]`` int32, genes used; 0 flags a cell that could not be embedded, and a number below 0 a row that
+        can't be used (on a GPU, where nothing is raised: see `lexicell_kernels.check_rows`).
     coverage
         ``[n]`` float32, share of the cell's counts that lies in candidate genes.
     n_tied
@@ -163,7 +229,7 @@ class Picks:
     scores
         ``[n, k]`` float32 scores (count times rank factor), 0 beyond ``count``.
     count
-        ``[n]`` int32, genes selected.
+        ``[n]`` int32, genes selected; below 0 as in `Rows.n_genes`.
     """
 
     genes: Array
@@ -172,13 +238,16 @@ class Picks:
 
 
 def check_options(k: int | None, table: GeneTable, block: CsrBlock) -> None:
-    """Raise ValueError where block, table and k do not fit together."""
+    """Raise ValueError where block, table and k do not fit together, TypeError for other vectors."""
     if k is not None and k < 1:
         msg = f"k must be at least 1, got {k}"
         raise ValueError(msg)
     if block.n_columns != table.n_columns:
         msg = f"the block has {block.n_columns} columns and the gene table {table.n_columns}"
         raise ValueError(msg)
+    if table.vectors.dtype not in _VECTORS:
+        msg = f"vectors of a gene table are float16 or float32, not {table.vectors.dtype}"
+        raise TypeError(msg)
 
 
 def out_of_range(row: int, block: CsrBlock) -> str:

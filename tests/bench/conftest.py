@@ -1,6 +1,17 @@
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = str(Path(__file__).parents[2])
 if ROOT not in sys.path:  # `bench` is a folder of the repository, not an installed package
     sys.path.insert(0, ROOT)
+
+
+@pytest.fixture(scope="session")
+def drawn():
+    """300 synthetic cells, and random vectors for their genes; shared, so never written to."""
+    from bench import gpu_cells
+
+    block, described = gpu_cells.synthetic(300)
+    return block, gpu_cells.random_table(described, 32, "float32", in_order=True)

@@ -1,7 +1,7 @@
 import anndata as ad
 import numpy as np
 import pytest
-from bench import cells
+from bench import cells, popularity
 
 FEW = 600  # cells; a block is generated in full whatever is asked for
 
@@ -19,8 +19,8 @@ def test_cells_have_the_non_zeros_and_ones_of_the_targets(first_block):
 
 def test_popularity_and_library_sizes_follow_the_fit(first_block):
     found = cells.statistics(first_block)
-    assert found.library_log_sd == pytest.approx(cells.LIBRARY_LOG_SD, abs=0.03)
-    knots = np.array(cells.POPULARITY_LOG_SHARES)
+    assert found.library_log_sd == pytest.approx(popularity.LIBRARY_LOG_SD, abs=0.03)
+    knots = np.array(popularity.POPULARITY_LOG_SHARES)
     assert np.abs(np.array(found.log_shares) - knots).max() < 0.35
 
 

@@ -106,6 +106,14 @@ def test_a_table_for_other_columns_is_refused(backend):
             run(block([1], [0], [0, 1], v=7), TABLE, k=1)
 
 
+@BACKENDS
+def test_vectors_of_another_type_are_refused(backend):
+    table = GeneTable(np.ones((6, 3)), TABLE.rank)
+    for run in (backend.embed_rows, backend.select_topk):
+        with pytest.raises(TypeError, match="vectors of a gene table are float16 or float32, not float64"):
+            run(block([1], [0], [0, 1]), table, k=1)
+
+
 def test_arrays_without_a_kernel_are_refused():
     counts = CsrBlock([1.0], [0], [0, 1], 6)
     for run in (lexicell_kernels.embed_rows, lexicell_kernels.select_topk):

@@ -1,4 +1,7 @@
-"""CSR blocks in NumPy: dtypes, bounds, cutting, joining, gathering, and what reading faults become."""
+"""CSR blocks: dtypes, bounds, cutting, joining, gathering, and what reading faults become.
+
+Blocks of CuPy arrays stay on their GPU.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lexicell._arrays import Array, namespace, rows_of
 from lexicell.errors import CorruptDataError, InputError, LexicellError
 from lexicell_kernels.types import CsrBlock
 
@@ -34,7 +38,6 @@ __all__ = [
     "to_block",
 ]
 
-Array = NDArray[Any]
 Offsets = NDArray[np.int64]
 
 #: What h5py, zarr, the codecs and pandas raise for bytes that are not what they should be.
@@ -178,40 +181,47 @@ def concat_rows(blocks: Sequence[CsrBlock]) -> CsrBlock:
     """Stack blocks whose indptr starts at 0."""
     if len(blocks) == 1:
         return blocks[0]
-    ends = np.cumsum([0, *(int(block.indptr[-1]) for block in blocks)])
+    xp = namespace(blocks[0].data)
+    ends = np.cumsum([0, *(int(block.indptr[-1]) for block in blocks)]).tolist()
     pieces = [block.indptr[1:] + end for block, end in zip(blocks, ends, strict=False)]
     return CsrBlock(
-        np.concatenate([block.data for block in blocks]),
-        np.concatenate([block.indices for block in blocks]),
-        np.concatenate([np.zeros(1, np.int64), *pieces]),
+        xp.concatenate([block.data for block in blocks]),
+        xp.concatenate([block.indices for block in blocks]),
+        xp.concatenate([xp.zeros(1, np.int64), *pieces]),
         blocks[0].n_columns,
     )
 
 
 def gather_rows(block: CsrBlock, rows: Array) -> CsrBlock:
     """Rows of a block in the order given, repeats allowed."""
+    xp = namespace(block.data)
     starts = block.indptr[rows]
     lengths = block.indptr[rows + 1] - starts
-    indptr = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])
-    flat = np.repeat(starts - indptr[:-1], lengths) + np.arange(indptr[-1])
+    indptr = xp.concatenate([xp.zeros(1, np.int64), xp.cumsum(lengths)])
+    flat = xp.arange(int(indptr[-1]))
+    if xp is np:
+        flat += np.repeat(starts - indptr[:-1], lengths)
+    else:  # CuPy repeats only by numbers that lie on the host
+        flat += (starts - indptr[:-1])[rows_of(indptr, flat)]
     return CsrBlock(block.data[flat], block.indices[flat], indptr, block.n_columns)
 
 
 def keep_columns(block: CsrBlock, new_column: NDArray[np.int32], n_columns: int) -> CsrBlock:
     """Rename columns by ``new_column[old]`` and drop those that map to -1; the order in a row stays."""
-    renamed = new_column[block.indices]
+    xp = namespace(block.data)
+    renamed = xp.asarray(new_column)[block.indices]
     kept = renamed >= 0
-    before = np.concatenate([np.zeros(1, np.int64), np.cumsum(kept)])
+    before = xp.concatenate([xp.zeros(1, np.int64), xp.cumsum(kept)])
     return CsrBlock(block.data[kept], renamed[kept], before[block.indptr], n_columns)
 
 
 def to_block(matrix: Any, where: Where) -> CsrBlock:
-    """CSR block of a small piece of a matrix: dense, or any scipy sparse format.
+    """CSR block of a small piece of a matrix: dense, or any sparse format of scipy's or CuPy's.
 
     Parameters
     ----------
     matrix
-        ``[n, v]`` NumPy array or scipy sparse matrix or array.
+        ``[n, v]`` array or sparse matrix.
     where
         For messages.
     """
@@ -221,10 +231,11 @@ def to_block(matrix: Any, where: Where) -> CsrBlock:
         indptr = check_indptr(csr.indptr, n, csr.indices.shape[0], where)
         check_columns(csr.indices, v, where)
         return CsrBlock(kernel_values(csr.data), slim_indices(csr.indices), indptr, v)
-    dense = np.asarray(matrix)
+    xp = namespace(matrix)
+    dense = xp.asarray(matrix)
     n, v = dense.shape
     check_value_dtype(dense.dtype, where)
     stored = dense != 0
-    indptr = np.concatenate([np.zeros(1, np.int64), np.cumsum(np.count_nonzero(stored, axis=1))])
-    flat = np.flatnonzero(stored)
+    indptr = xp.concatenate([xp.zeros(1, np.int64), xp.cumsum(xp.count_nonzero(stored, axis=1))])
+    flat = xp.flatnonzero(stored)
     return CsrBlock(kernel_values(dense.reshape(-1)[flat]), (flat % v).astype(np.int32), indptr, v)

@@ -1,14 +1,15 @@
-"""AnnData objects: in memory, backed by a file, views of either, and Dask arrays."""
+"""AnnData objects: in memory or on a GPU, backed by a file, views of either, and Dask arrays."""
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
+from lexicell._arrays import device_of, move, packages_of
 from lexicell.atlas._blocks import Array, Where, check_value_dtype, reading, to_block
+from lexicell.atlas._device import device_rows
 from lexicell.atlas._rows import CsrRows, MatrixRows, PickedRows, RowsSource
 from lexicell.atlas._slabs import DenseRows, SlabRows
 from lexicell.atlas._stored import choose_part, stored_rows
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
     from lexicell_kernels.types import CsrBlock
 
-__all__ = ["DaskRows", "open_anndata"]
+__all__ = ["DaskRows", "chunk_block", "dask_counts", "open_anndata"]
 
 
 def open_anndata(adata: AnnData, *, layer: str | None, use_raw: bool) -> RowsSource:
@@ -31,14 +32,9 @@ def open_anndata(adata: AnnData, *, layer: str | None, use_raw: bool) -> RowsSou
     label = f"AnnData ({parent.filename})" if parent.isbacked else "AnnData"
     layers = sorted(name for name in parent.layers if name is not None)  # newer anndata: None is X
     what = choose_part(label, layers, layer, has_raw=parent.raw is not None, use_raw=use_raw)
-    columns: Any = adata._vidx if adata.is_view else None
-    var = adata.var
-    if layer is not None:
-        matrix = parent.layers[layer]
-    elif use_raw:
-        matrix, columns, var = parent.raw.X, None, parent.raw.var
-    else:
-        matrix = parent.X
+    columns: Any = adata._vidx if adata.is_view and not use_raw else None
+    var = parent.raw.var if use_raw else adata.var
+    matrix = _matrix(parent, layer, use_raw=use_raw)
     if matrix is None:
         msg = f"{label}: there is no X; choose a layer" + (f" ({', '.join(layers)})" if layers else "")
         raise InputError(msg)
@@ -63,22 +59,21 @@ def open_anndata(adata: AnnData, *, layer: str | None, use_raw: bool) -> RowsSou
 
 def matrix_rows(matrix: Any, where: Where) -> MatrixRows:
     """Reader of any matrix that an AnnData can hold."""
-    module = type(matrix).__module__.partition(".")[0]
-    if module == "dask":
+    packages = packages_of(matrix)
+    if "dask" in packages:
         return DaskRows(matrix, where)
-    if module in ("cupy", "cupyx"):
-        msg = f"{where} is on a GPU; bring it back with rapids_singlecell.get.anndata_to_CPU(adata)"
-        raise InputError(msg)
-    if module == "anndata" and hasattr(matrix, "group"):
+    if device_of(matrix) == "cuda":
+        return device_rows(matrix, where)
+    if "anndata" in packages and hasattr(matrix, "group"):
         return stored_rows(matrix.group, where)
-    if module in ("h5py", "zarr"):
+    if packages & {"h5py", "zarr"}:
         return stored_rows(matrix, where)
     if hasattr(matrix, "tocsr"):
         csr = matrix.tocsr()
         return CsrRows(csr.data, csr.indices, csr.indptr, csr.shape, where)
     if isinstance(matrix, np.ndarray):
         return DenseRows(np.asarray(matrix), where)
-    msg = f"{where} is a {type(matrix).__name__}; give a NumPy, scipy sparse, Dask or backed matrix"
+    msg = f"{where} is a {type(matrix).__name__}; give a NumPy, scipy sparse, CuPy, Dask or backed matrix"
     raise InputError(msg)
 
 
@@ -88,7 +83,7 @@ class DaskRows(SlabRows):
     Parameters
     ----------
     array
-        ``[n, v]`` Dask array whose chunks are NumPy arrays or scipy sparse matrices.
+        ``[n, v]`` Dask array whose chunks are arrays of NumPy or CuPy, or sparse matrices of scipy or CuPy.
     where
         See `MatrixRows`.
     """
@@ -100,8 +95,9 @@ class DaskRows(SlabRows):
         check_value_dtype(array.dtype, where)
         # An empty chunk holds no row to ask for.
         super().__init__(np.unique(np.cumsum([0, *array.chunks[0]])), array.shape, where)
-        self._array = array
+        self._array = array.rechunk({1: -1})
         self._chunk_of = np.flatnonzero(np.array(array.chunks[0]))
+        self.device = device_of(array._meta)
 
     def peek(self, max_cells: int) -> Iterator[tuple[int, int]]:
         """Look at the first chunk only: each further one may cost a whole computation."""
@@ -109,21 +105,42 @@ class DaskRows(SlabRows):
 
     def load(self, start: int, stop: int) -> CsrBlock:
         """Compute one row chunk."""
-        from scipy import sparse
-
-        dask: Any = import_module("dask")
-        blocks = self._array.blocks
         row = int(self._chunk_of[np.searchsorted(self._edges, start, side="right") - 1])
         part = self.where.rows(start, stop)
         with reading(part):
-            chunks = dask.compute(*(blocks[row, j] for j in range(self._array.numblocks[1])))
-            if len(chunks) == 1:
-                matrix = chunks[0]
-            elif any(hasattr(chunk, "tocsr") for chunk in chunks):
-                matrix = sparse.hstack(chunks, format="csr")
-            else:
-                matrix = np.hstack(chunks)
-            return to_block(matrix, part)
+            return move(to_block(self._array.blocks[row, 0].compute(), part), self.device)
+
+
+def dask_counts(adata: AnnData, *, layer: str | None, use_raw: bool) -> Any | None:
+    """Return the matrix that `open_anndata` reads if it is a Dask array, views of one included."""
+    parent: Any = adata._adata_ref if adata.is_view else adata
+    if "dask" not in packages_of(_matrix(parent, layer, use_raw=use_raw)):
+        return None
+    return _matrix(adata, layer, use_raw=use_raw)
+
+
+def _matrix(adata: AnnData, layer: str | None, *, use_raw: bool) -> Any:
+    if layer is not None:
+        return adata.layers[layer]
+    return adata.raw.X if use_raw else adata.X
+
+
+def chunk_block(chunk: Any, label: str, start: int, stop: int) -> CsrBlock:
+    """CSR block of a chunk of a Dask array, where it lies.
+
+    Parameters
+    ----------
+    chunk
+        ``[stop - start, v]``, dense or sparse, of NumPy and scipy or of CuPy.
+    label, start, stop
+        The data set and which of its rows these are, for messages.
+
+    Raises
+    ------
+    InputError, CorruptDataError
+        The chunk is no CSR matrix of numbers.
+    """
+    return to_block(chunk, Where(label, f"rows {start}:{stop}"))
 
 
 def _positions(index: Any, n: int) -> Array | None:

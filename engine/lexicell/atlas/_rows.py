@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
+from lexicell._arrays import Device
 from lexicell.atlas._blocks import (
     Array,
     Offsets,
@@ -45,7 +46,14 @@ class MatrixRows(ABC):
         ``(n, v)``; a side of 0 raises InputError.
     where
         The file, and the matrix in it, for messages.
+
+    Attributes
+    ----------
+    device
+        See `CountSource`.
     """
+
+    device: Device = "cpu"
 
     def __init__(self, shape: tuple[int, int], where: Where) -> None:
         self.n_cells, self.n_columns = int(shape[0]), int(shape[1])
@@ -222,6 +230,7 @@ class PickedRows(MatrixRows):
         v = inner.n_columns if columns is None else columns.shape[0]
         super().__init__((n, v), inner.where)
         self._inner, self._rows = inner, rows
+        self.device = inner.device
         self._new_column: NDArray[np.int32] | None = None
         if columns is not None:
             self._new_column = np.full(inner.n_columns, -1, np.int32)
@@ -287,6 +296,7 @@ class RowsSource:
                 fault = f"has {side} rows or columns where {name} has {len(table)} entries"
                 raise rows.where.corrupt(fault)
         self.label, self.layers, self.has_raw = rows.where.label, tuple(layers), has_raw
+        self.device = rows.device
         self._rows, self._obs, self._var, self._log1p_hint = rows, obs, var, log1p_hint
         self._closing = ExitStack()
         for call in reversed(on_close):

@@ -92,15 +92,17 @@ class DenseRows(SlabRows):
         ``[n, v]``.
     where
         See `MatrixRows`.
+    slab_bytes
+        Bytes of a slab, by default `SLAB_BYTES`.
     """
 
-    def __init__(self, array: Any, where: Where) -> None:
+    def __init__(self, array: Any, where: Where, slab_bytes: int | None = None) -> None:
         if len(array.shape) != 2:
             msg = f"{where} has {len(array.shape)} dimensions and not 2; choose another layer or file"
             raise InputError(msg)
         n, v = (int(side) for side in array.shape)
         itemsize = check_value_dtype(array.dtype, where).itemsize
-        rows = max(SLAB_BYTES // max(v * itemsize, 1), 1)
+        rows = max((slab_bytes or SLAB_BYTES) // max(v * itemsize, 1), 1)
         chunk = int((getattr(array, "chunks", None) or (1,))[0])
         if chunk > 1 and chunk <= 4 * rows:
             # Whole chunks, or each would be decompressed once for every slab that touches it.

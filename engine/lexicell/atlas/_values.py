@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from lexicell._arrays import move, namespace
 from lexicell.atlas._blocks import concat_rows
 from lexicell.errors import CountsError
 
@@ -48,8 +49,8 @@ class _Look:
 
 
 def read_sample(source: CountSource) -> CsrBlock:
-    """Read at most `SAMPLE_CELLS` cells, where ``source.peek`` says."""
-    return concat_rows([source.read(start, stop) for start, stop in source.peek(SAMPLE_CELLS)])
+    """Read at most `SAMPLE_CELLS` cells, where ``source.peek`` says; on the host wherever they lie."""
+    return concat_rows([move(source.read(start, stop), "cpu") for start, stop in source.peek(SAMPLE_CELLS)])
 
 
 def resolve_values(source: CountSource, asked: Values | None, sample: CsrBlock | None = None) -> Values:
@@ -96,7 +97,7 @@ def decode_values(block: CsrBlock, values: Values) -> CsrBlock:
     if values is not Values.LOGNORM:
         return block
     data = block.data if block.data.dtype.kind == "f" else block.data.astype(np.float32)
-    return replace(block, data=np.expm1(data))
+    return replace(block, data=namespace(data).expm1(data))
 
 
 def _look(source: CountSource, block: CsrBlock) -> _Look:

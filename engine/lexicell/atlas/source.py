@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
+    from lexicell._arrays import Device
     from lexicell_kernels.types import CsrBlock
 
 __all__ = ["CountSource"]
@@ -30,11 +31,15 @@ class CountSource(Protocol):
         Names of the layers that the data set has, whichever is being read.
     has_raw
         Whether the data set has a ``.raw`` matrix, whichever is being read.
+    device
+        Where the blocks lie: "cpu" for NumPy arrays, "cuda" for CuPy ones, which are read in the calling
+        thread only.
     """
 
     label: str
     layers: tuple[str, ...]
     has_raw: bool
+    device: Device
 
     @property
     def obs(self) -> pd.DataFrame:

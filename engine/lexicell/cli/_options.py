@@ -9,6 +9,7 @@ import typer
 
 __all__ = [
     "Data",
+    "DeviceOption",
     "GeneColumn",
     "Json",
     "Layer",
@@ -39,5 +40,9 @@ GeneColumn = Annotated[
     typer.Option(help='Column of var with gene ids or symbols, or "index". Default: the best match.'),
 ]
 Organism = Annotated[str | None, typer.Option(help="Whose genes: human or mouse. Default: the better match.")]
+DeviceOption = Annotated[
+    Literal["auto", "cpu", "cuda"],
+    typer.Option("--device", help="Where to embed; auto is the CPU for files, which cuda copies to the GPU."),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an existing output.")]

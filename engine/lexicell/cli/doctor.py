@@ -22,6 +22,7 @@ _EXTRAS = {
     "evaluate": ("sklearn", "matplotlib"),
     "distributed": ("dask", "distributed"),
     "cuda12 or cuda13": ("cupy",),
+    "rapids12 or rapids13": ("cudf", "rapids_singlecell"),
 }
 _CORE = ("numpy", "scipy", "numba", "anndata", "zarr", "h5py", "onnx", "onnxruntime")
 
@@ -51,15 +52,16 @@ def _examine() -> dict[str, Any]:
             lexicons[name] = f"{Lexicon.open(name).n_genes:,} genes, verified"
         except LexicellError as error:
             lexicons[name] = str(error)
-    gpu = _gpu()
+    runs, gpu_kernel = _gpu_kernel()
     return {
         "lexicell": version("lexicell"),
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.machine()}",
         "cpus": f"{available_cpus()} usable of {os.cpu_count()}",
-        "gpu": gpu or "none found",
+        "gpu": _gpu() or "none found",
+        "gpu kernel": gpu_kernel,
         "used for embedding": f"CPU kernel, {available_cpus()} threads"
-        + ("" if gpu is None else " (this version has no GPU kernel yet)"),
+        + ("; with --device cuda, and for CuPy matrices, the GPU kernel" if runs else ""),
         "onnxruntime providers": ", ".join(onnxruntime.get_available_providers()),
         "cache": _cache(),
         "versions": {name: _version(name) for name in _CORE},
@@ -90,6 +92,29 @@ def _version(name: str) -> str:
         return version(name)
     except PackageNotFoundError:
         return "missing"
+
+
+def _gpu_kernel() -> tuple[bool, str]:
+    """Whether the GPU kernel runs, found out with one cell, and what there is to say about that."""
+    import numpy as np
+
+    from lexicell._arrays import require_gpu
+    from lexicell.lexicon._table import shares_memory
+    from lexicell_kernels import CsrBlock, GeneTable, embed_rows
+
+    block = CsrBlock(np.ones(1, np.float32), np.zeros(1, np.int32), np.array([0, 1], np.int64), 1)
+    table = GeneTable(np.ones((1, 16), np.float32), np.zeros(1, np.int32))
+    try:
+        embed_rows(block, table, k=1, device="cuda")
+    except Exception as error:  # whatever it is, it is what one wants to know
+        return False, f"no: {error}"
+    device = require_gpu().cuda.Device()
+    free, total = (size / 2**30 for size in device.mem_info)
+    handed = "handed over by ONNX Runtime" if shares_memory() else "uploaded (no onnxruntime-gpu)"
+    return True, (
+        f"runs on compute capability {device.compute_capability[:-1]}.{device.compute_capability[-1]}, "
+        f"{free:,.1f} of {total:,.1f} GiB free; gene tables are {handed}"
+    )
 
 
 def _gpu() -> str | None:

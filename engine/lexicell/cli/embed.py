@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import asdict
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -11,6 +14,7 @@ import typer
 from lexicell.cli import _console
 from lexicell.cli._options import (
     Data,
+    DeviceOption,
     GeneColumn,
     Json,
     Layer,
@@ -20,6 +24,7 @@ from lexicell.cli._options import (
     UseRaw,
     ValuesOption,
 )
+from lexicell.errors import InputError, MissingExtraError
 
 __all__ = ["embed"]
 
@@ -64,6 +69,11 @@ def embed(
         list[str] | None,
         typer.Option("--obs-column", help="Column of obs to keep in a .zarr; may be repeated."),
     ] = None,
+    device: DeviceOption = "auto",
+    rapids: Annotated[
+        bool,
+        typer.Option("--rapids", help="Handle tables of cells and genes on the GPU (cudf.pandas)."),
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and stop.")] = False,
     overwrite: Overwrite = False,
     as_json: Json = False,
@@ -73,6 +83,9 @@ def embed(
     OUT gets obsm["X_lexicell"] (cells x dimensions), three quality columns in obs and uns["lexicell"]. It
     appears when it is complete, or not at all.
     """
+    if rapids:
+        _install_rapids()
+
     from lexicell.atlas import open_counts
     from lexicell.atlas.store import check_output
     from lexicell.embedding import Options, make_plan
@@ -81,6 +94,7 @@ def embed(
     options = Options(
         lexicon=lexicon, recipe=recipe, top_k=top_k, weight=weight, values=values, gene_column=gene_column,
         organism=organism, min_coverage=min_coverage, mask=mask_genes or (),
+        device=device,
     )  # fmt: skip
     if not dry_run:
         check_output(output, overwrite=overwrite, data=data)
@@ -103,3 +117,17 @@ def embed(
         f"{done.cells:,} cells x {done.dim} -> {done.output} in {done.seconds:.1f} s "
         f"({done.cells / done.seconds:,.0f} cells/s), {done.coverage:.1%} of the counts described"
     )
+
+
+def _install_rapids() -> None:
+    """Put cudf.pandas in the place of pandas, which only works before pandas is imported."""
+    if find_spec("cudf") is None:
+        raise MissingExtraError.of(extra="rapids13", why="--rapids")
+    if "pandas" in sys.modules:
+        _console.note("--rapids comes too late, pandas is imported already: tables stay on the CPU")
+        return
+    try:
+        import_module("cudf.pandas").install()
+    except Exception as error:  # cuDF looks for a GPU as soon as it is imported
+        msg = f"--rapids: cudf.pandas cannot be used here ({error}); look at `lexicell doctor`"
+        raise InputError(msg) from error

@@ -12,10 +12,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from lexicell.atlas import CountSource, Values, create_store, open_counts
+from lexicell._arrays import Device, require_gpu
+from lexicell.atlas import CountSource, Values, create_store, dask_counts, open_counts
 from lexicell.atlas.store import check_output
 from lexicell.embedding.events import Listener, Note, ignore, log
-from lexicell.embedding.pipeline import Quality, embed_source
+from lexicell.embedding.lazy import embed_lazily
+from lexicell.embedding.pipeline import Quality, embed_source, gpu_faults
 from lexicell.embedding.plan import DEFAULT_LEXICON, Options, Plan, make_plan
 from lexicell.embedding.recipe import DEFAULT_RECIPE, Recipe
 from lexicell.errors import InputError
@@ -75,6 +77,7 @@ def embed(
     dtype: str = "f32",
     obs_columns: Sequence[str] = (),
     overwrite: bool = False,
+    device: str = "auto",
     listener: Listener = log,
 ) -> Embedded:
     """Embed the cells of a file into a store.
@@ -82,7 +85,8 @@ def embed(
     Parameters
     ----------
     data
-        An ``.h5ad``, an AnnData-Zarr (v2 or v3), a 10x ``.h5`` or folder; or an AnnData.
+        An ``.h5ad``, an AnnData-Zarr (v2 or v3), a 10x ``.h5`` or folder; or an AnnData, in memory, on a GPU
+        or of Dask arrays, which are computed chunk by chunk.
     output
         ``.zarr``: a new AnnData-Zarr v3 with ``obsm["X_lexicell"]`` (``[N, p]``), ``obs`` (cell names,
         `obs_columns` and ``lexicell_n_genes`` int32, ``lexicell_coverage`` float32, ``lexicell_n_tied``
@@ -110,6 +114,9 @@ def embed(
         Columns of ``obs`` to keep in a ``.zarr``.
     overwrite
         Replace an existing output.
+    device
+        Where to embed: ``"cpu"``, ``"cuda"`` for the current NVIDIA GPU, or ``"auto"`` for where the counts
+        lie, which is a GPU only for CuPy matrices.
     listener
         Is told what was understood and how far it is; by default notes go to the logger ``lexicell``.
 
@@ -120,7 +127,7 @@ def embed(
 
     Raises
     ------
-    InputError, CountsError, CoverageError, OutputExistsError
+    InputError, CountsError, CoverageError, OutputExistsError, GpuMemoryError
         Nothing is written.
     CorruptDataError
         The input or the lexicon is damaged; nothing is written.
@@ -131,7 +138,7 @@ def embed(
     >>> lexicell.embed("pbmc.h5ad", "pbmc.zarr", top_k=128)  # doctest: +SKIP
     """
     options = Options(
-        lexicon, projection, recipe, top_k, weight, values, gene_column, organism, min_coverage, mask
+        lexicon, projection, recipe, top_k, weight, values, gene_column, organism, min_coverage, mask, device
     )
     check_output(output, overwrite=overwrite, data=data)
     with open_counts(data, layer=layer, use_raw=use_raw) as source:
@@ -172,7 +179,15 @@ def run_to_store(
         copy_of=_h5ad(copy_of),
         overwrite=overwrite,
     ) as store:
-        quality = embed_source(source, plan.folded, plan.recipe, plan.values, store.append, listener=listener)
+        quality = embed_source(
+            source,
+            plan.folded,
+            plan.recipe,
+            plan.values,
+            store.append,
+            device=plan.device,
+            listener=listener,
+        )
         for name, column in _quality_columns(quality, "lexicell").items():
             obs[name] = column
         store.finish(obs, plan.provenance())
@@ -203,6 +218,8 @@ def embed_anndata(
     min_coverage: float = 0.5,
     mask: Sequence[str] = (),
     key_added: str | None = None,
+    device: str = "auto",
+    on_device: bool | None = None,
     listener: Listener = log,
 ) -> None:
     """Embed the cells of an AnnData in place; ``lexicell.tl.embed``.
@@ -210,13 +227,19 @@ def embed_anndata(
     Parameters
     ----------
     adata
-        Cells x genes, counts in ``X`` (CSR, CSC, dense or Dask), `layer` or ``.raw``.
+        Cells x genes, counts in ``X`` (CSR, CSC, dense, or a Dask array of these), `layer` or ``.raw``. What
+        ``rapids_singlecell.get.anndata_to_GPU`` has moved to a GPU is embedded there, where it lies.
     lexicon, projection, recipe, top_k, weight, layer, use_raw, values
         See `lexicell.embed`.
     gene_column, organism, min_coverage, mask
         See `lexicell.embed`.
     key_added
         Name of what is written, by default as below.
+    device
+        See `lexicell.embed`.
+    on_device
+        Whether the vectors stay on the GPU, as CuPy array, or come back to the host; by default they are
+        where the counts are.
     listener
         Is told what was understood and how far it is; by default notes go to the logger ``lexicell``.
 
@@ -225,7 +248,7 @@ def embed_anndata(
     None
         Writes these fields, with `key_added` in place of ``X_lexicell`` and ``lexicell`` where given:
 
-        ``adata.obsm["X_lexicell"]`` : numpy.ndarray (dtype float32, ``[N, p]``)
+        ``adata.obsm["X_lexicell"]`` : numpy.ndarray or cupy.ndarray (dtype float32, ``[N, p]``)
             Unit vectors, zero rows for cells without any described gene.
         ``adata.obs["lexicell_n_genes"]`` : pandas.Series (dtype int32)
             Genes used.
@@ -236,31 +259,84 @@ def embed_anndata(
         ``adata.uns["lexicell"]`` : dict
             Recipe, lexicon and versions.
 
+        Counts in a Dask array are embedded when the vectors are computed; only the first chunk of rows is
+        looked at before. Since ``obs`` cannot wait, the three columns are then another array in ``obsm``:
+
+        ``adata.obsm["X_lexicell"]`` : dask.array.Array (dtype float32, ``[N, p]``)
+            As above, in chunks of as many rows as the counts'.
+        ``adata.obsm["lexicell_quality"]`` : dask.array.Array (dtype float32, ``[N, 3]``)
+            Columns ``n_genes``, ``coverage`` and ``n_tied``.
+
     Raises
     ------
-    InputError, CountsError, CoverageError, CorruptDataError
-        As `lexicell.embed`; `adata` is then unchanged.
+    InputError, CountsError, CoverageError, CorruptDataError, GpuMemoryError
+        As `lexicell.embed`; `adata` is then unchanged. Of a Dask array, a bad count in a later chunk is found
+        when that is computed.
+
+    Examples
+    --------
+    Vectors and quality of a Dask array are made by the same tasks, so compute them together:
+
+    >>> import dask, lexicell
+    >>> lexicell.tl.embed(adata)  # doctest: +SKIP
+    >>> names = ["X_lexicell", "lexicell_quality"]  # doctest: +SKIP
+    >>> vectors, quality = dask.compute(*(adata.obsm[name] for name in names))  # doctest: +SKIP
+    >>> adata.obs[["n_genes", "coverage", "n_tied"]] = quality  # doctest: +SKIP
     """
     options = Options(
-        lexicon, projection, recipe, top_k, weight, values, gene_column, organism, min_coverage, mask
+        lexicon, projection, recipe, top_k, weight, values, gene_column, organism, min_coverage, mask, device
     )
+    prefix, key = key_added or "lexicell", key_added or "X_lexicell"
     with open_counts(adata, layer=layer, use_raw=use_raw) as source:
         plan = make_plan(source, options, listener)
-        vectors = np.empty((source.n_cells, plan.dim), np.float32)
-        filled = 0
-
-        def sink(rows: NDArray[np.float32]) -> None:
-            nonlocal filled
-            vectors[filled : filled + len(rows)] = rows
-            filled += len(rows)
-
-        quality = embed_source(source, plan.folded, plan.recipe, plan.values, sink, listener=listener)
-    prefix = key_added or "lexicell"
-    adata.obsm[key_added or "X_lexicell"] = vectors
-    for name, column in _quality_columns(quality, prefix).items():
-        adata.obs[name] = column
+        home = _home(source, plan, on_device=on_device)
+        array = dask_counts(adata, layer=layer, use_raw=use_raw)
+        if array is not None:
+            adata.obsm[key], adata.obsm[f"{prefix}_quality"] = embed_lazily(array, plan, home)
+            listener(Note(f"the counts are a Dask array: obsm[{key!r}] is embedded when it is computed"))
+        else:
+            vectors, quality = _embed_in_memory(source, plan, home, listener)
+            adata.obsm[key] = vectors
+            for name, column in _quality_columns(quality, prefix).items():
+                adata.obs[name] = column
+            _tell_empty(quality, listener)
     adata.uns[prefix] = plan.provenance()
-    _tell_empty(quality, listener)
+
+
+def _home(source: CountSource, plan: Plan, *, on_device: bool | None) -> Device:
+    """Where the vectors of an AnnData are wanted."""
+    if on_device and plan.device == "cpu":
+        msg = f"{source.label}: the vectors are made on the CPU, so they stay there; give device='cuda' too"
+        raise InputError(msg)
+    stay = source.device == "cuda" if on_device is None else on_device
+    return "cuda" if stay and plan.device == "cuda" else "cpu"
+
+
+def _embed_in_memory(
+    source: CountSource, plan: Plan, home: Device, listener: Listener
+) -> tuple[Any, Quality]:
+    """Vectors ``[N, p]`` of all cells, here or on the GPU, and their quality."""
+    xp: Any = np if home == "cpu" else require_gpu()
+    with gpu_faults(source.label, home):
+        vectors = xp.empty((source.n_cells, plan.dim), np.float32)
+    filled = 0
+
+    def sink(rows: Any) -> None:
+        nonlocal filled
+        vectors[filled : filled + len(rows)] = rows
+        filled += len(rows)
+
+    quality = embed_source(
+        source,
+        plan.folded,
+        plan.recipe,
+        plan.values,
+        sink,
+        device=plan.device,
+        on_device=home == "cuda",
+        listener=listener,
+    )
+    return vectors, quality
 
 
 def _quality_columns(quality: Quality, prefix: str) -> dict[str, NDArray[Any]]:

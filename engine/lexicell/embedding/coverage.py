@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from lexicell._arrays import move
 from lexicell.atlas import CountSource, Values, decode_values
 from lexicell.embedding.events import Advanced, Listener, ignore
 from lexicell.embedding.pipeline import MAX_NNZ
@@ -73,7 +74,7 @@ def gene_report(
     """
     totals = np.zeros(source.n_columns)
     for start, stop in source.spans(MAX_NNZ):
-        block = decode_values(source.read(start, stop), values)
+        block = decode_values(move(source.read(start, stop), "cpu"), values)
         totals += np.bincount(block.indices, weights=block.data, minlength=source.n_columns)
         listener(Advanced(stop, source.n_cells))
     shares = totals / (totals.sum() or 1.0)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
-import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from lexicell._arrays import Device, namespace, rows_of
 from lexicell.errors import InputError
 from lexicell.learn import Projection
 from lexicell.lexicon import Alignment, Lexicon
@@ -26,31 +27,35 @@ class FoldedTable:
         What the kernel reads; rows in lexicon order.
     lexicon_rows
         ``[m]`` int32, the lexicon row of each row of the table.
-    same_gene
-        ``[v]`` int32, for each column the first column that is the same gene; None where no gene has two.
+    shared
+        ``[v]`` bool, columns whose gene another column is too; None where no gene has two.
     """
 
     table: GeneTable
     lexicon_rows: NDArray[np.int32]
-    same_gene: NDArray[np.int32] | None
+    shared: NDArray[np.bool_] | None
 
     def prepare(self, block: CsrBlock) -> CsrBlock:
-        """Sum columns that are one gene; the block itself in the usual case that none are."""
-        if self.same_gene is None:
+        """Sum columns that are one gene: one of a cell's values gets the sum, the others become 0.
+
+        So the order of columns stays, on a GPU as on the host. Where no gene has two columns, as usual, this
+        is the block itself.
+        """
+        if self.shared is None:
             return block
-        if block.data.size and not block.data.min() >= 0:
+        xp = namespace(block.data)
+        at = xp.flatnonzero(xp.asarray(self.shared)[block.indices])
+        values = block.data[at]
+        if not bool((values >= 0).all()):
             return block  # the kernel names a negative value or NaN, which a sum would hide
-        matrix = sp.csr_array(
-            (
-                # A row may hold up to v values that end up in one, and small integers would overflow.
-                block.data.astype(np.float32),
-                self.same_gene[block.indices],
-                block.indptr,
-            ),
-            shape=(block.n_rows, block.n_columns),
-        )
-        matrix.sum_duplicates()
-        return CsrBlock(matrix.data, matrix.indices, matrix.indptr.astype(np.int64), block.n_columns)
+        rank = xp.asarray(self.table.rank)
+        genes = rows_of(block.indptr, at) * self.table.n_genes + rank[block.indices[at]]
+        _, first, owner = xp.unique(genes, return_index=True, return_inverse=True)
+        data = block.data.astype(np.float32)  # small integers would overflow
+        data[at] = 0
+        # Both libraries sum in float64, so the order of columns does not show.
+        data[at[first]] = xp.bincount(owner, weights=values)
+        return replace(block, data=data)
 
 
 def fold(
@@ -60,6 +65,7 @@ def fold(
     *,
     masked: NDArray[np.bool_] | None = None,
     factor: NDArray[np.float32] | None = None,
+    device: Device = "cpu",
 ) -> FoldedTable:
     """Fold a lexicon onto a data set's columns.
 
@@ -75,12 +81,14 @@ def fold(
         ``[G]``, genes that are never candidates.
     factor
         ``[G]`` rank factors, finite and > 0.
+    device
+        Where the table is wanted.
 
     Returns
     -------
     FoldedTable
         With a table of ``m`` rows: float16 where that loses nothing (it is read twice as fast), else
-        float32.
+        float32. Its numbers are the same on every device.
 
     Raises
     ------
@@ -93,27 +101,39 @@ def fold(
     rows = alignment.rows
     if masked is not None:
         rows = np.where((rows >= 0) & ~masked[np.maximum(rows, 0)], rows, -1).astype(np.int32)
-    genes, first = np.unique(rows, return_index=True)
-    genes, first = genes[genes >= 0], first[genes >= 0]
-
+    genes = np.unique(rows[rows >= 0])
+    described = rows >= 0
     rank = np.full(len(rows), -1, np.int32)
-    rank[first] = np.arange(len(genes), dtype=np.int32)
-    same_gene = None
-    if (rows >= 0).sum() > len(genes):
-        same_gene = np.arange(len(rows), dtype=np.int32)
-        described = rows >= 0
-        same_gene[described] = first[np.searchsorted(genes, rows[described])]
+    rank[described] = np.searchsorted(genes, rows[described])
+    shared = None
+    if described.sum() > len(genes):
+        shared = described & (np.bincount(rank[described])[rank] > 1)
 
-    vectors = lexicon.vectors(genes.astype(np.int64))
-    if projection is not None:
-        vectors = projection.apply(vectors, genes)
-    with np.errstate(over="ignore"):  # what half precision can't hold becomes infinite, so unequal
-        half = vectors.astype(np.float16)
-    lossless = np.array_equal(half.astype(np.float32), vectors)
     table = GeneTable(
-        half if lossless else vectors,
+        _table_vectors(lexicon, genes, projection, device),
         rank,
         None if factor is None else factor[genes].astype(np.float32),
         None if projection is None else projection.bias,
     )
-    return FoldedTable(table, genes, same_gene)
+    return FoldedTable(table, genes, shared)
+
+
+def _table_vectors(
+    lexicon: Lexicon, genes: NDArray[np.int32], projection: Projection | None, device: Device
+) -> Any:
+    """Vectors of the table, ``[m, p]``, gathered on a GPU where they are wanted there as they are.
+
+    A projection is applied on the host: a GPU would round its sums otherwise than NumPy does, and all
+    backends are to read the same table. Copies, and conversion to half and back, are exact anywhere.
+    """
+    rows = genes.astype(np.int64)
+    if projection is None:
+        vectors = lexicon.vectors(rows, device=device)
+    else:
+        vectors = projection.apply(lexicon.vectors(rows), genes)
+    with np.errstate(over="ignore"):  # what half precision can't hold becomes infinite, so unequal
+        half = vectors.astype(np.float16)
+    if bool((half.astype(np.float32) == vectors).all()):
+        return half
+    # What ONNX Runtime gathered into on a GPU needs the lexicon, which the table may outlive.
+    return vectors if device == "cpu" else vectors.copy()

@@ -4,23 +4,37 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
+from lexicell._arrays import Device, in_order, move, to_host
 from lexicell.atlas import CountSource, Values, decode_values
 from lexicell.embedding.events import Advanced, Listener, ignore
 from lexicell.embedding.fold import FoldedTable
 from lexicell.embedding.recipe import Recipe
-from lexicell.errors import CountsError
-from lexicell_kernels import CsrBlock, InvalidCountsError, embed_rows
+from lexicell.errors import CountsError, GpuMemoryError, InputError
+from lexicell_kernels import (
+    CsrBlock,
+    DisorderedRowsError,
+    GpuUnavailableError,
+    InvalidCountsError,
+    Rows,
+    check_rows,
+    embed_rows,
+)
 
-__all__ = ["MAX_NNZ", "Quality", "embed_source"]
+__all__ = ["MAX_NNZ", "BlockEmbedder", "Quality", "embed_source", "gpu_faults"]
 
 #: Stored values of one block: 32 MB as float32 with int32 columns. Larger blocks are slower, since fresh
 #: pages cost more than decoding; much smaller ones wait for each other.
 MAX_NNZ = 4_000_000
+#: The same for counts that lie on a GPU, where a block costs the launch of a kernel and no copy.
+_MAX_NNZ_ON_GPU = 1 << 27
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,19 +51,106 @@ class Quality:
         return int((self.n_genes == 0).sum())
 
 
+@dataclass(frozen=True)
+class BlockEmbedder:
+    """All that makes vectors of a block of counts, and names what is wrong with it.
+
+    It can be pickled, so that Dask's workers get it.
+
+    Attributes
+    ----------
+    folded
+        The gene table for the data set's columns.
+    recipe
+        k, weight, normalisation.
+    values
+        What the numbers are.
+    device
+        Where to embed; a block that lies elsewhere is copied.
+    label, genes
+        Names of the data set and of its columns, for messages.
+    """
+
+    folded: FoldedTable
+    recipe: Recipe
+    values: Values
+    device: Device
+    label: str
+    genes: pd.Index[Any]
+
+    def embed(self, block: CsrBlock, start: int, cells: pd.Index[Any]) -> Rows:
+        """Embed some rows of the data set.
+
+        Parameters
+        ----------
+        block
+            The counts as they are stored.
+        start, cells
+            Number of the first row in the data set, and the names of the rows.
+
+        Returns
+        -------
+        Rows
+            Arrays on `device`.
+
+        Raises
+        ------
+        CountsError
+            A count is negative, NaN or infinite; the message names cell and gene.
+        InputError
+            The GPU can't be used for this.
+        GpuMemoryError
+            The GPU's memory is too small.
+        """
+        try:
+            with gpu_faults(self.label, self.device):
+                block = move(block, self.device)
+                ready = self.folded.prepare(decode_values(block, self.values))
+                try:
+                    return self._run(ready)
+                except DisorderedRowsError:  # on a GPU only; the CPU's kernel puts rows in order itself
+                    return self._run(in_order(ready))
+        except InvalidCountsError as error:
+            raise CountsError(self._blame(block, start, cells, error)) from error
+
+    def _run(self, block: CsrBlock) -> Rows:
+        rows = embed_rows(
+            block,
+            self.folded.table,
+            k=self.recipe.top_k,
+            weight=self.recipe.weight,
+            normalise=self.recipe.normalise,
+        )
+        check_rows(rows, block)
+        return rows
+
+    def _blame(self, block: CsrBlock, start: int, cells: pd.Index[Any], error: InvalidCountsError) -> str:
+        """Name the cell and the gene, and show the value as the file has it."""
+        a, b = (int(end) for end in block.indptr[error.row : error.row + 2])
+        x, columns = to_host(block.data[a:b]), to_host(block.indices[a:b])
+        bad = np.flatnonzero(~(np.isfinite(x) & (x >= 0)))
+        at = int(bad[0]) if len(bad) else int(x.argmax())  # finite, but not after expm1
+        return (
+            f"{self.label}: cell {cells[error.row]!r} (row {start + error.row}) has {x[at]} for gene "
+            f"{self.genes[int(columns[at])]!r}; counts are finite and not negative"
+        )
+
+
 def embed_source(
     source: CountSource,
     folded: FoldedTable,
     recipe: Recipe,
     values: Values,
-    sink: Callable[[NDArray[np.float32]], None],
+    sink: Callable[[Any], None],
     *,
-    max_nnz: int = MAX_NNZ,
+    device: Device = "cpu",
+    on_device: bool = False,
+    max_nnz: int | None = None,
     listener: Listener = ignore,
 ) -> Quality:
     """Embed all rows of a source, in order.
 
-    One thread reads the next block while the kernel's threads work on this one; nothing else is kept.
+    One thread reads the next block while the kernel works on this one; nothing else is kept.
 
     Parameters
     ----------
@@ -63,8 +164,12 @@ def embed_source(
         What the source's numbers are.
     sink
         Is given each block's vectors, float32 ``[n, p]``, which it may keep.
+    device
+        Where to embed; blocks that lie elsewhere are copied.
+    on_device
+        Whether `sink` gets the vectors where they were made, as CuPy arrays of a GPU, or on the host.
     max_nnz
-        Stored values of one block.
+        Stored values of one block; None for what suits the source.
     listener
         Is told the progress.
 
@@ -72,35 +177,33 @@ def embed_source(
     ------
     CountsError
         A count is negative, NaN or infinite; the message names the cell.
+    InputError, GpuMemoryError
+        See `BlockEmbedder.embed`.
     """
     n = source.n_cells
     quality = Quality(np.empty(n, np.int32), np.empty(n, np.float32), np.empty(n, np.int32))
+    embedder = BlockEmbedder(folded, recipe, values, device, source.label, source.var.index)
     for start, block in _blocks(source, max_nnz):
-        try:
-            rows = embed_rows(
-                folded.prepare(decode_values(block, values)),
-                folded.table,
-                k=recipe.top_k,
-                weight=recipe.weight,
-                normalise=recipe.normalise,
-            )
-        except InvalidCountsError as error:
-            raise CountsError(_blame(source, block, start, error)) from error
         stop = start + block.n_rows
-        quality.n_genes[start:stop] = rows.n_genes
-        quality.coverage[start:stop] = rows.coverage
-        quality.n_tied[start:stop] = rows.n_tied
-        sink(rows.vectors)
+        rows = embedder.embed(block, start, source.obs.index[start:stop])
+        quality.n_genes[start:stop] = to_host(rows.n_genes)
+        quality.coverage[start:stop] = to_host(rows.coverage)
+        quality.n_tied[start:stop] = to_host(rows.n_tied)
+        sink(rows.vectors if on_device else to_host(rows.vectors))
         listener(Advanced(stop, n))
     return quality
 
 
-def _blocks(source: CountSource, max_nnz: int) -> Iterator[tuple[int, CsrBlock]]:
+def _blocks(source: CountSource, max_nnz: int | None) -> Iterator[tuple[int, CsrBlock]]:
     """Blocks in order, the next one being read while the caller works on this one."""
+    if source.device == "cuda":  # nothing to wait for; and another thread would have its own current device
+        for start, stop in source.spans(max_nnz or _MAX_NNZ_ON_GPU):
+            yield start, source.read(start, stop)
+        return
     with ThreadPoolExecutor(1, thread_name_prefix="lexicell-read") as reader:
         ahead: Future[CsrBlock] | None = None
         begin = 0
-        for start, stop in source.spans(max_nnz):
+        for start, stop in source.spans(max_nnz or MAX_NNZ):
             following = reader.submit(source.read, start, stop)
             if ahead is not None:
                 yield begin, ahead.result()
@@ -109,15 +212,23 @@ def _blocks(source: CountSource, max_nnz: int) -> Iterator[tuple[int, CsrBlock]]
             yield begin, ahead.result()
 
 
-def _blame(source: CountSource, block: CsrBlock, start: int, error: InvalidCountsError) -> str:
-    """Name the cell and the gene, and show the value as the file has it."""
-    a, b = int(block.indptr[error.row]), int(block.indptr[error.row + 1])
-    x = block.data[a:b]
-    bad = np.flatnonzero(~(np.isfinite(x) & (x >= 0)))
-    at = int(bad[0]) if len(bad) else int(x.argmax())  # finite, but not after expm1
-    gene = source.var.index[int(block.indices[a + at])]
-    cell = source.obs.index[start + error.row]
-    return (
-        f"{source.label}: cell {cell!r} (row {start + error.row}) has {x[at]} for gene {gene!r}; "
-        "counts are finite and not negative"
-    )
+@contextmanager
+def gpu_faults(label: str, device: Device) -> Iterator[None]:
+    """Say what can be done about what only a GPU can't do; InvalidCountsError passes."""
+    try:
+        yield
+    except (InvalidCountsError, DisorderedRowsError):
+        raise
+    except GpuUnavailableError as error:
+        raise InputError(str(error)) from error
+    except (MemoryError, ValueError) as error:
+        if device == "cpu":
+            raise
+        if isinstance(error, ValueError):  # more genes than it can sort, or a row that is too long
+            msg = f"{label}: {error}"
+            raise InputError(msg) from error
+        msg = (
+            f"{label}: the GPU's memory is too small ({str(error).partition(': ')[0]}); free some, keep the "
+            "vectors on the host (on_device=False), or choose the CPU (--device cpu)"
+        )
+        raise GpuMemoryError(msg) from error

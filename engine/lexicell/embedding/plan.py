@@ -11,10 +11,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from lexicell._arrays import Device, require_gpu
 from lexicell.atlas import CountSource, Values, decode_values, read_sample, resolve_values
 from lexicell.embedding.events import Listener, Note, ignore
 from lexicell.embedding.fold import FoldedTable, fold
-from lexicell.embedding.pipeline import MAX_NNZ
+from lexicell.embedding.pipeline import MAX_NNZ, BlockEmbedder
 from lexicell.embedding.recipe import DEFAULT_RECIPE, Recipe, resolve_recipe
 from lexicell.errors import CoverageError, InputError
 from lexicell.learn import Projection
@@ -48,6 +49,8 @@ class Options:
         Least share of the counts that must lie in described genes, 0 to 1.
     mask
         Genes whose text has one of these flags are never used, as if the lexicon did not have them.
+    device
+        Where to embed: "cpu", "cuda", or "auto" for where the counts lie.
     """
 
     lexicon: str | Lexicon = DEFAULT_LEXICON
@@ -60,13 +63,15 @@ class Options:
     organism: str | None = None
     min_coverage: float = 0.5
     mask: Sequence[str] = ()
+    device: str = "auto"
 
 
 @dataclass(frozen=True)
 class Plan:
     """Everything that is settled before a run; `describe` is what ``--dry-run`` prints.
 
-    `mask` holds the flags of genes that are left out, `n_masked` how many genes of the data set have one.
+    `mask` holds the flags of genes that are left out, `n_masked` how many genes of the data set have one,
+    `device` where cells are embedded.
     """
 
     source: CountSource
@@ -79,11 +84,19 @@ class Plan:
     projection: Projection | None = None
     mask: tuple[TextFlag, ...] = ()
     n_masked: int = 0
+    device: Device = "cpu"
 
     @property
     def dim(self) -> int:
         """Output dimensions, ``p``."""
         return self.folded.table.dim
+
+    @property
+    def embedder(self) -> BlockEmbedder:
+        """What embeds blocks of the source."""
+        return BlockEmbedder(
+            self.folded, self.recipe, self.values, self.device, self.source.label, self.source.var.index
+        )
 
     def describe(self, itemsize: int = 4) -> dict[str, Any]:
         """Return the plan as plain values, for people and for ``--json``; sizes are bytes.
@@ -113,6 +126,7 @@ class Plan:
             "table_dtype": str(table.vectors.dtype),
             "table_bytes": int(table.vectors.nbytes),
             "block_values": MAX_NNZ,
+            "device": self.device,
             "output_bytes": self.source.n_cells * table.dim * itemsize,
         }
 
@@ -128,6 +142,7 @@ class Plan:
             "weight": str(self.recipe.weight),
             "normalise": self.recipe.normalise,
             "values": str(self.values),
+            "device": self.device,
             "lexicon": {"name": self.lexicon.name, "identity": self.lexicon.identity},
             "projection": "none" if self.projection is None else self.projection.identity,
             "input": {
@@ -170,6 +185,7 @@ def make_plan(source: CountSource, options: Options, listener: Listener = ignore
         The lexicon's files were changed.
     """
     recipe = resolve_recipe(options.recipe, options.top_k, options.weight)
+    device = _device(source, options.device)
     lexicon = options.lexicon if isinstance(options.lexicon, Lexicon) else Lexicon.open(options.lexicon)
     sample = read_sample(source)
     values = resolve_values(source, _values(options.values), sample)
@@ -196,7 +212,7 @@ def make_plan(source: CountSource, options: Options, listener: Listener = ignore
         )
     _tell_oddities(source, alignment, listener)
 
-    folded = fold(lexicon, alignment, options.projection, masked=masked)
+    folded = fold(lexicon, alignment, options.projection, masked=masked, device=device)
     if options.top_k is not None and options.top_k > folded.table.n_genes:
         msg = (
             f"{source.label}: top_k is {options.top_k}, more than the "
@@ -205,7 +221,17 @@ def make_plan(source: CountSource, options: Options, listener: Listener = ignore
         )
         raise InputError(msg)
     return Plan(
-        source, lexicon, alignment, folded, recipe, values, coverage, options.projection, mask, n_masked
+        source,
+        lexicon,
+        alignment,
+        folded,
+        recipe,
+        values,
+        coverage,
+        options.projection,
+        mask,
+        n_masked,
+        device,
     )
 
 
@@ -229,6 +255,16 @@ def described_share(
     if masked is not None:
         described &= ~masked[np.maximum(alignment.rows, 0)]
     return float(x[described[sample.indices]].sum()) / total if total else 0.0
+
+
+def _device(source: CountSource, asked: str) -> Device:
+    choices: dict[str, Device] = {"auto": source.device, "cpu": "cpu", "cuda": "cuda"}
+    if asked not in choices:
+        msg = f"the device is one of {', '.join(choices)}, not {asked!r}"
+        raise InputError(msg)
+    if choices[asked] == "cuda":
+        require_gpu()
+    return choices[asked]
 
 
 def _mask(asked: Sequence[str]) -> tuple[TextFlag, ...]:

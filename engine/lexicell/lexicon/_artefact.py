@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from lexicell._arrays import require_gpu
 from lexicell._files import hash_file, staged_folder
 from lexicell.errors import (
     CorruptDataError,
@@ -20,13 +21,24 @@ from lexicell.errors import (
 from lexicell.lexicon._card import CARD_FILE, make_card
 from lexicell.lexicon._genes import GENE_COLUMNS, GENES_FILE, ID_COLUMNS, read_genes, write_genes
 from lexicell.lexicon._manifest import MANIFEST_FILE, EncoderInfo, FileInfo, Manifest, TextInfo
-from lexicell.lexicon._table import TABLE_DATA, TABLE_MODEL, TableDtype, gather, open_table, write_table
+from lexicell.lexicon._table import (
+    TABLE_DATA,
+    TABLE_MODEL,
+    TableDtype,
+    gather,
+    gather_shared,
+    open_table,
+    shares_memory,
+    write_table,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     import pyarrow as pa
     from numpy.typing import NDArray
+
+    from lexicell_kernels import Device
 
 __all__ = ["Lexicon", "bundled_lexicons", "write_lexicon"]
 
@@ -192,23 +204,29 @@ class Lexicon:
         """
         return read_genes(self.path, columns)
 
-    def vectors(self, rows: NDArray[np.integer[Any]]) -> NDArray[np.float32]:
-        """Vectors of some genes, gathered from the mapped table by ONNX Runtime.
+    def vectors(self, rows: NDArray[np.integer[Any]], *, device: Device = "cpu") -> NDArray[np.float32]:
+        """Vectors of some genes, gathered by ONNX Runtime: from the mapped table, or on a GPU.
 
         Parameters
         ----------
         rows
             Integers ``[n]`` in ``[0, G)``, in any order, repeats allowed.
+        device
+            Where to gather: "cpu", or "cuda" for the first NVIDIA GPU.
 
         Returns
         -------
-        numpy.ndarray
-            float32 ``[n, d]``, C-contiguous, owned by the caller.
+        numpy.ndarray or cupy.ndarray
+            float32 ``[n, d]``, C-contiguous, the same numbers on either device. On the CPU it is the
+            caller's own. On a GPU it is the memory that ONNX Runtime gathered into, and needs the lexicon to
+            stay alive; where the installed ONNX Runtime is not made for GPUs, what was gathered on the CPU
+            is uploaded instead.
 
         Raises
         ------
         InputError
-            If `rows` is not one-dimensional, not integer, or out of range.
+            If `rows` is not one-dimensional, not integer, or out of range; there is no GPU that can be
+            used; or ONNX Runtime is made for GPUs and cannot use this one.
         CorruptDataError
             If the table cannot be opened.
         """
@@ -219,7 +237,16 @@ class Lexicon:
         if rows.size and (rows.min() < 0 or rows.max() >= self.n_genes):
             message = f"Lexicon rows must lie in [0, {self.n_genes}); found {rows.min()} to {rows.max()}."
             raise InputError(message)
-        return gather(self._session, np.ascontiguousarray(rows, dtype=np.int64))
+        wanted = np.ascontiguousarray(rows, dtype=np.int64)
+        if device == "cpu":
+            return gather(self._session, wanted)
+        cupy = require_gpu()
+        vectors: NDArray[np.float32]
+        if shares_memory():
+            vectors = cupy.from_dlpack(gather_shared(self._session_on_gpu, wanted, device))
+        else:
+            vectors = cupy.asarray(gather(self._session, wanted))
+        return vectors
 
     @cached_property
     def stored(self) -> NDArray[np.floating[Any]]:
@@ -249,7 +276,14 @@ class Lexicon:
 
     @cached_property
     def _session(self) -> Any:
-        session = open_table(self.path)
+        return self._open_session("cpu")
+
+    @cached_property
+    def _session_on_gpu(self) -> Any:
+        return self._open_session("cuda")
+
+    def _open_session(self, device: Device) -> Any:
+        session = open_table(self.path, device)
         outputs = [(output.name, output.type, output.shape[1:]) for output in session.get_outputs()]
         if outputs != [("vectors", "tensor(float)", [self.dim])]:
             message = f"{self.path / TABLE_MODEL} is not a table of {self.dim}-vectors; rebuild the lexicon."

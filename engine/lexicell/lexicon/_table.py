@@ -10,14 +10,26 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from lexicell.errors import CorruptDataError, InputError
+from lexicell.errors import InputError
+from lexicell.lexicon._session import offers, open_session
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from numpy.typing import NDArray
 
-__all__ = ["TABLE_DATA", "TABLE_MODEL", "TableDtype", "gather", "open_table", "write_table"]
+    from lexicell_kernels import Device
+
+__all__ = [
+    "TABLE_DATA",
+    "TABLE_MODEL",
+    "TableDtype",
+    "gather",
+    "gather_shared",
+    "open_table",
+    "shares_memory",
+    "write_table",
+]
 
 TABLE_MODEL = "table.onnx"
 TABLE_DATA = "table.bin"
@@ -80,38 +92,53 @@ def write_table(folder: Path, vectors: NDArray[np.floating[Any]], dtype: TableDt
     onnx.checker.check_model(str(path))  # by path, so that the external data is checked too
 
 
-def open_table(folder: Path) -> Any:
+def open_table(folder: Path, device: Device = "cpu") -> Any:
     """Open ``table.onnx`` with ONNX Runtime; returns the ``InferenceSession``.
 
-    ONNX Runtime leaves external data in the mapped file, shared by all processes that open it. Graph
-    optimisation is off: a Gather has nothing to gain from it, and no pass may come to copy the table.
+    On the CPU, ONNX Runtime leaves external data in the mapped file, shared by all processes that open it.
+    Graph optimisation is off: a Gather has nothing to gain from it, and no pass may come to copy the table.
 
     Raises
     ------
     CorruptDataError
         If ONNX Runtime refuses the files.
+    InputError
+        If it cannot use the device.
     """
     import onnxruntime as ort
 
     options = ort.SessionOptions()
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
-    options.log_severity_level = 3
     # A gather is memory-bound: worker threads would only idle beside the caller's own.
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
-    try:
-        return ort.InferenceSession(
-            str(folder / TABLE_MODEL), sess_options=options, providers=["CPUExecutionProvider"]
-        )
-    except Exception as error:  # ONNX Runtime's errors have no common base but Exception
-        message = f"{folder / TABLE_MODEL} cannot be opened ({_first_line(error)}); rebuild the lexicon."
-        raise CorruptDataError(message) from error
+    return open_session(folder / TABLE_MODEL, options, device, remedy="rebuild the lexicon")
 
 
 def gather(session: Any, rows: NDArray[np.int64]) -> NDArray[np.float32]:
     """Vectors of `rows` (int64 ``[n]``, not negative) as float32 ``[n, d]``, a fresh array."""
     vectors: NDArray[np.float32] = session.run(["vectors"], {"rows": rows})[0]
     return vectors
+
+
+def shares_memory() -> bool:
+    """Whether the installed ONNX Runtime gathers on a GPU and hands its memory over (DLPack)."""
+    import onnxruntime as ort
+
+    return offers("cuda") and hasattr(ort.OrtValue, "__dlpack__")
+
+
+def gather_shared(session: Any, rows: NDArray[np.int64], device: Device) -> Any:
+    """Vectors of `rows` in memory of ONNX Runtime's on `device`, for ``from_dlpack`` of NumPy or CuPy.
+
+    What is made of it keeps that memory; the session, whose allocator it is from, is the caller's to keep.
+    """
+    binding = session.io_binding()
+    binding.bind_cpu_input("rows", rows)
+    binding.bind_output("vectors", device_type=device)
+    session.run_with_iobinding(binding)
+    binding.synchronize_outputs()  # other streams may read it now
+    return binding.get_outputs()[0]
 
 
 def _storable(vectors: NDArray[np.floating[Any]], dtype: TableDtype) -> NDArray[np.floating[Any]]:
@@ -127,7 +154,3 @@ def _storable(vectors: NDArray[np.floating[Any]], dtype: TableDtype) -> NDArray[
         message = f"The vector of row {row} {cause}, so the lexicon was not written."
         raise InputError(message)
     return stored
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]

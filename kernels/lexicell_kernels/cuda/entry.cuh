@@ -10,8 +10,8 @@
 //                  order), k P sizeof T of the table, one bit for each column
 //
 // Preconditions: columns ascend strictly inside a row (else the row is flagged); a column's rank is -1 or below
-// n_genes, and no two columns have the same; candidates and rank agree; factor > 0; the table's rows are
-// 16-byte aligned; dynamic shared memory as lexicell_kernels.cuda._source.shared_bytes says.
+// n_genes, and of columns with the same at most one is not 0; candidates and rank agree; factor > 0; the table's
+// rows are 16-byte aligned; dynamic shared memory as lexicell_kernels.cuda._source.shared_bytes says.
 #pragma once
 #include "pool.cuh"
 

@@ -85,7 +85,7 @@ def test_the_table_is_in_lexicon_order_and_ranks_point_into_it(bundled, cells, a
     described = aligned.rows >= 0
     np.testing.assert_array_equal(folded.lexicon_rows[folded.table.rank[described]], aligned.rows[described])
     assert (folded.table.rank[~described] == -1).all()
-    assert folded.same_gene is None
+    assert folded.shared is None
 
 
 def test_masked_genes_are_never_picked(bundled, cells, aligned):
@@ -155,8 +155,36 @@ def test_two_columns_of_one_gene_are_their_sum(bundled, cells, aligned, share, r
     doubled = align_genes(bundled, split.var, column="gene")
     assert doubled.n_matched == doubled.n_genes + 1
     folded = fold(bundled, doubled)
-    assert folded.same_gene is not None
+    assert folded.shared is not None
     np.testing.assert_array_equal(embed(split, folded), embed(cells, fold(bundled, aligned)))
+
+
+def test_fractions_in_columns_of_one_gene_sum_to_the_same_bits_in_any_order(bundled, cells):
+    rng = np.random.default_rng(3)
+    dense = np.repeat(cells.X.toarray()[:, :200], 4, axis=1) * rng.random((cells.n_obs, 800), np.float32)
+    var = pd.DataFrame({"gene": np.repeat(cells.var_names[:200], 4)}, index=[f"c{i}" for i in range(800)])
+    found = []
+    for order in (np.arange(800), rng.permutation(800)):
+        adata = anndata.AnnData(sp.csr_matrix(dense[:, order]), obs=cells.obs, var=var.iloc[order])
+        folded = fold(bundled, align_genes(bundled, adata.var, column="gene"))
+        found.append(embed(adata, folded))
+    np.testing.assert_array_equal(*found)
+
+
+def test_summing_leaves_the_given_block_and_the_order_of_its_columns_alone(bundled, cells, aligned):
+    first = cells.var_names[(aligned.rows >= 0).argmax()]
+    split = _split(cells, first, first, 2)
+    split.X.data = split.X.data.astype(np.uint16)
+    folded = fold(bundled, align_genes(bundled, split.var, column="gene"))
+    assert np.flatnonzero(folded.shared).tolist() == [split.var_names.get_loc(first), 765]
+    given, before = block_of(split), block_of(split.copy())
+    ready = folded.prepare(given)
+    assert ready.indices is given.indices
+    assert ready.indptr is given.indptr
+    for name in ("data", "indices", "indptr"):
+        np.testing.assert_array_equal(getattr(given, name), getattr(before, name))
+    assert ready.data.sum() == given.data.sum()
+    assert fold(bundled, aligned).prepare(given) is given
 
 
 def test_a_negative_count_does_not_hide_in_the_sum_of_two_columns(bundled, cells, aligned):

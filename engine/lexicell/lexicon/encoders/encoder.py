@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
 from lexicell.errors import InputError, InputNotFoundError
+from lexicell.lexicon._session import require_device
 from lexicell.lexicon.encoders.model_files import MODELS, ModelSpec
-from lexicell.lexicon.encoders.onnx_encoder import OnnxTextEncoder, require_device
+from lexicell.lexicon.encoders.onnx_encoder import OnnxTextEncoder
 from lexicell.lexicon.encoders.onnx_export import exported_encoder, find_encoder
 from lexicell.lexicon.encoders.quantise import quantised_encoder
 

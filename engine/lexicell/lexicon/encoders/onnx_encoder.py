@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from lexicell.errors import CorruptDataError, InputError
+from lexicell.errors import CorruptDataError
 from lexicell.lexicon._manifest import EncoderInfo, LongText, Precision
+from lexicell.lexicon._session import open_session
 from lexicell.lexicon.encoders.quantise import quantisation_error
 from lexicell.lexicon.encoders.windows import Windower, Workload
 
@@ -20,10 +21,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from lexicell.lexicon.encoders.encoder import BatchCallback
+    from lexicell_kernels import Device
 
-__all__ = ["Device", "OnnxTextEncoder", "require_device"]
-
-Device = Literal["cpu", "cuda"]
+__all__ = ["OnnxTextEncoder"]
 
 # Part of `cache_key`: raise it when the same model and options give other vectors.
 _RECIPE = 1
@@ -34,11 +34,6 @@ _TOKENS_PER_BATCH = {"cpu": 1024, "cuda": 16384}
 _SWEEPS = 32
 # Texts on which int8 is compared with float32.
 _SAMPLE = 64
-_PROVIDERS: dict[Device, tuple[str, dict[str, str]]] = {
-    "cpu": ("CPUExecutionProvider", {}),
-    # Otherwise matrices are multiplied in TF32, which keeps three decimal digits.
-    "cuda": ("CUDAExecutionProvider", {"use_tf32": "0"}),
-}
 
 
 @dataclass(frozen=True)
@@ -223,47 +218,11 @@ class OnnxTextEncoder:
     def _session(self) -> Any:
         import onnxruntime as ort
 
-        require_device(self.device)
-        options = ort.SessionOptions()
-        options.log_severity_level = 3
-        provider = _PROVIDERS[self.device]
-        try:
-            session = ort.InferenceSession(str(self.graph), sess_options=options, providers=[provider])
-        except Exception as error:  # ONNX Runtime's errors have no common base but Exception
-            message = f"ONNX Runtime cannot open {self.graph} ({error}); delete it and try again."
-            raise CorruptDataError(message) from error
-        # It falls back to the CPU in silence, for instance where CUDA's libraries are missing.
-        if session.get_providers()[0] != provider[0]:
-            raise _no_device(session.get_providers())
-        return session
+        return open_session(self.graph, ort.SessionOptions(), self.device, remedy="delete it and try again")
 
     @cached_property
     def _windower(self) -> Windower:
         return Windower.open(self.tokenizer, self.max_tokens, self.long_text)
-
-
-def require_device(device: Device) -> None:
-    """Check that ONNX Runtime can use a device, as far as that shows before a model is opened.
-
-    Raises
-    ------
-    InputError
-        If it cannot; the message says what to install.
-    """
-    import onnxruntime as ort
-
-    if _PROVIDERS[device][0] not in ort.get_available_providers():
-        raise _no_device(ort.get_available_providers())
-    if device == "cuda" and hasattr(ort, "preload_dlls"):
-        ort.preload_dlls()  # finds CUDA where pip has put it
-
-
-def _no_device(offered: Sequence[str]) -> InputError:
-    return InputError(
-        f"The device cuda cannot be used, ONNX Runtime offers {', '.join(offered)}: with an NVIDIA driver in "
-        'place, pip uninstall onnxruntime, then pip install "onnxruntime-gpu>=1.28" for CUDA 13 or '
-        '"onnxruntime-gpu<=1.26" for CUDA 12 (never both packages), or use the device cpu.'
-    )
 
 
 def _equal_length_batches(lengths: Sequence[int], limit: int) -> Iterator[list[int]]:

@@ -1,0 +1,104 @@
+"""Arrays and blocks of NumPy and CuPy: where they lie, moving them, and what both libraries have to do.
+
+CuPy is never imported for arrays that are not its own.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lexicell.errors import InputError
+from lexicell_kernels import (
+    CsrBlock,
+    Device,
+    GpuUnavailableError,
+    InvalidCountsError,
+    block_to_device,
+    block_to_host,
+    to_host,
+)
+
+__all__ = [
+    "Array",
+    "Device",
+    "device_of",
+    "in_order",
+    "move",
+    "namespace",
+    "packages_of",
+    "require_gpu",
+    "rows_of",
+    "to_host",
+]
+
+#: An array of NumPy or CuPy.
+Array = NDArray[Any]
+
+
+def packages_of(value: Any) -> set[str]:
+    """Top-level packages of a value's type and of those that it extends, as anndata's views do."""
+    return {base.__module__.partition(".")[0] for base in type(value).__mro__}
+
+
+def device_of(value: Any) -> Device:
+    """Where an array or a sparse matrix lies."""
+    return "cuda" if packages_of(value) & {"cupy", "cupyx"} else "cpu"
+
+
+def namespace(value: Any) -> Any:
+    """Return the module, NumPy or CuPy, whose functions take an array or the parts of a sparse matrix."""
+    return np if device_of(value) == "cpu" else import_module("cupy")
+
+
+def require_gpu() -> Any:
+    """Import CuPy and see that there is a GPU; returns the module ``cupy``.
+
+    Raises
+    ------
+    InputError
+        If there is none that can be used; the message says what to install.
+    """
+    from lexicell_kernels.cuda import require_cupy
+
+    try:
+        return require_cupy()
+    except GpuUnavailableError as error:
+        raise InputError(str(error)) from error
+
+
+def move(block: CsrBlock, device: Device) -> CsrBlock:
+    """Copy a block to the host or to the current GPU; one that lies there is passed on."""
+    if device_of(block.data) == device:
+        return block
+    return block_to_device(block) if device == "cuda" else block_to_host(block)
+
+
+def rows_of(indptr: Array, positions: Array) -> Array:
+    """Row of each of some values, by their positions in a block."""
+    found: Array = namespace(indptr).searchsorted(indptr, positions, side="right") - 1
+    return found
+
+
+def in_order(block: CsrBlock) -> CsrBlock:
+    """Sort the columns of each row and sum those that stand twice, where the block lies.
+
+    Raises
+    ------
+    InvalidCountsError
+        A value is no count, which a sum would hide.
+    """
+    xp, v = namespace(block.data), block.n_columns
+    rows = rows_of(block.indptr, xp.arange(block.data.shape[0]))
+    bad = ~(xp.isfinite(block.data) & (block.data >= 0))
+    if bool(bad.any()):
+        at = int(bad.argmax())
+        raise InvalidCountsError(int(rows[at]), int(block.indices[at]), float(block.data[at]))
+    places, owner = xp.unique(rows * v + block.indices, return_inverse=True)
+    # Both libraries sum in float64, so the order of the summands, which is nobody's on a GPU, does not show.
+    data = xp.bincount(owner, weights=block.data).astype(np.float32)
+    indptr = xp.searchsorted(places, xp.arange(block.n_rows + 1) * v)
+    return CsrBlock(data, (places % v).astype(np.int32), indptr, v)

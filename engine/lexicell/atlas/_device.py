@@ -1,0 +1,85 @@
+"""Matrices that lie on a GPU: read there, and never brought to the host as a whole."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from lexicell._arrays import Device, namespace, to_host
+from lexicell.atlas._blocks import (
+    Where,
+    check_columns,
+    gather_rows,
+    kernel_values,
+    reading,
+    slim_indices,
+)
+from lexicell.atlas._rows import CsrRows
+from lexicell.atlas._slabs import DenseRows
+from lexicell_kernels.types import CsrBlock
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from lexicell._arrays import Array
+    from lexicell.atlas._rows import MatrixRows
+
+__all__ = ["DeviceDenseRows", "DeviceRows", "device_rows"]
+
+#: Rows of one block at most: their vectors must find room, however few values they have.
+_MAX_ROWS = 1 << 16
+#: Bytes of a dense slab. Finding its values takes three times as much again.
+_SLAB_BYTES = 256 << 20
+
+
+def device_rows(matrix: Any, where: Where) -> MatrixRows:
+    """Reader of a CuPy array or CuPy sparse matrix; CSC becomes CSR there, once."""
+    if not hasattr(matrix, "tocsr"):
+        return DeviceDenseRows(namespace(matrix).asarray(matrix), where, _SLAB_BYTES)
+    with reading(where):
+        csr = matrix.tocsr()
+    return DeviceRows(csr.data, csr.indices, to_host(csr.indptr), csr.shape, where)
+
+
+class DeviceRows(CsrRows):
+    """A CSR matrix on a GPU. Blocks are views of it; only its offsets are kept on the host.
+
+    Parameters
+    ----------
+    data, indices
+        ``[nnz]`` CuPy arrays.
+    indptr
+        ``[n + 1]`` on the host.
+    shape, where
+        See `MatrixRows`.
+    """
+
+    device: Device = "cuda"
+
+    def spans(self, max_nnz: int) -> Iterator[tuple[int, int]]:
+        """See `CountSource.spans`; no span has more than 65,536 rows."""
+        for start, stop in super().spans(max_nnz):
+            for first in range(start, stop, _MAX_ROWS):
+                yield first, min(first + _MAX_ROWS, stop)
+
+    def read(self, start: int, stop: int) -> CsrBlock:
+        """See `CountSource.read`."""
+        first, last = int(self._indptr[start]), int(self._indptr[stop])
+        indices = slim_indices(self._indices[first:last])
+        check_columns(indices, self.n_columns, self.where.rows(start, stop))
+        indptr = namespace(indices).asarray(self._indptr[start : stop + 1] - first)
+        return CsrBlock(kernel_values(self._data[first:last]), indices, indptr, self.n_columns)
+
+    def take(self, rows: Array) -> CsrBlock:
+        """Rows in any order, gathered on the GPU."""
+        xp = namespace(self._data)
+        block = CsrBlock(self._data, self._indices, xp.asarray(self._indptr), self.n_columns)
+        block = gather_rows(block, xp.asarray(rows))
+        indices = slim_indices(block.indices)
+        check_columns(indices, self.n_columns, self.where)
+        return CsrBlock(kernel_values(block.data), indices, block.indptr, self.n_columns)
+
+
+class DeviceDenseRows(DenseRows):
+    """A dense matrix on a GPU, of which slabs become CSR there."""
+
+    device: Device = "cuda"

@@ -1,0 +1,3 @@
+"""As NumPy's."""
+
+from numpy.exceptions import AxisError, ComplexWarning, TooHardError, VisibleDeprecationWarning  # noqa: F401

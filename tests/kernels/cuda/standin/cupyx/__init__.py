@@ -1,0 +1,1 @@
+"""What CuPy keeps beside NumPy's API."""

@@ -1,0 +1,291 @@
+"""The stand-in behaves as CuPy does where the tests lean on it; on a GPU, CuPy itself is held to the same."""
+
+from __future__ import annotations
+
+import importlib
+import pickle
+from collections.abc import Iterator
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+
+from .stand_in import run_script, stand_in
+
+
+@pytest.fixture(params=["stand-in", pytest.param("CuPy", marks=pytest.mark.gpu)])
+def cp(request: pytest.FixtureRequest) -> Iterator[ModuleType]:
+    if request.param == "stand-in":
+        with stand_in() as module:
+            yield module
+        return
+    real: ModuleType = pytest.importorskip("cupy", reason="needs CuPy")
+    if not real.cuda.is_available():
+        pytest.skip("needs an NVIDIA GPU")
+    yield real
+
+
+@pytest.fixture
+def sparse(cp: ModuleType) -> ModuleType:
+    return importlib.import_module("cupyx.scipy.sparse")
+
+
+HOST: Any = sp.csr_matrix(np.array([[0, 2, 0, 1], [0, 0, 0, 0], [3, 0, 0, 4]], np.float32))
+
+
+def test_nothing_becomes_a_numpy_array_unasked(cp: ModuleType, sparse: ModuleType) -> None:
+    x = cp.arange(3)
+    for conversion in (np.asarray, np.array, np.ascontiguousarray, np.random.default_rng().permutation):
+        with pytest.raises(TypeError, match=r"Implicit conversion"):
+            conversion(x)
+    with pytest.raises(TypeError):
+        np.asarray(sparse.csr_matrix(HOST), dtype=np.float32)
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_arrays_of_both_sides_do_not_mix(cp: ModuleType, first: bool) -> None:
+    here, there = np.ones(3), cp.ones(3)
+    with pytest.raises(TypeError, match="Unsupported type"):
+        _ = here + there if first else there + here
+    with pytest.raises(TypeError):
+        there[...] = here
+
+
+def test_results_stay_on_the_device_scalars_too(cp: ModuleType) -> None:
+    x = cp.arange(6, dtype=cp.float32).reshape(2, 3)
+    for y in (x.sum(), x.max(), x[0], x[0, 1], x + 1, 2 * x, np.float32(2) * x, np.sqrt(x), np.sum(x),
+              cp.diff(x), cp.concatenate([x, x]), x == 1, abs(-x), x.T):  # fmt: skip
+        assert type(y) is cp.ndarray
+    assert x.sum().shape == ()
+    assert int(x.sum()) == 15
+    assert float(x.mean()) == 2.5
+    assert bool((x >= 0).all())
+    assert (x * np.float32(2)).dtype == np.float32
+    with pytest.raises(TypeError):
+        range(x.sum().astype(int))
+
+
+def test_arrays_go_back_and_forth(cp: ModuleType) -> None:
+    for dtype in (np.uint16, np.int32, np.int64, np.float16, np.float32, np.float64, bool):
+        given = np.arange(6).reshape(2, 3).astype(dtype)
+        there = cp.asarray(given)
+        assert there.dtype == given.dtype
+        assert cp.asarray(there) is there
+        for back in (there.get(), cp.asnumpy(there), pickle.loads(pickle.dumps(there)).get()):  # noqa: S301
+            assert type(back) is np.ndarray
+            np.testing.assert_array_equal(back, given)
+        given[0, 0] = 1
+        assert not there[0, 0]
+    with pytest.raises(ValueError, match="dtype"):
+        cp.asarray(np.array(["a"]))
+
+
+def test_slices_are_views_and_masks_are_copies(cp: ModuleType) -> None:
+    x = cp.arange(6)
+    x[1:3][...] = 7
+    y = x[x > 5]
+    y[...] = 0
+    assert x.get().tolist() == [0, 7, 7, 3, 4, 5]
+    assert x[np.array([5, 0])].get().tolist() == [5, 0]
+    assert x[cp.asarray([5, 0])].get().tolist() == [5, 0]
+
+
+def test_a_kernel_takes_arrays_scalars_and_null(cp: ModuleType) -> None:
+    x, y = cp.arange(128, dtype=np.int32), cp.zeros(256, np.int32)
+    kernel = cp.RawModule(code=ADD, options=("-std=c++17",)).get_function("add")
+    kernel((2,), (128,), (x, np.int32(3), np.float32(0.5), 0, y))
+    assert y.get().tolist() == [2 * i + 3 for i in range(128)] + [2 * i + 4 for i in range(128)]
+
+
+ADD = """
+__device__ void sum(const int* x, int a, float f, const int* none, int* y) {
+  const int t = int(threadIdx.x);
+  y[blockIdx.x * 128 + threadIdx.x] = int(float(x[t]) / f) + a + (none ? 100 : 0) + int(blockIdx.x);
+}
+#ifdef LEXICELL_EMULATE
+LEXICELL_ENTRY(add, (sum), 128)
+#else
+extern "C" __global__ void add(const int* x, int a, float f, const int* none, int* y) {
+  sum(x, a, f, none, y);
+}
+#endif
+"""
+
+
+def test_compilers_and_launches_that_fail_say_so(cp: ModuleType) -> None:
+    with pytest.raises(cp.cuda.compiler.CompileException):
+        cp.RawModule(code="nonsense").get_function("add")
+    with pytest.raises(cp.cuda.driver.CUDADriverError, match="NOT_FOUND"):
+        cp.RawModule(code=ADD).get_function("subtract")
+    with pytest.raises(TypeError):
+        cp.RawModule(code=ADD, options=["-std=c++17"]).get_function("add")
+    kernel = cp.RawModule(code=ADD).get_function("add")
+    x = cp.zeros(256, np.int32)
+    arguments = (x, np.int32(3), np.float32(0.5), 0, x)
+    with pytest.raises(cp.cuda.driver.CUDADriverError, match="INVALID_VALUE"):
+        kernel((1,), (128,), arguments, shared_mem=50_000)
+    kernel.max_dynamic_shared_size_bytes = 50_000
+    kernel((1,), (128,), arguments, shared_mem=50_000)
+    with pytest.raises(cp.cuda.driver.CUDADriverError, match="INVALID_VALUE"):
+        kernel((1,), (128,), arguments, shared_mem=60_000)
+    with pytest.raises(cp.cuda.driver.CUDADriverError, match="INVALID_VALUE"):
+        kernel.max_dynamic_shared_size_bytes = 10**7
+
+
+def test_a_csr_matrix_is_three_arrays_and_a_shape(cp: ModuleType, sparse: ModuleType) -> None:
+    x = sparse.csr_matrix(HOST)
+    assert (x.shape, x.nnz, x.dtype, x.format, x.indices.dtype, x.indptr.dtype) == (
+        (3, 4), 4, np.float32, "csr", np.int32, np.int32,
+    )  # fmt: skip
+    assert all(type(a) is cp.ndarray for a in (x.data, x.indices, x.indptr))
+    again = sparse.csr_matrix((x.data, x.indices.astype(np.int64), x.indptr), shape=x.shape)
+    assert again.indices.dtype == np.int32
+    assert type(again.get()) is sp.csr_matrix
+    np.testing.assert_array_equal(again.toarray().get(), HOST.toarray())
+    np.testing.assert_array_equal(x.tocsc().tocsr().get().toarray(), HOST.toarray())
+    np.testing.assert_array_equal(x.T.get().toarray(), HOST.T.toarray())
+    assert sparse.issparse(x)
+    assert sparse.isspmatrix_csr(x)
+    assert not sparse.isspmatrix_csc(x)
+
+
+def test_counts_in_a_sparse_matrix_are_floats(cp: ModuleType, sparse: ModuleType) -> None:
+    for matrix in (HOST.astype(np.int32), HOST.astype(np.uint16)):
+        with pytest.raises(ValueError, match="Only bool, float32"):
+            sparse.csr_matrix(matrix)
+    with pytest.raises(ValueError, match="1-D cupy arrays"):
+        sparse.csr_matrix((HOST.data, HOST.indices, HOST.indptr), shape=HOST.shape)
+
+
+def test_rows_are_sliced_as_by_scipy(cp: ModuleType, sparse: ModuleType) -> None:
+    x = sparse.csr_matrix(HOST)
+    for key in (
+        slice(1, 3),
+        slice(None, None, 2),
+        slice(0, 0),
+        [2, 0],
+        np.array([2, 0, 2]),
+        slice(None),
+        1,
+        -1,
+    ):
+        part = x[key]
+        assert type(part) is type(x)
+        np.testing.assert_array_equal(part.get().toarray(), HOST[key].toarray())
+    np.testing.assert_array_equal(
+        x[np.ix_([2, 0], [1, 3])].get().toarray(), HOST[np.ix_([2, 0], [1, 3])].toarray()
+    )
+    assert type(x[0, 1]) is cp.ndarray
+    assert float(x[0, 1]) == 2
+
+
+def test_duplicates_are_summed_in_place(cp: ModuleType, sparse: ModuleType) -> None:
+    parts = [cp.asarray(a) for a in (np.ones(4, np.float32), np.array([3, 1, 1, 0]), np.array([0, 3, 4]))]
+    x = sparse.csr_matrix(tuple(parts), shape=(2, 4))
+    assert not x.has_canonical_format
+    assert not x.has_sorted_indices
+    x.sum_duplicates()
+    assert x.has_canonical_format
+    assert (x.indices.get().tolist(), x.data.get().tolist()) == ([1, 3, 0], [2, 1, 1])
+
+
+def test_what_crosses_the_bus_is_counted(cupy: ModuleType) -> None:
+    counters = cupy.testing_counters
+    x = cupy.asarray(np.arange(3))
+    assert (counters.uploads, counters.downloads) == (1, 0)
+    cupy.sqrt(x + 1).sum(axis=0).astype(np.float32)[...] = 2
+    assert (counters.uploads, counters.downloads) == (1, 0)
+    int(x[0])
+    x.get()
+    cupy.cuda.get_current_stream().synchronize()
+    assert (counters.downloads, counters.synchronisations) == (2, 1)
+    counters.reset()
+    assert counters == type(counters)()
+
+
+def test_arguments_that_a_gpu_would_misread_are_refused(cupy: ModuleType) -> None:
+    kernel = cupy.RawModule(code=ADD).get_function("add")
+    x = cupy.zeros(256, np.int32)
+    good = (x, np.int32(3), np.float32(0.5), 0, x)
+    for place, wrong in ((0, x.astype(np.int64)), (0, x[::2]), (0, None), (0, np.zeros(3, np.int32)), (1, 3),
+                         (1, np.float32(3)), (2, np.int32(1)), (2, 0.5), (3, 1)):  # fmt: skip
+        with pytest.raises((TypeError, ValueError)):
+            kernel((1,), (128,), (*good[:place], wrong, *good[place + 1 :]))
+    with pytest.raises(TypeError):
+        kernel((1,), (128,), good[:-1])
+    with pytest.raises(cupy.cuda.driver.CUDADriverError):
+        kernel((1,), (64,), good)
+
+
+ANNDATA = """
+import numpy as np
+import scipy.sparse as sp
+import cupy
+import cupyx.scipy.sparse as csp
+import anndata
+
+host = sp.random(20, 30, 0.3, format="csr", dtype=np.float32, random_state=1)
+adata = anndata.AnnData(X=csp.csr_matrix(host))
+adata.obsm["X_a"] = cupy.ones((20, 4), np.float32)
+for view in (adata[3:9], adata[["3", "5"], ["1", "2"]]):
+    assert view.is_view and csp.issparse(view.X) and isinstance(view.obsm["X_a"], cupy.ndarray)
+    copy = view.copy()
+    assert type(copy.X) is csp.csr_matrix and type(copy.obsm["X_a"]) is cupy.ndarray
+view = adata[3:9]
+np.testing.assert_array_equal(view.X.get().toarray(), host[3:9].toarray())
+adata.write_h5ad("x.h5ad")
+assert sp.issparse(anndata.read_h5ad("x.h5ad").X)
+print("ok")
+"""
+
+DASK = """
+import numpy as np
+import scipy.sparse as sp
+import cupy
+import cupyx.scipy.sparse as csp
+import dask
+import dask.array as da
+import anndata
+
+host = sp.random(20, 30, 0.3, format="csr", dtype=np.float32, random_state=1)
+meta = csp.csr_matrix((0, 0), dtype=np.float32)
+parts = [dask.delayed(csp.csr_matrix)(host[i : i + 5]) for i in range(0, 20, 5)]
+x = da.concatenate([da.from_delayed(p, (5, 30), meta=meta) for p in parts])
+whole = da.from_array(csp.csr_matrix(host), chunks=(5, 30), asarray=False, meta=meta)
+for y in (x, whole):
+    assert type(y._meta) is csp.csr_matrix
+    np.testing.assert_array_equal(y.compute().get().toarray(), host.toarray())
+sums = x.map_blocks(lambda b: b.sum(axis=1), chunks=(x.chunks[0], (1,)), meta=cupy.empty((0, 0), np.float32))
+assert type(sums.compute()) is cupy.ndarray
+np.testing.assert_allclose(sums.compute().get(), host.sum(axis=1))
+adata = anndata.AnnData(X=x)
+adata.obsm["X_a"] = sums
+assert type(adata.to_memory().obsm["X_a"]) is cupy.ndarray
+assert csp.issparse(adata[2:5].to_memory().X)
+print("ok")
+"""
+
+
+@pytest.mark.parametrize("script", [ANNDATA, DASK], ids=["anndata", "dask"])
+def test_the_libraries_around_cupy_take_it_for_cupy(
+    script: str, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert "ok" in run_script(script)
+
+
+def test_nothing_of_the_stand_in_is_left_behind() -> None:
+    import sys
+
+    with stand_in() as cupy:
+        import lexicell_kernels.cuda as backend
+
+        assert sys.modules["cupy"] is cupy
+        first = backend
+    assert not any(name.split(".")[0] in {"cupy", "cupyx"} for name in sys.modules)
+    with stand_in():
+        from lexicell_kernels import cuda
+
+        assert cuda is not first
