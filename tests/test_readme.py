@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-
 from tests.kernels.cuda.stand_in import run_script
 
 if TYPE_CHECKING:
@@ -83,7 +82,8 @@ import cupyx.scipy.sparse as sparse
 def anndata_to_GPU(adata):
     adata.X = sparse.csr_matrix(adata.X)
 
-sys.modules["rapids_singlecell"] = types.SimpleNamespace(get=types.SimpleNamespace(anndata_to_GPU=anndata_to_GPU))
+get = types.SimpleNamespace(anndata_to_GPU=anndata_to_GPU)
+sys.modules["rapids_singlecell"] = types.SimpleNamespace(get=get)
 os.chdir(sys.argv[1])
 """
 

@@ -76,7 +76,7 @@ def padded_width(vectors: str, dim: int) -> int:
 
 
 def threads_per_row(vectors: str, width: int) -> int:
-    """Threads of the block that embeds a row: what keeps most of them busy in the gather, in the fewest rounds.
+    """Threads of the block that embeds a row: what keeps most of them busy in the gather, in few rounds.
 
     A function of the table alone, never of the cells: the order of sums depends on it.
     """

@@ -136,6 +136,11 @@ __device__ __forceinline__ Threshold find_threshold(const Row<V, I>& row, const 
   return radix_threshold<kInOrder>(row, columns, k, hist);
 }
 
+// One comparison: what lies below `begin` is large without its sign.
+__device__ __forceinline__ bool within(int place, int begin, int end) {
+  return u32(place - begin) < u32(end - begin);
+}
+
 // ---- places: columns in lexicon order --------------------------------------------------------------
 template <class V, class I>
 __device__ __forceinline__ void emit_in_order(const Row<V, I>& row, const Columns& columns, const Threshold& t,
@@ -162,7 +167,7 @@ __device__ __forceinline__ void emit_in_order(const Row<V, I>& row, const Column
       const int b = __ffs(int(bits)) - 1, j = start + lane * kWarp + b;
       const bool is_equal = equals >> b & 1u;
       const int place = a + min(e, t.ties);
-      if (place >= begin && place < end && !(is_equal && e >= t.ties))
+      if (within(place, begin, end) && !(is_equal && e >= t.ties))
         picks[place - begin] = Pick{int(row.columns[j]), as_float(row.values[j])};
       a += !is_equal;
       e += is_equal;
@@ -255,7 +260,7 @@ __device__ __forceinline__ void emit_marked(const Row<V, I>& row, const Columns&
       if (key && key >= t.key) {
         const u32 gene = u32(columns.rank[g.c[u]]), word = maps.chosen[gene >> 5], bit = 1u << (gene & 31u);
         const int place = maps.before[gene >> 5] + __popc(word & (bit - 1u));
-        if (word & bit && place >= begin && place < end) picks[place - begin] = Pick{int(g.c[u]), x};
+        if (word & bit && within(place, begin, end)) picks[place - begin] = Pick{int(g.c[u]), x};
       }
     }
   });
