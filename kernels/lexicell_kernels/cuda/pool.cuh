@@ -62,14 +62,11 @@ struct Weigher {
   }
 };
 
+// The shift that brings the largest candidate's count just below 1.  A call, and by value: almost no row comes
+// here, and inlined it costs the others registers.
 template <int NW, class V, class I>
-__device__ __forceinline__ Weigher make_weigher(int kind, const Facts& facts, const Row<V, I>& row,
-                                                const Columns& columns, u32 (&tops)[NW]) {
-  const float total = float(facts.sum);
-  if (kind == kUniform || kind == kRank || float(facts.described) >= 1e-16f * total)
-    return {kind, facts.shift, total};
+__device__ __noinline__ int unit_shift(Row<V, I> row, Columns columns, u32 (&tops)[NW]) {
   u32 top = 0;
-#pragma unroll 1
   for (int j = row.lo + int(threadIdx.x % kWarp); j < row.hi; j += kWarp) {
     const u32 bits = __float_as_uint(as_float(row.values[j]));
     if (int(bits) > 0 && columns.has(u32(row.columns[j]))) top = max(top, bits);
@@ -78,7 +75,16 @@ __device__ __forceinline__ Weigher make_weigher(int kind, const Facts& facts, co
   if (threadIdx.x % kWarp == 0) tops[threadIdx.x / kWarp] = top;
   __syncthreads();
   for (int w = 0; w < NW; ++w) top = max(top, tops[w]);
-  return {kind, top ? -exponent(top) : 0, 0.f};
+  return top ? -exponent(top) : 0;
+}
+
+template <int NW, class V, class I>
+__device__ __forceinline__ Weigher make_weigher(int kind, const Facts& facts, const Row<V, I>& row,
+                                                const Columns& columns, u32 (&tops)[NW]) {
+  const float total = float(facts.sum);
+  if (kind == kUniform || kind == kRank || float(facts.described) >= 1e-16f * total)
+    return {kind, facts.shift, total};
+  return {kind, unit_shift(row, columns, tops), 0.f};
 }
 
 // Turns columns and counts into table rows and weights; returns this thread's share of their sum.
