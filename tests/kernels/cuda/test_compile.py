@@ -20,7 +20,8 @@ EMBED, PICK = "lexicell_embed", "lexicell_pick"
 EVERYWHERE = (
     Instantiation(EMBED, "uint16", "uint16", True, "float16", 256),
     Instantiation(EMBED, "float32", "int32", False, "float16", 256),
-    Instantiation(EMBED, "float32", "int32", False, "float32", 256),
+    Instantiation(EMBED, "float32", "int32", False, "float32", 384),
+    Instantiation(EMBED, "float32", "int32", True, "float16", 384),  # the bundled lexicon
     Instantiation(PICK, "float32", "int32", False),
 )
 ON_A100_AND_H100 = (
