@@ -88,8 +88,11 @@ def table_on_host(table: GeneTable) -> GeneTable:
 
 
 def candidate_words(rank: NDArray[np.int32]) -> NDArray[np.uint32]:
-    """Bitmap of the candidates, ``[ceil(v / 32)]``: it fits the first-level cache, the ranks don't."""
-    candidate = np.zeros((len(rank) + 31) // 32 * 4, np.uint8)
+    """Bitmap of the candidates, ``[ceil(v / 32)]``: it fits the first-level cache, the ranks don't.
+
+    One word at least, since column 0 is looked up before it is known whether there is one.
+    """
+    candidate = np.zeros(max(1, (len(rank) + 31) // 32) * 4, np.uint8)
     packed = np.packbits(rank >= 0, bitorder="little")
     candidate[: len(packed)] = packed
     return candidate.view("<u4")

@@ -237,6 +237,13 @@ def test_no_rows_need_no_launch(cupy, block, table):
     assert cupy.testing_counters.launches == 0
 
 
+def test_values_of_a_matrix_without_columns_are_refused(cupy):
+    nothing = GeneTable(np.empty((0, 7), np.float32), np.empty(0, np.int32))
+    counts = CsrBlock(np.ones(2, np.float32), np.zeros(2, np.int32), np.array([0, 0, 1, 2]), 0)
+    with pytest.raises(ValueError, match="row 1 has a column outside"):
+        embed_rows(counts, nothing, k=1, device="cuda")
+
+
 def test_a_table_without_genes_gives_zero_rows(cupy, block):
     empty = GeneTable(np.empty((0, 7), np.float32), np.full(V, -1, np.int32))
     for k in (1, None):

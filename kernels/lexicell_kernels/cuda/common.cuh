@@ -53,7 +53,9 @@ __device__ __forceinline__ float2 halves(u32 pair) {
 }
 
 // Integers below 2**23 as floats and back: an addition each, where conversions run at a quarter of the rate.
-__device__ __forceinline__ float small_float(u32 x) { return __uint_as_float(__float_as_uint(kTwo23) | x) - kTwo23; }
+__device__ __forceinline__ float small_float(u32 x) {
+  return __uint_as_float(__float_as_uint(kTwo23) | x) - kTwo23;
+}
 
 __device__ __forceinline__ float as_float(u16 x) { return small_float(x); }
 __device__ __forceinline__ float as_float(float x) { return x; }

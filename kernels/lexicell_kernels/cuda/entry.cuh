@@ -6,8 +6,8 @@
 //
 // Grid: one block per row.  Per row of n values, k picks and P columns the block moves
 //   device memory  n (sizeof V + sizeof I) in, 4 dim + 12 out
-//   L2 or L1       the same values and columns once more (three times more where columns are not in lexicon
-//                  order), k P sizeof T of the table, one bit for each column
+//   L2 or L1       the same values and columns once more (twice where columns are not in lexicon order; again for
+//                  each further chunk of picks), k P sizeof T of the table, one bit for each column
 //
 // Preconditions: columns ascend strictly inside a row (else the row is flagged); a column's rank is -1 or below
 // n_genes, and of columns with the same at most one is not 0; candidates and rank agree; factor > 0; the table's
