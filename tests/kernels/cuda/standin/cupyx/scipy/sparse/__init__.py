@@ -10,8 +10,8 @@ import scipy.sparse as sp
 from cupy._array import from_host, ndarray
 from cupy._creation import array, asarray
 
-__all__ = ["csc_matrix", "csr_matrix", "hstack", "issparse", "isspmatrix", "isspmatrix_csc", "isspmatrix_csr",
-           "spmatrix", "vstack"]  # fmt: skip
+__all__ = ["coo_matrix", "csc_matrix", "csr_matrix", "hstack", "issparse", "isspmatrix", "isspmatrix_csc",
+           "isspmatrix_csr", "spmatrix", "vstack"]  # fmt: skip
 
 _DATA = "?fdFD"
 
@@ -249,6 +249,13 @@ class spmatrix:  # noqa: N801  # CuPy's name
         return (
             f"<stand-in {self.format} matrix of dtype '{self.dtype}', {self.nnz} stored, shape {self.shape}>"
         )
+
+
+class coo_matrix(spmatrix):  # noqa: N801  # CuPy's name
+    """There for libraries that ask whether something is one; none is ever made."""
+
+    def __init__(self, *_: Any, **__: Any) -> None:
+        raise NotImplementedError
 
 
 class csr_matrix(spmatrix):  # noqa: N801  # CuPy's name
