@@ -39,7 +39,7 @@ def scores(adata: ad.AnnData, labels: NDArray[np.str_], options: Options) -> dic
             def accuracy(table: GeneTable, plan=plan) -> float:
                 parts: list[NDArray[np.float32]] = []
                 folded = replace(plan.folded, table=table)
-                embed_source(source, folded, plan.recipe, plan.values, parts.append)
+                embed_source(source, replace(plan.embedder, folded=folded), parts.append)
                 return knn_accuracy(np.concatenate(parts), labels)
 
             def drawn(control: Callable[..., GeneTable], plan=plan, accuracy=accuracy) -> float:

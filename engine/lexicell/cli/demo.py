@@ -86,9 +86,7 @@ def run_demo(folder: Path, seed: int) -> dict[str, Any]:
 
     with open_counts(adata) as source:
         plan = make_plan(source, Options())
-        rate = _cells_per_second(
-            lambda: embed_source(source, plan.folded, plan.recipe, plan.values, _drop), source
-        )
+        rate = _cells_per_second(lambda: embed_source(source, plan.embedder, _drop), source)
         genes = group_genes(source.read(0, source.n_cells), plan.folded, plan.lexicon, plan.recipe, labels)
         random = [_control(source, plan, seed + i) for i in range(5)]
 
@@ -136,7 +134,7 @@ def _control(source: Any, plan: Any, seed: int) -> NDArray[np.float32]:
 
     parts: list[NDArray[np.float32]] = []
     folded = replace(plan.folded, table=random_vectors(plan.folded.table, seed=seed))
-    embed_source(source, folded, plan.recipe, plan.values, parts.append)
+    embed_source(source, replace(plan.embedder, folded=folded), parts.append)
     return np.concatenate(parts)
 
 

@@ -4,7 +4,7 @@ from lexicell.embedding.api import Embedded, embed, embed_anndata
 from lexicell.embedding.coverage import GeneReport, gene_report
 from lexicell.embedding.events import Advanced, Event, Listener, Note
 from lexicell.embedding.fold import FoldedTable, fold
-from lexicell.embedding.pipeline import Quality, embed_source
+from lexicell.embedding.pipeline import BlockEmbedder, Quality, embed_source
 from lexicell.embedding.plan import Options, Plan, make_plan
 from lexicell.embedding.recipe import DEFAULT_RECIPE, RECIPES, Recipe
 
@@ -12,6 +12,7 @@ __all__ = [
     "DEFAULT_RECIPE",
     "RECIPES",
     "Advanced",
+    "BlockEmbedder",
     "Embedded",
     "Event",
     "FoldedTable",

@@ -179,15 +179,7 @@ def run_to_store(
         copy_of=_h5ad(copy_of),
         overwrite=overwrite,
     ) as store:
-        quality = embed_source(
-            source,
-            plan.folded,
-            plan.recipe,
-            plan.values,
-            store.append,
-            device=plan.device,
-            listener=listener,
-        )
+        quality = embed_source(source, plan.embedder, store.append, listener=listener)
         for name, column in _quality_columns(quality, "lexicell").items():
             obs[name] = column
         store.finish(obs, plan.provenance())
@@ -326,16 +318,7 @@ def _embed_in_memory(
         vectors[filled : filled + len(rows)] = rows
         filled += len(rows)
 
-    quality = embed_source(
-        source,
-        plan.folded,
-        plan.recipe,
-        plan.values,
-        sink,
-        device=plan.device,
-        on_device=home == "cuda",
-        listener=listener,
-    )
+    quality = embed_source(source, plan.embedder, sink, on_device=home == "cuda", listener=listener)
     return vectors, quality
 
 

@@ -101,8 +101,8 @@ def fold(
     rows = alignment.rows
     if masked is not None:
         rows = np.where((rows >= 0) & ~masked[np.maximum(rows, 0)], rows, -1).astype(np.int32)
-    genes = np.unique(rows[rows >= 0])
     described = rows >= 0
+    genes = np.unique(rows[described])
     rank = np.full(len(rows), -1, np.int32)
     rank[described] = np.searchsorted(genes, rows[described])
     shared = None

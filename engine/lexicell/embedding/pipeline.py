@@ -138,12 +138,9 @@ class BlockEmbedder:
 
 def embed_source(
     source: CountSource,
-    folded: FoldedTable,
-    recipe: Recipe,
-    values: Values,
+    embedder: BlockEmbedder,
     sink: Callable[[Any], None],
     *,
-    device: Device = "cpu",
     on_device: bool = False,
     max_nnz: int | None = None,
     listener: Listener = ignore,
@@ -156,16 +153,10 @@ def embed_source(
     ----------
     source
         ``N`` cells.
-    folded
-        The gene table for the source's columns.
-    recipe
-        k, weight, normalisation.
-    values
-        What the source's numbers are.
+    embedder
+        How to embed them.
     sink
         Is given each block's vectors, float32 ``[n, p]``, which it may keep.
-    device
-        Where to embed; blocks that lie elsewhere are copied.
     on_device
         Whether `sink` gets the vectors where they were made, as CuPy arrays of a GPU, or on the host.
     max_nnz
@@ -182,7 +173,6 @@ def embed_source(
     """
     n = source.n_cells
     quality = Quality(np.empty(n, np.int32), np.empty(n, np.float32), np.empty(n, np.int32))
-    embedder = BlockEmbedder(folded, recipe, values, device, source.label, source.var.index)
     for start, block in _blocks(source, max_nnz):
         stop = start + block.n_rows
         rows = embedder.embed(block, start, source.obs.index[start:stop])

@@ -17,31 +17,39 @@
 
 namespace lexicell {
 
-__device__ __forceinline__ unsigned char* aligned(unsigned char* memory, int bytes) {
-  return memory + (bytes + 15) / 16 * 16;
-}
+// How dynamic shared memory is cut: picks, then keys where they are sorted, then bitmaps; see shared_bytes.
+struct Memory {
+  Pick* picks;
+  u64* keys;
+  Bitmaps maps;
 
-__device__ inline int power_of_two(int n) {
-  int size = 1;
-  while (size < n) size *= 2;
-  return size;
-}
+  __device__ __forceinline__ Memory(unsigned char* start, int chunk, bool sorted, int n_genes) {
+    picks = reinterpret_cast<Pick*>(start);
+    unsigned char* const behind = aligned(start, chunk * int(sizeof(Pick)));
+    keys = reinterpret_cast<u64*>(behind);
+    maps = bitmaps_at(sorted ? aligned(behind, power_of_two(chunk) * int(sizeof(u64))) : behind, n_genes);
+  }
+
+  static __device__ __forceinline__ unsigned char* aligned(unsigned char* memory, int bytes) {
+    return memory + (bytes + 15) / 16 * 16;
+  }
+};
 
 // Selects, and lets `use(picks, begin, count)` see the picks, `chunk` at a time and in lexicon order.
 template <int NT, bool kInOrder, class V, class I, class Use>
 __device__ __forceinline__ void for_each_chunk(const Row<V, I>& row, const Columns& columns, const Threshold& t,
-                                               const Bitmaps& maps, int (&sums)[2][NT / kWarp], int chunk,
-                                               Pick* picks, const Use& use) {
-  if (!kInOrder) mark<NT>(row, columns, t, maps, sums);
+                                               const Memory& memory, int (&sums)[2][NT / kWarp], int chunk,
+                                               const Use& use) {
+  if (!kInOrder) mark<NT>(row, columns, t, memory.maps, sums);
   for (int begin = 0; begin < t.count; begin += chunk) {
     const int end = min(begin + chunk, t.count);
     if (begin) __syncthreads();  // all are done with the picks of before
     if (kInOrder)
-      emit_in_order(row, columns, t, begin, end, picks);
+      emit_in_order(row, columns, t, begin, end, memory.picks);
     else
-      emit_marked(row, columns, t, maps, begin, end, picks);
+      emit_marked(row, columns, t, memory.maps, begin, end, memory.picks);
     __syncthreads();
-    use(picks, begin, end - begin);
+    use(memory.picks, begin, end - begin);
   }
 }
 
@@ -64,17 +72,13 @@ __device__ __forceinline__ void embed(const V* values, const I* columns, const i
     float weights[kWarps], squares[kWarps];
   };
   LEXICELL_SHARED(Fixed, fixed);
-  LEXICELL_DYNAMIC_SHARED(memory);
-  Pick* const picks = reinterpret_cast<Pick*>(memory);
-  unsigned char* const behind = aligned(memory, chunk * int(sizeof(Pick)));
-  u64* const keys = reinterpret_cast<u64*>(behind);
-  const Bitmaps maps =
-      bitmaps_at(weight == kRank ? aligned(behind, power_of_two(chunk) * int(sizeof(u64))) : behind, n_genes);
+  LEXICELL_DYNAMIC_SHARED(start);
+  const Memory memory(start, chunk, weight == kRank, n_genes);
 
   const i64 r = blockIdx.x;
   const Columns all = {n_columns, candidates, rank, column_factor};
   const Row<V, I> row = row_of<NT>(values, columns, indptr, r);
-  if (!kInOrder) clear<NT>(maps);
+  if (!kInOrder) clear<NT>(memory.maps);
   const Facts facts = scan_row(row, all, fixed.hist, fixed.parts);
   if (threadIdx.x == 0)
     coverage[r] = facts.fault || !facts.sum ? 0.f : float(facts.described) / float(facts.sum);
@@ -95,8 +99,8 @@ __device__ __forceinline__ void embed(const V* values, const I* columns, const i
   }
 
   float weights = 0.f;
-  for_each_chunk<NT, kInOrder>(row, all, t, maps, fixed.sums, chunk, picks, [&](Pick* some, int begin, int count) {
-    weights += weigh<NT>(some, count, all, weigher, keys);
+  for_each_chunk<NT, kInOrder>(row, all, t, memory, fixed.sums, chunk, [&](Pick* some, int begin, int count) {
+    weights += weigh<NT>(some, count, all, weigher, memory.keys);
     __syncthreads();
     gather<T, P, NT>(some, count, table, begin == 0, fixed.slices);
   });
@@ -119,17 +123,13 @@ __device__ __forceinline__ void pick(const V* values, const I* columns, const i6
     int sums[2][kWarps];
   };
   LEXICELL_SHARED(Fixed, fixed);
-  LEXICELL_DYNAMIC_SHARED(memory);
-  Pick* const picks = reinterpret_cast<Pick*>(memory);
-  unsigned char* const behind = aligned(memory, chunk * int(sizeof(Pick)));
-  u64* const keys = reinterpret_cast<u64*>(behind);
-  const Bitmaps maps =
-      bitmaps_at(by_score ? aligned(behind, power_of_two(chunk) * int(sizeof(u64))) : behind, n_genes);
+  LEXICELL_DYNAMIC_SHARED(start);
+  const Memory memory(start, chunk, by_score != 0, n_genes);
 
   const i64 r = blockIdx.x;
   const Columns all = {n_columns, candidates, rank, column_factor};
   const Row<V, I> row = row_of<NT>(values, columns, indptr, r);
-  if (!kInOrder) clear<NT>(maps);
+  if (!kInOrder) clear<NT>(memory.maps);
   const Facts facts = scan_row(row, all, fixed.hist, fixed.parts);
   Threshold t = {0u, 0, 0, 0, 0, 0};
   if (!facts.fault) t = find_threshold<kInOrder>(row, all, facts, k, fixed.hist);
@@ -140,11 +140,11 @@ __device__ __forceinline__ void pick(const V* values, const I* columns, const i6
   for (int j = t.count + int(threadIdx.x); j < stride; j += NT) gene_row[j] = -1, score_row[j] = 0.f;
   if (t.count == 0) return;
 
-  for_each_chunk<NT, kInOrder>(row, all, t, maps, fixed.sums, chunk, picks, [&](Pick* some, int begin, int n) {
-    if (by_score) sort_by_score<NT>(some, n, all, keys);  // then all picks are held at once
+  for_each_chunk<NT, kInOrder>(row, all, t, memory, fixed.sums, chunk, [&](Pick* some, int begin, int n) {
+    if (by_score) sort_by_score<NT>(some, n, all, memory.keys);  // then all picks are held at once
 #pragma unroll 1
     for (int j = threadIdx.x; j < n; j += NT) {
-      const Pick p = some[by_score ? int(u32(keys[j])) : j];
+      const Pick p = some[by_score ? int(u32(memory.keys[j])) : j];
       gene_row[begin + j] = rank[p.gene];
       score_row[begin + j] = all.score(p.weight, u32(p.gene));
     }

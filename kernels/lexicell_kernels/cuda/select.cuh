@@ -267,12 +267,17 @@ __device__ __forceinline__ void emit_marked(const Row<V, I>& row, const Columns&
 }
 
 // ---- score order -----------------------------------------------------------------------------------
+__device__ inline int power_of_two(int n) {
+  int size = 1;
+  while (size < n) size *= 2;
+  return size;
+}
+
 // Sorts the block's picks: afterwards the low half of keys[r] is the place, in lexicon order, of the r-th by
 // (score descending, lexicon row ascending).  A bitonic network; `keys` holds the next power of two.
 template <int NT>
 __device__ inline void sort_by_score(const Pick* picks, int count, const Columns& columns, u64* keys) {
-  int size = 1;
-  while (size < count) size *= 2;
+  const int size = power_of_two(count);
 #pragma unroll 1
   for (int j = threadIdx.x; j < size; j += NT) {
     const u32 score = j < count ? __float_as_uint(columns.score(picks[j].weight, u32(picks[j].gene))) : 0u;

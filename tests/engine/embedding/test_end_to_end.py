@@ -157,7 +157,7 @@ def test_vectors_do_not_depend_on_the_size_of_blocks(cells, embedded, max_nnz):
     parts = []
     with open_counts(cells) as source:
         plan = make_plan(source, Options(top_k=40))
-        quality = embed_source(source, plan.folded, plan.recipe, plan.values, parts.append, max_nnz=max_nnz)
+        quality = embed_source(source, plan.embedder, parts.append, max_nnz=max_nnz)
     np.testing.assert_array_equal(np.concatenate(parts), embedded)
     np.testing.assert_array_equal(quality.coverage, cells.obs["lexicell_coverage"])
     assert (len(parts) == 1) == (max_nnz == 10**9)
