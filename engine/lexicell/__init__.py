@@ -12,11 +12,16 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from lexicell import errors, tl
     from lexicell.embedding import embed
+    from lexicell.embedding.packing import pack
     from lexicell.lexicon import Lexicon
 
-__all__ = ["Lexicon", "__version__", "embed", "errors", "tl"]
+__all__ = ["Lexicon", "__version__", "embed", "errors", "pack", "tl"]
 
-_LAZY = {"Lexicon": "lexicell.lexicon", "embed": "lexicell.embedding"}
+_LAZY = {
+    "Lexicon": "lexicell.lexicon",
+    "embed": "lexicell.embedding",
+    "pack": "lexicell.embedding.packing",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -22,7 +22,16 @@ from lexicell.errors import (
     WriteError,
 )
 
-__all__ = ["cache_folder", "check_new_file", "hash_file", "read_utf8", "staged_folder", "staged_path"]
+__all__ = [
+    "cache_folder",
+    "check_new_file",
+    "fsync",
+    "hash_file",
+    "read_utf8",
+    "remove",
+    "staged_folder",
+    "staged_path",
+]
 
 _BOM = b"\xef\xbb\xbf"
 _GZIP = b"\x1f\x8b"
@@ -138,7 +147,7 @@ def _staged(target: Path, *, replace: bool) -> Iterator[Path]:
     try:
         yield staging
         for path in (*sorted(staging.rglob("*")), staging):
-            _fsync(path)
+            fsync(path)
         if target.exists() and not replace:
             raise _exists(target)
         try:
@@ -149,24 +158,26 @@ def _staged(target: Path, *, replace: bool) -> Iterator[Path]:
             if retired.exists() and not target.exists():
                 retired.rename(target)
             raise
-        _fsync(target.parent)
+        fsync(target.parent)
     finally:
-        _remove(staging)
-        _remove(retired)
+        remove(staging)
+        remove(retired)
 
 
 def _exists(path: Path) -> OutputExistsError:
     return OutputExistsError(f"{path} exists; choose another name or overwrite it.")
 
 
-def _remove(path: Path) -> None:
+def remove(path: Path) -> None:
+    """Delete a file or a folder, if it is there."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path, ignore_errors=True)
     else:
         path.unlink(missing_ok=True)
 
 
-def _fsync(path: Path) -> None:
+def fsync(path: Path) -> None:
+    """Wait until a file, or the names in a folder, are on disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

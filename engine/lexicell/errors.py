@@ -7,7 +7,7 @@ where, and what to do.
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 __all__ = [
     "CorruptDataError",
@@ -19,6 +19,7 @@ __all__ = [
     "LexicellError",
     "MissingExtraError",
     "OutputExistsError",
+    "PartialError",
     "WriteError",
 ]
 
@@ -27,6 +28,10 @@ class LexicellError(Exception):
     """Base of all errors that lexicell raises on purpose."""
 
     exit_code: ClassVar[int] = 1
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle class and message: what other libraries make of two builtin bases can't be read again."""
+        return type(self), self.args
 
 
 class InputError(LexicellError, ValueError):
@@ -82,3 +87,9 @@ class CorruptDataError(LexicellError, OSError):
 
 class WriteError(LexicellError, OSError):
     """The output cannot be written: the disk is full, or the folder may not be written to."""
+
+
+class PartialError(LexicellError, OSError):
+    """Something is not complete, and what is there can be continued."""
+
+    exit_code: ClassVar[int] = 3

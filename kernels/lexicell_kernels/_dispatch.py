@@ -39,7 +39,14 @@ class Backend(Protocol):
     """What a backend module provides; `lexicell_kernels.parity` holds it against the reference."""
 
     def embed_rows(
-        self, block: CsrBlock, table: GeneTable, *, k: int | None, weight: Weight, normalise: bool
+        self,
+        block: CsrBlock,
+        table: GeneTable,
+        *,
+        k: int | None,
+        weight: Weight,
+        normalise: bool,
+        threads: int | None = None,
     ) -> Rows:
         """See `lexicell_kernels.embed_rows`."""
         ...
@@ -88,6 +95,7 @@ def embed_rows(
     weight: Weight = Weight.LOG1P,
     normalise: bool = True,
     device: Device | None = None,
+    threads: int | None = None,
 ) -> Rows:
     """Select, weight, pool, project and normalise every row in one pass.
 
@@ -107,6 +115,8 @@ def embed_rows(
     device
         ``"cpu"``, ``"cuda"``, or None for where the block lies. Elsewhere than there, the block is copied,
         and the result comes back as NumPy arrays.
+    threads
+        Of the CPU; None for one on each. A caller with threads of its own gives 1. A GPU does not look at it.
 
     Returns
     -------
@@ -137,7 +147,7 @@ def embed_rows(
     """
     return _run(
         lambda backend, there, genes: backend.embed_rows(
-            there, genes, k=k, weight=weight, normalise=normalise
+            there, genes, k=k, weight=weight, normalise=normalise, threads=threads
         ),
         block,
         table,

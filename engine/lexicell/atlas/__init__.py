@@ -1,20 +1,35 @@
 """Count matrices in, embeddings out: readers of every common format, and the store."""
 
+from lexicell.atlas._concat import ConcatSource, open_many
+from lexicell.atlas._fingerprint import Fingerprint, fingerprint
+from lexicell.atlas._h5ad_output import create_h5ad
+from lexicell.atlas._inputs import expand_inputs
 from lexicell.atlas._memory import chunk_block, dask_counts
+from lexicell.atlas._obs import check_columns, write_obs
 from lexicell.atlas._open import open_counts
+from lexicell.atlas._scratch import Scratch
 from lexicell.atlas._values import Values, decode_values, read_sample, resolve_values
 from lexicell.atlas.source import CountSource
 from lexicell.atlas.store import EmbeddingStore, create_store
 
 __all__ = [
+    "ConcatSource",
     "CountSource",
     "EmbeddingStore",
+    "Fingerprint",
+    "Scratch",
     "Values",
+    "check_columns",
     "chunk_block",
+    "create_h5ad",
     "create_store",
     "dask_counts",
     "decode_values",
+    "expand_inputs",
+    "fingerprint",
     "open_counts",
+    "open_many",
     "read_sample",
     "resolve_values",
+    "write_obs",
 ]

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lexicell._arrays import Array, namespace, rows_of
+from lexicell.atlas._remote import network_fault
 from lexicell.errors import CorruptDataError, InputError, LexicellError
 from lexicell_kernels.types import CsrBlock
 
@@ -94,12 +95,17 @@ class Where:
 
 @contextmanager
 def reading(where: Where) -> Iterator[None]:
-    """Turn what a storage library raises while reading into a CorruptDataError."""
+    """Turn what a storage library raises while reading into a CorruptDataError; a network's fault is none."""
     try:
         yield
     except LexicellError:
         raise
-    except _READ_FAULTS as exc:
+    except Exception as exc:
+        remote = network_fault(where.label, exc)
+        if remote is not None:
+            raise remote from exc
+        if not isinstance(exc, _READ_FAULTS):
+            raise
         reason = next((line.strip() for line in str(exc).splitlines() if line.strip()), "")[:160]
         cause = f"{type(exc).__name__}: {reason}" if reason else type(exc).__name__
         fault = f"cannot be read ({cause})"

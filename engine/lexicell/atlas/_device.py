@@ -18,15 +18,12 @@ from lexicell.atlas._slabs import DenseRows
 from lexicell_kernels.types import CsrBlock
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from lexicell._arrays import Array
     from lexicell.atlas._rows import MatrixRows
+    from lexicell.atlas._scratch import Scratch
 
 __all__ = ["DeviceDenseRows", "DeviceRows", "device_rows"]
 
-#: Rows of one block at most: their vectors must find room, however few values they have.
-_MAX_ROWS = 1 << 16
 #: Bytes of a dense slab. Finding its values takes three times as much again.
 _SLAB_BYTES = 256 << 20
 
@@ -55,24 +52,19 @@ class DeviceRows(CsrRows):
 
     device: Device = "cuda"
 
-    def spans(self, max_nnz: int) -> Iterator[tuple[int, int]]:
-        """See `CountSource.spans`; no span has more than 65,536 rows."""
-        for start, stop in super().spans(max_nnz):
-            for first in range(start, stop, _MAX_ROWS):
-                yield first, min(first + _MAX_ROWS, stop)
-
-    def read(self, start: int, stop: int) -> CsrBlock:
+    def read(self, start: int, stop: int, scratch: Scratch | None = None) -> CsrBlock:  # noqa: ARG002 -- views
         """See `CountSource.read`."""
-        first, last = int(self._indptr[start]), int(self._indptr[stop])
+        offsets = self.offsets(start, stop)
+        first, last = int(offsets[0]), int(offsets[-1])
         indices = slim_indices(self._indices[first:last])
         check_columns(indices, self.n_columns, self.where.rows(start, stop))
-        indptr = namespace(indices).asarray(self._indptr[start : stop + 1] - first)
+        indptr = namespace(indices).asarray(offsets - first)
         return CsrBlock(kernel_values(self._data[first:last]), indices, indptr, self.n_columns)
 
     def take(self, rows: Array) -> CsrBlock:
         """Rows in any order, gathered on the GPU."""
         xp = namespace(self._data)
-        block = CsrBlock(self._data, self._indices, xp.asarray(self._indptr), self.n_columns)
+        block = CsrBlock(self._data, self._indices, xp.asarray(self.offsets(0, self.n_cells)), self.n_columns)
         block = gather_rows(block, xp.asarray(rows))
         indices = slim_indices(block.indices)
         check_columns(indices, self.n_columns, self.where)

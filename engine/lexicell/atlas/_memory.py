@@ -9,10 +9,12 @@ import pandas as pd
 
 from lexicell._arrays import device_of, move, packages_of
 from lexicell.atlas._blocks import Array, Where, check_value_dtype, reading, to_block
+from lexicell.atlas._dataset import RowsSource
 from lexicell.atlas._device import device_rows
-from lexicell.atlas._rows import CsrRows, MatrixRows, PickedRows, RowsSource
+from lexicell.atlas._rows import CsrRows, MatrixRows, PickedRows
 from lexicell.atlas._slabs import DenseRows, SlabRows
 from lexicell.atlas._stored import choose_part, stored_rows
+from lexicell.atlas._tables import FrameTable
 from lexicell.errors import InputError
 
 if TYPE_CHECKING:
@@ -49,7 +51,7 @@ def open_anndata(adata: AnnData, *, layer: str | None, use_raw: bool) -> RowsSou
             rows = PickedRows(rows, *picked)
     return RowsSource(
         rows,
-        _table(adata.obs),
+        FrameTable(_table(adata.obs), label),
         _table(var),
         log1p_hint=what == "X" and "log1p" in adata.uns,
         layers=layers,

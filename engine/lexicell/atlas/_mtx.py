@@ -10,8 +10,10 @@ import numpy as np
 import pandas as pd
 
 from lexicell.atlas._blocks import Where, reading
-from lexicell.atlas._rows import MatrixRows, RowsSource
+from lexicell.atlas._dataset import RowsSource
+from lexicell.atlas._rows import MatrixRows
 from lexicell.atlas._spool import Entries, SpoolRows
+from lexicell.atlas._tables import FrameTable
 from lexicell.atlas._tenx import keep_genes
 from lexicell.errors import CorruptDataError, InputError, InputNotFoundError
 
@@ -69,7 +71,7 @@ def open_mtx(path: Path) -> RowsSource:
     value = np.int32 if header.integer else np.float64
     rows: MatrixRows = SpoolRows(stream, header.nnz, value, (len(obs), len(var)), where)
     rows, var = keep_genes(rows, var, label)
-    return RowsSource(rows, obs, var)
+    return RowsSource(rows, FrameTable(obs, label), var)
 
 
 def _open(path: Path) -> IO[bytes]:

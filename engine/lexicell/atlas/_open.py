@@ -8,14 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 from lexicell.atlas._blocks import Where, reading
 from lexicell.atlas._mtx import find_mtx, open_mtx
+from lexicell.atlas._remote import is_url, open_store
 from lexicell.atlas._stored import open_stored
 from lexicell.atlas._tenx import genomes_of, open_tenx, refuse_parts
-from lexicell.errors import InputError, InputNotFoundError
+from lexicell.errors import CorruptDataError, InputError, InputNotFoundError
 
 if TYPE_CHECKING:
     from anndata import AnnData
+    from zarr.abc.store import Store
 
-    from lexicell.atlas._rows import RowsSource
+    from lexicell.atlas._dataset import RowsSource
     from lexicell.atlas.source import CountSource
 
 __all__ = ["open_counts"]
@@ -24,6 +26,8 @@ _FORMATS = (
     "give an .h5ad, an AnnData-Zarr folder, a 10x .h5, "
     "or a folder with matrix.mtx, barcodes.tsv and features.tsv"
 )
+#: What is a file and no store, by its name.
+_FILES = (".h5ad", ".h5", ".hdf5", ".loom", ".mtx", ".mtx.gz")
 #: HDF5's own chunk cache is 1 MiB, less than one chunk of many files, each of which would then be
 #: decompressed again for every slice that touches it.
 _HDF5_CACHE_BYTES = 32 << 20
@@ -38,7 +42,8 @@ def open_counts(
     ----------
     data
         Path of an ``.h5ad``, an AnnData-Zarr v2 or v3 folder, a 10x ``.h5`` (Cell Ranger v2 or v3), a 10x
-        folder or its ``.mtx``; or an AnnData (in memory, backed, a view, or with a Dask array as X).
+        folder or its ``.mtx``; URL of an AnnData-Zarr; or an AnnData (in memory, backed, a view, or with a
+        Dask array as X).
     layer
         Read ``layers[layer]`` instead of ``X``.
     use_raw
@@ -51,17 +56,18 @@ def open_counts(
     Raises
     ------
     InputNotFoundError
-        The path does not exist.
+        The path does not exist, or nothing lies at the URL.
     InputError
-        This is no count matrix, or it has no such layer.
+        This is no count matrix, it has no such layer, or its server refuses or does not answer.
+    MissingExtraError
+        What reads URLs is not installed.
     CorruptDataError
         A file is truncated or damaged. Damage that only shows in the values is raised by ``read``.
     """
     if not isinstance(data, (str, os.PathLike)):
         return _open_object(data, layer=layer, use_raw=use_raw)
-    if isinstance(data, str) and "://" in data:
-        msg = f"{data}: remote data are not read; download the file and give its path"
-        raise InputError(msg)
+    if isinstance(data, str) and is_url(data):
+        return _open_url(data, layer=layer, use_raw=use_raw)
     path = Path(data)
     label = str(path)
     if not path.exists():
@@ -88,21 +94,39 @@ def _open_object(data: Any, *, layer: str | None, use_raw: bool) -> RowsSource:
 
 def _open_folder(path: Path, label: str, *, layer: str | None, use_raw: bool) -> RowsSource:
     if any((path / name).exists() for name in ("zarr.json", ".zgroup", ".zarray", ".zmetadata")):
-        import zarr
-
-        with reading(Where(label, "the Zarr metadata")):
-            root = zarr.open(path, mode="r")
-            looks = _is_anndata(root)
-        if not looks:
-            msg = f"{label}: this Zarr is not an AnnData; {_FORMATS}"
-            raise InputError(msg)
-        return open_stored(root, label, layer=layer, use_raw=use_raw)
+        return _open_zarr(path, label, layer=layer, use_raw=use_raw)
     matrix = find_mtx(path)
     if matrix is None:
         msg = f"{label}: the folder is neither a Zarr nor has it a matrix.mtx; {_FORMATS}"
         raise InputError(msg)
     refuse_parts(label, layer, use_raw=use_raw)
     return open_mtx(matrix)
+
+
+def _open_url(url: str, *, layer: str | None, use_raw: bool) -> RowsSource:
+    label = url.rstrip("/")
+    if label.endswith(_FILES):
+        msg = f"{label}: only Zarr is read from a URL; download the file, or pack it to Zarr first"
+        raise InputError(msg)
+    try:
+        return _open_zarr(open_store(label, read_only=True), label, layer=layer, use_raw=use_raw)
+    except CorruptDataError as exc:
+        if not isinstance(exc.__cause__, FileNotFoundError):
+            raise
+        msg = f"{label}: there is no Zarr at this URL; check bucket and key"
+        raise InputNotFoundError(msg) from exc
+
+
+def _open_zarr(store: Path | Store, label: str, *, layer: str | None, use_raw: bool) -> RowsSource:
+    import zarr
+
+    with reading(Where(label, "the Zarr metadata")):
+        root = zarr.open(store, mode="r")
+        looks = _is_anndata(root)
+    if not looks:
+        msg = f"{label}: this Zarr is not an AnnData; {_FORMATS}"
+        raise InputError(msg)
+    return open_stored(root, label, layer=layer, use_raw=use_raw)
 
 
 def _open_file(path: Path, label: str, *, layer: str | None, use_raw: bool) -> RowsSource:

@@ -1,10 +1,9 @@
-"""Readers of a bare matrix by rows; `RowsSource` adds cells and genes to one and makes a CountSource."""
+"""Readers of a bare matrix by rows; `RowsSource` of `_dataset.py` adds cells and genes to one."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from contextlib import ExitStack
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,7 +13,6 @@ from lexicell.atlas._blocks import (
     Offsets,
     Where,
     check_columns,
-    check_indptr,
     check_value_dtype,
     concat_rows,
     cut_spans,
@@ -24,17 +22,19 @@ from lexicell.atlas._blocks import (
     reading,
     slim_indices,
 )
+from lexicell.atlas._offsets import WINDOW_ROWS, RowOffsets
+from lexicell.atlas._slices import Slices, lost_chunks, slices_of
 from lexicell.errors import InputError
 from lexicell_kernels.types import CsrBlock
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
-    from types import TracebackType
+    from collections.abc import Iterator
 
-    import pandas as pd
     from numpy.typing import NDArray
 
-__all__ = ["CsrRows", "MatrixRows", "PickedRows", "RowsSource"]
+    from lexicell.atlas._scratch import Scratch
+
+__all__ = ["CsrRows", "MatrixRows", "PickedRows"]
 
 
 class MatrixRows(ABC):
@@ -63,12 +63,13 @@ class MatrixRows(ABC):
             msg = f"{where} is empty ({size}); give a matrix with cells and genes"
             raise InputError(msg)
 
-    def indptr(self) -> Offsets | None:
-        """Offsets of all rows where they are known without reading values, else None."""
+    def offsets(self, start: int, stop: int) -> Offsets | None:
+        """Offsets of rows ``start:stop``, int64 ``[stop - start + 1]``, or None where values must be read."""
+        del start, stop
         return None
 
     def mean_nnz(self) -> float:
-        """Estimate the stored values of a row, measured on a first piece; used where `indptr` is None."""
+        """Estimate the stored values of a row, measured on a first piece; used where `offsets` is None."""
         rows = min(self.n_cells, 64)
         return int(self.read(0, rows).indptr[-1]) / rows
 
@@ -76,20 +77,30 @@ class MatrixRows(ABC):
         """Row offsets that spans should not straddle needlessly, first 0 and last ``n``."""
         return np.array([0, self.n_cells])
 
-    def spans(self, max_nnz: int) -> Iterator[tuple[int, int]]:
-        """See `CountSource.spans`."""
+    def spans(self, max_nnz: int, start: int = 0, stop: int | None = None) -> Iterator[tuple[int, int]]:
+        """See `CountSource.spans`; no span has more than 65,536 rows where their lengths are known."""
         if max_nnz < 1:
             msg = f"max_nnz must be at least 1, got {max_nnz}"
             raise ValueError(msg)
-        offsets = self.indptr()
-        if offsets is not None:
-            yield from cut_spans(offsets, max_nnz)
-            return
+        end = self.n_cells if stop is None else stop
+        while start < end:
+            last = min(start + WINDOW_ROWS, end)
+            offsets = self.offsets(start, last)
+            if offsets is None:
+                yield from self._estimated_spans(max_nnz, start, end)
+                return
+            spans = list(cut_spans(offsets, max_nnz))
+            if last < end and len(spans) > 1:
+                del spans[-1]  # it may go on in the next window
+            yield from ((start + low, start + high) for low, high in spans)
+            start += spans[-1][1]
+
+    def _estimated_spans(self, max_nnz: int, start: int, end: int) -> Iterator[tuple[int, int]]:
         # Rows not yet read have an estimated length; the cap bounds what a denser part can cost.
         most = min(max_nnz / max(self.mean_nnz(), 1e-9), 16 * max_nnz / self.n_columns)
-        rows = min(max(int(most), 1), self.n_cells)
-        start = last = 0
-        for edge in self.edges()[1:]:
+        rows = max(int(most), 1)
+        last = start
+        for edge in np.unique(np.clip(self.edges(), start, end))[1:]:
             stop = int(edge)
             if stop - start > rows and last > start:
                 yield start, last
@@ -102,8 +113,8 @@ class MatrixRows(ABC):
                 # The rest of a slab goes on its own rather than make the next span straddle the edge.
                 yield start, stop
                 start = stop
-        if start < self.n_cells:
-            yield start, self.n_cells
+        if start < end:
+            yield start, end
 
     def peek(self, max_cells: int) -> Iterator[tuple[int, int]]:
         """See `CountSource.peek`: a third each from the start, the middle and the end."""
@@ -116,7 +127,7 @@ class MatrixRows(ABC):
                 done = stop
 
     @abstractmethod
-    def read(self, start: int, stop: int) -> CsrBlock:
+    def read(self, start: int, stop: int, scratch: Scratch | None = None) -> CsrBlock:
         """See `CountSource.read`."""
 
     def take(self, rows: Array) -> CsrBlock:
@@ -137,79 +148,66 @@ class MatrixRows(ABC):
 
 
 class CsrRows(MatrixRows):
-    """A CSR matrix whose arrays can be sliced: NumPy, HDF5 or Zarr.
+    """A CSR matrix, in memory or on disk.
 
     Parameters
     ----------
     data, indices
-        ``[nnz]``, read in slices.
+        ``[nnz]``: NumPy, HDF5 or Zarr; read in slices.
     indptr
-        ``[n + 1]``, read here and checked.
+        ``[n + 1]``; see `RowOffsets`.
     shape, where
         See `MatrixRows`.
-    may_lack_chunks
-        The store has lost or skipped chunks, which read as zeros: look for those.
     """
 
-    def __init__(
-        self,
-        data: Any,
-        indices: Any,
-        indptr: Any,
-        shape: tuple[int, int],
-        where: Where,
-        *,
-        may_lack_chunks: bool = False,
-    ) -> None:
+    def __init__(self, data: Any, indices: Any, indptr: Any, shape: tuple[int, int], where: Where) -> None:
         super().__init__(shape, where)
         check_value_dtype(data.dtype, where)
         if data.shape != indices.shape or len(data.shape) != 1:
             fault = f"has {data.shape} values for {indices.shape} indices"
             raise where.corrupt(fault)
         with reading(where):
-            offsets = np.asarray(indptr[:])
-        self._data, self._indices = data, indices
-        self._indptr = check_indptr(offsets, self.n_cells, int(data.shape[0]), where)
-        self._may_lack_chunks = may_lack_chunks
+            self._data, self._indices = slices_of(data), slices_of(indices)
+        self._offsets = RowOffsets(indptr, (self.n_cells, self.n_columns), int(data.shape[0]), where)
 
-    def indptr(self) -> Offsets:
-        """Offsets of all rows."""
-        return self._indptr
+    def offsets(self, start: int, stop: int) -> Offsets:
+        """Offsets of rows ``start:stop``."""
+        return self._offsets.of(start, stop)
 
-    def read(self, start: int, stop: int) -> CsrBlock:
+    def read(self, start: int, stop: int, scratch: Scratch | None = None) -> CsrBlock:
         """See `CountSource.read`."""
-        indptr = self._indptr[start : stop + 1]
-        first, last = int(indptr[0]), int(indptr[-1])
+        offsets = self.offsets(start, stop)
+        first, last = int(offsets[0]), int(offsets[-1])
         part = self.where.rows(start, stop)
         with reading(part):
-            data = np.asarray(self._data[first:last])
-            indices = np.asarray(self._indices[first:last])
-        if data.shape[0] != last - first or indices.shape[0] != last - first:
-            fault = "ends early"
-            raise part.corrupt(fault)
-        indices = slim_indices(indices)
-        check_columns(indices, self.n_columns, part)
-        block = CsrBlock(kernel_values(data), indices, indptr - first, self.n_columns)
-        if self._may_lack_chunks:
-            self._check_lost(block, part)
-        return block
-
-    def _check_lost(self, block: CsrBlock, part: Where) -> None:
-        """Tell a chunk that was never written because it is all zero from one that is lost."""
-        zeros = np.concatenate([np.zeros(1, np.int64), np.cumsum(block.indices == 0)])
-        repeated = bool((np.diff(zeros[block.indptr]) > 1).any())
-        if repeated or bool((block.data == 0).any()):
+            data = _slice("data", self._data, first, last, scratch)
+            indices = _slice("indices", self._indices, first, last, scratch)
+        slim = slim_indices(indices)
+        check_columns(slim, self.n_columns, part)
+        block = CsrBlock(kernel_values(data), slim, offsets - first, self.n_columns)
+        with reading(part):
+            lost = lost_chunks(self._data, self._indices, first, data, indices, offsets[:-1] - first)
+        if lost:
             fault = "lies in a chunk that the store lacks"
             raise part.corrupt(fault)
+        return block
 
     def take(self, rows: Array) -> CsrBlock:
         """Rows in any order; gathered in one step where the matrix is in memory."""
         if not isinstance(self._data, np.ndarray) or not isinstance(self._indices, np.ndarray):
             return super().take(rows)
-        block = gather_rows(CsrBlock(self._data, self._indices, self._indptr, self.n_columns), rows)
+        whole = CsrBlock(self._data, self._indices, self.offsets(0, self.n_cells), self.n_columns)
+        block = gather_rows(whole, rows)
         indices = slim_indices(block.indices)
         check_columns(indices, self.n_columns, self.where)
         return CsrBlock(kernel_values(block.data), indices, block.indptr, self.n_columns)
+
+
+def _slice(role: str, array: Any, start: int, stop: int, scratch: Scratch | None) -> Array:
+    if scratch is None or not isinstance(array, Slices):
+        found: Array = array[start:stop]
+        return found
+    return scratch.window(role, array, start, stop)
 
 
 class PickedRows(MatrixRows):
@@ -236,12 +234,19 @@ class PickedRows(MatrixRows):
             self._new_column = np.full(inner.n_columns, -1, np.int32)
             self._new_column[columns] = np.arange(v, dtype=np.int32)
 
-    def indptr(self) -> Offsets | None:
+    def offsets(self, start: int, stop: int) -> Offsets | None:
         """Offsets before columns are dropped: an upper bound that costs nothing."""
-        offsets = self._inner.indptr()
-        if offsets is None or self._rows is None:
-            return offsets
-        lengths = offsets[self._rows + 1] - offsets[self._rows]
+        if self._rows is None:
+            return self._inner.offsets(start, stop)
+        wanted, inverse = np.unique(self._rows[start:stop], return_inverse=True)
+        pieces = []
+        for part in np.split(wanted, np.flatnonzero(np.diff(wanted // WINDOW_ROWS)) + 1):
+            first = int(part[0])
+            offsets = self._inner.offsets(first, int(part[-1]) + 1)
+            if offsets is None:
+                return None
+            pieces.append(offsets[part - first + 1] - offsets[part - first])
+        lengths = np.concatenate(pieces)[inverse]
         return np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])
 
     def edges(self) -> Array:
@@ -252,10 +257,10 @@ class PickedRows(MatrixRows):
         """As the inner matrix where its rows are all there."""
         return self._inner.peek(max_cells) if self._rows is None else super().peek(max_cells)
 
-    def read(self, start: int, stop: int) -> CsrBlock:
+    def read(self, start: int, stop: int, scratch: Scratch | None = None) -> CsrBlock:
         """See `CountSource.read`."""
         if self._rows is None or stop <= start:
-            block = self._inner.read(start, stop)
+            block = self._inner.read(start, stop, scratch)
         else:
             block = self._inner.take(self._rows[start:stop])
         return block if self._new_column is None else keep_columns(block, self._new_column, self.n_columns)
@@ -263,103 +268,3 @@ class PickedRows(MatrixRows):
     def close(self) -> None:
         """Close the inner matrix."""
         self._inner.close()
-
-
-class RowsSource:
-    """A CountSource made of a matrix and its two tables. See `CountSource` for the members.
-
-    Parameters
-    ----------
-    rows
-        The matrix.
-    obs, var
-        ``n`` and ``v`` rows, or CorruptDataError is raised.
-    log1p_hint, layers, has_raw
-        See `CountSource`.
-    on_close
-        Called in turn when the source is closed.
-    """
-
-    def __init__(
-        self,
-        rows: MatrixRows,
-        obs: pd.DataFrame,
-        var: pd.DataFrame,
-        *,
-        log1p_hint: bool = False,
-        layers: Sequence[str] = (),
-        has_raw: bool = False,
-        on_close: Sequence[Callable[[], None]] = (),
-    ) -> None:
-        for name, table, side in (("obs", obs, rows.n_cells), ("var", var, rows.n_columns)):
-            if len(table) != side:
-                fault = f"has {side} rows or columns where {name} has {len(table)} entries"
-                raise rows.where.corrupt(fault)
-        self.label, self.layers, self.has_raw = rows.where.label, tuple(layers), has_raw
-        self.device = rows.device
-        self._rows, self._obs, self._var, self._log1p_hint = rows, obs, var, log1p_hint
-        self._closing = ExitStack()
-        for call in reversed(on_close):
-            self._closing.callback(call)
-        self._closing.callback(rows.close)
-        self._open = True
-
-    @property
-    def obs(self) -> pd.DataFrame:
-        """Cells."""
-        return self._obs
-
-    @property
-    def var(self) -> pd.DataFrame:
-        """Genes."""
-        return self._var
-
-    @property
-    def n_cells(self) -> int:
-        """Number of rows."""
-        return self._rows.n_cells
-
-    @property
-    def n_columns(self) -> int:
-        """Number of columns."""
-        return self._rows.n_columns
-
-    @property
-    def log1p_hint(self) -> bool:
-        """Whether the file says that its values are logarithms."""
-        return self._log1p_hint
-
-    def spans(self, max_nnz: int) -> Iterator[tuple[int, int]]:
-        """Cut the rows into spans."""
-        self._check_open()
-        return self._rows.spans(max_nnz)
-
-    def peek(self, max_cells: int) -> Iterator[tuple[int, int]]:
-        """Row ranges for a first look."""
-        return self._rows.peek(max_cells)
-
-    def read(self, start: int, stop: int) -> CsrBlock:
-        """Read rows ``start:stop``."""
-        self._check_open()
-        if not 0 <= start <= stop <= self.n_cells:
-            msg = f"rows {start}:{stop} are not within 0:{self.n_cells}"
-            raise IndexError(msg)
-        return self._rows.read(start, stop)
-
-    def close(self) -> None:
-        """Release files and temporary space; a second call does nothing."""
-        self._open = False
-        self._closing.close()
-
-    def _check_open(self) -> None:
-        if not self._open:
-            msg = f"{self.label}: the source is closed"
-            raise ValueError(msg)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()

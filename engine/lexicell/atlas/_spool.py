@@ -27,6 +27,7 @@ from lexicell.atlas._blocks import (
     reading,
 )
 from lexicell.atlas._slabs import SlabRows
+from lexicell.atlas._slices import lost_chunks, slices_of
 from lexicell.errors import CorruptDataError, InputError
 from lexicell_kernels.types import CsrBlock
 
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from numpy.typing import NDArray
+
+    from lexicell.atlas._scratch import Scratch
 
 __all__ = ["Entries", "SpoolRows", "csc_rows"]
 
@@ -104,18 +107,18 @@ class SpoolRows(SlabRows):
         self._spool: _Spool | None = None
         self._build_lock = RLock()
 
-    def indptr(self) -> Offsets:
-        """Offsets of all rows; builds the spool."""
-        return self._built().indptr
+    def offsets(self, start: int, stop: int) -> Offsets:
+        """Offsets of rows ``start:stop``; builds the spool."""
+        return self._built().indptr[start : stop + 1]
 
     def edges(self) -> Array:
         """Row offsets of the slabs; builds the spool."""
         return self._built().edges
 
-    def read(self, start: int, stop: int) -> CsrBlock:
+    def read(self, start: int, stop: int, scratch: Scratch | None = None) -> CsrBlock:
         """See `CountSource.read`."""
         self._built()
-        return super().read(start, stop)
+        return super().read(start, stop, scratch)
 
     def load(self, start: int, stop: int) -> CsrBlock:
         """Collect the records of rows ``start:stop`` and order them by row."""
@@ -163,7 +166,7 @@ class SpoolRows(SlabRows):
 
     def _build(self, file: IO[bytes]) -> _Spool:
         buckets = -(-self.n_cells // self._rows_per_bucket)
-        counts = np.zeros(self.n_cells, np.int64)
+        indptr = np.zeros(self.n_cells + 1, np.int64)
         chunks: list[tuple[int, NDArray[np.int64]]] = []
         place = total = 0
         entries = self._stream(max(self._budget // _CHUNK_ENTRY_BYTES, 1))
@@ -176,7 +179,7 @@ class SpoolRows(SlabRows):
             rows, columns, values = chunk
             check_columns(rows, self.n_cells, part)
             check_columns(columns, self.n_columns, part)
-            np.add(counts, np.bincount(rows, minlength=self.n_cells), out=counts)
+            np.add.at(indptr[1:], rows, 1)
             bucket = (rows // self._rows_per_bucket).astype(np.uint16)
             order = np.argsort(bucket, kind="stable")
             records = np.empty(rows.shape[0], self._record)
@@ -189,7 +192,7 @@ class SpoolRows(SlabRows):
         if total != self._nnz:
             fault = f"declares {self._nnz} values and holds {total}"
             raise self.where.corrupt(fault)
-        indptr = np.concatenate([np.zeros(1, np.int64), np.cumsum(counts)])
+        np.cumsum(indptr, out=indptr)
         return _Spool(file, indptr, self._slab_edges(indptr), chunks)
 
     def _slab_edges(self, indptr: Offsets) -> Array:
@@ -242,6 +245,7 @@ def csc_rows(
     with reading(where):
         nnz = int(data.shape[0])
         ends = np.asarray(indptr[:])
+        data, indices = slices_of(data), slices_of(indices)
     if data.shape != indices.shape:
         fault = f"has {data.shape} values for {indices.shape} indices"
         raise where.corrupt(fault)
@@ -256,6 +260,10 @@ def csc_rows(
             lengths = np.diff(np.clip(offsets[first : last + 1], start, stop))
             columns = np.repeat(np.arange(first, last, dtype=np.int32), lengths.astype(np.int64))
             rows, values = np.asarray(indices[start:stop]), np.asarray(data[start:stop])
+            starts = np.clip(offsets[first:last], start, stop) - start
+            if lost_chunks(data, indices, start, values, rows, starts):
+                fault = "lies in a chunk that the store lacks"
+                raise where.corrupt(fault)
             yield rows, columns, kernel_values(values)
 
     return SpoolRows(stream, nnz, data.dtype, shape, where, budget=budget)

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import pandas as pd
-
 from lexicell.atlas._blocks import Where, reading
-from lexicell.atlas._rows import CsrRows, MatrixRows, RowsSource
+from lexicell.atlas._dataset import RowsSource
+from lexicell.atlas._rows import CsrRows, MatrixRows
 from lexicell.atlas._slabs import DenseRows
 from lexicell.atlas._spool import csc_rows
-from lexicell.errors import CorruptDataError, InputError
+from lexicell.atlas._tables import attribute, open_table, read_table
+from lexicell.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -53,7 +51,7 @@ def open_stored(
     with reading(Where(label, "the table of contents")):
         layers = sorted(root["layers"].keys()) if "layers" in root else []
         raw = next((prefix for prefix in ("raw/", "raw.") if prefix + "X" in root), None)
-        has_x = "X" in root and _attribute(root["X"], "encoding-type") != "null"
+        has_x = "X" in root and attribute(root["X"], "encoding-type") != "null"
         hint = "uns" in root and "log1p" in root["uns"]
     what = choose_part(label, layers, layer, has_raw=raw is not None, use_raw=use_raw)
     if layer is not None:
@@ -70,14 +68,10 @@ def open_stored(
     with reading(where):
         element = root[matrix]
     rows = stored_rows(element, where)
-    tables = []
-    for name in ("obs", columns):
-        with reading(Where(label, name)):
-            tables.append(_table(root, name, label))
     return RowsSource(
         rows,
-        tables[0],
-        tables[1],
+        open_table(root, label),
+        read_table(root, columns, label),
         log1p_hint=hint and what == "X",
         layers=layers,
         has_raw=raw is not None,
@@ -99,18 +93,17 @@ def stored_rows(element: Any, where: Where) -> MatrixRows:
         if not hasattr(element, "keys"):
             return DenseRows(element, where)
         # anndata before 0.7 used the names of the h5sparse package.
-        kind = str(_attribute(element, "encoding-type") or _attribute(element, "h5sparse_format") or "")
+        kind = str(attribute(element, "encoding-type") or attribute(element, "h5sparse_format") or "")
         kind = kind.removesuffix("_matrix")
         if kind not in ("csr", "csc"):
             msg = f"{where} is stored as {kind or 'a group'}, not as CSR, CSC or dense; choose another layer"
             raise InputError(msg)
-        shape = _attribute(element, "shape")
-        shape = _attribute(element, "h5sparse_shape") if shape is None else shape
+        shape = attribute(element, "shape")
+        shape = attribute(element, "h5sparse_shape") if shape is None else shape
         n, v = (int(side) for side in shape)
         data, indices, indptr = element["data"], element["indices"], element["indptr"]
-        lacking = any(_lacks_chunks(array) for array in (data, indices))
     if kind == "csr":
-        return CsrRows(data, indices, indptr, (n, v), where, may_lack_chunks=lacking)
+        return CsrRows(data, indices, indptr, (n, v), where)
     return csc_rows(data, indices, indptr, (n, v), where)
 
 
@@ -118,53 +111,3 @@ def _offer(layers: list[str]) -> str:
     if not layers:
         return "it has no layers"
     return f"choose one of its layers with --layer: {', '.join(layers)}"
-
-
-def _attribute(element: Any, name: str) -> Any:
-    value = element.attrs.get(name)
-    return value.decode() if isinstance(value, bytes) else value
-
-
-def _lacks_chunks(array: Any) -> bool:
-    """Whether a Zarr array has fewer chunks in the store than it should; they would read as zeros."""
-    initialised = getattr(array, "nchunks_initialized", None)
-    return initialised is not None and bool(initialised < array.nchunks)
-
-
-def _table(root: Any, name: str, label: str) -> pd.DataFrame:
-    from anndata.io import read_elem
-
-    element = root[name]
-    if not hasattr(element, "keys"):
-        return _legacy_table(root, element[()], name)
-    with warnings.catch_warnings():
-        # Reading old files is the purpose; the advice to rewrite them is not the reader's to act on.
-        warnings.filterwarnings("ignore", message=".*was written with a very old version of AnnData")
-        table = read_elem(element)
-    if not isinstance(table, pd.DataFrame):
-        msg = f"{label}: {name} is not a table; the file is damaged, write it again with anndata"
-        raise CorruptDataError(msg)
-    return table
-
-
-def _legacy_table(root: Any, records: Any, name: str) -> pd.DataFrame:
-    """Table of anndata before 0.7: a compound dataset, its categories in ``uns``."""
-    fields = list(records.dtype.names)
-    table = pd.DataFrame(
-        {field: _text(records[field]) for field in fields[1:]}, index=_text(records[fields[0]])
-    )
-    if name == "obs" and "uns" in root:
-        for field in fields[1:]:
-            key = f"uns/{field}_categories"
-            if key in root and table[field].dtype.kind in "iu":
-                categories = _text(np.atleast_1d(root[key][()]))
-                table[field] = pd.Categorical.from_codes(table[field].to_numpy(), categories)
-    return table
-
-
-def _text(column: Any) -> Any:
-    if column.dtype.kind == "S":
-        return np.char.decode(column, "utf-8").astype(object)
-    if column.dtype.kind == "O":
-        return np.array([item.decode() if isinstance(item, bytes) else item for item in column], object)
-    return column

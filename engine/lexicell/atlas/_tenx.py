@@ -8,7 +8,9 @@ import numpy as np
 import pandas as pd
 
 from lexicell.atlas._blocks import Where, reading
-from lexicell.atlas._rows import CsrRows, MatrixRows, PickedRows, RowsSource
+from lexicell.atlas._dataset import RowsSource
+from lexicell.atlas._rows import CsrRows, MatrixRows, PickedRows
+from lexicell.atlas._tables import NamesTable
 from lexicell.errors import InputError
 
 if TYPE_CHECKING:
@@ -66,7 +68,7 @@ def open_tenx(root: Any, label: str, *, on_close: Callable[[], None]) -> RowsSou
         group = root[genomes[0]]
         v, n = (int(side) for side in group["shape"][:])
         rows: MatrixRows = CsrRows(group["data"], group["indices"], group["indptr"], (n, v), where)
-        obs = pd.DataFrame(index=pd.Index(_strings(group["barcodes"]), dtype=object))
+        obs = NamesTable(group["barcodes"], label)
         var = _features(group)
     rows, var = keep_genes(rows, var, label) if len(var) == v else (rows, var)
     return RowsSource(rows, obs, var, on_close=[on_close])

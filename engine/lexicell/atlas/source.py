@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol, Self, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, Self, runtime_checkable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from types import TracebackType
 
     import pandas as pd
 
     from lexicell._arrays import Device
+    from lexicell.atlas._scratch import Scratch
     from lexicell_kernels.types import CsrBlock
 
 __all__ = ["CountSource"]
@@ -43,7 +44,12 @@ class CountSource(Protocol):
 
     @property
     def obs(self) -> pd.DataFrame:
-        """Cells, index = cell names as stored (duplicates allowed)."""
+        """Cells, index = cell names as stored (duplicates allowed); the whole table, read at first use."""
+        ...
+
+    @property
+    def obs_columns(self) -> tuple[str, ...]:
+        """Names of the columns of `obs`."""
         ...
 
     @property
@@ -66,10 +72,10 @@ class CountSource(Protocol):
         """Whether the file itself says that its values went through ``log1p`` (``uns["log1p"]``)."""
         ...
 
-    def spans(self, max_nnz: int) -> Iterator[tuple[int, int]]:
-        """Cut the rows into consecutive ``(start, stop)`` of about `max_nnz` stored values.
+    def spans(self, max_nnz: int, start: int = 0, stop: int | None = None) -> Iterator[tuple[int, int]]:
+        """Cut rows ``start:stop``, by default all, into consecutive spans of about `max_nnz` stored values.
 
-        A span holds at least one row, however long.
+        A span ``(first, last)`` holds at least one row, however long.
         """
         ...
 
@@ -80,10 +86,24 @@ class CountSource(Protocol):
         """
         ...
 
-    def read(self, start: int, stop: int) -> CsrBlock:
+    def read(self, start: int, stop: int, scratch: Scratch | None = None) -> CsrBlock:
         """Rows ``start:stop``; cheapest in the order of `spans`. Values are not altered.
 
-        The arrays may be views of the caller's own matrix or of a cache: never write into them.
+        The arrays may be views of the caller's own matrix or of a cache: never write into them. With
+        `scratch`, the buffers of the calling thread, they may be views of those, and are good until the
+        next read with the same buffers.
+        """
+        ...
+
+    def names(self, start: int, stop: int) -> pd.Index[Any]:
+        """Names of the cells ``start:stop`` as str (duplicates allowed); asking for one is cheap."""
+        ...
+
+    def read_obs(self, columns: Sequence[str], start: int, stop: int) -> pd.DataFrame:
+        """Some columns of the cells ``start:stop``, index = `names`; InputError where one cannot be stored.
+
+        Types are the same for all rows, none included: a categorical column has all categories of the data
+        set; text is of type object where no value of it is missing, and ``StringDtype`` where some may be.
         """
         ...
 

@@ -1,183 +1,271 @@
-"""EmbeddingStore: where embedded rows go, in order, completely or not at all."""
+"""EmbeddingStore: where embedded rows go, shard by shard, and what is left of them whatever happens."""
 
 from __future__ import annotations
 
-import shutil
-from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
 
-from lexicell._files import staged_path
+from lexicell.atlas import _steps
+from lexicell.atlas._anndata import ANNDATA, ARRAY, KEY, PARTS, write_element
+from lexicell.atlas._gc import Freed, gc
+from lexicell.atlas._journal import Journal, Mode, Written, check_target, open_journal
+from lexicell.atlas._layout import QUALITY_DTYPES, Layout, Shard, chunk_bytes, shard_bytes
+from lexicell.atlas._place import place_of
+from lexicell.atlas._reading import open_embedding
+from lexicell.atlas._remote import is_url
+from lexicell.atlas._verify import Verified, verify
 from lexicell.errors import InputError, OutputExistsError
 
 if TYPE_CHECKING:
-    import pandas as pd
+    import zarr
 
-__all__ = ["EmbeddingStore", "check_output", "create_store"]
+__all__ = [
+    "QUALITY",
+    "EmbeddingStore",
+    "Freed",
+    "Layout",
+    "Receipt",
+    "Shard",
+    "ShardWriter",
+    "Verified",
+    "check_output",
+    "create_store",
+    "gc",
+    "open_embedding",
+    "verify",
+]
 
-#: Where the vectors lie in ``obsm``.
-KEY = "X_lexicell"
-#: Bytes of one chunk of the vectors. The kernel makes about this much at once, and it is small enough that
-#: reading a few cells of a store reads little.
-_CHUNK_BYTES = 4 << 20
-_ARRAY: dict[str, Any] = {"encoding-type": "array", "encoding-version": "0.2.0"}
-_PARTS = ("obsm", "varm", "obsp", "varp", "layers", "uns")
+
+#: Columns of ``obs`` that each shard brings with it.
+QUALITY = tuple(QUALITY_DTYPES)
 
 
-class EmbeddingStore(ABC):
-    """Rows of an embedding being written, first to last.
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """A shard that is on disk.
 
-    Made by `create_store`; what is written lies beside the target until `create_store` ends well.
+    Attributes
+    ----------
+    shard
+        Its number.
+    objects
+        What was written.
+    facts
+        ``n_empty``, how many of its cells have no described gene, and ``coverage``, the sum over its cells.
     """
 
-    def __init__(self, n_cells: int, dim: int, dtype: DTypeLike) -> None:
-        self._dtype = np.dtype(dtype)
-        self._n_cells = n_cells
-        self._chunk = np.empty((self.chunk_rows(n_cells, dim, self._dtype), dim), self._dtype)
-        self._filled = 0
-        self._written = 0
+    shard: int
+    objects: tuple[Written, ...]
+    facts: Mapping[str, Any]
 
-    @staticmethod
-    def chunk_rows(n_cells: int, dim: int, dtype: DTypeLike) -> int:
-        """Rows of one chunk: a power of two of about 4 MiB, less for fewer cells."""
-        rows = _CHUNK_BYTES // (dim * np.dtype(dtype).itemsize)
-        return max(1, min(1 << max(0, rows.bit_length() - 1), n_cells))
 
-    def append(self, vectors: NDArray[np.float32]) -> None:
-        """Add the next rows, ``[n, p]``."""
-        done = 0
-        while done < len(vectors):
-            take = min(len(vectors) - done, len(self._chunk) - self._filled)
-            self._chunk[self._filled : self._filled + take] = vectors[done : done + take]
-            self._filled += take
-            done += take
-            if self._filled == len(self._chunk):
-                self._flush()
+@dataclass(frozen=True, slots=True)
+class ShardWriter:
+    """Writes whole shards, from any thread or process; it can be pickled.
 
-    def finish(self, obs: pd.DataFrame, uns: Mapping[str, Any]) -> None:
-        """Write what describes the rows.
+    Attributes
+    ----------
+    location
+        Folder or URL of the unfinished store.
+    layout
+        How the embedding is cut.
+    """
+
+    location: str
+    layout: Layout
+
+    def write(self, number: int, shard: Shard) -> Receipt:
+        """Write a shard, without looking at what is there. It is durable when this returns.
 
         Parameters
         ----------
-        obs
-            One row per cell, in order.
+        number
+            Of the shard.
+        shard
+            Its rows, as many as `Layout.rows` says.
+
+        Raises
+        ------
+        ValueError
+            Its shape or its dtype is not the layout's.
+        WriteError
+            The disk is full, or refuses.
+        """
+        from lexicell.atlas._writer import open_writer
+
+        layout = self.layout
+        start, stop = layout.rows(number)
+        if shard.vectors.shape != (stop - start, layout.dim) or shard.vectors.dtype != layout.dtype:
+            msg = f"shard {number} is {layout.dtype} [{stop - start}, {layout.dim}]"
+            raise ValueError(msg)
+        vectors = shard_bytes(shard.vectors, layout)
+        columns = {}
+        for name, dtype in QUALITY_DTYPES.items():
+            column = getattr(shard, name.removeprefix("lexicell_"))
+            if column.shape != (stop - start,) or column.dtype != dtype:
+                msg = f"{name} of shard {number} is {dtype} [{stop - start}]"
+                raise ValueError(msg)
+            columns[name] = chunk_bytes(column, layout.shard_rows)
+        _steps.step("shard-encoded")
+        store = open_writer(self.location)
+        store.put(f"obsm/{KEY}/c/{number}/0", vectors)
+        for name, data in columns.items():
+            store.put(f"obs/{name}/c/{number}", data)
+        facts = {
+            "n_empty": int(np.count_nonzero(shard.n_genes == 0)),
+            "coverage": float(shard.coverage.sum(dtype=np.float64)),
+        }
+        return Receipt(number, store.take(), facts)
+
+
+class EmbeddingStore:
+    """An embedding being written. Made by `create_store`.
+
+    Attributes
+    ----------
+    writer
+        Writes shards.
+    keep
+        Whether unfinished work is kept.
+    """
+
+    def __init__(self, journal: Journal, layout: Layout, *, keep: bool) -> None:
+        self.writer = ShardWriter(journal.location, layout)
+        self.keep = keep
+        self._journal, self._layout = journal, layout
+        if not self.complete:
+            self._create_arrays()
+
+    @property
+    def complete(self) -> bool:
+        """Whether the store is complete, and nothing is left to do."""
+        return self._journal.complete
+
+    @property
+    def pending(self) -> list[int]:
+        """Shards that are not committed."""
+        return [number for number in range(self._layout.n_shards) if number not in self._journal.done]
+
+    @property
+    def facts(self) -> dict[int, dict[str, Any]]:
+        """Facts of each committed shard, see `Receipt`."""
+        return self._journal.done
+
+    def commit(self, receipt: Receipt) -> None:
+        """Record that a shard is written; whatever happens then, it is not written again.
+
+        Raises
+        ------
+        WriteError
+            The disk is full, or refuses.
+        """
+        self._journal.commit(receipt.shard, receipt.objects, receipt.facts)
+
+    def finish(self, write_obs: Callable[[zarr.Group], None], uns: Mapping[str, Any]) -> None:
+        """Write what describes the rows, and publish the store.
+
+        Parameters
+        ----------
+        write_obs
+            Is given the root, and writes ``obs`` except for the columns in `QUALITY`, which are there.
         uns
             Goes to ``uns["lexicell"]``.
 
         Raises
         ------
         ValueError
-            Not every row has been appended.
+            Shards are missing.
+        WriteError
+            The disk is full, or refuses; the run can be continued.
         """
-        self._flush()
-        if self._written != self._n_cells:
-            msg = f"{self._written} of {self._n_cells} rows were appended"
-            raise ValueError(msg)
-        self._describe(obs, dict(uns))
+        import pandas as pd
+        import zarr
 
-    def _flush(self) -> None:
-        if self._filled:
-            self._write(self._written, self._chunk[: self._filled])
-            self._written += self._filled
-            self._filled = 0
+        root = zarr.open_group(self._journal.store, mode="a", zarr_format=3)
+        root.attrs.update(ANNDATA)
+        for part in PARTS:
+            root.require_group(part).attrs.update({"encoding-type": "dict", "encoding-version": "0.1.0"})
+        write_element(root, "var", pd.DataFrame(index=pd.Index([], dtype="object")))
+        write_element(root["uns"], "lexicell", dict(uns))
+        write_obs(root)
+        self._journal.finish()
 
-    @abstractmethod
-    def _write(self, start: int, rows: NDArray[Any]) -> None: ...
-
-    @abstractmethod
-    def _describe(self, obs: pd.DataFrame, uns: dict[str, Any]) -> None: ...
-
-    @abstractmethod
-    def close(self) -> None:
-        """Release the files; called before they get their final name."""
-
-
-class _ZarrStore(EmbeddingStore):
-    """A new AnnData-Zarr v3 without X."""
-
-    def __init__(self, path: Path, n_cells: int, dim: int, dtype: DTypeLike) -> None:
-        super().__init__(n_cells, dim, dtype)
+    def _create_arrays(self) -> None:
+        """Write the metadata of the arrays that shards go to, so that Zarr can read these."""
         import zarr
         from zarr.codecs import Crc32cCodec
 
-        self._root = zarr.open_group(path, mode="w", zarr_format=3)
-        _write_skeleton(self._root)
-        # Vectors of floats hardly compress; the checksum is there because nothing else in a chunk would
-        # tell a flipped bit.
-        self._vectors = self._root.create_array(
-            f"obsm/{KEY}",
-            shape=(n_cells, dim),
-            chunks=self._chunk.shape,
-            dtype=self._dtype,
+        layout, store = self._layout, self._journal.store
+        zarr.create_array(
+            store,
+            name=f"obsm/{KEY}",
+            shape=(layout.n_cells, layout.dim),
+            shards=(layout.shard_rows, layout.dim),
+            chunks=(layout.chunk_rows, layout.dim),
+            dtype=layout.dtype,
             compressors=[Crc32cCodec()],
-            attributes=_ARRAY,
+            attributes=ARRAY,
+            zarr_format=3,
+            overwrite=False,
         )
-
-    def _write(self, start: int, rows: NDArray[Any]) -> None:
-        self._vectors[start : start + len(rows)] = rows
-
-    def _describe(self, obs: pd.DataFrame, uns: dict[str, Any]) -> None:
-        _write_tables(self._root, obs, uns)
-
-    def close(self) -> None:
-        self._root.store.close()
-
-
-class _H5adStore(EmbeddingStore):
-    """An h5ad: a copy of the input where that is one, else a new file without X."""
-
-    def __init__(self, path: Path, n_cells: int, dim: int, dtype: DTypeLike, copy_of: Path | None) -> None:
-        super().__init__(n_cells, dim, dtype)
-        import h5py
-
-        self._copied = copy_of is not None
-        if copy_of is not None:
-            shutil.copyfile(copy_of, path)
-        self._file = h5py.File(path, "r+" if self._copied else "w")
-        if not self._copied:
-            _write_skeleton(self._file)
-        obsm = self._file.require_group("obsm")
-        if KEY in obsm:
-            del obsm[KEY]
-        self._vectors = obsm.create_dataset(
-            KEY, shape=(n_cells, dim), dtype=self._dtype, chunks=self._chunk.shape
-        )
-        self._vectors.attrs.update(_ARRAY)
-
-    def _write(self, start: int, rows: NDArray[Any]) -> None:
-        self._vectors[start : start + len(rows)] = rows
-
-    def _describe(self, obs: pd.DataFrame, uns: dict[str, Any]) -> None:
-        if not self._copied:
-            _write_tables(self._file, obs, uns)
-            return
-        from anndata.io import read_elem
-
-        full = read_elem(self._file["obs"])
-        for column in obs:
-            full[column] = obs[column].array  # a category stays one
-        _write_elem(self._file, "obs", full)
-        self._file.require_group("uns")
-        _write_elem(self._file["uns"], "lexicell", uns)
-
-    def close(self) -> None:
-        self._file.close()
+        for name, dtype in QUALITY_DTYPES.items():
+            zarr.create_array(
+                store,
+                name=f"obs/{name}",
+                shape=(layout.n_cells,),
+                chunks=(layout.shard_rows,),
+                dtype=dtype,
+                compressors=[Crc32cCodec()],
+                attributes=ARRAY,
+                zarr_format=3,
+            )
 
 
-def check_output(path: str | Path, *, overwrite: bool, data: Any = None) -> Path:
+@contextmanager
+def create_store(
+    target: str | Path, layout: Layout, identity: Mapping[str, Any], *, mode: Mode, keep: bool = True
+) -> Iterator[EmbeddingStore]:
+    """Begin to write an embedding, or go on.
+
+    Parameters
+    ----------
+    target
+        Folder or URL of the store, a ``.zarr``.
+    layout
+        How the embedding is cut.
+    identity
+        JSON: all else that decides what the store will be.
+    mode
+        "new", "resume" or "overwrite"; see `lexicell.atlas._journal.open_journal`.
+    keep
+        Whether shards that are done are kept when the block ends without `EmbeddingStore.finish`.
+
+    Raises
+    ------
+    OutputExistsError, InputError, CorruptDataError, WriteError
+        See `lexicell.atlas._journal.open_journal`.
+    """
+    full = {**identity, "layout": asdict(layout)}
+    with open_journal(target, full, total=layout.n_shards, mode=mode, keep=keep) as journal:
+        yield EmbeddingStore(journal, layout, keep=keep)
+
+
+def check_output(path: str | Path, *, overwrite: bool, resume: bool = False, data: Any = None) -> Path | str:
     """Check that an output of this name can be written.
 
     Parameters
     ----------
     path
-        Of the output.
+        Of the output; a ``.zarr`` may be a URL.
     overwrite
         Whether it may exist.
+    resume
+        Whether an unfinished run to it goes on.
     data
         Where the counts are from, a path or an AnnData: never replaced by something without counts.
 
@@ -186,102 +274,38 @@ def check_output(path: str | Path, *, overwrite: bool, data: Any = None) -> Path
     InputError
         It ends neither in ``.zarr`` nor in ``.h5ad``, or it would take the place of the input.
     OutputExistsError
-        It exists, and is not to be replaced or nothing that `create_store` writes.
+        It exists, and is not to be replaced or nothing that lexicell writes; or it is unfinished.
     """
-    path = Path(path)
-    if path.suffix not in {".zarr", ".h5ad"}:
-        msg = f"{path}: the output is a .zarr or an .h5ad; give it one of these endings"
+    output = str(path).rstrip("/") if is_url(path) else Path(path)
+    suffix = Path(str(output)).suffix
+    if suffix not in {".zarr", ".h5ad"} or (suffix == ".h5ad" and isinstance(output, str)):
+        msg = f"{output}: the output is a .zarr, here or at a URL, or an .h5ad; give it one of these endings"
         raise InputError(msg)
-    if _would_lose(path, data):
-        msg = f"{path} is the input, or holds it, and the output has no counts; choose another name"
+    if _would_lose(output, data):
+        msg = f"{output} is the input, or holds it, and the output has no counts; choose another name"
         raise InputError(msg)
-    if path.exists():
+    if suffix == ".zarr":
+        check_target(place_of(output), "overwrite" if overwrite else "resume" if resume else "new")
+    elif (file := Path(output)).exists():
         if not overwrite:
-            msg = f"{path} exists; choose another name or overwrite it (--overwrite)"
+            msg = f"{output} exists; choose another name or overwrite it (--overwrite)"
             raise OutputExistsError(msg)
-        ours = path if path.suffix == ".h5ad" else path / "uns" / "lexicell" / "zarr.json"
-        if not ours.is_file():
-            msg = f"{path} was not written by lexicell, so it is not replaced; choose another name"
+        if not file.is_file():
+            msg = f"{output} was not written by lexicell, so it is not replaced; choose another name"
             raise OutputExistsError(msg)
-    return path
+    return output
 
 
-def _would_lose(path: Path, data: Any) -> bool:
-    """Whether an output at `path` would replace its own input. A copied h5ad keeps all that is in it."""
+def _would_lose(output: Path | str, data: Any) -> bool:
+    """Whether an output would replace its own input. A copied h5ad keeps all that is in it."""
     is_path = isinstance(data, (str, Path))
     given = data if is_path else getattr(data, "filename", None)
-    if given is None:
+    if given is None or is_url(given) != isinstance(output, str):
         return False
-    source, target = Path(given).resolve(), path.resolve()
-    if is_path and source == target and source.suffix == path.suffix == ".h5ad":
+    if isinstance(output, str):
+        source = str(given).rstrip("/")
+        return f"{source}/".startswith(f"{output}/") or f"{output}/".startswith(f"{source}/")
+    source_path, target = Path(given).resolve(), output.resolve()
+    if is_path and source_path == target and source_path.suffix == ".h5ad":
         return False
-    return target in (source, *source.parents) or source in target.parents
-
-
-@contextmanager
-def create_store(
-    path: str | Path,
-    *,
-    n_cells: int,
-    dim: int,
-    dtype: DTypeLike = np.float32,
-    copy_of: str | Path | None = None,
-    overwrite: bool = False,
-) -> Iterator[EmbeddingStore]:
-    """Create the output of a run; it gets its name when the block ends well.
-
-    Parameters
-    ----------
-    path
-        ``.zarr`` (AnnData-Zarr v3) or ``.h5ad``.
-    n_cells, dim
-        Shape of the vectors, ``[N, p]``.
-    dtype
-        float32 or float16.
-    copy_of
-        An h5ad whose content the output gets too, if it is an h5ad itself.
-    overwrite
-        Whether an output of this name is replaced.
-
-    Raises
-    ------
-    InputError, OutputExistsError
-        See `check_output`.
-    WriteError
-        The disk is full, or the folder may not be written to.
-    """
-    target = check_output(path, overwrite=overwrite)
-    with staged_path(target, replace=overwrite) as staging:
-        store: EmbeddingStore
-        if target.suffix == ".zarr":
-            store = _ZarrStore(staging, n_cells, dim, dtype)
-        else:
-            source = None if copy_of is None else Path(copy_of)
-            store = _H5adStore(staging, n_cells, dim, dtype, source)
-        try:
-            yield store
-        finally:
-            store.close()
-
-
-def _write_elem(group: Any, name: str, value: Any) -> None:
-    """Write as anndata does, in plain chunks: whether to shard is for the vectors to decide, not for obs."""
-    import anndata
-
-    with anndata.settings.override(auto_shard_zarr_v3=False):
-        anndata.io.write_elem(group, name, value)
-
-
-def _write_skeleton(root: Any) -> None:
-    """Write an AnnData without cells' and genes' tables."""
-    root.attrs.update({"encoding-type": "anndata", "encoding-version": "0.1.0"})
-    for part in _PARTS:
-        _write_elem(root, part, {})
-
-
-def _write_tables(root: Any, obs: pd.DataFrame, uns: dict[str, Any]) -> None:
-    import pandas as pd
-
-    _write_elem(root, "obs", obs)
-    _write_elem(root, "var", pd.DataFrame(index=pd.Index([], dtype="object")))
-    _write_elem(root["uns"], "lexicell", uns)
+    return target in (source_path, *source_path.parents) or source_path in target.parents

@@ -11,7 +11,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from lexicell.cli import _console, demo, doctor, embed, genes
+from lexicell.cli import _console, demo, doctor, embed, gc, genes, pack, verify
 from lexicell.errors import LexicellError
 
 __all__ = ["app", "main"]
@@ -38,6 +38,9 @@ app = typer.Typer(
 )
 app.command("demo")(demo.demo)
 app.command("embed")(embed.embed)
+app.command("pack")(pack.pack)
+app.command("verify")(verify.verify)
+app.command("gc")(gc.gc)
 app.add_typer(genes.app, name="genes")
 app.command("doctor")(doctor.doctor)
 

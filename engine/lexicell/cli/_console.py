@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Protocol
@@ -19,8 +20,11 @@ __all__ = ["Bar", "bar", "error", "facts", "markdown", "note", "result", "result
 class Bar(Protocol):
     """Something to tell how far a job is."""
 
-    def __call__(self, done: int, total: int) -> None:
-        """Show that `done` of `total` are done."""
+    def __call__(self, done: int, total: int, beside: str = "") -> None:
+        """Show that `done` of `total` are done, and a few words beside it.
+
+        What is done at the first call was done before: it does not count for the speed.
+        """
         ...
 
 
@@ -89,13 +93,16 @@ def bar(what: str, unit: str) -> Iterator[Bar]:
         What is counted ("cells").
     """
     if not sys.stderr.isatty():
-        yield lambda done, total: None  # noqa: ARG005
+        yield lambda done, total, beside="": None  # noqa: ARG005
         return
     with _progress(unit) as progress:
-        task = progress.add_task(what, total=None)
+        task = progress.add_task(what, start=False, total=None, beside="")
 
-        def advance(done: int, total: int) -> None:
-            progress.update(task, completed=done, total=total)
+        def advance(done: int, total: int, beside: str = "") -> None:
+            if progress.tasks[task].started:
+                progress.update(task, completed=done, total=total, beside=beside)
+            else:
+                progress.reset(task, completed=done, total=total)
 
         yield advance
 
@@ -122,6 +129,7 @@ def _progress(unit: str) -> Progress:
         BarColumn(),
         MofNCompleteColumn(),
         Rate(),
+        TextColumn("{task.fields[beside]}"),
         TimeRemainingColumn(),
         console=Console(stderr=True),
         transient=True,
@@ -130,12 +138,17 @@ def _progress(unit: str) -> Progress:
 
 def listen(advance: Bar) -> Any:
     """Listen to a run: notes are printed, progress moves the bar."""
-    from lexicell.embedding import Note
+    from lexicell.embedding import Advanced, Note, Started
+
+    began = time.perf_counter()
 
     def listener(event: Event) -> None:
         if isinstance(event, Note):
             note(event.text)
-        else:
-            advance(event.done, event.total)
+        elif isinstance(event, Started):
+            advance(event.done, event.cells)
+        elif isinstance(event, Advanced):
+            decoded = event.decoded / max(time.perf_counter() - began, 1e-3)
+            advance(event.done, event.total, f"{decoded / 1e9:.2f} GB/s" if decoded else "")
 
     return listener

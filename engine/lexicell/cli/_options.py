@@ -9,6 +9,7 @@ import typer
 
 __all__ = [
     "Data",
+    "DataList",
     "DeviceOption",
     "GeneColumn",
     "Json",
@@ -16,14 +17,24 @@ __all__ = [
     "LexiconName",
     "Organism",
     "Overwrite",
+    "Resume",
     "UseRaw",
     "ValuesOption",
+    "Workers",
 ]
 
 Data = Annotated[
     Path,
     typer.Argument(
         metavar="IN", help="An .h5ad, an AnnData-Zarr, a 10x .h5, or a 10x folder with matrix.mtx."
+    ),
+]
+DataList = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="IN...",
+        help="An .h5ad, an AnnData-Zarr (also by URL), a 10x .h5 or folder; several of these, a pattern, a "
+        "folder that holds them, or a .txt with one on each line.",
     ),
 ]
 LexiconName = Annotated[
@@ -45,4 +56,8 @@ DeviceOption = Annotated[
     typer.Option("--device", help="Where to embed; auto is the CPU for files, which cuda copies to the GPU."),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
+Resume = Annotated[bool, typer.Option("--resume", help="Go on with an interrupted run, or begin one.")]
+Workers = Annotated[
+    int | None, typer.Option(min=1, help="Shards made at once. Default: one for each CPU, or Dask worker.")
+]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an existing output.")]

@@ -81,7 +81,7 @@ def run_demo(folder: Path, seed: int) -> dict[str, Any]:
     adata = load_cells()
     labels = adata.obs[_LABELS].astype(str).to_numpy()
     _console.note("embedding (the first run on a machine compiles the kernel, which takes some seconds)")
-    lexicell.tl.embed(adata, listener=_console.listen(lambda done, total: None))  # noqa: ARG005
+    lexicell.tl.embed(adata, listener=_console.listen(lambda done, total, beside="": None))  # noqa: ARG005
     vectors = adata.obsm["X_lexicell"]
 
     with open_counts(adata) as source:

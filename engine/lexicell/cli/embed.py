@@ -7,13 +7,13 @@ from dataclasses import asdict
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from lexicell.cli import _console
 from lexicell.cli._options import (
-    Data,
+    DataList,
     DeviceOption,
     GeneColumn,
     Json,
@@ -21,21 +21,30 @@ from lexicell.cli._options import (
     LexiconName,
     Organism,
     Overwrite,
+    Resume,
     UseRaw,
     ValuesOption,
+    Workers,
 )
 from lexicell.errors import InputError, MissingExtraError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from lexicell.embedding import Options
+    from lexicell.embedding.job import Inputs
+    from lexicell.embedding.run import Output
 
 __all__ = ["embed"]
 
 
 def embed(
-    data: Data,
+    data: DataList,
     output: Annotated[
-        Path,
+        str,
         typer.Argument(
             metavar="OUT",
-            help="A .zarr (AnnData-Zarr v3), or an .h5ad (a copy of an .h5ad input, plus vectors).",
+            help="A .zarr (AnnData-Zarr v3, also by URL), or an .h5ad (of an .h5ad input a copy, plus vectors).",
         ),
     ],
     lexicon: LexiconName = "human-go-minilm",
@@ -74,49 +83,100 @@ def embed(
         bool,
         typer.Option("--rapids", help="Handle tables of cells and genes on the GPU (cudf.pandas)."),
     ] = False,
+    each: Annotated[
+        bool, typer.Option("--each", help="One .zarr for each input, in the folder OUT, and not one for all.")
+    ] = False,
+    workers: Workers = None,
+    scheduler: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS",
+            help="Let the workers of this Dask scheduler make the shards (tcp://...), or local processes "
+            '("local").',
+        ),
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and stop.")] = False,
+    resume: Resume = False,
     overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:
     """Embed the cells of IN into OUT.
 
-    OUT gets obsm["X_lexicell"] (cells x dimensions), three quality columns in obs and uns["lexicell"]. It
-    appears when it is complete, or not at all.
+    OUT gets obsm["X_lexicell"] (cells x dimensions), three quality columns in obs and uns["lexicell"]. A
+    .zarr grows as OUT.partial and gets its name when it is complete; after an interrupt, --resume goes on.
     """
     if rapids:
         _install_rapids()
 
-    from lexicell.atlas import open_counts
-    from lexicell.atlas.store import check_output
-    from lexicell.embedding import Options, make_plan
-    from lexicell.embedding.api import run_to_store
+    from lexicell.atlas import expand_inputs
+    from lexicell.embedding import Options
+    from lexicell.embedding.job import Inputs
+    from lexicell.embedding.run import Output, run_mode
 
     options = Options(
         lexicon=lexicon, recipe=recipe, top_k=top_k, weight=weight, values=values, gene_column=gene_column,
         organism=organism, min_coverage=min_coverage, mask=mask_genes or (),
         device=device,
     )  # fmt: skip
+    paths = expand_inputs(data)
+    mode = run_mode(overwrite=overwrite, resume=resume)
+    columns = tuple(obs_column or ())
+    parts = _each(paths, output) if each else [(tuple(paths), output)]
+    jobs = [(Inputs(of, layer, use_raw), Output(to, dtype, columns, mode)) for of, to in parts]
     if not dry_run:
-        check_output(output, overwrite=overwrite, data=data)
-    with open_counts(data, layer=layer, use_raw=use_raw) as source, _console.bar("embedding", "cells") as bar:
+        for inputs, made in jobs:
+            made.check(inputs)
+    told = [_embed(inputs, made, options, workers, scheduler, dry_run=dry_run) for inputs, made in jobs]
+    if as_json:
+        _console.result_json({"outputs": [facts for facts, _ in told]} if each else told[0][0])
+        return
+    for facts, sentence in told:
+        if dry_run:
+            _console.facts(facts)
+        else:
+            _console.result(sentence)
+
+
+def _embed(
+    inputs: Inputs,
+    output: Output,
+    options: Options,
+    workers: int | None,
+    scheduler: str | None,
+    *,
+    dry_run: bool,
+) -> tuple[dict[str, Any], str]:
+    """Embed into one store, or plan it: what happened as plain values, and in a sentence."""
+    from lexicell.embedding import make_plan
+    from lexicell.embedding.probe import foresee
+    from lexicell.embedding.run import run_to_store
+
+    with inputs.open() as source, _console.bar("embedding", "cells") as bar:
         listener = _console.listen(bar)
         plan = make_plan(source, options, listener)
-        described = plan.describe(2 if dtype == "f16" else 4)
+        facts = plan.describe(2 if output.dtype == "f16" else 4)
         if dry_run:
-            described["output"] = str(output)
-            (_console.result_json if as_json else _console.facts)(described)
-            return
-        done = run_to_store(
-            plan, output, copy_of=data, dtype=dtype, obs_columns=obs_column or (), overwrite=overwrite,
-            listener=listener,
-        )  # fmt: skip
-    if as_json:
-        _console.result_json({**described, **asdict(done)})
-        return
-    _console.result(
+            facts["output"] = str(output.path)
+            if not output.is_h5ad:
+                facts |= foresee(plan, output, inputs, workers)
+            return facts, ""
+        done = run_to_store(plan, output, inputs, workers=workers, scheduler=scheduler, listener=listener)
+    sentence = (
         f"{done.cells:,} cells x {done.dim} -> {done.output} in {done.seconds:.1f} s "
-        f"({done.cells / done.seconds:,.0f} cells/s), {done.coverage:.1%} of the counts described"
+        f"({done.cells_per_second:,.0f} cells/s), {done.coverage:.1%} of the counts described"
     )
+    return {**facts, **asdict(done)}, sentence
+
+
+def _each(paths: Sequence[str], folder: str) -> list[tuple[tuple[str, ...], str]]:
+    """One output for each input, by the input's name."""
+    names = [Path(path.rstrip("/")).name.removesuffix(".gz") for path in paths]
+    stems = [name.rpartition(".")[0] or name for name in names]
+    twice = next((stem for stem in stems if stems.count(stem) > 1), None)
+    if twice is not None:
+        msg = f"--each: two inputs are called {twice}, so their outputs would be one; rename one of them"
+        raise InputError(msg)
+    return [((path,), f"{folder.rstrip('/')}/{stem}.zarr") for path, stem in zip(paths, stems, strict=True)]
 
 
 def _install_rapids() -> None:

@@ -2,7 +2,7 @@
 
 from lexicell.embedding.api import Embedded, embed, embed_anndata
 from lexicell.embedding.coverage import GeneReport, gene_report
-from lexicell.embedding.events import Advanced, Event, Listener, Note
+from lexicell.embedding.events import Advanced, Committed, Event, Listener, Note, Started
 from lexicell.embedding.fold import FoldedTable, fold
 from lexicell.embedding.pipeline import BlockEmbedder, Quality, embed_source
 from lexicell.embedding.plan import Options, Plan, make_plan
@@ -13,6 +13,7 @@ __all__ = [
     "RECIPES",
     "Advanced",
     "BlockEmbedder",
+    "Committed",
     "Embedded",
     "Event",
     "FoldedTable",
@@ -23,6 +24,7 @@ __all__ = [
     "Plan",
     "Quality",
     "Recipe",
+    "Started",
     "embed",
     "embed_anndata",
     "embed_source",

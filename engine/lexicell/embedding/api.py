@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
-from numpy.typing import NDArray
 
 from lexicell._arrays import Device, require_gpu
-from lexicell.atlas import CountSource, Values, create_store, dask_counts, open_counts
-from lexicell.atlas.store import check_output
-from lexicell.embedding.events import Listener, Note, ignore, log
+from lexicell.atlas import CountSource, Values, dask_counts, open_counts
+from lexicell.embedding.events import Listener, Note, log
+from lexicell.embedding.job import inputs_of
 from lexicell.embedding.lazy import embed_lazily
 from lexicell.embedding.pipeline import Quality, embed_source, gpu_faults
 from lexicell.embedding.plan import DEFAULT_LEXICON, Options, Plan, make_plan
 from lexicell.embedding.recipe import DEFAULT_RECIPE, Recipe
+from lexicell.embedding.run import Embedded, Output, run_mode, run_to_store, tell_empty
 from lexicell.errors import InputError
 from lexicell.learn import Projection
 from lexicell.lexicon import Lexicon
@@ -27,39 +24,11 @@ from lexicell.lexicon import Lexicon
 if TYPE_CHECKING:
     from anndata import AnnData
 
-__all__ = ["Embedded", "embed", "embed_anndata", "run_to_store"]
-
-_DTYPES: dict[str, np.dtype[Any]] = {"f32": np.dtype(np.float32), "f16": np.dtype(np.float16)}
-
-
-@dataclass(frozen=True)
-class Embedded:
-    """What a run did.
-
-    Attributes
-    ----------
-    output
-        Where the vectors are.
-    cells, dim
-        Their shape, ``[N, p]``.
-    seconds
-        Wall time from the first block to the finished file.
-    empty_cells
-        Cells without any described gene: zero rows.
-    coverage
-        Mean share of a cell's counts that lies in described genes.
-    """
-
-    output: Path
-    cells: int
-    dim: int
-    seconds: float
-    empty_cells: int
-    coverage: float
+__all__ = ["Embedded", "embed", "embed_anndata"]
 
 
 def embed(
-    data: str | Path | AnnData,
+    data: str | Path | Sequence[str | Path] | AnnData,
     output: str | Path,
     *,
     lexicon: str | Lexicon = DEFAULT_LEXICON,
@@ -77,7 +46,10 @@ def embed(
     dtype: str = "f32",
     obs_columns: Sequence[str] = (),
     overwrite: bool = False,
+    resume: bool = False,
     device: str = "auto",
+    workers: int | None = None,
+    scheduler: str | None = None,
     listener: Listener = log,
 ) -> Embedded:
     """Embed the cells of a file into a store.
@@ -85,13 +57,14 @@ def embed(
     Parameters
     ----------
     data
-        An ``.h5ad``, an AnnData-Zarr (v2 or v3), a 10x ``.h5`` or folder; or an AnnData, in memory, on a GPU
-        or of Dask arrays, which are computed chunk by chunk.
+        An ``.h5ad``, an AnnData-Zarr (v2 or v3, here or at a URL), a 10x ``.h5`` or folder; several of these,
+        whose cells follow one another; or an AnnData, in memory, on a GPU or of Dask arrays, which are
+        computed chunk by chunk.
     output
-        ``.zarr``: a new AnnData-Zarr v3 with ``obsm["X_lexicell"]`` (``[N, p]``), ``obs`` (cell names,
-        `obs_columns` and ``lexicell_n_genes`` int32, ``lexicell_coverage`` float32, ``lexicell_n_tied``
-        int32; see `lexicell_kernels.Rows`) and ``uns["lexicell"]``. ``.h5ad``: the same, added to a copy of
-        the input where that is an h5ad.
+        ``.zarr``, here or at a URL: a new AnnData-Zarr v3 with ``obsm["X_lexicell"]`` (``[N, p]``), ``obs``
+        (cell names, `obs_columns` and ``lexicell_n_genes`` int32, ``lexicell_coverage`` float32,
+        ``lexicell_n_tied`` int32; see `lexicell_kernels.Rows`) and ``uns["lexicell"]``. ``.h5ad``: the same,
+        added to a copy of the input where that is an h5ad.
     lexicon
         Bundled name or folder.
     projection
@@ -114,9 +87,17 @@ def embed(
         Columns of ``obs`` to keep in a ``.zarr``.
     overwrite
         Replace an existing output.
+    resume
+        Go on with a run to this ``.zarr`` that was interrupted, or begin it.
     device
         Where to embed: ``"cpu"``, ``"cuda"`` for the current NVIDIA GPU, or ``"auto"`` for where the counts
         lie, which is a GPU only for CuPy matrices.
+    workers
+        Shards made at once, each in a thread, or with `scheduler` in a process; None for as many as there are
+        CPUs.
+    scheduler
+        Address of a Dask scheduler whose workers make the shards, or ``"local"`` for processes of this
+        machine.
     listener
         Is told what was understood and how far it is; by default notes go to the logger ``lexicell``.
 
@@ -127,10 +108,20 @@ def embed(
 
     Raises
     ------
-    InputError, CountsError, CoverageError, OutputExistsError, GpuMemoryError
-        Nothing is written.
+    InputError, CountsError, CoverageError, OutputExistsError
+        The input, an option or what lies at `output` is in the way.
     CorruptDataError
-        The input or the lexicon is damaged; nothing is written.
+        The input or the lexicon is damaged.
+    PartialError
+        The run could not go on (the disk is full, a GPU's memory too small, the cluster gone), and what is
+        done can be continued with `resume`.
+    WriteError, GpuMemoryError
+        The same before anything was done.
+
+    Notes
+    -----
+    A ``.zarr`` here appears under its name when it is complete; meanwhile it is ``NAME.zarr.partial``.
+    Whatever ends the process, at most the shards being made are lost.
 
     Examples
     --------
@@ -140,58 +131,12 @@ def embed(
     options = Options(
         lexicon, projection, recipe, top_k, weight, values, gene_column, organism, min_coverage, mask, device
     )
-    check_output(output, overwrite=overwrite, data=data)
-    with open_counts(data, layer=layer, use_raw=use_raw) as source:
+    inputs = inputs_of(data, layer, use_raw=use_raw)
+    made = Output(output, dtype, tuple(obs_columns), run_mode(overwrite=overwrite, resume=resume))
+    made.check(inputs if inputs is not None else data)
+    with open_counts(data, layer=layer, use_raw=use_raw) if inputs is None else inputs.open() as source:
         plan = make_plan(source, options, listener)
-        return run_to_store(
-            plan,
-            output,
-            copy_of=data if isinstance(data, (str, Path)) else None,
-            dtype=dtype,
-            obs_columns=obs_columns,
-            overwrite=overwrite,
-            listener=listener,
-        )
-
-
-def run_to_store(
-    plan: Plan,
-    output: str | Path,
-    *,
-    copy_of: str | Path | None = None,
-    dtype: str = "f32",
-    obs_columns: Sequence[str] = (),
-    overwrite: bool = False,
-    listener: Listener = ignore,
-) -> Embedded:
-    """Carry out a plan; see `embed` for the parameters."""
-    source = plan.source
-    if dtype not in _DTYPES:
-        msg = f"dtype is one of {', '.join(_DTYPES)}, not {dtype!r}"
-        raise InputError(msg)
-    obs = _kept_columns(source, obs_columns)
-    started = time.perf_counter()
-    with create_store(
-        output,
-        n_cells=source.n_cells,
-        dim=plan.dim,
-        dtype=_DTYPES[dtype],
-        copy_of=_h5ad(copy_of),
-        overwrite=overwrite,
-    ) as store:
-        quality = embed_source(source, plan.embedder, store.append, listener=listener)
-        for name, column in _quality_columns(quality, "lexicell").items():
-            obs[name] = column
-        store.finish(obs, plan.provenance())
-    _tell_empty(quality, listener)
-    return Embedded(
-        Path(output),
-        source.n_cells,
-        plan.dim,
-        time.perf_counter() - started,
-        quality.n_empty,
-        float(quality.coverage.mean()),
-    )
+        return run_to_store(plan, made, inputs, workers=workers, scheduler=scheduler, listener=listener)
 
 
 def embed_anndata(
@@ -289,10 +234,10 @@ def embed_anndata(
         else:
             vectors, quality = _embed_in_memory(source, plan, home, listener)
             adata.obsm[key] = vectors
-            for name, column in _quality_columns(quality, prefix).items():
+            for name, column in quality.columns(prefix).items():
                 adata.obs[name] = column
-            _tell_empty(quality, listener)
-    adata.uns[prefix] = plan.provenance()
+            tell_empty(quality.n_empty, listener)
+        adata.uns[prefix] = plan.provenance()
 
 
 def _home(source: CountSource, plan: Plan, *, on_device: bool | None) -> Device:
@@ -320,35 +265,3 @@ def _embed_in_memory(
 
     quality = embed_source(source, plan.embedder, sink, on_device=home == "cuda", listener=listener)
     return vectors, quality
-
-
-def _quality_columns(quality: Quality, prefix: str) -> dict[str, NDArray[Any]]:
-    return {
-        f"{prefix}_n_genes": quality.n_genes,
-        f"{prefix}_coverage": quality.coverage,
-        f"{prefix}_n_tied": quality.n_tied,
-    }
-
-
-def _kept_columns(source: CountSource, columns: Sequence[str]) -> pd.DataFrame:
-    missing = [c for c in columns if c not in source.obs]
-    if missing:
-        have = ", ".join(map(str, source.obs.columns)) or "none"
-        msg = f"{source.label}: obs has no column {missing[0]!r}; it has {have}"
-        raise InputError(msg)
-    return source.obs[list(columns)].copy()
-
-
-def _h5ad(path: str | Path | None) -> Path | None:
-    return Path(path) if path is not None and Path(path).suffix == ".h5ad" else None
-
-
-def _tell_empty(quality: Quality, listener: Listener) -> None:
-    if quality.n_empty:
-        listener(
-            Note(
-                f"{quality.n_empty:,} cells have no described gene: "
-                "their rows are zero, and lexicell_n_genes is 0 there",
-                serious=True,
-            )
-        )

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 
-__all__ = ["Advanced", "Event", "Listener", "Note", "ignore", "log"]
+__all__ = ["Advanced", "Committed", "Event", "Listener", "Note", "Started", "ignore", "log"]
 
 _LOGGER = logging.getLogger("lexicell")
 
@@ -28,14 +28,60 @@ class Note:
 
 
 @dataclass(frozen=True, slots=True)
-class Advanced:
-    """Cells embedded so far."""
+class Started:
+    """A run begins, or goes on.
 
+    Attributes
+    ----------
+    cells, done
+        All cells, and those that an earlier run has embedded.
+    shards
+        Shards to do.
+    workers
+        Threads or processes that share them.
+    """
+
+    cells: int
+    done: int
+    shards: int
+    workers: int
+
+
+@dataclass(frozen=True, slots=True)
+class Advanced:
+    """Cells embedded so far.
+
+    Attributes
+    ----------
+    done, total
+        Cells, those of earlier runs included.
+    decoded
+        Bytes of counts read since the run began, as they are in memory.
+    """
+
+    done: int
+    total: int
+    decoded: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """A shard is on disk and in the ledger.
+
+    Attributes
+    ----------
+    shard
+        Its number.
+    done, total
+        Shards on disk, those of earlier runs included, and all.
+    """
+
+    shard: int
     done: int
     total: int
 
 
-Event = Note | Advanced
+Event = Note | Started | Advanced | Committed
 Listener = Callable[[Event], None]
 
 

@@ -69,7 +69,7 @@ def _embed_chunk(
     """Embed a chunk: float32 ``[n, p + 3]``, the vectors and then the quality."""
     start, stop = block_info[0]["array-location"][0]
     block = chunk_block(chunk, embedder.label, start, stop)
-    rows = embedder.embed(block, start, pd.Index(names[:, 0]))
+    rows = embedder.embed(block, start, lambda a, b: pd.Index(names[a - start : b - start, 0]))
     xp = namespace(rows.vectors)
     quality = [getattr(rows, name).astype(np.float32)[:, None] for name in QUALITY]
     found = xp.concatenate([rows.vectors, *quality], axis=1)

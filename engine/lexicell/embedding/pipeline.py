@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -36,6 +36,9 @@ MAX_NNZ = 4_000_000
 #: The same for counts that lie on a GPU, where a block costs the launch of a kernel and no copy.
 _MAX_NNZ_ON_GPU = 1 << 27
 
+#: Gives the names of cells ``start:stop``.
+Names = Callable[[int, int], "pd.Index[Any]"]
+
 
 @dataclass(frozen=True, slots=True)
 class Quality:
@@ -49,6 +52,10 @@ class Quality:
     def n_empty(self) -> int:
         """Cells without any described gene: their rows are zero."""
         return int((self.n_genes == 0).sum())
+
+    def columns(self, prefix: str) -> dict[str, NDArray[Any]]:
+        """Return the columns by the names that they get in ``obs``."""
+        return {f"{prefix}_{field.name}": getattr(self, field.name) for field in fields(self)}
 
 
 @dataclass(frozen=True)
@@ -78,15 +85,19 @@ class BlockEmbedder:
     label: str
     genes: pd.Index[Any]
 
-    def embed(self, block: CsrBlock, start: int, cells: pd.Index[Any]) -> Rows:
+    def embed(self, block: CsrBlock, start: int, names: Names, threads: int | None = None) -> Rows:
         """Embed some rows of the data set.
 
         Parameters
         ----------
         block
             The counts as they are stored.
-        start, cells
-            Number of the first row in the data set, and the names of the rows.
+        start
+            Number of the first row in the data set.
+        names
+            Gives the names of rows ``start:stop`` of the data set, for messages.
+        threads
+            See `lexicell_kernels.embed_rows`.
 
         Returns
         -------
@@ -107,31 +118,33 @@ class BlockEmbedder:
                 block = move(block, self.device)
                 ready = self.folded.prepare(decode_values(block, self.values))
                 try:
-                    return self._run(ready)
+                    return self._run(ready, threads)
                 except DisorderedRowsError:  # on a GPU only; the CPU's kernel puts rows in order itself
-                    return self._run(in_order(ready))
+                    return self._run(in_order(ready), threads)
         except InvalidCountsError as error:
-            raise CountsError(self._blame(block, start, cells, error)) from error
+            raise CountsError(self._blame(block, start, names, error)) from error
 
-    def _run(self, block: CsrBlock) -> Rows:
+    def _run(self, block: CsrBlock, threads: int | None) -> Rows:
         rows = embed_rows(
             block,
             self.folded.table,
             k=self.recipe.top_k,
             weight=self.recipe.weight,
             normalise=self.recipe.normalise,
+            threads=threads,
         )
         check_rows(rows, block)
         return rows
 
-    def _blame(self, block: CsrBlock, start: int, cells: pd.Index[Any], error: InvalidCountsError) -> str:
+    def _blame(self, block: CsrBlock, start: int, names: Names, error: InvalidCountsError) -> str:
         """Name the cell and the gene, and show the value as the file has it."""
         a, b = (int(end) for end in block.indptr[error.row : error.row + 2])
         x, columns = to_host(block.data[a:b]), to_host(block.indices[a:b])
         bad = np.flatnonzero(~(np.isfinite(x) & (x >= 0)))
         at = int(bad[0]) if len(bad) else int(x.argmax())  # finite, but not after expm1
+        row = start + error.row
         return (
-            f"{self.label}: cell {cells[error.row]!r} (row {start + error.row}) has {x[at]} for gene "
+            f"{self.label}: cell {names(row, row + 1)[0]!r} (row {row}) has {x[at]} for gene "
             f"{self.genes[int(columns[at])]!r}; counts are finite and not negative"
         )
 
@@ -173,14 +186,16 @@ def embed_source(
     """
     n = source.n_cells
     quality = Quality(np.empty(n, np.int32), np.empty(n, np.float32), np.empty(n, np.int32))
+    decoded = 0
     for start, block in _blocks(source, max_nnz):
         stop = start + block.n_rows
-        rows = embedder.embed(block, start, source.obs.index[start:stop])
+        rows = embedder.embed(block, start, source.names)
         quality.n_genes[start:stop] = to_host(rows.n_genes)
         quality.coverage[start:stop] = to_host(rows.coverage)
         quality.n_tied[start:stop] = to_host(rows.n_tied)
         sink(rows.vectors if on_device else to_host(rows.vectors))
-        listener(Advanced(stop, n))
+        decoded += int(block.data.nbytes + block.indices.nbytes)
+        listener(Advanced(stop, n, decoded))
     return quality
 
 

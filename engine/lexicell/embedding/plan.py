@@ -8,11 +8,10 @@ from typing import Any
 
 import blake3
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from lexicell._arrays import Device, require_gpu
-from lexicell.atlas import CountSource, Values, decode_values, read_sample, resolve_values
+from lexicell.atlas import ConcatSource, CountSource, Values, decode_values, read_sample, resolve_values
 from lexicell.embedding.events import Listener, Note, ignore
 from lexicell.embedding.fold import FoldedTable, fold
 from lexicell.embedding.pipeline import MAX_NNZ, BlockEmbedder
@@ -25,6 +24,10 @@ from lexicell_kernels import CsrBlock
 __all__ = ["DEFAULT_LEXICON", "Options", "Plan", "described_share", "make_plan"]
 
 DEFAULT_LEXICON = "human-go-minilm"
+#: Cells at the start, in the middle and at the end whose names identify an input.
+_NAMED = 1_000
+#: Cells up to which all names are looked at for repeated ones.
+_MOST_NAMES = 200_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +74,7 @@ class Plan:
     """Everything that is settled before a run; `describe` is what ``--dry-run`` prints.
 
     `mask` holds the flags of genes that are left out, `n_masked` how many genes of the data set have one,
-    `device` where cells are embedded.
+    `device` where cells are embedded, `names` a hash of names of cells and genes.
     """
 
     source: CountSource
@@ -85,6 +88,7 @@ class Plan:
     mask: tuple[TextFlag, ...] = ()
     n_masked: int = 0
     device: Device = "cpu"
+    names: str = ""
 
     @property
     def dim(self) -> int:
@@ -147,7 +151,7 @@ class Plan:
             "projection": "none" if self.projection is None else self.projection.identity,
             "input": {
                 "cells": self.source.n_cells,
-                "names": _names_hash(self.source.obs.index, self.source.var.index),
+                "names": self.names,
             },
             "genes": {
                 "column": alignment.column,
@@ -187,6 +191,9 @@ def make_plan(source: CountSource, options: Options, listener: Listener = ignore
     recipe = resolve_recipe(options.recipe, options.top_k, options.weight)
     device = _device(source, options.device)
     lexicon = options.lexicon if isinstance(options.lexicon, Lexicon) else Lexicon.open(options.lexicon)
+    if isinstance(source, ConcatSource):
+        for text in source.check():
+            listener(Note(text))
     sample = read_sample(source)
     values = resolve_values(source, _values(options.values), sample)
     if values is Values.NORMALISED:
@@ -232,16 +239,17 @@ def make_plan(source: CountSource, options: Options, listener: Listener = ignore
         mask,
         n_masked,
         device,
+        _names_hash(source),
     )
 
 
-def _names_hash(*indexes: pd.Index[Any]) -> str:
-    """Hash the names of cells and genes: what tells one input from another without reading its counts."""
-    digest = blake3.blake3()
-    for index in indexes:
-        for start in range(0, len(index), 1 << 16):
-            digest.update("\n".join(map(str, index[start : start + (1 << 16)])).encode())
-        digest.update(b"\0")
+def _names_hash(source: CountSource) -> str:
+    """Hash the names of all genes and of the first, middle and last cells: reading 100 M takes minutes."""
+    digest, n = blake3.blake3(), source.n_cells
+    few = min(n, _NAMED)
+    parts = [source.names(start, start + few) for start in (0, (n - few) // 2, n - few)]
+    for index in (*parts, source.var.index):
+        digest.update("\n".join(map(str, index)).encode() + b"\0")
     return digest.hexdigest()
 
 
@@ -350,6 +358,8 @@ def _tell_oddities(source: CountSource, alignment: Alignment, listener: Listener
     if alignment.displaced:
         shown = ", ".join(alignment.displaced[:5])
         listener(Note(f"{len(alignment.displaced):,} aliases give way to a gene's own name: {shown}"))
-    repeated = int(source.obs.index.duplicated().sum())
+    repeated = 0
+    if source.n_cells <= _MOST_NAMES:
+        repeated = int(source.names(0, source.n_cells).duplicated().sum())
     if repeated:
         listener(Note(f"{repeated:,} cell names occur more than once; they are kept, in order"))

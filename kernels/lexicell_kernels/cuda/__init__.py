@@ -40,6 +40,7 @@ def embed_rows(
     k: int | None,
     weight: Weight = Weight.LOG1P,
     normalise: bool = True,
+    threads: int | None = None,  # noqa: ARG001 -- of the CPU
 ) -> Rows:
     """Embed every row of `block`; see `lexicell_kernels.embed_rows`."""
     check_options(k, table, block)

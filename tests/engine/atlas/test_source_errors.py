@@ -105,8 +105,6 @@ def test_folder_that_is_no_count_matrix_says_what_is_read(tmp_path: Path) -> Non
 def test_neither_path_nor_anndata_is_refused() -> None:
     with pytest.raises(InputError, match="csr_matrix"):
         open_counts(counts())  # type: ignore[arg-type]
-    with pytest.raises(InputError, match="remote"):
-        open_counts("s3://bucket/data.zarr")
 
 
 @pytest.mark.parametrize("shape", [(0, 5), (5, 0)])

@@ -57,8 +57,10 @@ def test_garbage(refused, tmp_path):
     garbage = tmp_path / "garbage.h5ad"
     garbage.write_bytes(np.random.default_rng(0).bytes(5000))
     assert str(garbage) in refused(garbage, code=4)
+    (tmp_path / "notes.doc").write_text("not counts")
+    assert "files of this kind are not read" in refused(tmp_path / "notes.doc")
     (tmp_path / "notes.txt").write_text("not counts")
-    assert "files of this kind are not read" in refused(tmp_path / "notes.txt")
+    assert "notes.txt names not counts, which does not exist" in refused(tmp_path / "notes.txt")
 
 
 def test_hdf5_and_folders_that_are_no_counts(refused, tmp_path):
@@ -192,7 +194,7 @@ def test_a_folder_that_is_not_ours_is_never_replaced(refused, h5ad, tmp_path, ou
 
 
 def test_an_output_of_another_kind(refused, h5ad):
-    assert ".zarr or an .h5ad" in refused(h5ad, output="out.csv")
+    assert "or an .h5ad; give it one of these endings" in refused(h5ad, output="out.csv")
 
 
 def test_a_zarr_that_is_its_own_input(lexicell, cells, tmp_path):
@@ -226,8 +228,8 @@ def test_a_full_disk_is_one_sentence_and_leaves_nothing(refused, h5ad, monkeypat
     def full(*args):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    for kind in ("_ZarrStore", "_H5adStore"):
-        monkeypatch.setattr(f"lexicell.atlas.store.{kind}._write", full)
+    monkeypatch.setattr("lexicell.atlas._objects.write_all", full)
+    monkeypatch.setattr("lexicell.atlas._h5ad_output.H5adOutput._write", full)
     assert "No space left on device" in refused(h5ad, code=1, output=output)
 
 
@@ -321,7 +323,7 @@ def test_an_interrupt_in_the_middle_leaves_nothing(refused, h5ad, monkeypatch, o
     assert "interrupted; no output was written" in refused(h5ad, code=130, output=output)
 
 
-def test_an_interrupt_while_replacing_keeps_the_old_output(lexicell, h5ad, tmp_path, monkeypatch):
+def test_an_interrupt_while_replacing_keeps_the_old_output_and_the_work(lexicell, h5ad, tmp_path, monkeypatch):
     out = tmp_path / "out.zarr"
     assert lexicell("embed", h5ad, out, "-k", 5).code == 0
     rename = Path.rename
@@ -331,9 +333,14 @@ def test_an_interrupt_while_replacing_keeps_the_old_output(lexicell, h5ad, tmp_p
             raise KeyboardInterrupt
         return rename(self, target)
 
-    monkeypatch.setattr(Path, "rename", interrupted)
-    assert lexicell("embed", h5ad, out, "-k", 6, "--overwrite").code == 130
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "rename", interrupted)
+        ended = lexicell("embed", h5ad, out, "-k", 6, "--overwrite")
+    assert ended.code == 130
+    assert "1 of 1 shards are kept: go on with --resume" in ended.err
     assert anndata.read_zarr(out).uns["lexicell"]["top_k"] == 5
+    assert lexicell("embed", h5ad, out, "-k", 6, "--resume").code == 0
+    assert anndata.read_zarr(out).uns["lexicell"]["top_k"] == 6
     assert sorted(p.name for p in tmp_path.iterdir()) == ["cells.h5ad", "out.zarr"]
 
 

@@ -24,7 +24,7 @@ def test_a_missing_gpu_is_one_sentence_and_a_usage_error(refused, h5ad, more):
 
 def test_devices_differ_in_one_line_of_the_plan(lexicell, h5ad, tmp_path):
     plans = [
-        json.loads(lexicell("embed", h5ad, tmp_path / "o.zarr", "--dry-run", "--json", *device).out)
+        json.loads(lexicell("embed", h5ad, tmp_path / "o.h5ad", "--dry-run", "--json", *device).out)
         for device in ((), ("--device", "cpu"))
     ]
     assert plans[0] == plans[1]

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 import lexicell
-from lexicell.atlas import _device, _values
+from lexicell.atlas import _rows, _values
 from lexicell.embedding import pipeline
 from lexicell.errors import CorruptDataError, CountsError, GpuMemoryError, InputError
 
@@ -116,7 +116,7 @@ def test_vectors_do_not_depend_on_the_size_of_blocks(counts, monkeypatch, values
     lexicell.tl.embed(whole, top_k=40)
     told = []
     monkeypatch.setattr(pipeline, "_MAX_NNZ_ON_GPU", values)
-    monkeypatch.setattr(_device, "_MAX_ROWS", rows)
+    monkeypatch.setattr(_rows, "WINDOW_ROWS", rows)
     lexicell.tl.embed(parts, top_k=40, listener=told.append)
     assert sum(hasattr(event, "done") for event in told) > 2
     assert bool((whole.obsm["X_lexicell"] == parts.obsm["X_lexicell"]).all())
@@ -175,7 +175,7 @@ def test_columns_that_are_one_gene_are_summed_on_the_gpu(counts):
 
 @pytest.mark.parametrize("value", [-4, np.nan, np.inf])
 def test_the_first_bad_cell_and_its_gene_are_named_and_nothing_is_written(counts, monkeypatch, value):
-    monkeypatch.setattr(_device, "_MAX_ROWS", 30)
+    monkeypatch.setattr(_rows, "WINDOW_ROWS", 30)
     dense = counts.X.toarray()
     dense[100, 3], dense[101, 0] = value, -1
     counts.X = type(counts.X)(dense)

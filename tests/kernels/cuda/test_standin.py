@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import pickle
+import threading
 from collections.abc import Iterator
 from types import ModuleType
 from typing import Any
@@ -189,6 +190,95 @@ def test_duplicates_are_summed_in_place(cp: ModuleType, sparse: ModuleType) -> N
     x.sum_duplicates()
     assert x.has_canonical_format
     assert (x.indices.get().tolist(), x.data.get().tolist()) == ([1, 3, 0], [2, 1, 1])
+
+
+def test_work_on_a_stream_keeps_its_order_and_others_wait_for_it_by_an_event(cp: ModuleType) -> None:
+    empty_pinned = importlib.import_module("cupyx").empty_pinned
+    here, back = empty_pinned(1000, np.float32), empty_pinned((10, 100), np.float32)
+    here[:] = np.arange(1000)
+    stream, other = cp.cuda.Stream(non_blocking=True), cp.cuda.Stream(non_blocking=True)
+    there = cp.empty(1000, np.float32)
+    there.set(here, stream=stream)
+    with stream:
+        twice = there * 2
+    done = stream.record()
+    other.wait_event(done)
+    twice.reshape(10, 100).get(stream=other, out=back, blocking=False)
+    event = cp.cuda.Event(block=True, disable_timing=True)
+    event.record(other)
+    event.synchronize()
+    assert event.done
+    assert done.done
+    np.testing.assert_array_equal(back.ravel(), 2 * np.arange(1000))
+    assert cp.cuda.get_current_stream() == cp.cuda.Stream.null
+    there.set(here + 1)  # what can be swapped out is copied before anybody goes on
+    assert there.get()[-1] == 1000
+    with pytest.raises((TypeError, ValueError)):
+        there.get(out=back)
+    with pytest.raises(TypeError):
+        there.get(out=empty_pinned(1000, np.float64))
+
+
+def test_each_thread_has_a_current_stream_of_its_own(cp: ModuleType) -> None:
+    seen = []
+    with cp.cuda.Stream(non_blocking=True) as mine:
+        thread = threading.Thread(target=lambda: seen.append(cp.cuda.get_current_stream()))
+        thread.start()
+        thread.join()
+        assert cp.cuda.get_current_stream() == mine
+    assert seen == [cp.cuda.Stream.null]
+
+
+def test_a_stream_works_only_when_somebody_waits(cupy: ModuleType) -> None:
+    from cupyx import empty_pinned
+
+    stream, here, back = (
+        cupy.cuda.Stream(non_blocking=True),
+        empty_pinned(4, np.int32),
+        empty_pinned(4, np.int32),
+    )
+    kernel = cupy.RawModule(code=FOUR).get_function("four")
+    there = cupy.empty(4, np.int32)
+    here[:] = 1
+    with stream:
+        there.set(here)
+        kernel((1,), (32,), (there,))
+        there.get(out=back, blocking=False)
+    assert not stream.done
+    assert set(back.view(np.uint8)) == {0xCD}
+    here[:] = 7  # too early: what the GPU reads is this
+    stream.synchronize()
+    assert stream.done
+    assert back.tolist() == [7, 7, 7, 11]
+
+
+FOUR = """
+__device__ void add_four(int* x) { if (threadIdx.x == 3) x[3] += 4; }
+#ifdef LEXICELL_EMULATE
+LEXICELL_ENTRY(four, (add_four), 32)
+#endif
+"""
+
+
+def test_memory_ends_where_a_test_wants_it(cupy: ModuleType) -> None:
+    from cupyx import empty_pinned
+
+    memory, full = cupy.testing_memory, cupy.cuda.memory.OutOfMemoryError
+    memory.largest, memory.pinned_limit = 100, 10
+    x = cupy.asarray(np.zeros(100, np.uint8))
+    for more in (lambda: cupy.empty(101, np.uint8), lambda: x.astype(np.uint16), lambda: cupy.tile(x, 2),
+                 lambda: cupy.asarray(np.zeros(101, np.uint8)), lambda: x + np.uint16(1)):  # fmt: skip
+        with pytest.raises(full, match="Out of memory"):
+            more()
+    with pytest.raises(cupy.cuda.runtime.CUDARuntimeError, match="cudaErrorMemoryAllocation"):
+        empty_pinned(11, np.uint8)
+    memory.reset()
+    memory.failing = {1}
+    cupy.empty(1)
+    with pytest.raises(full):
+        cupy.empty(1)
+    cupy.empty(1)
+    assert memory.allocations == 3
 
 
 def test_what_crosses_the_bus_is_counted(cupy: ModuleType) -> None:

@@ -2,7 +2,7 @@
 
 Arrays are NumPy arrays behind a wrapper that refuses to become one unasked; kernels are compiled by g++
 against the fiber shim. What is here behaves as in CuPy 14, and what CuPy does not have is not here, but for
-`testing_counters`. Put this folder's parent on ``PYTHONPATH``.
+`testing_counters` and `testing_memory`. Put this folder's parent on ``PYTHONPATH``.
 """
 # ruff: noqa: F401  # names for others
 
@@ -75,6 +75,7 @@ from cupy._creation import (
     zeros_like,
 )
 from cupy._raw import RawKernel, RawModule
+from cupy.cuda.memory import pretended as testing_memory
 
 __version__ = "14.2.0"
 

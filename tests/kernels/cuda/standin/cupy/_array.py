@@ -9,6 +9,9 @@ from typing import Any
 import numpy as np
 
 from cupy._counters import counters
+from cupy.cuda.memory import pretended
+from cupy.cuda.pinned import is_pinned
+from cupy.cuda.stream import get_current_stream, settle
 
 _REFUSED = (
     "Implicit conversion to a NumPy array is not allowed. "
@@ -27,7 +30,7 @@ class ndarray:  # noqa: N801  # CuPy's name
 
     def __new__(cls, shape: Any, dtype: Any = float, order: Any = "C") -> Any:
         """Allocate without initialising, as `cupy.ndarray(shape)` does."""
-        return from_host(garbage(np.empty(shape, dtype, order)), cls)
+        return from_host(allocated(garbage(np.empty(shape, dtype, order))), cls)
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         """Nothing: subclasses may be called with arguments of their own."""
@@ -39,10 +42,20 @@ class ndarray:  # noqa: N801  # CuPy's name
 
     def get(self, stream: Any = None, order: str = "C", out: Any = None, blocking: bool = True) -> Any:
         counters.downloads += 1
-        if out is not None:
-            out[...] = self._host
-            return out
-        return self._host.copy(order)
+        stream = stream or get_current_stream()
+        here, source = np.empty(self.shape, self.dtype, order) if out is None else out, self._host
+        if not isinstance(here, np.ndarray) or here.dtype != source.dtype:
+            raise TypeError("out must be a NumPy array of the same type")
+        if here.shape != source.shape:
+            raise ValueError("Shape mismatch")
+
+        def copy() -> None:
+            here[...] = source
+
+        stream._do(copy)
+        if blocking or not is_pinned(here):  # a copy to memory that may be swapped out waits
+            stream._advance(stream._put)
+        return here
 
     def item(self, *args: Any) -> Any:
         return self.get().item(*args)
@@ -124,9 +137,11 @@ class ndarray:  # noqa: N801  # CuPy's name
         return (self[i] for i in range(len(self)))
 
     def __getitem__(self, key: Any) -> Any:
+        settle()
         return from_host(self._host[_index(key)], type(self), self)
 
     def __setitem__(self, key: Any, value: Any) -> None:
+        settle()
         self._host[_index(key)] = to_host(value)
 
     def __copy__(self) -> Any:
@@ -148,11 +163,13 @@ class ndarray:  # noqa: N801  # CuPy's name
                copy: bool = True) -> Any:  # fmt: skip
         if not copy and self.dtype == dtype:
             return self
+        settle()
         with np.errstate(all="ignore"):  # a device does not warn
-            return from_host(self._host.astype(dtype, order))
+            return from_host(allocated(self._host.astype(dtype, order)))
 
     def copy(self, order: str = "C") -> Any:
-        return from_host(self._host.copy(order), type(self), self)
+        settle()
+        return from_host(allocated(self._host.copy(order)), type(self), self)
 
     def set(self, arr: Any, stream: Any = None) -> None:
         if not isinstance(arr, np.ndarray):
@@ -160,9 +177,15 @@ class ndarray:  # noqa: N801  # CuPy's name
         if self.dtype != arr.dtype or self.shape != arr.shape:
             raise ValueError("Shape or dtype mismatch")
         counters.uploads += 1
-        self._host[...] = arr
+        source, there = arr if is_pinned(arr) else arr.copy(), self._host
+
+        def copy() -> None:
+            there[...] = source
+
+        (stream or get_current_stream())._do(copy)
 
     def fill(self, value: Any) -> None:
+        settle()
         self._host.fill(to_host(value))
 
     # NumPy's functions and operators, given CuPy arrays, are CuPy's.
@@ -216,7 +239,15 @@ def upload(a: Any, dtype: Any = None, order: Any = None) -> Any:
     if host.dtype.kind not in _KINDS:
         raise ValueError(f"Unsupported dtype {host.dtype}")
     counters.uploads += 1
-    return from_host(host)
+    settle()
+    return from_host(allocated(host))
+
+
+def allocated(a: Any) -> Any:
+    """Count an array that a GPU would need memory for, or find that there is none."""
+    if a.base is None:
+        pretended.allocate(a.nbytes)
+    return a
 
 
 def garbage(a: Any) -> Any:
@@ -231,6 +262,7 @@ def lift(function: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(function, updated=())
     def lifted(*args: Any, **kwargs: Any) -> Any:
+        settle()
         with np.errstate(all="ignore"):
             found = function(*(_lower(a) for a in args), **{k: _lower(v) for k, v in kwargs.items()})
         return tuple(map(_raise, found)) if isinstance(found, (tuple, list)) else _raise(found)
@@ -245,7 +277,7 @@ def _lower(x: Any) -> Any:
 
 
 def _raise(x: Any) -> Any:
-    return from_host(x) if isinstance(x, (np.ndarray, np.generic)) else x
+    return from_host(allocated(np.asanyarray(x))) if isinstance(x, (np.ndarray, np.generic)) else x
 
 
 def _index(key: Any) -> Any:
@@ -269,11 +301,12 @@ def _operator(name: str) -> Callable[..., Any]:
     def operate(self: ndarray, *others: Any) -> Any:
         if not all(isinstance(o, (ndarray, *_SCALARS)) for o in others):
             return NotImplemented
+        settle()
         with np.errstate(all="ignore"):
             found = plain(self._host, *(to_host(o) for o in others))
         if name.startswith("__i") and name != "__invert__":
             return self
-        return found if found is NotImplemented else from_host(found)
+        return found if found is NotImplemented else from_host(allocated(np.asanyarray(found)))
 
     return operate
 

@@ -18,7 +18,7 @@ class Counters:
     uploads
         Host arrays copied to the device.
     downloads
-        Arrays and scalars copied to the host; each one waits for the device.
+        Arrays and scalars copied to the host; each one waits for its stream, unless told not to.
     synchronisations
         Explicit waits for a stream, an event or the device.
     """

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from cupy._array import from_host, ndarray, to_host, upload
+from cupy._array import allocated, from_host, ndarray, to_host, upload
 
 
 def array(obj: Any, dtype: Any = None, copy: bool = True, order: str = "K", subok: bool = False,
@@ -16,7 +16,7 @@ def array(obj: Any, dtype: Any = None, copy: bool = True, order: str = "K", subo
     out: Any
     if isinstance(obj, ndarray):
         same = dtype is None or obj.dtype == dtype
-        out = obj if same and not copy else from_host(obj._host.astype(dtype or obj.dtype))
+        out = obj if same and not copy else obj.astype(dtype or obj.dtype)
     elif isinstance(obj, (list, tuple)) and any(isinstance(x, ndarray) for x in obj):
         out = from_host(np.array([to_host(x) for x in obj], dtype))
     else:
@@ -35,7 +35,7 @@ def asanyarray(a: Any, dtype: Any = None, order: Any = None) -> Any:
 
 def ascontiguousarray(a: Any, dtype: Any = None) -> Any:
     a = asarray(a, dtype)
-    return a if a.flags.c_contiguous else from_host(np.ascontiguousarray(a._host))
+    return a if a.flags.c_contiguous else a.copy()
 
 
 def asfortranarray(a: Any, dtype: Any = None) -> Any:
@@ -75,7 +75,7 @@ def ones_like(a: Any, dtype: Any = None, order: str = "K", subok: Any = None, sh
 
 def full_like(a: Any, fill_value: Any, dtype: Any = None, order: str = "K", subok: Any = None,
               shape: Any = None) -> Any:  # fmt: skip
-    return from_host(np.full(a.shape if shape is None else shape, fill_value, dtype or a.dtype))
+    return from_host(allocated(np.full(a.shape if shape is None else shape, fill_value, dtype or a.dtype)))
 
 
 def from_dlpack(array: Any, **kwargs: Any) -> Any:

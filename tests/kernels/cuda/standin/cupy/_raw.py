@@ -14,6 +14,7 @@ import numpy as np
 
 from cupy._array import ndarray
 from cupy._counters import counters
+from cupy.cuda.stream import get_current_stream
 
 _WITHOUT_ASKING = 48 * 1024  # bytes of shared memory that every kernel may use
 _running = threading.Lock()  # fibers are one thread's, and a shared object has one set of them
@@ -85,13 +86,17 @@ class RawKernel:
         if blocks >= 2**31 or threads != entry.threads or shared_mem > self._shared_limit:
             raise CUDADriverError(1, "CUDA_ERROR_INVALID_VALUE: invalid argument")
         arguments = [_argument(a, p) for a, p in _matched(args, entry)]
-        with _running:
-            counters.launches += 1
-            entry.launch(blocks, shared_mem, _seed() % 2**32, arguments)
-            static = library.static_shared_bytes()  # known once the kernel has run
-        if static + shared_mem > max(_WITHOUT_ASKING, Device.attributes["MaxSharedMemoryPerBlockOptin"]
-                                     if self._asked else 0):  # fmt: skip
-            raise CUDADriverError(1, "CUDA_ERROR_INVALID_VALUE: invalid argument")
+
+        def run(held: Any = args) -> None:  # what the arguments point at lives until then
+            with _running:
+                counters.launches += 1
+                entry.launch(blocks, shared_mem, _seed() % 2**32, arguments)
+                static = library.static_shared_bytes()  # known once the kernel has run
+            if static + shared_mem > max(_WITHOUT_ASKING, Device.attributes["MaxSharedMemoryPerBlockOptin"]
+                                         if self._asked else 0):  # fmt: skip
+                raise CUDADriverError(1, "CUDA_ERROR_INVALID_VALUE: invalid argument")
+
+        get_current_stream()._do(run)
 
 
 class RawModule:

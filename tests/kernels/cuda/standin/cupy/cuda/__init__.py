@@ -7,12 +7,17 @@ from typing import Any
 from cupy._counters import counters as _counters
 from cupy.cuda import compiler, driver, memory, runtime
 from cupy.cuda.memory import MemoryPointer, MemoryPool  # noqa: F401
+from cupy.cuda.pinned import PinnedMemory, PinnedMemoryPointer, alloc_pinned_memory
+from cupy.cuda.stream import Event, ExternalStream, Stream, get_current_stream
 
 __all__ = [
     "Device",
     "Event",
     "ExternalStream",
+    "PinnedMemory",
+    "PinnedMemoryPointer",
     "Stream",
+    "alloc_pinned_memory",
     "compiler",
     "driver",
     "get_current_stream",
@@ -68,67 +73,6 @@ class Device:
     @property
     def mem_info(self) -> tuple[int, int]:
         return runtime.memGetInfo()
-
-
-class Event:
-    """A point in a stream; everything before it is done by the time it is recorded."""
-
-    def __init__(self, block: bool = False, disable_timing: bool = False, interprocess: bool = False) -> None:
-        self.done = True
-
-    def record(self, stream: Any = None) -> None:
-        pass
-
-    def synchronize(self) -> None:
-        _counters.synchronisations += 1
-
-
-class Stream:
-    """Work in order; launches return when they are done."""
-
-    null: Stream
-    _current: Stream
-
-    def __init__(self, null: bool = False, non_blocking: bool = False, ptds: bool = False,
-                 priority: Any = None) -> None:  # fmt: skip
-        self.ptr = 0 if null else id(self)
-        self.done = True
-        self._before: list[Stream] = []
-
-    def __enter__(self) -> Stream:
-        self._before.append(Stream._current)
-        return self.use()
-
-    def __exit__(self, *args: object) -> None:
-        Stream._current = self._before.pop()
-
-    def use(self) -> Stream:
-        Stream._current = self
-        return self
-
-    def synchronize(self) -> None:
-        _counters.synchronisations += 1
-
-    def record(self, event: Any = None) -> Any:
-        return event or Event()
-
-    def wait_event(self, event: Any) -> None:
-        pass
-
-
-class ExternalStream(Stream):
-    """A stream that somebody else made."""
-
-    def __init__(self, ptr: int, device_id: int = -1) -> None:
-        super().__init__()
-        self.ptr = ptr
-
-
-Stream.null = Stream._current = Stream(null=True)
-
-
-def get_current_stream(device_id: int = -1) -> Stream:
-    return Stream._current
 
 
 def get_device_id() -> int:

@@ -12,6 +12,7 @@ class CUDARuntimeError(RuntimeError):
 
     def __init__(self, status: int) -> None:
         names = {
+            2: "cudaErrorMemoryAllocation: out of memory",
             35: "cudaErrorInsufficientDriver: CUDA driver version is insufficient for CUDA runtime version",
             100: "cudaErrorNoDevice: no CUDA-capable device is detected",
         }

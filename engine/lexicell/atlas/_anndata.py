@@ -1,0 +1,21 @@
+"""What makes a group an AnnData without X."""
+
+from __future__ import annotations
+
+from typing import Any
+
+__all__ = ["ANNDATA", "ARRAY", "KEY", "PARTS", "write_element"]
+
+#: Where the vectors lie in ``obsm``.
+KEY = "X_lexicell"
+ANNDATA: dict[str, Any] = {"encoding-type": "anndata", "encoding-version": "0.1.0"}
+ARRAY: dict[str, Any] = {"encoding-type": "array", "encoding-version": "0.2.0"}
+PARTS = ("obsm", "varm", "obsp", "varp", "layers", "uns")
+
+
+def write_element(group: Any, name: str, value: Any) -> None:
+    """Write as anndata does, in plain chunks: what is sharded is decided here, not by its defaults."""
+    import anndata
+
+    with anndata.settings.override(auto_shard_zarr_v3=False, allow_write_nullable_strings=True):
+        anndata.io.write_elem(group, name, value)

@@ -1,0 +1,63 @@
+"""``lexicell pack``."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+from lexicell.cli import _console
+from lexicell.cli._options import DataList, Json, Layer, LexiconName, Overwrite, Resume, UseRaw, Workers
+
+__all__ = ["pack"]
+
+
+def pack(
+    data: DataList,
+    output: Annotated[
+        str, typer.Argument(metavar="OUT", help="A .zarr (AnnData-Zarr v3), a folder or a URL.")
+    ],
+    lexicon: LexiconName = "human-go-minilm",
+    layer: Layer = None,
+    use_raw: UseRaw = False,
+    obs_column: Annotated[
+        list[str] | None,
+        typer.Option("--obs-column", help="Column of obs to keep; may be repeated. Default: all."),
+    ] = None,
+    workers: Workers = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and stop.")] = False,
+    resume: Resume = False,
+    overwrite: Overwrite = False,
+    as_json: Json = False,
+) -> None:
+    """Pack IN... into one atlas OUT that is small and read fast.
+
+    The genes of all inputs are united, those of the lexicon first and in its order; counts are stored in two
+    bytes where that loses nothing. obs gets two columns, input and input_row, that tell where a cell is from.
+    Every row is compared with its input at the end. OUT grows as OUT.partial and gets its name when it is
+    complete; after an interrupt, --resume goes on.
+    """
+    from lexicell.embedding.packing import carry_out, check_paths, packing
+    from lexicell.embedding.run import run_mode
+
+    mode = run_mode(overwrite=overwrite, resume=resume)
+    paths = check_paths(data, output, "resume" if dry_run else mode)
+    with _console.bar("packing", "cells") as bar:
+        listener = _console.listen(bar)
+        with packing(
+            paths, lexicon, layer=layer, use_raw=use_raw, obs_columns=obs_column, listener=listener
+        ) as plan:
+            described = {**plan.describe(), "output": output}
+            if dry_run:
+                (_console.result_json if as_json else _console.facts)(described)
+                return
+            done = carry_out(plan, output, mode=mode, workers=workers, listener=listener)
+    if as_json:
+        _console.result_json({**described, **asdict(done)})
+        return
+    _console.result(
+        f"{done.cells:,} cells x {done.columns:,} genes, {done.values:,} counts as {done.dtype} -> "
+        f"{done.output} in {done.seconds:.1f} s ({done.cells_per_second:,.0f} cells/s): "
+        f"{done.input_bytes / 1e6:,.1f} MB before, {done.output_bytes / 1e6:,.1f} MB after"
+    )

@@ -1,0 +1,135 @@
+"""One shard of an atlas: read, embed, write. Threads here and processes elsewhere run the same code."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from lexicell._arrays import to_host
+from lexicell.atlas import CountSource, Scratch, open_many
+from lexicell.atlas.store import Receipt, Shard, ShardWriter
+from lexicell.embedding.pipeline import MAX_NNZ, BlockEmbedder
+
+__all__ = ["Inputs", "ShardJob", "ShardWorker", "Stopped", "Tick", "inputs_of"]
+
+#: Is told the cells and the decoded bytes of each block that is embedded.
+Tick = Callable[[int, int], None]
+
+
+class Stopped(Exception):  # noqa: N818 -- nothing went wrong
+    """Somebody asked a worker to end before its shard was done."""
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """Where counts lie, so that another process can open them too.
+
+    Attributes
+    ----------
+    paths
+        Files, folders or URLs; their rows follow one another.
+    layer, use_raw
+        See `lexicell.atlas.open_counts`.
+    """
+
+    paths: tuple[str, ...]
+    layer: str | None = None
+    use_raw: bool = False
+
+    def open(self) -> CountSource:
+        """Open them as one source."""
+        return open_many(self.paths, layer=self.layer, use_raw=self.use_raw)
+
+
+def inputs_of(data: Any, layer: str | None, *, use_raw: bool) -> Inputs | None:
+    """Inputs of a path or of several; None for an AnnData, which only this process has."""
+    if isinstance(data, str | os.PathLike):
+        return Inputs((os.fspath(data),), layer, use_raw)
+    if isinstance(data, Sequence):
+        return Inputs(tuple(map(os.fspath, data)), layer, use_raw)
+    return None
+
+
+@dataclass(frozen=True)
+class ShardJob:
+    """All that is needed to make any shard; it can be pickled.
+
+    Attributes
+    ----------
+    inputs
+        Where the counts are; None where they are in the memory of this process only.
+    embedder
+        How to embed them.
+    writer
+        Where the shards go.
+    max_nnz
+        Stored values of one block.
+    """
+
+    inputs: Inputs | None
+    embedder: BlockEmbedder
+    writer: ShardWriter
+    max_nnz: int = MAX_NNZ
+
+
+class ShardWorker:
+    """Makes shards one after another, with buffers that it keeps: fresh pages cost more than decoding.
+
+    Parameters
+    ----------
+    job
+        What is made.
+    source
+        The opened counts; several workers may share it.
+    """
+
+    def __init__(self, job: ShardJob, source: CountSource) -> None:
+        self._job, self._source = job, source
+        self._counts, self._rows = Scratch(), Scratch()
+
+    def run(self, number: int, *, threads: Callable[[], int], tick: Tick) -> Receipt:
+        """Make one shard.
+
+        Parameters
+        ----------
+        number
+            Of the shard.
+        threads
+            Is asked before each block how many threads the CPU's kernel may use.
+        tick
+            Is called after each block; what it raises ends the shard.
+
+        Raises
+        ------
+        CountsError, InputError, CorruptDataError, GpuMemoryError
+            See `BlockEmbedder.embed` and `CountSource.read`.
+        WriteError
+            The output refuses.
+        """
+        job, source = self._job, self._source
+        start, stop = job.writer.layout.rows(number)
+        shard = self._shard(stop - start)
+        for first, last in source.spans(job.max_nnz, start, stop):
+            block = source.read(first, last, self._counts)
+            rows = job.embedder.embed(block, first, source.names, threads())
+            here = slice(first - start, last - start)
+            shard.vectors[here] = to_host(rows.vectors)
+            shard.n_genes[here] = to_host(rows.n_genes)
+            shard.coverage[here] = to_host(rows.coverage)
+            shard.n_tied[here] = to_host(rows.n_tied)
+            tick(last - first, int(block.data.nbytes + block.indices.nbytes))
+        return job.writer.write(number, shard)
+
+    def _shard(self, n: int) -> Shard:
+        """Room for a shard, in buffers that the next one uses again."""
+        layout, take = self._job.writer.layout, self._rows.take
+        return Shard(
+            take("vectors", n * layout.dim, np.dtype(layout.dtype)).reshape(n, layout.dim),
+            take("n_genes", n, np.dtype(np.int32)),
+            take("coverage", n, np.dtype(np.float32)),
+            take("n_tied", n, np.dtype(np.int32)),
+        )

@@ -1,0 +1,72 @@
+"""What a run would cost: shards, bytes, memory, and a time from two seconds of the real work."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+
+from lexicell.atlas import Scratch, fingerprint
+from lexicell.embedding.job import Inputs
+from lexicell.embedding.pipeline import MAX_NNZ
+from lexicell.embedding.plan import Plan
+from lexicell.embedding.run import Output, layout_of
+from lexicell_kernels.cpu import available_cpus
+
+__all__ = ["foresee"]
+
+_SECONDS = 2.0
+#: Bytes of a stored value and its column while they are embedded, at most.
+_VALUE_BYTES = 8
+#: Copies of a shard while it is written: the rows, the encoded ones, and those on their way to the file.
+_SHARD_COPIES = 3
+
+
+def foresee(plan: Plan, output: Output, inputs: Inputs, workers: int | None) -> dict[str, Any]:
+    """Return what a run to a ``.zarr`` would do, as plain values; sizes are bytes.
+
+    For two seconds shards from all over the input are read and embedded by as many threads as the run would
+    have, and thrown away; writing them is not measured.
+
+    Parameters
+    ----------
+    plan, output, inputs, workers
+        As for `lexicell.embedding.run.run_to_store`.
+    """
+    layout = layout_of(plan, output)
+    crew = max(1, min(workers or available_cpus(), layout.n_shards))
+    spread = np.linspace(0, layout.n_shards - 1, min(64, layout.n_shards)).astype(int).tolist()
+    shares = [[layout.rows(number) for number in spread[first::crew]] for first in range(crew)]
+    with ThreadPoolExecutor(crew) as pool:
+        rate = sum(pool.map(lambda shards: _rate(plan, shards), shares))
+    itemsize = np.dtype(layout.dtype).itemsize
+    return {
+        "shards": layout.n_shards,
+        "shard_cells": layout.shard_rows,
+        "workers": crew,
+        "read_bytes": fingerprint(inputs.paths).bytes,
+        "worker_bytes": MAX_NNZ * _VALUE_BYTES + _SHARD_COPIES * layout.shard_rows * layout.dim * itemsize,
+        "probed_cells_per_second": round(rate),
+        "expected_seconds": round(plan.source.n_cells / rate, 1),
+    }
+
+
+def _rate(plan: Plan, shards: list[tuple[int, int]]) -> float:
+    """Cells that one thread reads and embeds in a second: the first block of each shard in turn."""
+    source, embedder, scratch = plan.source, plan.embedder, Scratch()
+
+    def embed(first: int, last: int) -> int:
+        embedder.embed(source.read(first, last, scratch), first, source.names, 1)
+        return last - first
+
+    spans = [next(source.spans(MAX_NNZ, *rows)) for rows in shards]
+    embed(*spans[0])  # opens files and compiles
+    cells, started = 0, time.perf_counter()
+    for span in itertools.cycle(spans):
+        cells += embed(*span)
+        if (seconds := time.perf_counter() - started) > _SECONDS:
+            break
+    return cells / seconds

@@ -1,0 +1,283 @@
+"""A plan becomes a store: which way it is written, what identifies the run, and what a failure leaves."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from lexicell.atlas import check_columns, create_h5ad, fingerprint, write_obs
+from lexicell.atlas.store import QUALITY, EmbeddingStore, Layout, Receipt, check_output, create_store
+from lexicell.embedding.events import Committed, Listener, Note, ignore
+from lexicell.embedding.job import Inputs, ShardJob
+from lexicell.embedding.local import run_local
+from lexicell.embedding.pipeline import embed_source
+from lexicell.embedding.plan import Plan
+from lexicell.errors import GpuMemoryError, InputError, PartialError, WriteError
+
+__all__ = ["DTYPES", "Embedded", "Mode", "Output", "layout_of", "run_mode", "run_to_store", "tell_empty"]
+
+DTYPES: dict[str, str] = {"f32": "float32", "f16": "float16"}
+#: Whether a run begins, replaces what is there, or goes on.
+Mode = Literal["new", "overwrite", "resume"]
+#: Of what is written; a store of another number is not continued.
+_FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Embedded:
+    """What a run did.
+
+    Attributes
+    ----------
+    output
+        Where the vectors are.
+    cells, dim
+        Their shape, ``[N, p]``.
+    seconds
+        Wall time from the first block to the finished file.
+    empty_cells
+        Cells without any described gene: zero rows.
+    coverage
+        Mean share of a cell's counts that lies in described genes.
+    resumed_cells
+        Cells that earlier runs had embedded.
+    """
+
+    output: Path | str
+    cells: int
+    dim: int
+    seconds: float
+    empty_cells: int
+    coverage: float
+    resumed_cells: int = 0
+
+    @property
+    def cells_per_second(self) -> float:
+        """Speed of this run."""
+        return (self.cells - self.resumed_cells) / self.seconds
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """Where vectors go, and how.
+
+    Attributes
+    ----------
+    path
+        A ``.zarr``, here or at a URL, or an ``.h5ad``.
+    dtype
+        ``"f32"`` or ``"f16"``.
+    obs_columns
+        Columns of ``obs`` that a ``.zarr`` gets.
+    mode
+        What to do with what is there.
+    """
+
+    path: Path | str
+    dtype: str = "f32"
+    obs_columns: tuple[str, ...] = ()
+    mode: Mode = "new"
+
+    def __post_init__(self) -> None:
+        if self.dtype not in DTYPES:
+            msg = f"dtype is one of {', '.join(DTYPES)}, not {self.dtype!r}"
+            raise InputError(msg)
+
+    def check(self, data: Any) -> None:
+        """Raise what `lexicell.atlas.store.check_output` does; `data` is where the counts are from."""
+        if self.mode == "resume" and self.is_h5ad:
+            msg = f"{self.path}: only a run to a .zarr can be continued; give --overwrite, or a .zarr"
+            raise InputError(msg)
+        if self.mode == "resume" and not isinstance(data, Inputs):
+            msg = f"{self.path}: what is in memory can't be recognised, so no run is continued with it"
+            raise InputError(msg)
+        overwrite, resume = self.mode == "overwrite", self.mode == "resume"
+        for source in data.paths if isinstance(data, Inputs) else (data,):
+            check_output(self.path, overwrite=overwrite, resume=resume, data=source)
+
+    @property
+    def is_h5ad(self) -> bool:
+        """Whether it is one file, which is written in order and can't be continued."""
+        return str(self.path).endswith(".h5ad")
+
+
+def run_mode(*, overwrite: bool, resume: bool) -> Mode:
+    """Mode of a run; InputError where both are asked for."""
+    if overwrite and resume:
+        msg = "a run goes on (--resume) or starts over (--overwrite); give one of them"
+        raise InputError(msg)
+    return "overwrite" if overwrite else "resume" if resume else "new"
+
+
+def layout_of(plan: Plan, output: Output) -> Layout:
+    """How a ``.zarr`` of this plan is cut into shards."""
+    return Layout.of(plan.source.n_cells, plan.dim, DTYPES[output.dtype])
+
+
+def run_to_store(
+    plan: Plan,
+    output: Output,
+    inputs: Inputs | None,
+    *,
+    workers: int | None = None,
+    scheduler: str | None = None,
+    listener: Listener = ignore,
+) -> Embedded:
+    """Carry out a plan.
+
+    Parameters
+    ----------
+    plan
+        What to do.
+    output
+        Where to write it.
+    inputs
+        What ``plan.source`` was opened from; None for what is in memory only.
+    workers
+        Threads, or with `scheduler` processes; None for as many as there are CPUs.
+    scheduler
+        Address of a Dask scheduler, or ``"local"`` for processes of this machine; None for threads.
+    listener
+        Is told the progress.
+
+    Raises
+    ------
+    PartialError
+        The run could not go on, but what is done can be continued.
+    LexicellError
+        See `lexicell.embed`.
+    """
+    check_columns(plan.source, output.obs_columns, present=() if output.is_h5ad else QUALITY)
+    if output.is_h5ad:
+        done = _run_in_order(plan, output, inputs, listener)
+    else:
+        done = _run_shards(plan, output, inputs, workers, scheduler, listener)
+    tell_empty(done.empty_cells, listener)
+    return done
+
+
+def tell_empty(n: int, listener: Listener) -> None:
+    """Tell how many cells have a zero row."""
+    if n:
+        listener(
+            Note(
+                f"{n:,} cells have no described gene: their rows are zero, and lexicell_n_genes is 0 there",
+                serious=True,
+            )
+        )
+
+
+def _run_in_order(plan: Plan, output: Output, inputs: Inputs | None, listener: Listener) -> Embedded:
+    """Write an h5ad, first row to last."""
+    source, started = plan.source, time.perf_counter()
+    copied = inputs.paths[0] if inputs is not None and len(inputs.paths) == 1 else ""
+    with create_h5ad(
+        output.path,
+        n_cells=source.n_cells,
+        dim=plan.dim,
+        dtype=DTYPES[output.dtype],
+        copy_of=copied if copied.endswith(".h5ad") else None,
+        overwrite=output.mode == "overwrite",
+    ) as file:
+        quality = embed_source(source, plan.embedder, file.append, listener=listener)
+        obs = source.read_obs(output.obs_columns, 0, source.n_cells)
+        for name, column in quality.columns("lexicell").items():
+            obs[name] = column
+        file.finish(obs, plan.provenance())
+    return Embedded(
+        output.path,
+        source.n_cells,
+        plan.dim,
+        time.perf_counter() - started,
+        quality.n_empty,
+        float(quality.coverage.mean()),
+    )
+
+
+def _run_shards(
+    plan: Plan,
+    output: Output,
+    inputs: Inputs | None,
+    workers: int | None,
+    scheduler: str | None,
+    listener: Listener,
+) -> Embedded:
+    """Write a Zarr store shard by shard."""
+    source, started = plan.source, time.perf_counter()
+    layout = layout_of(plan, output)
+    with (
+        create_store(
+            output.path, layout, _identity(plan, output, inputs), mode=output.mode, keep=inputs is not None
+        ) as store,
+        _telling_what_is_kept(store, layout, listener),
+    ):
+        resumed = sum(stop - start for start, stop in map(layout.rows, store.facts))
+
+        def commit(receipt: Receipt) -> None:
+            store.commit(receipt)
+            listener(Committed(receipt.shard, len(store.facts), layout.n_shards))
+
+        job = ShardJob(inputs, plan.embedder, store.writer)
+        if store.pending and scheduler is None:
+            run_local(job, source, store.pending, workers=workers, commit=commit, listener=listener)
+        elif store.pending:
+            from lexicell.embedding.distributed import run_distributed
+
+            run_distributed(
+                job,
+                store.pending,
+                address=None if scheduler == "local" else scheduler,
+                workers=workers,
+                commit=commit,
+                listener=listener,
+            )
+        if not store.complete:
+            store.finish(
+                lambda root: write_obs(root, source, output.obs_columns, present=QUALITY), plan.provenance()
+            )
+        facts = list(store.facts.values())
+    return Embedded(
+        output.path,
+        source.n_cells,
+        plan.dim,
+        time.perf_counter() - started,
+        sum(int(of["n_empty"]) for of in facts),
+        sum(float(of["coverage"]) for of in facts) / source.n_cells,
+        resumed,
+    )
+
+
+@contextmanager
+def _telling_what_is_kept(store: EmbeddingStore, layout: Layout, listener: Listener) -> Iterator[None]:
+    """Say what an early end leaves, and make a failure to write one that can be continued."""
+    try:
+        yield
+    except BaseException as error:
+        if not store.facts or not store.keep:
+            raise
+        kept = f"{len(store.facts):,} of {layout.n_shards:,} shards are kept: go on with --resume"
+        if isinstance(error, WriteError | GpuMemoryError):
+            msg = f"{error}; {kept}"
+            raise PartialError(msg) from error
+        listener(Note(kept, serious=True))
+        raise
+
+
+def _identity(plan: Plan, output: Output, inputs: Inputs | None) -> dict[str, Any]:
+    """Everything that decides the bytes of a store: a run with another one is another run."""
+    identity: dict[str, Any] = {
+        "format": _FORMAT,
+        **plan.provenance(),
+        "dtype": output.dtype,
+        "obs_columns": list(output.obs_columns),
+    }
+    if inputs is not None:
+        identity["input"] |= {
+            "matrix": ".raw" if inputs.use_raw else "X" if inputs.layer is None else inputs.layer,
+            **asdict(fingerprint(inputs.paths)),
+        }
+    return identity

@@ -1,0 +1,100 @@
+"""Kill a run again and again, going on each time, until it is done; then compare it with one nobody killed."""
+
+from __future__ import annotations
+
+import json
+import random
+import shutil
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tests.torture.process import Kill, run, steps_of
+
+__all__ = ["Campaign", "content", "every_step"]
+
+#: The history of a store, which tells of each kill.
+HISTORY = ".lexicell/ledger.jsonl"
+
+
+def content(store: Path) -> dict[str, bytes]:
+    """Every file of a store but its history."""
+    return {
+        key: file.read_bytes()
+        for file in sorted(store.rglob("*"))
+        if file.is_file() and (key := file.relative_to(store).as_posix()) != HISTORY
+    }
+
+
+def every_step(steps: Sequence[str]) -> list[Kill]:
+    """The first, a middle and the last time that a run comes to each of its steps."""
+    counts = Counter(steps)
+    return [
+        Kill(step=name, time=time)
+        for name, n in counts.items()
+        for time in sorted({1, (n + 1) // 2, n})
+    ]
+
+
+@dataclass
+class Campaign:
+    """Kills of one command.
+
+    Attributes
+    ----------
+    command
+        A verb and its arguments, without the output.
+    folder
+        For outputs.
+    kills
+        How many processes were killed so far.
+    redone
+        How many units were made more than once, by the stores' own histories.
+    """
+
+    command: list[str]
+    folder: Path
+    kills: int = 0
+    redone: int = 0
+    expected: dict[str, bytes] = field(default_factory=dict)
+    steps: list[str] = field(default_factory=list)
+    seconds: float = 1.0
+
+    def prepare(self) -> None:
+        """Make the store that all others are compared with."""
+        import time
+
+        whole = self.folder / "whole.zarr"
+        self.steps = steps_of([*self.command, str(whole)], self.folder)
+        self.expected = content(whole)
+        started = time.perf_counter()
+        assert run([*self.command, str(whole), "--overwrite"], self.folder).code == 0
+        self.seconds = time.perf_counter() - started
+        assert content(whole) == self.expected
+
+    def endure(self, kills: Iterator[Kill]) -> None:
+        """Kill one run as often as `kills` says, or until it is done in spite of that; then let it end."""
+        out = self.folder / "out.zarr"
+        shutil.rmtree(out, ignore_errors=True)
+        shutil.rmtree(f"{out}.partial", ignore_errors=True)
+        command = [*self.command, str(out), "--resume"]
+        for kill in kills:
+            ended = run(command, self.folder, kill)
+            if ended.code == 0:
+                break
+            assert ended.code == -9, f"killed at {kill}: {ended.said}"
+            self.kills += 1
+            assert not out.exists() or content(out) == self.expected, f"killed at {kill}"
+        ended = run(command, self.folder)
+        assert ended.code == 0, ended.said
+        assert content(out) == self.expected
+        assert not Path(f"{out}.partial").exists()
+        assert run(["verify", str(out)], self.folder).code == 0
+        records = [json.loads(line) for line in (out / HISTORY).read_text().splitlines()]
+        self.redone += sum(record["attempt"] > 1 for record in records if record["kind"] == "unit")
+
+    def random_instants(self, seed: random.Random) -> Iterator[Kill]:
+        """Instants of a run, one after another."""
+        while True:
+            yield Kill(after=seed.uniform(0.0, 1.1 * self.seconds))
