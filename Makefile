@@ -5,13 +5,17 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 SETUP := pyproject.toml constraints.txt
 
-.PHONY: demo test lint format lexicon clean
+.PHONY: demo test torture lint format lexicon clean
 
 demo: $(VENV)/.demo
 	$(BIN)/lexicell demo --out demo
 
 test: $(VENV)/.test
 	$(BIN)/python -m pytest -n 2 --dist worksteal
+
+# Kills runs at every step and at random instants, 200 times; some minutes.
+torture: $(VENV)/.test
+	$(BIN)/python -m tests.torture
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check .

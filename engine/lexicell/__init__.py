@@ -1,7 +1,8 @@
 """Exact, fast single-cell embeddings through the language of genes.
 
-``lexicell.embed`` goes from file to file, ``lexicell.tl.embed`` writes into an AnnData as scanpy does, and
-``lexicell.Lexicon`` is the table of gene texts and vectors that both read.
+``lexicell.embed`` goes from files to a store, which ``lexicell.open_embedding`` reads; ``lexicell.tl.embed`` writes
+into an AnnData as scanpy does; ``lexicell.Lexicon`` is the table of gene texts and vectors that both use, and
+``lexicell.pack`` makes one fast atlas of many files.
 """
 
 from __future__ import annotations
@@ -11,15 +12,17 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from lexicell import errors, tl
+    from lexicell.atlas.store import open_embedding
     from lexicell.embedding import embed
     from lexicell.embedding.packing import pack
     from lexicell.lexicon import Lexicon
 
-__all__ = ["Lexicon", "__version__", "embed", "errors", "pack", "tl"]
+__all__ = ["Lexicon", "__version__", "embed", "errors", "open_embedding", "pack", "tl"]
 
 _LAZY = {
     "Lexicon": "lexicell.lexicon",
     "embed": "lexicell.embedding",
+    "open_embedding": "lexicell.atlas.store",
     "pack": "lexicell.embedding.packing",
 }
 

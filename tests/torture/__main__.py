@@ -22,7 +22,7 @@ def main() -> int:
     parser.add_argument("--kills", type=int, default=200, help="at least so many in all")
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
-    seed, started = random.Random(given.seed), time.perf_counter()  # noqa: S311
+    seed, started = random.Random(given.seed), time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
         inputs = write_inputs(Path(folder) / "inputs")
         campaigns = []

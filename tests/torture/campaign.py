@@ -1,4 +1,4 @@
-"""Kill a run again and again, going on each time, until it is done; then compare it with one nobody killed."""
+"""Kill a run again and again, going on each time, until it is done; then compare it with an unharmed one."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 
 from tests.torture.process import Kill, run, steps_of
 
-__all__ = ["Campaign", "content", "every_step"]
+__all__ = ["Campaign", "content", "every_step", "first_times"]
 
 #: The history of a store, which tells of each kill.
 HISTORY = ".lexicell/ledger.jsonl"
@@ -27,14 +27,15 @@ def content(store: Path) -> dict[str, bytes]:
     }
 
 
+def first_times(steps: Sequence[str]) -> list[Kill]:
+    """The first time that a run comes to each of its steps, in that order."""
+    return [Kill(step=name) for name in dict.fromkeys(steps)]
+
+
 def every_step(steps: Sequence[str]) -> list[Kill]:
     """The first, a middle and the last time that a run comes to each of its steps."""
     counts = Counter(steps)
-    return [
-        Kill(step=name, time=time)
-        for name, n in counts.items()
-        for time in sorted({1, (n + 1) // 2, n})
-    ]
+    return [Kill(step=name, time=time) for name, n in counts.items() for time in sorted({1, (n + 1) // 2, n})]
 
 
 @dataclass

@@ -68,7 +68,12 @@ def run(arguments: Sequence[str], folder: Path, kill: Kill | None = None, *, cou
     said = folder / "said"
     process = context.Process(
         target=_child,
-        args=(list(arguments), str(said), kill if kill and kill.step else None, str(folder / "steps") if count else ""),
+        args=(
+            list(arguments),
+            str(said),
+            kill if kill and kill.step else None,
+            str(folder / "steps") if count else "",
+        ),
     )
     process.start()
     if kill is not None and kill.after is not None:

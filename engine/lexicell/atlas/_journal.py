@@ -185,7 +185,7 @@ class Journal:
             self._run = record["run"]
             self._count(record["discarded"])
         for record in self._ledger.of("unit"):
-            written = {key: Written(key, size, blake3) for key, size, blake3 in record["objects"]}
+            written = _written(record)
             if sizes is None or _is_there(record, sizes):
                 self.done[record["unit"]] = record["facts"]
                 self._objects |= written
@@ -343,10 +343,15 @@ def identity_hash(identity: Mapping[str, Any]) -> str:
     return blake3.blake3(json.dumps(identity, sort_keys=True).encode()).hexdigest()
 
 
-def units_done(objects: Objects) -> set[int]:
-    """Units that are committed, and there."""
+def units_done(objects: Objects) -> dict[int, dict[str, Written]]:
+    """Units that are committed, and there: their objects."""
     sizes = objects.sizes()
-    return {of["unit"] for of in open_ledger(objects).of("unit") if _is_there(of, sizes)}
+    return {of["unit"]: _written(of) for of in open_ledger(objects).of("unit") if _is_there(of, sizes)}
+
+
+def _written(record: Mapping[str, Any]) -> dict[str, Written]:
+    """Objects of a unit, from its record in the ledger."""
+    return {key: Written(key, size, blake3) for key, size, blake3 in record["objects"]}
 
 
 def _is_there(record: Mapping[str, Any], sizes: Mapping[str, int]) -> bool:

@@ -16,7 +16,16 @@ from lexicell.atlas._objects import Objects, RemoteObjects, Written
 from lexicell.atlas._place import Place, is_history, place_of
 from lexicell.errors import CorruptDataError, InputError, InputNotFoundError, PartialError
 
-__all__ = ["Problem", "Verified", "check", "examine", "finished_objects", "read_manifest", "verify"]
+__all__ = [
+    "Problem",
+    "Verified",
+    "check",
+    "compare",
+    "examine",
+    "finished_objects",
+    "read_manifest",
+    "verify",
+]
 
 _SHOWN = 5
 
@@ -120,7 +129,7 @@ def examine(target: str | Path, *, tick: Tick = _silent) -> Verified:
         return Verified(str(target), 0, 0, 0, (Problem(COMPLETE, what),), ())
     expected = {key: Written(key, size, blake3) for key, size, blake3 in manifest["objects"]}
     sizes = objects.sizes()
-    problems = dict(_compare(objects, expected, sizes, tick))
+    problems = dict(compare(objects, expected, sizes, tick))
     arrays = _arrays(objects, expected.keys() - problems.keys())
     extra = {key for key in sizes.keys() - expected.keys() - {COMPLETE} if not is_history(key)}
     inside = {key for key in extra if key.startswith(tuple(arrays))}
@@ -170,15 +179,12 @@ def read_manifest(objects: Objects) -> dict[str, Any]:
     return manifest
 
 
-def _compare(
-    objects: Objects,
-    expected: Mapping[str, Written],
-    sizes: Mapping[str, int],
-    tick: Tick,
+def compare(
+    objects: Objects, expected: Mapping[str, Written], sizes: Mapping[str, int], tick: Tick = _silent
 ) -> Iterator[tuple[str, str]]:
-    """Objects that are not as written."""
+    """Objects that are not as written, and what is wrong with each."""
 
-    def compare(of: Written) -> str:
+    def look_at(of: Written) -> str:
         if of.key not in sizes:
             return "missing"
         if sizes[of.key] != of.size:
@@ -190,7 +196,7 @@ def _compare(
 
     threads = 32 if isinstance(objects, RemoteObjects) else os.cpu_count()
     with ThreadPoolExecutor(threads) as pool:
-        checked = zip(expected, pool.map(compare, expected.values()), strict=True)
+        checked = zip(expected, pool.map(look_at, expected.values()), strict=True)
         for number, (key, what) in enumerate(checked):
             tick(number + 1, len(expected))
             if what:

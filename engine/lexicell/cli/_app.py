@@ -77,7 +77,7 @@ def _sigterm_as_interrupt() -> Iterator[None]:
 
 
 def main(args: Sequence[str] | None = None) -> NoReturn:
-    """Run the command line and exit: 0 done, 1 unexpected, 2 usage, 4 corrupt, 130 interrupted.
+    """Run the command line and exit: 0 done, 1 unexpected, 2 usage, 3 partial, 4 corrupt, 130 interrupted.
 
     Parameters
     ----------

@@ -44,7 +44,7 @@ def embed(
         str,
         typer.Argument(
             metavar="OUT",
-            help="A .zarr (AnnData-Zarr v3, also by URL), or an .h5ad (of an .h5ad input a copy, plus vectors).",
+            help="A .zarr (AnnData-Zarr v3, also by URL), or an .h5ad (a copy of an .h5ad, plus vectors).",
         ),
     ],
     lexicon: LexiconName = "human-go-minilm",

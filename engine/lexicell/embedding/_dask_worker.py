@@ -60,7 +60,7 @@ class ShardPlugin(WorkerPlugin):
         self._name = f"worker {worker.address} on {socket.gethostname()}"
         self._lock, self._stop, self._of_thread = threading.Lock(), threading.Event(), threading.local()
         self._source: CountSource | None = None
-        self._making = 0
+        self._making, self._threads = 0, worker.state.nthreads
 
     def teardown(self, worker: Worker) -> None:  # noqa: ARG002 -- Dask's signature
         """Dask calls this when the run has ended, however: a shard that is being made is given up."""
@@ -98,7 +98,7 @@ class ShardPlugin(WorkerPlugin):
             with self._lock:
                 if self._source is None:
                     self._source = self._open()
-            self._of_thread.worker = ShardWorker(self._job, self._source)
+            self._of_thread.worker = ShardWorker(self._job, self._source, crew=self._threads)
         worker: ShardWorker = self._of_thread.worker
         return worker
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +12,7 @@ import numpy as np
 from lexicell._arrays import to_host
 from lexicell.atlas import CountSource, Scratch, open_many
 from lexicell.atlas.store import Receipt, Shard, ShardWriter
+from lexicell.embedding.gpu_blocks import EmbeddedBlock, GpuBlocks
 from lexicell.embedding.pipeline import MAX_NNZ, BlockEmbedder
 
 __all__ = ["Inputs", "ShardJob", "ShardWorker", "Stopped", "Tick", "inputs_of"]
@@ -85,11 +86,15 @@ class ShardWorker:
         What is made.
     source
         The opened counts; several workers may share it.
+    crew
+        How many workers share the GPU, where there is one.
     """
 
-    def __init__(self, job: ShardJob, source: CountSource) -> None:
+    def __init__(self, job: ShardJob, source: CountSource, *, crew: int = 1) -> None:
         self._job, self._source = job, source
         self._counts, self._rows = Scratch(), Scratch()
+        uploads = job.embedder.device == "cuda" and source.device == "cpu"
+        self._gpu = GpuBlocks(job.embedder, workers=crew) if uploads else None
 
     def run(self, number: int, *, threads: Callable[[], int], tick: Tick) -> Receipt:
         """Make one shard.
@@ -113,16 +118,29 @@ class ShardWorker:
         job, source = self._job, self._source
         start, stop = job.writer.layout.rows(number)
         shard = self._shard(stop - start)
-        for first, last in source.spans(job.max_nnz, start, stop):
-            block = source.read(first, last, self._counts)
-            rows = job.embedder.embed(block, first, source.names, threads())
-            here = slice(first - start, last - start)
+        for made in self._embedded(start, stop, threads):
+            rows, n = made.rows, len(made.rows.n_genes)
+            here = slice(made.start - start, made.start - start + n)
             shard.vectors[here] = to_host(rows.vectors)
             shard.n_genes[here] = to_host(rows.n_genes)
             shard.coverage[here] = to_host(rows.coverage)
             shard.n_tied[here] = to_host(rows.n_tied)
-            tick(last - first, int(block.data.nbytes + block.indices.nbytes))
+            tick(n, made.nbytes)
         return job.writer.write(number, shard)
+
+    def _embedded(self, start: int, stop: int, threads: Callable[[], int]) -> Iterator[EmbeddedBlock]:
+        """Embed some rows, block by block, in order."""
+        source, embedder = self._source, self._job.embedder
+        blocks = (
+            (first, source.read(first, last, self._counts))
+            for first, last in source.spans(self._job.max_nnz, start, stop)
+        )
+        if self._gpu is not None:
+            yield from self._gpu.embed(blocks, source.names)
+            return
+        for first, block in blocks:
+            rows = embedder.embed(block, first, source.names, threads())
+            yield EmbeddedBlock(first, int(block.data.nbytes + block.indices.nbytes), rows)
 
     def _shard(self, n: int) -> Shard:
         """Room for a shard, in buffers that the next one uses again."""

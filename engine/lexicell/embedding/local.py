@@ -94,12 +94,17 @@ class _Crew:
     """Threads that take shards from a list until it is empty, one fails or they are told to stop."""
 
     def __init__(self, job: ShardJob, source: CountSource, shards: Sequence[int], workers: int) -> None:
-        self._job, self._source = job, source
         self._shards, self._working = deque(shards), workers
         self._cpus, self._stop = available_cpus(), threading.Event()
         self._said: SimpleQueue[_Message] = SimpleQueue()
         self._threads = [
-            threading.Thread(target=self._work, name=f"lexicell-shard-{i}", daemon=True)
+            # Workers are made here: a GPU is the current one of a thread, and it is this thread's that is meant.
+            threading.Thread(
+                target=self._work,
+                args=(ShardWorker(job, source, crew=workers),),
+                name=f"lexicell-shard-{i}",
+                daemon=True,
+            )
             for i in range(workers)
         ]
         for thread in self._threads:
@@ -128,8 +133,7 @@ class _Crew:
         for thread in self._threads:
             thread.join(max(0.0, until - time.monotonic()))
 
-    def _work(self) -> None:
-        worker = ShardWorker(self._job, self._source)
+    def _work(self, worker: ShardWorker) -> None:
         try:
             while not self._stop.is_set():
                 try:

@@ -323,7 +323,9 @@ def test_an_interrupt_in_the_middle_leaves_nothing(refused, h5ad, monkeypatch, o
     assert "interrupted; no output was written" in refused(h5ad, code=130, output=output)
 
 
-def test_an_interrupt_while_replacing_keeps_the_old_output_and_the_work(lexicell, h5ad, tmp_path, monkeypatch):
+def test_an_interrupt_while_replacing_keeps_the_old_output_and_the_work(
+    lexicell, h5ad, tmp_path, monkeypatch
+):
     out = tmp_path / "out.zarr"
     assert lexicell("embed", h5ad, out, "-k", 5).code == 0
     rename = Path.rename

@@ -289,7 +289,9 @@ def test_an_h5ad_can_be_its_own_output_when_that_is_asked_for(tmp_path, cells, m
         lexicell.embed(path, path)
 
     with monkeypatch.context() as patch:  # an accident on the way leaves it as it was
-        patch.setattr("lexicell.atlas._h5ad_output.write_element", lambda *_: (_ for _ in ()).throw(OSError("full")))
+        patch.setattr(
+            "lexicell.atlas._h5ad_output.write_element", lambda *_: (_ for _ in ()).throw(OSError("full"))
+        )
         with pytest.raises(OSError, match="full"):
             lexicell.embed(path, path, overwrite=True)
     assert path.read_bytes() == before

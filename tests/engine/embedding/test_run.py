@@ -8,11 +8,11 @@ from pathlib import Path
 import anndata
 import numpy as np
 import pytest
+from tests.torture.campaign import content
 
 import lexicell
 from lexicell.embedding import Advanced, Committed, Note, Started, pipeline
 from lexicell.errors import CountsError, InputError, OutputExistsError, PartialError, WriteError
-from tests.torture.campaign import content
 
 LABEL = ("bulk_labels",)
 
@@ -79,7 +79,7 @@ def test_a_full_disk_keeps_what_is_done_and_a_resumed_run_gives_the_same_bytes(
 
     def full(self, number, shard):
         if number == 2:
-            raise WriteError("No space left on device")  # noqa: TRY003
+            raise WriteError("No space left on device")
         return write(self, number, shard)
 
     with monkeypatch.context() as patched:
@@ -89,9 +89,7 @@ def test_a_full_disk_keeps_what_is_done_and_a_resumed_run_gives_the_same_bytes(
     assert not out.exists()
     with pytest.raises(OutputExistsError, match=r"2 of 4.*--resume.*--overwrite"):
         lexicell.embed(many_file, out, top_k=40, obs_columns=LABEL)
-    done = lexicell.embed(
-        many_file, out, top_k=40, obs_columns=LABEL, resume=True, listener=told.append
-    )
+    done = lexicell.embed(many_file, out, top_k=40, obs_columns=LABEL, resume=True, listener=told.append)
     assert done.resumed_cells == 2 * 4096
     assert [event for event in told if isinstance(event, Started)] == [Started(14_000, 8192, 2, 2)]
     assert content(out) == content(whole)
@@ -184,5 +182,5 @@ def test_resuming_a_finished_run_changes_nothing(many_file, whole, tmp_path):
 def test_one_of_resume_and_overwrite(many_file, tmp_path):
     with pytest.raises(InputError, match="give one of them"):
         lexicell.embed(many_file, tmp_path / "out.zarr", resume=True, overwrite=True)
-    with pytest.raises(InputError, match="only a run to a .zarr"):
+    with pytest.raises(InputError, match="only a run to a"):
         lexicell.embed(many_file, tmp_path / "out.h5ad", resume=True)

@@ -16,7 +16,7 @@ from zarr.storage import MemoryStore
 
 from lexicell.atlas._writer import WriterStore
 from lexicell.atlas.store import Layout, Shard, ShardWriter, check_output, open_embedding
-from lexicell.errors import InputError, OutputExistsError, PartialError
+from lexicell.errors import CorruptDataError, InputError, OutputExistsError, PartialError
 
 
 def check(written, made) -> None:
@@ -186,6 +186,18 @@ def test_an_unfinished_embedding_is_refused_or_says_which_rows_it_has(made, tmp_
     np.testing.assert_array_equal(some.obs["lexicell_n_genes"][present], made.all.n_genes[present])
     assert some.obs_names[7] == "7"
     assert some.uns["lexicell"]["recipe"] == {"top_k": 40}
+
+
+def test_a_damaged_shard_of_an_unfinished_embedding_is_not_read(made, tmp_path):
+    made.begin(tmp_path / "out.zarr", (1, 3))
+    shard = tmp_path / "out.zarr.partial" / "obsm" / "X_lexicell" / "c" / "3" / "0"
+    data = bytearray(shard.read_bytes())
+    data[20] ^= 1
+    shard.write_bytes(data)
+    with pytest.raises(CorruptDataError, match=r"obsm/X_lexicell/c/3/0 is not as written \(changed\)"):
+        open_embedding(tmp_path / "out.zarr", allow_partial=True)
+    shard.unlink()
+    assert open_embedding(tmp_path / "out.zarr", allow_partial=True).obs["lexicell_present"].sum() == 32
 
 
 def test_a_finished_embedding_is_read_as_such_when_an_unfinished_one_would_do(whole, made):

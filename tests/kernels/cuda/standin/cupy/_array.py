@@ -52,7 +52,7 @@ class ndarray:  # noqa: N801  # CuPy's name
         def copy() -> None:
             here[...] = source
 
-        stream._do(copy)
+        stream._do(copy, later=True)
         if blocking or not is_pinned(here):  # a copy to memory that may be swapped out waits
             stream._advance(stream._put)
         return here
@@ -177,12 +177,13 @@ class ndarray:  # noqa: N801  # CuPy's name
         if self.dtype != arr.dtype or self.shape != arr.shape:
             raise ValueError("Shape or dtype mismatch")
         counters.uploads += 1
-        source, there = arr if is_pinned(arr) else arr.copy(), self._host
+        pinned, there = is_pinned(arr), self._host
+        source = arr if pinned else arr.copy()
 
         def copy() -> None:
             there[...] = source
 
-        (stream or get_current_stream())._do(copy)
+        (stream or get_current_stream())._do(copy, later=pinned)
 
     def fill(self, value: Any) -> None:
         settle()

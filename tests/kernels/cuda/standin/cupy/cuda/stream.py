@@ -1,6 +1,7 @@
 """Streams and events. Work on a stream that is not blocking waits until somebody waits for it.
 
-So a buffer that is read or written too early shows: a GPU is rarely that slow, but may be.
+So do copies from and to page-locked memory on any stream. A buffer that is read or written too early shows so:
+a GPU is rarely that slow, but may be.
 """
 
 from __future__ import annotations
@@ -83,12 +84,12 @@ class Stream:
     def wait_event(self, event: Any) -> None:
         self._do(event._reach)
 
-    def _do(self, work: Callable[[], None]) -> None:
-        """Put work on the stream."""
+    def _do(self, work: Callable[[], None], *, later: bool = False) -> None:
+        """Put work on the stream; what is not to be done later is done at once, after what was."""
         with self._lock:
             self._put += 1
             self._waiting.append(work)
-            if not self._later:
+            if not (later or self._later):
                 self._advance(self._put)
 
     def _advance(self, until: int) -> None:
