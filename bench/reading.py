@@ -28,8 +28,9 @@ from rich.console import Console
 from rich.table import Table
 
 from bench import machine
-from lexicell.atlas import CountSource, _h5chunks, _slices, open_counts
-from lexicell.atlas._scratch import Scratch
+from lexicell.atlas import CountSource, open_counts
+from lexicell.atlas.counts import _h5chunks, _slices
+from lexicell.atlas.counts._scratch import Scratch
 
 __all__ = ["PREDICTION", "main", "measure", "read_all"]
 

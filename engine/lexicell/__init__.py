@@ -1,8 +1,8 @@
 """Exact, fast single-cell embeddings through the language of genes.
 
-``lexicell.embed`` goes from files to a store, which ``lexicell.open_embedding`` reads; ``lexicell.tl.embed`` writes
-into an AnnData as scanpy does; ``lexicell.Lexicon`` is the table of gene texts and vectors that both use, and
-``lexicell.pack`` makes one fast atlas of many files.
+``lexicell.embed`` goes from files to a store, which ``lexicell.open_embedding`` reads; ``lexicell.tl.embed``
+writes into an AnnData as scanpy does; ``lexicell.Lexicon`` is the table of gene texts and vectors that both
+use, and ``lexicell.pack`` makes one fast atlas of many files.
 """
 
 from __future__ import annotations

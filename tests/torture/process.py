@@ -18,7 +18,7 @@ __all__ = ["Ended", "Kill", "run", "steps_of"]
 #: The command line, and what it imports on its way.
 _PRELOADED = [
     "anndata.io",
-    "lexicell.atlas.pack",
+    "lexicell.atlas.packing.pack",
     "lexicell.cli",
     "lexicell.embedding.run",
     "lexicell_kernels.cpu",
@@ -96,7 +96,7 @@ def steps_of(arguments: Sequence[str], folder: Path) -> list[str]:
 
 
 def _child(arguments: list[str], said: str, kill: Kill | None, steps: str) -> None:
-    from lexicell.atlas import _steps
+    from lexicell.atlas.store import _steps
     from lexicell.cli import main
 
     with Path(said).open("w") as out:

@@ -1,16 +1,16 @@
 """Count matrices in, embeddings out: readers of every common format, and the store."""
 
-from lexicell.atlas._concat import ConcatSource, open_many
-from lexicell.atlas._fingerprint import Fingerprint, fingerprint
-from lexicell.atlas._h5ad_output import create_h5ad
-from lexicell.atlas._inputs import expand_inputs
-from lexicell.atlas._memory import chunk_block, dask_counts
-from lexicell.atlas._obs import check_columns, write_obs
-from lexicell.atlas._open import open_counts
-from lexicell.atlas._scratch import Scratch
-from lexicell.atlas._values import Values, decode_values, read_sample, resolve_values
+from lexicell.atlas.counts._concat import ConcatSource, open_many
+from lexicell.atlas.counts._fingerprint import Fingerprint, fingerprint
+from lexicell.atlas.counts._inputs import expand_inputs
+from lexicell.atlas.counts._memory import chunk_block, dask_counts
+from lexicell.atlas.counts._open import open_counts
+from lexicell.atlas.counts._scratch import Scratch
+from lexicell.atlas.counts._values import Values, decode_values, read_sample, resolve_values
 from lexicell.atlas.source import CountSource
 from lexicell.atlas.store import EmbeddingStore, create_store
+from lexicell.atlas.store._h5ad_output import create_h5ad
+from lexicell.atlas.store._obs import check_columns, write_obs
 
 __all__ = [
     "ConcatSource",

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from lexicell._arrays import Device
-    from lexicell.atlas._scratch import Scratch
+    from lexicell.atlas.counts._scratch import Scratch
     from lexicell_kernels.types import CsrBlock
 
 __all__ = ["CountSource"]

@@ -17,9 +17,9 @@ import blake3
 from distributed import Worker, WorkerPlugin, get_worker
 
 from lexicell.atlas import CountSource
-from lexicell.atlas._objects import open_objects
-from lexicell.atlas._place import RUN
 from lexicell.atlas.store import Receipt
+from lexicell.atlas.store._objects import open_objects
+from lexicell.atlas.store._place import RUN
 from lexicell.embedding.job import ShardJob, ShardWorker, Stopped
 from lexicell.errors import InputError, LexicellError
 

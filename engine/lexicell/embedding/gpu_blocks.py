@@ -12,7 +12,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from lexicell._arrays import require_gpu, to_host
 from lexicell.atlas import decode_values
-from lexicell.atlas._blocks import cut_spans, slice_rows
+from lexicell.atlas.counts._blocks import cut_spans, slice_rows
 from lexicell.embedding.pipeline import BlockEmbedder, Names, gpu_faults
 from lexicell.errors import GpuMemoryError
 from lexicell_kernels import CsrBlock, Rows, embed_rows

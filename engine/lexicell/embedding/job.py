@@ -115,7 +115,7 @@ class ShardWorker:
         WriteError
             The output refuses.
         """
-        job, source = self._job, self._source
+        job = self._job
         start, stop = job.writer.layout.rows(number)
         shard = self._shard(stop - start)
         for made in self._embedded(start, stop, threads):

@@ -98,7 +98,7 @@ class _Crew:
         self._cpus, self._stop = available_cpus(), threading.Event()
         self._said: SimpleQueue[_Message] = SimpleQueue()
         self._threads = [
-            # Workers are made here: a GPU is the current one of a thread, and it is this thread's that is meant.
+            # Workers are made here: each thread has its own current GPU, and this thread's is meant.
             threading.Thread(
                 target=self._work,
                 args=(ShardWorker(job, source, crew=workers),),

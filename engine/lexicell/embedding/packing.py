@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 
 from lexicell.atlas import expand_inputs
-from lexicell.atlas._concat import ConcatSource
 from lexicell.atlas._remote import is_url
-from lexicell.atlas.pack import Packed, PackPlan, plan_pack, run_pack
+from lexicell.atlas.counts._concat import ConcatSource
+from lexicell.atlas.packing import Packed, PackPlan, plan_pack, run_pack
 from lexicell.atlas.store import check_output
 from lexicell.embedding.events import Advanced, Listener, Note, log
 from lexicell.embedding.plan import DEFAULT_LEXICON

@@ -290,7 +290,8 @@ def test_an_h5ad_can_be_its_own_output_when_that_is_asked_for(tmp_path, cells, m
 
     with monkeypatch.context() as patch:  # an accident on the way leaves it as it was
         patch.setattr(
-            "lexicell.atlas._h5ad_output.write_element", lambda *_: (_ for _ in ()).throw(OSError("full"))
+            "lexicell.atlas.store._h5ad_output.write_element",
+            lambda *_: (_ for _ in ()).throw(OSError("full")),
         )
         with pytest.raises(OSError, match="full"):
             lexicell.embed(path, path, overwrite=True)

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 import lexicell
-from lexicell.atlas import _rows, _values
+from lexicell.atlas.counts import _rows, _values
 from lexicell.embedding import pipeline
 from lexicell.errors import CorruptDataError, CountsError, GpuMemoryError, InputError
 

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lexicell.atlas import open_counts
-from lexicell.atlas._blocks import slice_rows
+from lexicell.atlas.counts._blocks import slice_rows
 from lexicell.atlas.store import Layout, create_store
 from lexicell.embedding import Options, gpu_blocks, make_plan
 from lexicell.embedding.gpu_blocks import GpuBlocks

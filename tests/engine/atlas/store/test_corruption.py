@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 import zarr
 
-from lexicell.atlas._verify import examine
 from lexicell.atlas.store import open_embedding, verify
+from lexicell.atlas.store._verify import examine
 from lexicell.errors import CorruptDataError, InputError
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import zarr
 
-from lexicell.atlas._journal import open_journal
+from lexicell.atlas.store._journal import open_journal
 from lexicell.errors import WriteError
 
 #: Every call that changes the disk.

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from lexicell.atlas import _steps
-from lexicell.atlas._journal import open_journal
-from lexicell.atlas._ledger import seal, unseal
+from lexicell.atlas.store import _steps
+from lexicell.atlas.store._journal import open_journal
+from lexicell.atlas.store._ledger import seal, unseal
 from lexicell.errors import CorruptDataError, InputError, OutputExistsError, WriteError
 
 
@@ -357,7 +357,7 @@ def test_a_parent_that_is_a_file_is_one_sentence(made, tmp_path):
 
 WRITER = textwrap.dedent("""
     import sys, time
-    from lexicell.atlas._journal import open_journal
+    from lexicell.atlas.store._journal import open_journal
     with open_journal(sys.argv[1], {}, total=2, mode="new") as journal:
         journal.store.put("a", (b"x",))
         journal.commit(0, journal.store.take(), {})

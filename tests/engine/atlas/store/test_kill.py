@@ -9,9 +9,9 @@ KILLED_AT = """
 import os, signal, sys
 from pathlib import Path
 import zarr
-from lexicell.atlas import _steps
-from lexicell.atlas._journal import open_journal
-from lexicell.atlas._verify import verify
+from lexicell.atlas.store import _steps
+from lexicell.atlas.store._journal import open_journal
+from lexicell.atlas.store._verify import verify
 
 # As nothing is imported after it, and Zarr's own thread starts when it is first used, forking is safe here.
 os.fsync = lambda descriptor: None  # the system outlives the process

@@ -13,8 +13,8 @@ import anndata
 import numpy as np
 import pytest
 
-from lexicell.atlas import _lock, _remote
-from lexicell.atlas.store import Freed, check_output, gc, open_embedding, verify
+from lexicell.atlas import _remote
+from lexicell.atlas.store import Freed, _lock, check_output, gc, open_embedding, verify
 from lexicell.errors import CorruptDataError, InputError, OutputExistsError, PartialError, WriteError
 
 obstore = pytest.importorskip("obstore", reason="the extra remote is not installed")

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from zarr.codecs import Crc32cCodec
 from zarr.storage import MemoryStore
 
-from lexicell.atlas._writer import WriterStore
 from lexicell.atlas.store import Layout, Shard, ShardWriter, check_output, open_embedding
+from lexicell.atlas.store._writer import WriterStore
 from lexicell.errors import CorruptDataError, InputError, OutputExistsError, PartialError
 
 
@@ -100,7 +100,9 @@ def test_writing_a_shard_never_reads_one(made, tmp_path, monkeypatch):
 
     monkeypatch.setattr(WriterStore, "get", counted)
     opened: list[str] = []
-    monkeypatch.setattr("lexicell.atlas._objects.LocalObjects.get", lambda self, key: opened.append(key))
+    monkeypatch.setattr(
+        "lexicell.atlas.store._objects.LocalObjects.get", lambda self, key: opened.append(key)
+    )
     with made.open(tmp_path / "out.zarr") as store:
         read.clear()
         opened.clear()
@@ -221,8 +223,8 @@ def test_an_output_has_one_of_two_endings(tmp_path, name):
     ],
 )
 def test_an_input_at_a_url_is_not_replaced_either(monkeypatch, output, data, lost):
-    monkeypatch.setattr("lexicell.atlas.store.check_target", lambda place, mode: None)
-    monkeypatch.setattr("lexicell.atlas.store.place_of", lambda target: None)
+    monkeypatch.setattr("lexicell.atlas.store.embedding.check_target", lambda place, mode: None)
+    monkeypatch.setattr("lexicell.atlas.store.embedding.place_of", lambda target: None)
     if lost:
         with pytest.raises(InputError, match="is the input, or holds it"):
             check_output(output, overwrite=True, data=data)

@@ -1,7 +1,7 @@
 """Streams and events. Work on a stream that is not blocking waits until somebody waits for it.
 
-So do copies from and to page-locked memory on any stream. A buffer that is read or written too early shows so:
-a GPU is rarely that slow, but may be.
+So do copies from and to page-locked memory on any stream. A buffer that is read or written too early shows
+so: a GPU is rarely that slow, but may be.
 """
 
 from __future__ import annotations

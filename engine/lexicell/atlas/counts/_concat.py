@@ -1,0 +1,380 @@
+"""Many data sets as one CountSource: their rows after one another, their columns united."""
+
+from __future__ import annotations
+
+import os
+from collections import OrderedDict
+from collections.abc import Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from threading import Lock
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+import pandas as pd
+
+from lexicell._arrays import Device
+from lexicell._say import listed
+from lexicell.atlas.counts._blocks import concat_rows
+from lexicell.atlas.counts._open import open_counts
+from lexicell.atlas.counts._unite import UnitedCells, UnitedGenes
+from lexicell.atlas.counts._values import resolve_values
+from lexicell.errors import CountsError, InputError
+from lexicell_kernels.types import CsrBlock
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import TracebackType
+
+    from numpy.typing import NDArray
+
+    from lexicell.atlas.counts._scratch import Scratch
+    from lexicell.atlas.source import CountSource
+
+__all__ = ["INPUT", "INPUT_ROW", "ConcatSource", "open_many"]
+
+#: Columns of obs that tell where a cell comes from.
+INPUT, INPUT_ROW = "input", "input_row"
+#: Inputs that are open at a time: each holds a file, and thousands would exceed what a process may open.
+MOST_OPEN = 24
+#: Cells of each input that are looked at when their values are compared.
+_LOOK_CELLS = 48
+#: Inputs that `ConcatSource.peek` spreads over.
+_PEEK_INPUTS = 12
+
+
+def open_many(
+    paths: Sequence[str | os.PathLike[str]], *, layer: str | None = None, use_raw: bool = False
+) -> CountSource:
+    """Open several data sets as one; a single one is opened by `open_counts`.
+
+    Parameters
+    ----------
+    paths
+        See `open_counts`; their rows follow one another. Columns are united by name and, where a data set
+        has a name several times, by which of them it is; they stand in order of first appearance. obs has
+        the columns of all, categories united and missing where a data set has none, and two more: ``input``
+        (categorical, the data set) and ``input_row`` (int64).
+    layer, use_raw
+        See `open_counts`.
+
+    Raises
+    ------
+    InputError, CorruptDataError
+        See `open_counts`.
+    """
+    if len(paths) == 1:
+        return open_counts(paths[0], layer=layer, use_raw=use_raw)
+    return ConcatSource(paths, layer=layer, use_raw=use_raw)
+
+
+@dataclass(frozen=True)
+class _Member:
+    """What is kept of an input while it is closed.
+
+    `columns` holds for each of its columns the place among all, or None where they are all, in order.
+    """
+
+    path: str
+    name: str
+    n_columns: int
+    columns: NDArray[np.int32] | None
+
+
+@dataclass
+class _Held:
+    """An input that is open, or being opened."""
+
+    lock: Lock = field(default_factory=Lock)
+    source: CountSource | None = None
+    users: int = 0
+
+
+class ConcatSource:
+    """A CountSource of several data sets. See `CountSource` for the members, `open_many` for what they hold.
+
+    Opening looks into each input once, for its columns and the types of its tables. Then at most `MOST_OPEN`
+    are open at a time, and what is kept of the others is a number for each of their columns, shared where
+    several have the same columns.
+
+    Attributes
+    ----------
+    inputs
+        Names of the data sets, as in ``obs["input"]``.
+    ends
+        ``[inputs + 1]`` int64 rows at which the data sets begin, and the number of all.
+    """
+
+    device: Device = "cpu"
+
+    def __init__(
+        self, paths: Sequence[str | os.PathLike[str]], *, layer: str | None = None, use_raw: bool = False
+    ) -> None:
+        names = [os.fspath(path) for path in paths]
+        self._layer, self._use_raw = layer, use_raw
+        self._lock, self._open = Lock(), True
+        self._held: OrderedDict[int, _Held] = OrderedDict()
+        self.inputs = tuple(_short(names))
+        self.label = names[0] if len(names) == 1 else f"{len(names):,} inputs ({listed(self.inputs, 3)})"
+        self._look_into(names)
+
+    def _look_into(self, names: Sequence[str]) -> None:
+        genes, self._cells = UnitedGenes(), UnitedCells()
+        shared: dict[bytes, NDArray[np.int32]] = {}
+        places, sizes, layers = [], [], []
+        self._hint, self.has_raw = False, True
+        self._strangers: list[str] = []
+        self._own_names: list[str] = []
+        for path, name in zip(names, self.inputs, strict=True):
+            with open_counts(path, layer=self._layer, use_raw=self._use_raw) as source:
+                known = len(genes.keys)
+                columns = genes.add(source.var)
+                if known and int(columns.min()) >= known:
+                    self._strangers.append(name)
+                kept = [column for column in source.obs_columns if column not in (INPUT, INPUT_ROW)]
+                if len(kept) < len(source.obs_columns):
+                    self._own_names.append(name)
+                self._cells.add(source.read_obs(kept, 0, 0))
+                layers.append(source.layers)
+                sizes.append(source.n_cells)
+                self._hint |= source.log1p_hint
+                self.has_raw &= source.has_raw
+            places.append(shared.setdefault(columns.tobytes(), columns))
+        self._cells.settle()
+        self.ends = np.concatenate([np.zeros(1, np.int64), np.cumsum(sizes)])
+        self._var = genes.table()
+        everything = np.arange(len(self._var), dtype=np.int32).tobytes()
+        self._members = [
+            _Member(path, name, len(columns), None if columns.tobytes() == everything else columns)
+            for path, name, columns in zip(names, self.inputs, places, strict=True)
+        ]
+        self.layers = tuple(name for name in layers[0] if all(name in others for others in layers))
+
+    @property
+    def var(self) -> pd.DataFrame:
+        """Genes: of each, what the first data set that knows it says."""
+        return self._var
+
+    @property
+    def n_cells(self) -> int:
+        """Number of rows."""
+        return int(self.ends[-1])
+
+    @property
+    def n_columns(self) -> int:
+        """Number of columns."""
+        return len(self._var)
+
+    @property
+    def log1p_hint(self) -> bool:
+        """Whether one of the files says that its values are logarithms."""
+        return self._hint
+
+    def check(self) -> tuple[str, ...]:
+        """Look at some cells of each input; what a person should know about putting them together.
+
+        Returns
+        -------
+        Sentences.
+
+        Raises
+        ------
+        InputError
+            Some inputs hold counts and others fractions or logarithms: as one matrix they mean nothing.
+        """
+        kinds: dict[str, str] = {}
+        for number, member in enumerate(self._members):
+            with self._borrow(number) as source:
+                kinds.setdefault(_kind_of(source), member.name)
+        if len(kinds) > 1:
+            (one, first), (other, second) = list(kinds.items())[:2]
+            msg = (
+                f"{first} holds {one} and {second} holds {other}; give inputs of one kind, or a --layer that "
+                "is the same in all"
+            )
+            raise InputError(msg)
+        said = []
+        if self._strangers:
+            said.append(
+                f"{listed(self._strangers, 3)}: no gene in common with the inputs before; rows of different "
+                "naming (symbols and Ensembl ids, two organisms) do not line up"
+            )
+        if mixed := self._cells.mixed():
+            said.append(f"columns of obs that differ in kind between inputs become text: {listed(mixed)}")
+        if self._own_names:
+            said.append(
+                f"{INPUT!r} and {INPUT_ROW!r} tell where a cell is from now; columns of these names are left "
+                f"out of {listed(self._own_names, 3)}"
+            )
+        return tuple(said)
+
+    def spans(self, max_nnz: int, start: int = 0, stop: int | None = None) -> Iterator[tuple[int, int]]:
+        """Cut rows into spans; none has rows of two data sets."""
+        for number, first, last in self._parts(start, self.n_cells if stop is None else stop):
+            begin = int(self.ends[number])
+            with self._borrow(number) as source:
+                for a, b in source.spans(max_nnz, first, last):
+                    yield begin + a, begin + b
+
+    def peek(self, max_cells: int) -> Iterator[tuple[int, int]]:
+        """Row ranges for a first look, spread over the data sets."""
+        n = min(len(self._members), _PEEK_INPUTS, max(max_cells, 1))
+        for number in np.unique(np.linspace(0, len(self._members) - 1, n).round().astype(int)).tolist():
+            begin = int(self.ends[number])
+            with self._borrow(number) as source:
+                for a, b in source.peek(max(max_cells // n, 1)):
+                    yield begin + a, begin + b
+
+    def read(self, start: int, stop: int, scratch: Scratch | None = None) -> CsrBlock:
+        """Read rows ``start:stop``."""
+        parts = list(self._parts(start, stop)) or [(0, 0, 0)]
+        # The buffers hold one read, so several data sets cannot share them.
+        kept = scratch if len(parts) == 1 else None
+        blocks = []
+        for number, first, last in parts:
+            block = self.read_own(number, first, last, kept)
+            columns = self._members[number].columns
+            indices = block.indices if columns is None else columns[block.indices]
+            blocks.append(CsrBlock(block.data, indices, block.indptr, self.n_columns))
+        return concat_rows(blocks)
+
+    def read_own(self, number: int, start: int, stop: int, scratch: Scratch | None = None) -> CsrBlock:
+        """Rows of one data set as it has them, in its own columns and its own row numbers."""
+        with self._borrow(number) as source:
+            return source.read(start, stop, scratch)
+
+    def own_columns(self, number: int) -> tuple[pd.Index[Any], NDArray[np.int32]]:
+        """Names of the columns of one data set, ``[v]``, and the place of each among all."""
+        with self._borrow(number) as source:
+            columns = self._members[number].columns
+            place = np.arange(self.n_columns, dtype=np.int32) if columns is None else columns
+            return source.var.index, place
+
+    def within(self, start: int, stop: int) -> tuple[int, int, int]:
+        """Data set that rows ``start:stop``, which are a span, are of, and which of its rows they are."""
+        return next(self._parts(start, stop))
+
+    def names(self, start: int, stop: int) -> pd.Index[Any]:
+        """Names of cells ``start:stop``, as their data sets have them."""
+        found: list[str] = []
+        for number, first, last in self._parts(start, stop):
+            with self._borrow(number) as source:
+                found.extend(source.names(first, last))
+        return pd.Index(found, dtype=object)
+
+    @property
+    def obs_columns(self) -> tuple[str, ...]:
+        """Names of the columns of obs."""
+        return (*self._cells.dtypes, INPUT, INPUT_ROW)
+
+    def read_obs(self, columns: Sequence[str], start: int, stop: int) -> pd.DataFrame:
+        """Some columns of cells ``start:stop``; categoricals have all categories of all data sets."""
+        unknown = next((name for name in columns if name not in self.obs_columns), None)
+        if unknown is not None:
+            msg = f"{self.label}: obs has no column {unknown!r}; it has {', '.join(self.obs_columns)}"
+            raise InputError(msg)
+        stored = [name for name in columns if name not in (INPUT, INPUT_ROW)]
+        parts = list(self._parts(start, stop)) or [(0, 0, 0)]
+        table = pd.concat([self._cells.cast(self._read_own_obs(*part, stored), stored) for part in parts])
+        table.index = table.index.astype(object)  # which newer pandas makes text of
+        rows = np.arange(start, stop)
+        number = np.searchsorted(self.ends, rows, side="right") - 1
+        if INPUT in columns:
+            table[INPUT] = pd.Categorical.from_codes(number, dtype=pd.CategoricalDtype(list(self.inputs)))
+        if INPUT_ROW in columns:
+            table[INPUT_ROW] = rows - self.ends[number]
+        return pd.DataFrame(table[list(columns)])
+
+    def _read_own_obs(self, number: int, start: int, stop: int, columns: Sequence[str]) -> pd.DataFrame:
+        with self._borrow(number) as source:
+            return source.read_obs([name for name in columns if name in source.obs_columns], start, stop)
+
+    @property
+    def obs(self) -> pd.DataFrame:
+        """Cells."""
+        return self.read_obs(self.obs_columns, 0, self.n_cells)
+
+    def _parts(self, start: int, stop: int) -> Iterator[tuple[int, int, int]]:
+        """Data sets that rows ``start:stop`` are of, and which of their rows."""
+        if not 0 <= start <= stop <= self.n_cells:
+            msg = f"rows {start}:{stop} are not within 0:{self.n_cells}"
+            raise IndexError(msg)
+        number = int(np.searchsorted(self.ends, start, side="right")) - 1
+        while start < stop:
+            begin, end = int(self.ends[number]), int(self.ends[number + 1])
+            last = min(stop, end)
+            yield number, start - begin, last - begin
+            start, number = last, number + 1
+
+    @contextmanager
+    def _borrow(self, number: int) -> Iterator[CountSource]:
+        """An open input, which stays open until the block ends; opened here if need be."""
+        with self._lock:
+            if not self._open:
+                msg = f"{self.label}: the source is closed"
+                raise ValueError(msg)
+            held = self._held.setdefault(number, _Held())
+            self._held.move_to_end(number)
+            held.users += 1
+            idle = [key for key, other in self._held.items() if not other.users]
+            spare = [self._held.pop(key) for key in idle[: max(len(self._held) - MOST_OPEN, 0)]]
+        try:
+            for other in spare:
+                _close(other)
+            with held.lock:
+                if held.source is None:
+                    held.source = self._reopen(number)
+            yield held.source
+        finally:
+            with self._lock:
+                held.users -= 1
+
+    def _reopen(self, number: int) -> CountSource:
+        member = self._members[number]
+        source = open_counts(member.path, layer=self._layer, use_raw=self._use_raw)
+        cells = int(self.ends[number + 1] - self.ends[number])
+        if (source.n_cells, source.n_columns) != (cells, member.n_columns):
+            source.close()
+            msg = f"{member.path} has changed since it was opened; run again when nothing writes to it"
+            raise InputError(msg)
+        return source
+
+    def close(self) -> None:
+        """Release files and temporary space; a second call does nothing."""
+        with self._lock:
+            self._open = False
+            held = list(self._held.values())
+            self._held.clear()
+        for other in held:
+            _close(other)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def _close(held: _Held) -> None:
+    with held.lock:
+        if held.source is not None:
+            held.source.close()
+
+
+def _short(paths: Sequence[str]) -> list[str]:
+    """Names that tell the inputs apart: what follows the folder that all share."""
+    if len(paths) == 1 or any("://" in path for path in paths):
+        tails = [path.rstrip("/").rpartition("/")[2] for path in paths]
+        return tails if len(set(tails)) == len(tails) else list(paths)
+    absolute = [os.path.abspath(path) for path in paths]  # noqa: PTH100 -- links keep the name that was given
+    return [os.path.relpath(path, os.path.commonpath(absolute)) for path in absolute]
+
+
+def _kind_of(source: CountSource) -> str:
+    sample = concat_rows([source.read(start, stop) for start, stop in source.peek(_LOOK_CELLS)])
+    try:
+        return {"counts": "counts", "normalised": "fractions"}[resolve_values(source, None, sample)]
+    except CountsError:
+        return "logarithms"

@@ -1,0 +1,141 @@
+"""`RowsSource`: a matrix, its cells and its genes as one CountSource."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Self
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from types import TracebackType
+
+    import pandas as pd
+
+    from lexicell.atlas.counts._rows import MatrixRows
+    from lexicell.atlas.counts._scratch import Scratch
+    from lexicell.atlas.counts._tables import Table
+    from lexicell_kernels.types import CsrBlock
+
+__all__ = ["RowsSource"]
+
+
+class RowsSource:
+    """A CountSource made of a matrix and its two tables. See `CountSource` for the members.
+
+    Parameters
+    ----------
+    rows
+        The matrix.
+    obs
+        ``n`` rows, or CorruptDataError is raised.
+    var
+        ``v`` rows, or CorruptDataError is raised.
+    log1p_hint, layers, has_raw
+        See `CountSource`.
+    on_close
+        Called in turn when the source is closed.
+    """
+
+    def __init__(
+        self,
+        rows: MatrixRows,
+        obs: Table,
+        var: pd.DataFrame,
+        *,
+        log1p_hint: bool = False,
+        layers: Sequence[str] = (),
+        has_raw: bool = False,
+        on_close: Sequence[Callable[[], None]] = (),
+    ) -> None:
+        for name, entries, side in (("obs", len(obs), rows.n_cells), ("var", len(var), rows.n_columns)):
+            if entries != side:
+                fault = f"has {side} rows or columns where {name} has {entries} entries"
+                raise rows.where.corrupt(fault)
+        self.label, self.layers, self.has_raw = rows.where.label, tuple(layers), has_raw
+        self.device = rows.device
+        self._rows, self._table, self._var, self._log1p_hint = rows, obs, var, log1p_hint
+        self._closing = ExitStack()
+        for call in reversed(on_close):
+            self._closing.callback(call)
+        self._closing.callback(rows.close)
+        self._open = True
+
+    @cached_property
+    def obs(self) -> pd.DataFrame:
+        """Cells, read at first use."""
+        self._check_open()
+        return self._table.whole()
+
+    @property
+    def obs_columns(self) -> tuple[str, ...]:
+        """Names of the columns of `obs`."""
+        return self._table.columns
+
+    def names(self, start: int, stop: int) -> pd.Index[Any]:
+        """Names of the cells ``start:stop``."""
+        self._check_rows(start, stop)
+        return self._table.names(start, stop)
+
+    def read_obs(self, columns: Sequence[str], start: int, stop: int) -> pd.DataFrame:
+        """Some columns of the cells ``start:stop``."""
+        self._check_rows(start, stop)
+        return self._table.read(columns, start, stop)
+
+    @property
+    def var(self) -> pd.DataFrame:
+        """Genes."""
+        return self._var
+
+    @property
+    def n_cells(self) -> int:
+        """Number of rows."""
+        return self._rows.n_cells
+
+    @property
+    def n_columns(self) -> int:
+        """Number of columns."""
+        return self._rows.n_columns
+
+    @property
+    def log1p_hint(self) -> bool:
+        """Whether the file says that its values are logarithms."""
+        return self._log1p_hint
+
+    def spans(self, max_nnz: int, start: int = 0, stop: int | None = None) -> Iterator[tuple[int, int]]:
+        """Cut the rows ``start:stop`` into spans."""
+        self._check_rows(start, self.n_cells if stop is None else stop)
+        return self._rows.spans(max_nnz, start, stop)
+
+    def peek(self, max_cells: int) -> Iterator[tuple[int, int]]:
+        """Row ranges for a first look."""
+        return self._rows.peek(max_cells)
+
+    def read(self, start: int, stop: int, scratch: Scratch | None = None) -> CsrBlock:
+        """Read rows ``start:stop``."""
+        self._check_rows(start, stop)
+        return self._rows.read(start, stop, scratch)
+
+    def close(self) -> None:
+        """Release files and temporary space; a second call does nothing."""
+        self._open = False
+        self._closing.close()
+
+    def _check_rows(self, start: int, stop: int) -> None:
+        self._check_open()
+        if not 0 <= start <= stop <= self.n_cells:
+            msg = f"rows {start}:{stop} are not within 0:{self.n_cells}"
+            raise IndexError(msg)
+
+    def _check_open(self) -> None:
+        if not self._open:
+            msg = f"{self.label}: the source is closed"
+            raise ValueError(msg)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()

@@ -1,0 +1,113 @@
+"""AnnData on disk: h5ad and AnnData-Zarr have the same groups, attributes and slicing."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from lexicell.atlas.counts._blocks import Where, reading
+from lexicell.atlas.counts._dataset import RowsSource
+from lexicell.atlas.counts._rows import CsrRows, MatrixRows
+from lexicell.atlas.counts._slabs import DenseRows
+from lexicell.atlas.counts._spool import csc_rows
+from lexicell.atlas.counts._tables import attribute, open_table, read_table
+from lexicell.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["choose_part", "open_stored", "stored_rows"]
+
+
+def choose_part(label: str, layers: list[str], layer: str | None, *, has_raw: bool, use_raw: bool) -> str:
+    """Name the matrix that is asked for ("X", ".raw" or a layer), or raise InputError where there is none."""
+    if use_raw and layer is not None:
+        msg = f"{label}: a layer and .raw exclude each other; give one of --layer and --use-raw"
+        raise InputError(msg)
+    if use_raw and not has_raw:
+        msg = f"{label}: there is no .raw; {_offer(layers)}"
+        raise InputError(msg)
+    if layer is not None and layer not in layers:
+        msg = f"{label}: there is no layer {layer!r}; {_offer(layers)}"
+        raise InputError(msg)
+    return ".raw" if use_raw else "X" if layer is None else f"layer {layer!r}"
+
+
+def open_stored(
+    root: Any, label: str, *, layer: str | None, use_raw: bool, on_close: Callable[[], None] | None = None
+) -> RowsSource:
+    """Open a matrix of a stored AnnData.
+
+    Parameters
+    ----------
+    root
+        ``h5py.File`` or ``zarr.Group``.
+    label
+        For messages.
+    layer, use_raw
+        See `lexicell.atlas.open_counts`.
+    on_close
+        Closes `root`.
+    """
+    with reading(Where(label, "the table of contents")):
+        layers = sorted(root["layers"].keys()) if "layers" in root else []
+        raw = next((prefix for prefix in ("raw/", "raw.") if prefix + "X" in root), None)
+        has_x = "X" in root and attribute(root["X"], "encoding-type") != "null"
+        hint = "uns" in root and "log1p" in root["uns"]
+    what = choose_part(label, layers, layer, has_raw=raw is not None, use_raw=use_raw)
+    if layer is not None:
+        matrix, columns = f"layers/{layer}", "var"
+    elif use_raw:
+        matrix, columns = f"{raw}X", f"{raw}var"
+    else:
+        matrix, columns = "X", "var"
+        if not has_x:
+            more = " or --use-raw" if raw is not None else ""
+            msg = f"{label}: there is no X; {_offer(layers)}{more}"
+            raise InputError(msg)
+    where = Where(label, what)
+    with reading(where):
+        element = root[matrix]
+    rows = stored_rows(element, where)
+    return RowsSource(
+        rows,
+        open_table(root, label),
+        read_table(root, columns, label),
+        log1p_hint=hint and what == "X",
+        layers=layers,
+        has_raw=raw is not None,
+        on_close=[] if on_close is None else [on_close],
+    )
+
+
+def stored_rows(element: Any, where: Where) -> MatrixRows:
+    """Reader of one stored matrix.
+
+    Parameters
+    ----------
+    element
+        Group of a sparse matrix or a 2-d array, of h5py or zarr.
+    where
+        For messages.
+    """
+    with reading(where):
+        if not hasattr(element, "keys"):
+            return DenseRows(element, where)
+        # anndata before 0.7 used the names of the h5sparse package.
+        kind = str(attribute(element, "encoding-type") or attribute(element, "h5sparse_format") or "")
+        kind = kind.removesuffix("_matrix")
+        if kind not in ("csr", "csc"):
+            msg = f"{where} is stored as {kind or 'a group'}, not as CSR, CSC or dense; choose another layer"
+            raise InputError(msg)
+        shape = attribute(element, "shape")
+        shape = attribute(element, "h5sparse_shape") if shape is None else shape
+        n, v = (int(side) for side in shape)
+        data, indices, indptr = element["data"], element["indices"], element["indptr"]
+    if kind == "csr":
+        return CsrRows(data, indices, indptr, (n, v), where)
+    return csc_rows(data, indices, indptr, (n, v), where)
+
+
+def _offer(layers: list[str]) -> str:
+    if not layers:
+        return "it has no layers"
+    return f"choose one of its layers with --layer: {', '.join(layers)}"

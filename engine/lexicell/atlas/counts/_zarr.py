@@ -1,0 +1,265 @@
+"""Zarr arrays, decoded past zarr-python where they lie on a disk: on the thread that asks, into its buffers.
+
+zarr-python sends all that is read through one event loop, for several threads no faster than for one. `zarrs`
+is not used either: of a shard that is not read as a whole, which none here is, it compares no checksum.
+Whatever is not known here is left to zarr-python, so the numbers are always its own.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import product
+from math import prod
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from lexicell.atlas.counts._slices import Slices
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from lexicell._arrays import Array
+
+__all__ = ["Encoding", "ZarrSlices", "lacks_chunks"]
+
+#: Where the index of a shard has no chunk.
+_ABSENT = (1 << 64) - 1
+_CHECKSUM_BYTES = 4
+
+
+def lacks_chunks(array: Any) -> bool:
+    """Whether a Zarr array may have fewer chunks in the store than it should; lists them all.
+
+    Arrays of HDF5 lack none.
+    """
+    if type(getattr(getattr(array, "store", None), "store", None)).__name__ == "HTTPStore":
+        return True  # web servers list nothing
+    initialised = getattr(array, "nchunks_initialized", None)
+    return initialised is not None and bool(initialised < array.nchunks)
+
+
+class ZarrSlices(Slices):
+    """A Zarr array, v2 or v3, sharded or not.
+
+    Parameters
+    ----------
+    array
+        ``zarr.Array``.
+    """
+
+    def __init__(self, array: Any) -> None:
+        super().__init__(array.shape, array.dtype, array.chunks[0])
+        self._array = array
+        self._chunks: tuple[int, ...] = array.chunks
+        #: Shape of what one key of the store holds: a shard or a chunk.
+        self._grid: tuple[int, ...] = array.shards or array.chunks
+        self._encoding = Encoding.of(array)
+        self._fill = array.fill_value or 0
+        if self._encoding is not None:
+            self._folder = Path(array.store.root, array.path)
+
+    def read_into(self, start: int, stop: int, out: Array) -> None:
+        """See `Slices.read_into`."""
+        if stop <= start:
+            return
+        if self._encoding is None:
+            out[...] = self._array[start:stop]
+            return
+        wanted = [(start, stop), *((0, side) for side in self.shape[1:])]
+        for place in _cells(self._grid, wanted):
+            bounds = _overlap(self._grid, place, wanted)
+            target = out[_slices(bounds, (start, *(0 for _ in self.shape[1:])))]
+            try:
+                file = os.open(self._folder / self._array.metadata.encode_chunk_key(place), os.O_RDONLY)
+            except FileNotFoundError:
+                target[...] = self._fill
+                continue
+            try:
+                self._read_file(file, place, bounds, target, self._encoding)
+            finally:
+                os.close(file)
+
+    def _read_file(
+        self, file: int, place: tuple[int, ...], bounds: _Bounds, out: Array, encoding: Encoding
+    ) -> None:
+        """Read the part of the array within `bounds` from the file that holds it."""
+        counts = [side // chunk for side, chunk in zip(self._grid, self._chunks, strict=True)]
+        size = os.fstat(file).st_size
+        index = encoding.index(file, size, prod(counts)) if encoding.sharded else [[0, size]]
+        for chunk in _cells(self._chunks, bounds):
+            number = 0
+            for count, shard, at in zip(counts, place, chunk, strict=True):
+                number = number * count + at - shard * count
+            offset, length = index[number]
+            part = _overlap(self._chunks, chunk, bounds)
+            target = out[_slices(part, [low for low, _ in bounds])]
+            if offset == _ABSENT:
+                target[...] = self._fill
+                continue
+            raw = _read(file, offset, length)
+            if target.shape == self._chunks and target.flags.c_contiguous:
+                encoding.decode(raw, target)
+            else:
+                whole = np.empty(self._chunks, self.dtype)
+                encoding.decode(raw, whole)
+                corner = [at * side for at, side in zip(chunk, self._chunks, strict=True)]
+                target[...] = whole[_slices(part, corner)]
+
+    def lacks(self, start: int, values: Array) -> bool:
+        """See `Slices.lacks`, for 1-d arrays; lists the store only where all of a chunk is the fill value."""
+        side, stop = self._grid[0], start + values.shape[0]
+        for low in range(start // side * side, stop, side):
+            part = values[max(low - start, 0) : low + side - start]
+            # Its ends settle it for nearly every chunk.
+            at_ends = part.size and part[0] == self._fill and part[-1] == self._fill
+            if at_ends and bool((part == self._fill).all()):
+                return self._incomplete
+        return False
+
+    @cached_property
+    def _incomplete(self) -> bool:
+        return lacks_chunks(self._array)
+
+
+@dataclass(frozen=True, slots=True)
+class Encoding:
+    """How the values of an array became bytes.
+
+    Attributes
+    ----------
+    compressor
+        Codec of numcodecs, or None.
+    checked
+        Whether each chunk ends with its crc32c.
+    sharded
+        Whether a file holds many chunks and an index of them.
+    index_first
+        Whether the index begins the file, or ends it.
+    """
+
+    compressor: Any
+    checked: bool = False
+    sharded: bool = False
+    index_first: bool = False
+
+    @classmethod
+    def of(cls, array: Any) -> Encoding | None:
+        """Find out about an array; None where zarr-python has to read it."""
+        from zarr.storage import LocalStore
+
+        plain = array.dtype.kind in "buif" and array.dtype.isnative and sys.byteorder == "little"
+        if not plain or not isinstance(array.store, LocalStore):
+            return None
+        about = array.metadata.to_dict()
+        if about["zarr_format"] == 2:
+            fits = about["order"] == "C" and not about["filters"]
+            return cls(next(iter(array.compressors), None)) if fits else None
+        return cls._of_codecs(about["codecs"])
+
+    @classmethod
+    def _of_codecs(cls, codecs: Sequence[Any]) -> Encoding | None:
+        """Understand the codecs of Zarr v3: values to bytes, compressed or not, checked or not; or shards."""
+        import numcodecs  # type: ignore[import-untyped]
+
+        known = {"blosc": numcodecs.Blosc, "zstd": numcodecs.Zstd, "gzip": numcodecs.GZip}
+        names, options = [codec["name"] for codec in codecs], codecs[0].get("configuration", {})
+        if names == ["sharding_indexed"]:
+            inner = cls._of_codecs(options["codecs"])
+            index = [codec["name"] for codec in options["index_codecs"]]
+            if inner is None or inner.sharded or index != ["bytes", "crc32c"]:
+                return None
+            index_first = options.get("index_location") == "start"
+            return cls(inner.compressor, inner.checked, sharded=True, index_first=index_first)
+        checked = len(names) > 1 and names[-1] == "crc32c"
+        between = names[1:-1] if checked else names[1:]
+        if names[0] != "bytes" or options.get("endian", "little") != "little" or len(between) > 1:
+            return None
+        if not between:
+            return cls(None, checked)
+        return cls(known[between[0]](), checked) if between[0] in known else None
+
+    def index(self, file: int, size: int, n: int) -> list[list[int]]:
+        """Read offset and length of each of the `n` chunks of a shard.
+
+        Raises
+        ------
+        ValueError, EOFError
+            It is damaged.
+        """
+        length = 16 * n + _CHECKSUM_BYTES
+        raw = _checked(_read(file, 0 if self.index_first else max(size - length, 0), length))
+        found: list[list[int]] = np.frombuffer(raw, "<u8").reshape(n, 2).tolist()
+        return found
+
+    def decode(self, raw: bytes, out: Array) -> None:
+        """Decode a chunk into an array, all of which it fills.
+
+        Raises
+        ------
+        ValueError, RuntimeError, OSError, EOFError
+            The bytes are not what was written.
+        """
+        body = _checked(raw) if self.checked else memoryview(raw)
+        codec, size = self.compressor, len(body)
+        if codec is not None and codec.codec_id == "blosc":
+            size = int.from_bytes(body[4:8], "little")
+        elif codec is not None:
+            body = memoryview(codec.decode(body)).cast("B")
+            size = len(body)
+        if size != out.nbytes:
+            msg = f"a chunk of {out.nbytes} bytes decodes to {size}"
+            raise ValueError(msg)
+        if codec is not None and codec.codec_id == "blosc":
+            codec.decode(body, out)
+        else:
+            out.reshape(-1).view(np.uint8)[:] = body
+
+
+def _read(file: int, offset: int, length: int) -> bytes:
+    raw = os.pread(file, length, offset)
+    if len(raw) != length:
+        msg = f"a file ends before byte {offset + length}"
+        raise EOFError(msg)
+    return raw
+
+
+def _checked(raw: bytes) -> memoryview:
+    """Take off the checksum at the end, and compare it."""
+    from google_crc32c import value
+
+    if len(raw) < _CHECKSUM_BYTES:
+        msg = f"a chunk has {len(raw)} bytes"
+        raise EOFError(msg)
+    body = np.frombuffer(raw, np.uint8, len(raw) - _CHECKSUM_BYTES)
+    if value(body) != int.from_bytes(raw[-_CHECKSUM_BYTES:], "little"):
+        msg = "the crc32c checksum differs"
+        raise ValueError(msg)
+    return body.data
+
+
+#: First and last-but-one index along each axis.
+_Bounds = list[tuple[int, int]]
+
+
+def _cells(sides: tuple[int, ...], bounds: _Bounds) -> Iterator[tuple[int, ...]]:
+    """Numbers of the cells of a grid that overlap some bounds."""
+    ranges = [range(low // side, -(-high // side)) for side, (low, high) in zip(sides, bounds, strict=True)]
+    return product(*ranges)
+
+
+def _overlap(sides: tuple[int, ...], cell: tuple[int, ...], bounds: _Bounds) -> _Bounds:
+    """Bounds of the part of a cell that lies within some others."""
+    return [
+        (max(number * side, low), min((number + 1) * side, high))
+        for side, number, (low, high) in zip(sides, cell, bounds, strict=True)
+    ]
+
+
+def _slices(bounds: _Bounds, corner: Sequence[int]) -> tuple[slice, ...]:
+    """Slices of an array that begins at `corner`."""
+    return tuple(slice(low - at, high - at) for (low, high), at in zip(bounds, corner, strict=True))

@@ -1,0 +1,30 @@
+"""What is written: the journal that makes it safe, the embedding, and what reads, verifies and tidies it."""
+
+from lexicell.atlas.store._gc import Freed, gc
+from lexicell.atlas.store._layout import Layout, Shard
+from lexicell.atlas.store._reading import open_embedding
+from lexicell.atlas.store._verify import Verified, verify
+from lexicell.atlas.store.embedding import (
+    QUALITY,
+    EmbeddingStore,
+    Receipt,
+    ShardWriter,
+    check_output,
+    create_store,
+)
+
+__all__ = [
+    "QUALITY",
+    "EmbeddingStore",
+    "Freed",
+    "Layout",
+    "Receipt",
+    "Shard",
+    "ShardWriter",
+    "Verified",
+    "check_output",
+    "create_store",
+    "gc",
+    "open_embedding",
+    "verify",
+]

@@ -1,0 +1,359 @@
+"""Crash safety of a store written in units: what is committed stays, what is published is complete."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import warnings
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import blake3
+
+from lexicell.atlas.store import _steps
+from lexicell.atlas.store._identity import check_identity
+from lexicell.atlas.store._ledger import open_ledger, seal, unseal
+from lexicell.atlas.store._lock import LOCK
+from lexicell.atlas.store._objects import TEMPORARY, Objects, Written
+from lexicell.atlas.store._place import COMPLETE, RUN, Place, is_history, place_of
+from lexicell.errors import CorruptDataError, OutputExistsError
+
+if TYPE_CHECKING:
+    from lexicell.atlas.store._writer import WriterStore
+
+__all__ = [
+    "COMPLETE",
+    "FORMAT",
+    "RUN",
+    "Journal",
+    "Mode",
+    "Written",
+    "check_target",
+    "identity_hash",
+    "open_journal",
+    "units_done",
+]
+
+#: Whether a run begins, goes on or replaces.
+Mode = Literal["new", "resume", "overwrite"]
+#: Of ``run.json`` and ``COMPLETE``.
+FORMAT = 1
+#: What a store of a version without journal has.
+_OLDER = ("uns/lexicell/zarr.json",)
+
+
+class Journal:
+    """A store being written, unit by unit. Made by `open_journal`.
+
+    Attributes
+    ----------
+    location
+        Folder or URL that workers write to, for `lexicell.atlas.store._writer.open_writer`.
+    store
+        For what this process writes itself, metadata and tables. That belongs to no unit, so a run that goes
+        on writes all of it again.
+    total
+        Number of units.
+    done
+        Facts of every unit that is committed.
+    complete
+        Whether the store was complete already, and there is nothing to do.
+    """
+
+    store: WriterStore
+
+    def __init__(self, place: Place, identity: Mapping[str, Any], total: int) -> None:
+        self.location = place.objects.location
+        self.total = total
+        self.done: dict[int, dict[str, Any]] = {}
+        self.complete = False
+        self._place, self._ledger, self._identity = place, open_ledger(place.objects), identity
+        self._run = 0
+        self._objects: dict[str, Written] = {}
+        self._tries: Counter[str] = Counter()
+
+    def commit(self, unit: int, objects: Sequence[Written], facts: Mapping[str, Any]) -> None:
+        """Record that a unit is written; durable when this returns.
+
+        Parameters
+        ----------
+        unit
+            Its number, from 0.
+        objects
+            What a `WriterStore.take` returned.
+        facts
+            To be kept with it; JSON.
+
+        Raises
+        ------
+        ValueError
+            The unit is committed already, or there is none of this number.
+        WriteError
+            The disk is full, or refuses; the unit then counts as not written.
+        """
+        if unit in self.done or not 0 <= unit < self.total:
+            msg = f"unit {unit} of {self.total} can't be committed (again)"
+            raise ValueError(msg)
+        self._ledger.append(
+            "unit",
+            run=self._run,
+            unit=unit,
+            attempt=1 + max((self._tries[written.key] for written in objects), default=0),
+            objects=[[written.key, written.size, written.blake3] for written in objects],
+            facts=dict(facts),
+        )
+        self.done[unit] = dict(facts)
+        self._objects |= {written.key: written for written in objects}
+
+    def finish(self) -> None:
+        """Consolidate the metadata, and publish the store under its final name.
+
+        Raises
+        ------
+        ValueError
+            Units are missing.
+        WriteError, OutputExistsError
+            The disk refuses, or something has taken the name meanwhile; the run can be continued.
+        """
+        if len(self.done) != self.total:
+            msg = f"{len(self.done)} of {self.total} units are committed"
+            raise ValueError(msg)
+        objects, store = self._place.objects, self.store
+        store.put(RUN, self._run_record())
+        self._take()
+        for key in objects.sizes().keys() - self._objects.keys():
+            if not is_history(key):  # of a process that was taken for dead
+                objects.delete(key)
+        _consolidate(store)
+        store.put_root()
+        self._take()
+        _steps.step("tables-written")
+        self._ledger.append("end", run=self._run)
+        objects.put(COMPLETE, seal(_manifest(self._identity, self.total, self._objects)))
+        objects.flush()
+        _steps.step("complete-written")
+        self._publish()
+
+    def _take(self) -> None:
+        self._objects |= {written.key: written for written in self.store.take()}
+
+    def _run_record(self) -> tuple[bytes, bytes]:
+        return seal({"format": FORMAT, "total": self.total, "identity": self._identity})
+
+    def _publish(self) -> None:
+        self._place.publish(replace=any(record["replaces"] for record in self._ledger.of("begin")))
+        self.complete = True
+
+    def _begin(self, *, replaces: bool) -> None:
+        """Start with nothing."""
+        objects = self._place.objects
+        self._place.clear()
+        objects.put(RUN, self._run_record())
+        objects.flush()
+        self._ledger = open_ledger(objects)
+        self._sign(replaces=replaces, discarded=[])
+
+    def _go_on(self) -> None:
+        """Take what earlier runs committed, and remove what they had not."""
+        objects = self._place.objects
+        self._ledger.cut()
+        sizes = objects.sizes()
+        lost = self._recall(sizes)
+        if len(self.done) == self.total and unseal(objects.get(COMPLETE)) is not None:
+            self._publish()  # an earlier run ended just before it could
+            return
+        lost |= {
+            key
+            for key in sizes.keys() - self._objects.keys()
+            if key != RUN and (key.startswith(TEMPORARY) or not is_history(key))
+        }
+        for key in sorted(lost):
+            objects.delete(key)
+        objects.flush()
+        discarded = [key.removeprefix(f"{TEMPORARY}/") for key in sorted(lost)]
+        self._count(discarded)
+        self._sign(replaces=False, discarded=discarded)
+
+    def _recall(self, sizes: Mapping[str, int] | None) -> set[str]:
+        """Read from the ledger what is done. A unit whose objects are not all there (`sizes`) is not."""
+        lost: set[str] = set()
+        for record in self._ledger.of("begin"):
+            self._run = record["run"]
+            self._count(record["discarded"])
+        for record in self._ledger.of("unit"):
+            written = _written(record)
+            if sizes is None or _is_there(record, sizes):
+                self.done[record["unit"]] = record["facts"]
+                self._objects |= written
+            else:
+                lost |= written.keys()
+        return lost
+
+    def _count(self, discarded: Sequence[str]) -> None:
+        """Count tries that came to nothing; of an object that was being written, the name tells which."""
+        self._tries.update({key.split(".")[0].replace("!", "/") for key in discarded})
+
+    def _sign(self, *, replaces: bool, discarded: Sequence[str]) -> None:
+        self._run += 1
+        self._ledger.append(
+            "begin",
+            run=self._run,
+            host=socket.gethostname(),
+            pid=os.getpid(),
+            replaces=replaces,
+            discarded=list(discarded),
+        )
+
+
+@contextmanager
+def open_journal(
+    target: str | Path,
+    identity: Mapping[str, Any],
+    *,
+    total: int,
+    mode: Mode,
+    keep: bool = True,
+) -> Iterator[Journal]:
+    """Begin to write a store in units, or go on.
+
+    Work lies in ``TARGET.partial``, or at a URL in place, until `Journal.finish`. When the block ends
+    without that, the work is kept if anything is committed.
+
+    Parameters
+    ----------
+    target
+        Folder or URL of the store.
+    identity
+        JSON: all that decides what the store will be. A run with another one can't go on.
+    total
+        Number of units.
+    mode
+        "new": `target` must not exist, nor an unfinished run to it. "resume": go on with that, or begin it.
+        "overwrite": begin, and replace `target` at the end (at a URL: now).
+    keep
+        Whether unfinished work is kept at all.
+
+    Raises
+    ------
+    OutputExistsError
+        `target` exists, or an unfinished run to it.
+    InputError
+        Another process writes there, or the unfinished run is another one; names what differs.
+    CorruptDataError
+        There is a complete store, and it is damaged.
+    WriteError
+        The folder may not be written to.
+    """
+    identity = json.loads(json.dumps(identity))
+    place = place_of(target)
+    check_target(place, mode)
+    if mode == "resume" and place.finished is not None and place.unfinished is None:
+        yield _completed(place, place.finished, identity, total)
+        return
+    place.prepare()
+    place.lock.acquire()
+    journal = None
+    try:
+        check_target(place, mode)  # again: another process may have been faster
+        journal = _opened(place, identity, total, mode)
+        yield journal
+    finally:
+        if journal is not None and not journal.complete and not (keep and journal.done):
+            place.discard()
+        place.lock.release()
+
+
+def check_target(place: Place, mode: Mode) -> None:
+    """Raise OutputExistsError where what lies at a place stands in the way of a run."""
+    if (finished := place.finished) is not None:
+        if mode == "new":
+            msg = f"{place.target} exists; choose another name or overwrite it (--overwrite)"
+            raise OutputExistsError(msg)
+        if all(finished.get(key) is None for key in (RUN, *_OLDER)):
+            msg = f"{place.target} was not written by lexicell, so it is not replaced; choose another name"
+            raise OutputExistsError(msg)
+    run = place.unfinished
+    if mode == "new" and run is not None and (done := len(units_done(place.objects))):
+        msg = (
+            f"{place.target}: an unfinished run is there, {done:,} of {run['total']:,} shards; "
+            "continue it with --resume or start over with --overwrite"
+        )
+        raise OutputExistsError(msg)
+
+
+def _opened(place: Place, identity: Mapping[str, Any], total: int, mode: Mode) -> Journal:
+    """Open the work place, which is locked."""
+    from lexicell.atlas.store._writer import WriterStore
+
+    journal = Journal(place, identity, total)
+    journal.store = WriterStore(place.objects)
+    run = place.unfinished
+    if mode == "resume" and run is not None:
+        check_identity(place.target, run["identity"], identity)
+        journal._go_on()
+        return journal
+    try:
+        journal._begin(replaces=mode == "overwrite")
+    except BaseException:
+        place.discard()
+        raise
+    return journal
+
+
+def _completed(place: Place, finished: Objects, identity: Mapping[str, Any], total: int) -> Journal:
+    """Journal of a store that was complete already."""
+    run = unseal(finished.get(RUN))
+    if run is None or unseal(finished.get(COMPLETE)) is None:
+        msg = f"{place.target}: {RUN} or {COMPLETE} is missing or damaged; start over with --overwrite"
+        raise CorruptDataError(msg)
+    check_identity(place.target, run["identity"], identity)
+    finished.delete(LOCK)  # of a process that ended just before it could
+    place.objects = finished
+    journal = Journal(place, identity, total)
+    journal._recall(None)
+    journal.complete = True
+    return journal
+
+
+def _consolidate(store: WriterStore) -> None:
+    """Put the metadata of all arrays and groups into the root's, where one read finds them."""
+    import zarr
+
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Consolidated metadata")
+        zarr.consolidate_metadata(store)
+
+
+def _manifest(identity: Mapping[str, Any], total: int, objects: Mapping[str, Written]) -> dict[str, Any]:
+    """Content of ``COMPLETE``: the same for the same store, whatever happened on the way."""
+    return {
+        "format": FORMAT,
+        "identity": identity_hash(identity),
+        "total": total,
+        "objects": [[of.key, of.size, of.blake3] for _, of in sorted(objects.items())],
+    }
+
+
+def identity_hash(identity: Mapping[str, Any]) -> str:
+    """BLAKE3 of an identity, as hex."""
+    return blake3.blake3(json.dumps(identity, sort_keys=True).encode()).hexdigest()
+
+
+def units_done(objects: Objects) -> dict[int, dict[str, Written]]:
+    """Units that are committed, and there: their objects."""
+    sizes = objects.sizes()
+    return {of["unit"]: _written(of) for of in open_ledger(objects).of("unit") if _is_there(of, sizes)}
+
+
+def _written(record: Mapping[str, Any]) -> dict[str, Written]:
+    """Objects of a unit, from its record in the ledger."""
+    return {key: Written(key, size, blake3) for key, size, blake3 in record["objects"]}
+
+
+def _is_there(record: Mapping[str, Any], sizes: Mapping[str, int]) -> bool:
+    """Whether all objects of a unit are there, and of the size they had."""
+    return all(sizes.get(key) == size for key, size, _ in record["objects"])

@@ -1,0 +1,187 @@
+"""Where a run writes before its store is complete, and how that becomes the store."""
+
+from __future__ import annotations
+
+import re
+import secrets
+from abc import ABC, abstractmethod
+from pathlib import Path
+from typing import Any
+
+from lexicell._files import fsync, remove
+from lexicell.atlas._remote import is_url
+from lexicell.atlas.store import _steps
+from lexicell.atlas.store._ledger import unseal
+from lexicell.atlas.store._lock import LOCK, FileLock, HeartbeatLock, Lock
+from lexicell.atlas.store._objects import FOLDER, TEMPORARY, LocalObjects, Objects, RemoteObjects, refusals
+from lexicell.errors import OutputExistsError
+
+__all__ = ["COMPLETE", "RUN", "Place", "place_of"]
+
+#: What identifies a run, and what tells that it has ended well.
+RUN, COMPLETE = f"{FOLDER}/run.json", f"{FOLDER}/COMPLETE"
+_HISTORY = (f"{FOLDER}/ledger", LOCK, TEMPORARY)
+
+
+class Place(ABC):
+    """Target and work place of a run.
+
+    Attributes
+    ----------
+    target
+        Where the store will be.
+    objects
+        Of the work place.
+    lock
+        Of the work place.
+    """
+
+    target: str
+    objects: Objects
+    lock: Lock
+
+    @property
+    @abstractmethod
+    def finished(self) -> Objects | None:
+        """Objects of what lies at the target, whatever that is; None where nothing does."""
+
+    @property
+    def unfinished(self) -> dict[str, Any] | None:
+        """Identity and size of the run in the work place; None where there is none."""
+        return unseal(self.objects.get(RUN))
+
+    @property
+    @abstractmethod
+    def begun(self) -> bool:
+        """Whether anything of a run lies in the work place."""
+
+    @abstractmethod
+    def prepare(self) -> None:
+        """Make the work place, if need be, so that it can be locked."""
+
+    @abstractmethod
+    def publish(self, *, replace: bool) -> None:
+        """Give the work, which is complete, its final name, and give back the lock."""
+
+    @abstractmethod
+    def discard(self) -> None:
+        """Remove all that the run wrote, and give back the lock."""
+
+    def leftovers(self) -> list[Path]:
+        """Siblings that runs of other versions have left, or a former store that was being replaced."""
+        return []
+
+    def clear(self) -> None:
+        """Remove all that an earlier run wrote, but for the lock; what makes it a store first."""
+        keys = sorted(self.objects.sizes(), key=lambda key: key not in (COMPLETE, RUN, "zarr.json"))
+        for key in keys:
+            if key != LOCK:
+                self.objects.delete(key)
+        self.objects.flush()
+
+
+def is_history(key: str) -> bool:
+    """Whether an object tells how a store came to be, and so differs between two runs."""
+    return key.startswith(_HISTORY)
+
+
+class _LocalPlace(Place):
+    """``NAME.partial`` beside ``NAME``, renamed at the end."""
+
+    def __init__(self, target: Path) -> None:
+        self.target = str(target)
+        self._target = target
+        self._work = target.with_name(f"{target.name}.partial")
+        self.objects = LocalObjects(self._work)
+        self.lock = FileLock(self._work / LOCK, self.target)
+
+    @property
+    def finished(self) -> Objects | None:
+        return LocalObjects(self._target) if self._target.exists() else None
+
+    @property
+    def begun(self) -> bool:
+        return (self._work / FOLDER).is_dir()
+
+    def leftovers(self) -> list[Path]:
+        name = re.compile(rf"\.{re.escape(self._target.name)}\.[0-9a-f]{{8}}\.(partial|old)")
+        beside = self._target.parent.glob(".*")
+        return sorted(path for path in beside if name.fullmatch(path.name))
+
+    def prepare(self) -> None:
+        folder = self._work / FOLDER
+        with refusals(self._work):
+            if self._work.exists() and not folder.is_dir() and not self._is_empty():
+                msg = f"{self._work} is no unfinished run of lexicell, and in the way; move it"
+                raise OutputExistsError(msg)
+            folder.mkdir(parents=True, exist_ok=True)
+            fsync(self._work.parent)
+
+    def publish(self, *, replace: bool) -> None:
+        with refusals(self._target):
+            self._rename(replace=replace)
+
+    def discard(self) -> None:
+        remove(self._work)
+        self.lock.release()
+
+    def _rename(self, *, replace: bool) -> None:
+        remove(self._work / TEMPORARY)
+        retired = self._target.with_name(f".{self._target.name}.{secrets.token_hex(4)}.old")
+        if self._target.exists():
+            if not replace:
+                msg = f"{self.target} has appeared meanwhile; move it, and go on with --resume"
+                raise OutputExistsError(msg)
+            self._target.rename(retired)
+        try:
+            self._work.rename(self._target)
+        except BaseException:  # an interrupt between the two renames is no reason to lose the old one
+            if retired.exists() and not self._target.exists():
+                retired.rename(self._target)
+            raise
+        (self._target / LOCK).unlink(missing_ok=True)
+        fsync(self._target.parent)
+        _steps.step("renamed")
+        self.lock.release()
+        remove(retired)
+
+    def _is_empty(self) -> bool:
+        return self._work.is_dir() and not any(self._work.iterdir())
+
+
+class _RemotePlace(Place):
+    """A URL, where the store is written in place: nothing can be renamed there."""
+
+    def __init__(self, url: str) -> None:
+        self.target = url
+        self.objects = RemoteObjects(url)
+        self.lock = HeartbeatLock(self.objects)
+
+    @property
+    def finished(self) -> Objects | None:
+        of_another = self.objects.get("zarr.json") is not None and self.objects.get(RUN) is None
+        return self.objects if of_another or self.objects.get(COMPLETE) is not None else None
+
+    @property
+    def unfinished(self) -> dict[str, Any] | None:
+        return super().unfinished if self.finished is None else None
+
+    @property
+    def begun(self) -> bool:
+        return self.finished is None and any(key != LOCK for key in self.objects.sizes())
+
+    def prepare(self) -> None:
+        """A URL needs no folder."""
+
+    def publish(self, *, replace: bool) -> None:  # noqa: ARG002 -- what was there went when the run began
+        self.lock.release()
+        _steps.step("renamed")
+
+    def discard(self) -> None:
+        self.clear()
+        self.lock.release()
+
+
+def place_of(target: str | Path) -> Place:
+    """Place of a target: a path, or a URL."""
+    return _RemotePlace(str(target).rstrip("/")) if is_url(target) else _LocalPlace(Path(target))

@@ -1,0 +1,113 @@
+"""Read an embedding back, and never a wrong number from a damaged or unfinished one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from lexicell.atlas.store._anndata import KEY
+from lexicell.atlas.store._journal import units_done
+from lexicell.atlas.store._layout import QUALITY_DTYPES, Layout
+from lexicell.atlas.store._objects import Objects, Written
+from lexicell.atlas.store._place import place_of
+from lexicell.atlas.store._verify import compare, finished_objects, read_manifest
+from lexicell.errors import CorruptDataError, InputError
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+__all__ = ["open_embedding"]
+
+
+def open_embedding(target: str | Path, *, allow_partial: bool = False) -> AnnData:
+    """Read an embedding into memory.
+
+    Parameters
+    ----------
+    target
+        A ``.zarr`` that `lexicell.embed` wrote: folder or URL.
+    allow_partial
+        Read also a run that is not complete, which is refused otherwise.
+
+    Returns
+    -------
+    AnnData
+        ``obsm["X_lexicell"]`` (``[N, p]``, float16 or float32), ``obs`` and ``uns["lexicell"]``, no ``X``.
+        Everything is hashed before it is read: zarrs skips the checksum of a chunk of which it reads a part,
+        and to every reader a chunk that is not there means zeros.
+
+        Of a run that is not complete, rows of shards that are not there are zero, and ``lexicell_present``
+        in ``obs`` tells which are there. Names and columns of the cells are written last, so ``obs`` has the
+        number of the row in their place; ``uns["lexicell"]`` is the identity of the run.
+
+    Raises
+    ------
+    CorruptDataError
+        Something is missing or damaged.
+    PartialError
+        The embedding is not complete.
+    InputError, InputNotFoundError
+        It is no embedding of lexicell's, or nothing is there.
+    """
+    place = place_of(target)
+    run = place.unfinished
+    if allow_partial and run is not None and place.finished is None:
+        return _read_partial(place.target, place.objects, run["identity"])
+    objects = finished_objects(place)
+    listed = read_manifest(objects)["objects"]
+    _check(place.target, objects, {key: Written(key, size, blake3) for key, size, blake3 in listed})
+    return _read(place.target, objects)
+
+
+def _check(target: str, objects: Objects, expected: Mapping[str, Written]) -> None:
+    for key, what in compare(objects, expected, objects.sizes()):
+        msg = f"{target}: {key} is not as written ({what}); `lexicell verify` tells what else is"
+        raise CorruptDataError(msg)
+
+
+def _read(target: str, objects: Objects) -> AnnData:
+    import anndata
+    import zarr
+
+    try:
+        return anndata.read_zarr(zarr.open_group(objects.zarr_store(), mode="r"))
+    except Exception as error:  # whatever it is: all that was to be read is there
+        raise _damaged(target, error) from error
+
+
+def _read_partial(target: str, objects: Objects, identity: dict[str, Any]) -> AnnData:
+    import anndata
+    import pandas as pd
+    import zarr
+
+    if "layout" not in identity:
+        msg = f"{target} is no embedding"
+        raise InputError(msg)
+    done = units_done(objects)
+    _check(target, objects, {key: of for written in done.values() for key, of in written.items()})
+    layout = Layout(**identity["layout"])
+    vectors = np.zeros((layout.n_cells, layout.dim), layout.dtype)
+    columns = {name: np.zeros(layout.n_cells, dtype) for name, dtype in QUALITY_DTYPES.items()}
+    present = np.zeros(layout.n_cells, np.bool_)
+    store = objects.zarr_store()
+    try:
+        arrays = {name: zarr.open_array(store, path=f"obs/{name}", mode="r") for name in QUALITY_DTYPES}
+        stored: Any = zarr.open_array(store, path=f"obsm/{KEY}", mode="r")
+        for rows in (slice(*layout.rows(number)) for number in sorted(done)):
+            vectors[rows] = stored[rows]
+            present[rows] = True
+            for name, array in arrays.items():
+                columns[name][rows] = array[rows]
+    except Exception as error:
+        raise _damaged(target, error) from error
+    index = pd.RangeIndex(layout.n_cells).astype(str)
+    obs = pd.DataFrame({**columns, "lexicell_present": present}, index=index)
+    return anndata.AnnData(obs=obs, obsm={KEY: vectors}, uns={"lexicell": identity})
+
+
+def _damaged(target: str, error: Exception) -> CorruptDataError:
+    reason = str(error).partition("\n")[0]
+    return CorruptDataError(f"{target} is damaged ({reason}); `lexicell verify` tells where")

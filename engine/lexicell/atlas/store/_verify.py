@@ -1,0 +1,230 @@
+"""Is a store what was written? Every object is hashed again and compared with ``COMPLETE``."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lexicell.atlas.store._journal import COMPLETE, FORMAT, RUN, identity_hash, units_done
+from lexicell.atlas.store._ledger import LEDGER, open_ledger, unseal
+from lexicell.atlas.store._objects import Objects, RemoteObjects, Written
+from lexicell.atlas.store._place import Place, is_history, place_of
+from lexicell.errors import CorruptDataError, InputError, InputNotFoundError, PartialError
+
+__all__ = [
+    "Problem",
+    "Verified",
+    "check",
+    "compare",
+    "examine",
+    "finished_objects",
+    "read_manifest",
+    "verify",
+]
+
+_SHOWN = 5
+
+#: Is told how many objects of how many are done.
+Tick = Callable[[int, int], None]
+
+
+def _silent(done: int, total: int) -> None:
+    """Tell nobody."""
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """What is wrong with an object.
+
+    Attributes
+    ----------
+    key
+        Its name in the store.
+    what
+        "missing", "changed", "unknown", ...
+    """
+
+    key: str
+    what: str
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """What was found in a store.
+
+    Attributes
+    ----------
+    target
+        Folder or URL.
+    objects, bytes
+        How much was hashed.
+    shards
+        Units that the store was written in.
+    problems
+        What is damaged; none in a sound store.
+    extra
+        Objects that are not the store's and do it no harm.
+    """
+
+    target: str
+    objects: int
+    bytes: int
+    shards: int
+    problems: tuple[Problem, ...]
+    extra: tuple[str, ...]
+
+
+def verify(target: str | Path, *, tick: Tick = _silent) -> Verified:
+    """Hash every object of a finished store, and compare.
+
+    Parameters
+    ----------
+    target
+        What `lexicell.embed` or ``lexicell pack`` wrote: folder or URL.
+    tick
+        Is told how many objects of how many are done.
+
+    Returns
+    -------
+    Verified
+        How much was compared. Its problems are none.
+
+    Raises
+    ------
+    CorruptDataError
+        Something is missing, changed or too much; names it.
+    PartialError
+        The store is not complete; tells how far it is.
+    InputError, InputNotFoundError
+        It is no store of lexicell's, or nothing is there.
+    """
+    found = examine(target, tick=tick)
+    check(found)
+    return found
+
+
+def check(found: Verified) -> None:
+    """Raise CorruptDataError where something is wrong."""
+    if found.problems:
+        shown = ", ".join(f"{of.key} ({of.what})" for of in found.problems[:_SHOWN])
+        more = ", ..." if len(found.problems) > _SHOWN else ""
+        msg = (
+            f"{found.target}: not as written, {len(found.problems):,} of {found.objects:,} objects: "
+            f"{shown}{more}; restore the store from a copy, or make it again with --overwrite"
+        )
+        raise CorruptDataError(msg)
+
+
+def examine(target: str | Path, *, tick: Tick = _silent) -> Verified:
+    """As `verify`, but return what is wrong; raises only where there is nothing to compare."""
+    objects = finished_objects(place_of(target))
+    manifest = unseal(objects.get(COMPLETE))
+    if manifest is None or manifest["format"] != FORMAT:
+        what = "missing" if objects.get(COMPLETE) is None else "damaged"
+        return Verified(str(target), 0, 0, 0, (Problem(COMPLETE, what),), ())
+    expected = {key: Written(key, size, blake3) for key, size, blake3 in manifest["objects"]}
+    sizes = objects.sizes()
+    problems = dict(compare(objects, expected, sizes, tick))
+    arrays = _arrays(objects, expected.keys() - problems.keys())
+    extra = {key for key in sizes.keys() - expected.keys() - {COMPLETE} if not is_history(key)}
+    inside = {key for key in extra if key.startswith(tuple(arrays))}
+    problems |= dict.fromkeys(inside, "unknown")
+    if not problems:
+        problems |= dict(_disagreements(objects, manifest, arrays))
+    return Verified(
+        str(target),
+        len(expected),
+        sum(of.size for of in expected.values()),
+        manifest["total"],
+        tuple(Problem(key, problems[key]) for key in sorted(problems)),
+        tuple(sorted(extra - inside)),
+    )
+
+
+def finished_objects(place: Place) -> Objects:
+    """Objects of a store that has its final name.
+
+    Raises
+    ------
+    PartialError
+        It is still being written.
+    InputError, InputNotFoundError
+        It is no store of lexicell's, or nothing is there.
+    """
+    objects = place.finished
+    if objects is None:
+        if (run := place.unfinished) is None:
+            msg = f"{place.target} does not exist"
+            raise InputNotFoundError(msg)
+        done = f"{len(units_done(place.objects)):,} of {run['total']:,} shards are done"
+        msg = f"{place.target} is not complete: {done}; go on with --resume"
+        raise PartialError(msg)
+    if all(objects.get(key) is None for key in (COMPLETE, RUN, f"{LEDGER}.jsonl")):
+        msg = f"{place.target} is no store that lexicell finished: there is nothing to compare it with"
+        raise InputError(msg)
+    return objects
+
+
+def read_manifest(objects: Objects) -> dict[str, Any]:
+    """Content of ``COMPLETE``; CorruptDataError where that is damaged."""
+    manifest = unseal(objects.get(COMPLETE))
+    if manifest is None or manifest["format"] != FORMAT:
+        msg = f"{objects.location}: {COMPLETE} is missing or damaged, and nothing else tells what is whole"
+        raise CorruptDataError(msg)
+    return manifest
+
+
+def compare(
+    objects: Objects, expected: Mapping[str, Written], sizes: Mapping[str, int], tick: Tick = _silent
+) -> Iterator[tuple[str, str]]:
+    """Objects that are not as written, and what is wrong with each."""
+
+    def look_at(of: Written) -> str:
+        if of.key not in sizes:
+            return "missing"
+        if sizes[of.key] != of.size:
+            return f"{sizes[of.key]:,} bytes in place of {of.size:,}"
+        try:
+            return "" if objects.hash(of.key) == of.blake3 else "changed"
+        except CorruptDataError:
+            return "unreadable"
+
+    threads = 32 if isinstance(objects, RemoteObjects) else os.cpu_count()
+    with ThreadPoolExecutor(threads) as pool:
+        checked = zip(expected, pool.map(look_at, expected.values()), strict=True)
+        for number, (key, what) in enumerate(checked):
+            tick(number + 1, len(expected))
+            if what:
+                yield key, what
+
+
+def _arrays(objects: Objects, keys: set[str]) -> dict[str, dict[str, Any]]:
+    """Metadata of the store's arrays, by their folders."""
+    metadata = {key: json.loads(objects.get(key) or b"{}") for key in keys if key.endswith("/zarr.json")}
+    return {
+        key.removesuffix("zarr.json"): of for key, of in metadata.items() if of.get("node_type") == "array"
+    }
+
+
+def _disagreements(
+    objects: Objects, manifest: Mapping[str, Any], arrays: Mapping[str, Mapping[str, Any]]
+) -> Iterator[tuple[str, str]]:
+    """What does not fit together though each object is as it was written."""
+    run, ledger = unseal(objects.get(RUN)), open_ledger(objects)
+    if run is None or identity_hash(run["identity"]) != manifest["identity"]:
+        yield RUN, "not the run that COMPLETE tells of"
+        return
+    last = ledger.records[-1]["kind"] if ledger.records else "nothing"
+    if ledger.torn or last != "end" or len(units_done(objects)) != manifest["total"]:
+        yield LEDGER, "damaged"
+    layout = run["identity"].get("layout", {})
+    for folder, of in arrays.items():
+        part, _, name = folder.rstrip("/").partition("/")
+        along_cells = part == "obsm" or (part == "obs" and (("/" not in name) or name.endswith("/codes")))
+        if along_cells and "n_cells" in layout and of["shape"][0] != layout["n_cells"]:
+            yield f"{folder}zarr.json", f"{of['shape'][0]:,} cells in place of {layout['n_cells']:,}"
