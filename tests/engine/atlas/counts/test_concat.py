@@ -13,14 +13,13 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy import sparse
+from tests.engine.atlas.conftest import as_anndata, assemble, counts, same, write_tenx, write_zarr
 
 from lexicell.atlas import CountSource, open_counts, open_many, read_sample
 from lexicell.atlas.counts import _concat
 from lexicell.atlas.counts._concat import ConcatSource
 from lexicell.atlas.counts._scratch import Scratch
 from lexicell.errors import InputError, InputNotFoundError
-
-from .conftest import as_anndata, assemble, counts, same, write_tenx, write_zarr
 
 
 def part(seed: int, n: int, genes: list[str], **obs: Any) -> anndata.AnnData:

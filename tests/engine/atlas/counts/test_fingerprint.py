@@ -14,11 +14,10 @@ from threading import Thread
 from typing import Any
 
 import pytest
+from tests.engine.atlas.conftest import as_anndata, counts, write_mtx, write_tenx, write_zarr
 
 from lexicell.atlas.counts._fingerprint import fingerprint
 from lexicell.errors import InputError, InputNotFoundError
-
-from .conftest import as_anndata, counts, write_mtx, write_tenx, write_zarr
 
 
 @pytest.fixture(params=["h5ad", "10x .h5", "zarr 2", "zarr 3", "mtx", "mtx.gz"])

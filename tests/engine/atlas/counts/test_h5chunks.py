@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.engine.atlas.conftest import assemble, counts, same
 
 from lexicell.atlas import open_counts
 from lexicell.atlas.counts import _h5filters
@@ -23,8 +24,6 @@ from lexicell.atlas.counts._h5chunks import fast_array
 from lexicell.atlas.counts._h5filters import Filters
 from lexicell.atlas.counts._slices import Hdf5Slices
 from lexicell.errors import CorruptDataError
-
-from .conftest import assemble, counts, same
 
 FILTERS: list[dict[str, Any]] = [
     {},

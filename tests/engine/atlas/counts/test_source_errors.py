@@ -13,11 +13,10 @@ import h5py
 import numpy as np
 import pytest
 from scipy import sparse
+from tests.engine.atlas.conftest import as_anndata, assemble, counts, write_mtx, write_tenx, write_zarr
 
 from lexicell.atlas import open_counts
 from lexicell.errors import CorruptDataError, InputError, InputNotFoundError
-
-from .conftest import as_anndata, assemble, counts, write_mtx, write_tenx, write_zarr
 
 
 def _one_sentence(error: BaseException, *parts: object) -> None:

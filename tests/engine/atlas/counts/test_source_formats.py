@@ -14,11 +14,19 @@ import pandas as pd
 import pytest
 import zarr
 from scipy import sparse
+from tests.engine.atlas.conftest import (
+    EXPR,
+    as_anndata,
+    assemble,
+    counts,
+    same,
+    write_mtx,
+    write_tenx,
+    write_zarr,
+)
 
 from lexicell.atlas import CountSource, open_counts
 from lexicell.atlas.counts import _slabs, _spool
-
-from .conftest import EXPR, as_anndata, assemble, counts, same, write_mtx, write_tenx, write_zarr
 
 LAYOUTS = {"csr": sparse.csr_matrix, "csc": sparse.csc_matrix, "dense": lambda matrix: matrix.toarray()}
 

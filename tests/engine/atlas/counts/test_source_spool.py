@@ -11,14 +11,13 @@ from typing import Any
 import numpy as np
 import pytest
 from scipy import sparse
+from tests.engine.atlas.conftest import as_anndata, assemble, counts, same
 
 from lexicell.atlas import open_counts
 from lexicell.atlas.counts import _spool
 from lexicell.atlas.counts._blocks import Where
 from lexicell.atlas.counts._spool import Entries, SpoolRows, csc_rows
 from lexicell.errors import CorruptDataError, InputError
-
-from .conftest import as_anndata, assemble, counts, same
 
 WHERE = Where("file", "X")
 

@@ -10,12 +10,11 @@ import anndata
 import numpy as np
 import pytest
 from scipy import sparse
+from tests.engine.atlas.conftest import EXPR, as_anndata, counts
 
 from lexicell.atlas import open_counts
 from lexicell.atlas.counts._values import SAMPLE_CELLS, Values, decode_values, resolve_values
 from lexicell.errors import CountsError
-
-from .conftest import EXPR, as_anndata, counts
 
 
 def _normalised(matrix: Any, target: float = 1e4) -> sparse.csr_matrix:

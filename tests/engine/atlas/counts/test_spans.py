@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import zarr
 from scipy import sparse
+from tests.engine.atlas.conftest import as_anndata, counts, same, write_mtx, write_tenx, write_zarr
 
 from lexicell.atlas import open_counts
 from lexicell.atlas.counts import _offsets, _rows, _spool
@@ -22,8 +23,6 @@ from lexicell.atlas.counts._offsets import RowOffsets
 from lexicell.atlas.counts._slabs import DenseRows, SlabRows
 from lexicell.atlas.counts._slices import slices_of
 from lexicell.errors import CorruptDataError
-
-from .conftest import as_anndata, counts, same, write_mtx, write_tenx, write_zarr
 
 WHERE = Where("file", "X")
 

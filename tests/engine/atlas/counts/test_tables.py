@@ -14,11 +14,10 @@ import numpy as np
 import pandas as pd
 import pytest
 import zarr
+from tests.engine.atlas.conftest import as_anndata, counts, write_mtx, write_tenx
 
 from lexicell.atlas import CountSource, open_counts
 from lexicell.errors import CorruptDataError, InputError
-
-from .conftest import as_anndata, counts, write_mtx, write_tenx
 
 N = 61
 

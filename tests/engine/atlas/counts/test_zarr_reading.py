@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import zarr
 from scipy import sparse
+from tests.engine.atlas.conftest import as_anndata, assemble, counts, same, write_zarr
 from zarr.codecs import BloscCodec, Crc32cCodec, GzipCodec, ZstdCodec
 
 from lexicell.atlas import open_counts
@@ -21,8 +22,6 @@ from lexicell.atlas.counts._scratch import Scratch
 from lexicell.atlas.counts._slices import Slices, slices_of
 from lexicell.atlas.counts._zarr import Encoding
 from lexicell.errors import CorruptDataError
-
-from .conftest import as_anndata, assemble, counts, same, write_zarr
 
 pytestmark = pytest.mark.filterwarnings("ignore:Numcodecs codecs are not in the Zarr version 3")
 

@@ -11,14 +11,13 @@ import numpy as np
 import pandas as pd
 import pytest
 import zarr
+from tests.engine.atlas.conftest import as_anndata, counts
+from tests.engine.atlas.counts.test_tables import cells
 
 from lexicell.atlas import open_counts
 from lexicell.atlas.store import _obs
 from lexicell.atlas.store._obs import check_columns, write_obs
 from lexicell.errors import CorruptDataError, InputError
-
-from .conftest import as_anndata, counts
-from .test_tables import cells
 
 pytestmark = pytest.mark.filterwarnings("ignore:Observation names are not unique")
 
