@@ -276,6 +276,26 @@ def test_a_bad_cell_is_named_as_threads_name_it_and_ends_the_run(run, client, tm
 
 
 OTHER = "\nm.real_version = m.version\nm.version = lambda _: '0.0.9'"
+FAULTY = """
+import threading
+from lexicell.embedding.job import ShardWorker
+from lexicell.errors import CorruptDataError
+ShardWorker.real = ShardWorker.run
+def faulty(self, number, **how):
+    if {raw}:
+        raise PermissionError("not yours")
+    raise CorruptDataError("x is torn") from ValueError(threading.Lock())
+ShardWorker.run = faulty
+"""
+
+
+@pytest.mark.parametrize(("raw", "kind"), [(False, errors.CorruptDataError), (True, PermissionError)])
+def test_what_fails_in_a_worker_is_raised_here_whatever_was_its_cause(run, client, raw, kind):
+    client.run(exec, FAULTY.format(raw=raw), {})
+    with pytest.raises(kind, match="^not yours$" if raw else "^x is torn$"):
+        run()
+
+
 PATCHES = {
     "version": f"from importlib import metadata as m{OTHER}",
     "late version": f"from lexicell.embedding import _dask_worker as m{OTHER}",

@@ -266,7 +266,7 @@ def test_memory_ends_where_a_test_wants_it(cupy: ModuleType) -> None:
     memory, full = cupy.testing_memory, cupy.cuda.memory.OutOfMemoryError
     memory.largest, memory.pinned_limit = 100, 10
     x = cupy.asarray(np.zeros(100, np.uint8))
-    for more in (lambda: cupy.empty(101, np.uint8), lambda: x.astype(np.uint16), lambda: cupy.tile(x, 2),
+    for more in (lambda: cupy.empty(101, np.uint8), lambda: x.astype(np.uint16), lambda: cupy.repeat(x, 2),
                  lambda: cupy.asarray(np.zeros(101, np.uint8)), lambda: x + np.uint16(1)):  # fmt: skip
         with pytest.raises(full, match="Out of memory"):
             more()
