@@ -16,8 +16,8 @@ from queue import Empty, SimpleQueue
 from typing import Any
 
 from lexicell.atlas.store import Receipt
-from lexicell.embedding.events import Advanced, Listener, Note, Started
-from lexicell.embedding.job import ShardJob
+from lexicell.embedding.events import Listener, Note
+from lexicell.embedding.job import Progress, ShardJob
 from lexicell.errors import InputError, LexicellError, MissingExtraError, PartialError
 from lexicell_kernels.cpu import available_cpus
 
@@ -110,11 +110,9 @@ class _Run:
 
     def receipts(self, shards: Sequence[int]) -> Iterator[Receipt]:
         """Make shards, in any order; raises what failed first."""
-        layout, waiting, decoded = self._layout, deque(shards), 0
-        cells = {number: stop - start for number in shards for start, stop in [layout.rows(number)]}
-        done = layout.n_cells - sum(cells.values())
+        waiting = deque(shards)
         self._look()
-        self._listener(Started(layout.n_cells, done, len(shards), self._threads))
+        progress = Progress(self._layout, shards, self._threads, self._listener)
         while waiting or self._running:
             while waiting and len(self._running) < max(1, _AHEAD * self._threads):
                 self._submit(waiting.popleft())
@@ -124,8 +122,8 @@ class _Run:
             except Empty:
                 continue
             receipt, nbytes = self._result(number, made)
-            done, decoded = done + cells[number], decoded + nbytes
-            self._listener(Advanced(done, layout.n_cells, decoded))
+            start, stop = self._layout.rows(number)
+            progress.add(stop - start, nbytes)
             yield receipt
 
     def cancel(self) -> None:

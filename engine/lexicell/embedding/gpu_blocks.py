@@ -11,11 +11,10 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from lexicell._arrays import require_gpu, to_host
-from lexicell.atlas import decode_values
 from lexicell.atlas.counts._blocks import cut_spans, slice_rows
 from lexicell.embedding.pipeline import BlockEmbedder, Names, gpu_faults
 from lexicell.errors import GpuMemoryError
-from lexicell_kernels import CsrBlock, Rows, embed_rows
+from lexicell_kernels import CsrBlock, Rows
 
 __all__ = ["EmbeddedBlock", "GpuBlocks"]
 
@@ -139,13 +138,7 @@ class GpuBlocks:
         """Copy rows of a block to the GPU, embed them and copy what comes out back, waiting for nothing."""
         embedder, piece = self._embedder, slice_rows(lane.block, start, stop)
         with gpu_faults(embedder.label, "cuda"):
-            rows = embed_rows(
-                embedder.folded.prepare(decode_values(self._upload(piece, lane), embedder.values)),
-                embedder.folded.table,
-                k=embedder.recipe.top_k,
-                weight=embedder.recipe.weight,
-                normalise=embedder.recipe.normalise,
-            )
+            rows = embedder.launch(embedder.ready(self._upload(piece, lane)))
         for name in Rows.__slots__:
             getattr(rows, name).get(
                 stream=lane.stream, out=getattr(lane.rows, name)[start:stop], blocking=False

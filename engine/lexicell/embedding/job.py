@@ -11,11 +11,12 @@ import numpy as np
 
 from lexicell._arrays import to_host
 from lexicell.atlas import CountSource, Scratch, open_many
-from lexicell.atlas.store import Receipt, Shard, ShardWriter
+from lexicell.atlas.store import Layout, Receipt, Shard, ShardWriter
+from lexicell.embedding.events import Advanced, Listener, Started
 from lexicell.embedding.gpu_blocks import EmbeddedBlock, GpuBlocks
 from lexicell.embedding.pipeline import MAX_NNZ, BlockEmbedder
 
-__all__ = ["Inputs", "ShardJob", "ShardWorker", "Stopped", "Tick", "inputs_of"]
+__all__ = ["Inputs", "Progress", "ShardJob", "ShardWorker", "Stopped", "Tick", "inputs_of"]
 
 #: Is told the cells and the decoded bytes of each block that is embedded.
 Tick = Callable[[int, int], None]
@@ -75,6 +76,32 @@ class ShardJob:
     embedder: BlockEmbedder
     writer: ShardWriter
     max_nnz: int = MAX_NNZ
+
+
+class Progress:
+    """Tells that a run begins, and adds up what is done of it.
+
+    Parameters
+    ----------
+    layout
+        How the embedding is cut.
+    shards, workers
+        What the run has to do, and how many share it.
+    listener
+        Is told.
+    """
+
+    def __init__(self, layout: Layout, shards: Sequence[int], workers: int, listener: Listener) -> None:
+        todo = sum(stop - start for start, stop in map(layout.rows, shards))
+        self._total, self._done, self._decoded = layout.n_cells, layout.n_cells - todo, 0
+        self._listener = listener
+        listener(Started(self._total, self._done, len(shards), workers))
+
+    def add(self, cells: int, decoded: int) -> None:
+        """Count cells that are embedded, and the bytes of counts that were decoded for them."""
+        self._done += cells
+        self._decoded += decoded
+        self._listener(Advanced(self._done, self._total, self._decoded))
 
 
 class ShardWorker:

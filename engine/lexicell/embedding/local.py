@@ -10,8 +10,8 @@ from queue import SimpleQueue
 
 from lexicell.atlas import CountSource
 from lexicell.atlas.store import Receipt
-from lexicell.embedding.events import Advanced, Listener, Started
-from lexicell.embedding.job import ShardJob, ShardWorker, Stopped
+from lexicell.embedding.events import Listener
+from lexicell.embedding.job import Progress, ShardJob, ShardWorker, Stopped
 from lexicell_kernels.cpu import available_cpus
 
 __all__ = ["run_local"]
@@ -58,10 +58,7 @@ def run_local(
         What failed in a worker; the others end within a block.
     """
     n_workers = max(1, min(workers or available_cpus(), len(shards)))
-    layout = job.writer.layout
-    todo = sum(stop - start for start, stop in map(layout.rows, shards))
-    progress = _Progress(layout.n_cells, layout.n_cells - todo, listener)
-    listener(Started(layout.n_cells, layout.n_cells - todo, len(shards), n_workers))
+    progress = Progress(job.writer.layout, shards, n_workers, listener)
     if source.device == "cuda":
         worker = ShardWorker(job, source)
         for shard in shards:
@@ -76,18 +73,6 @@ def run_local(
                 progress.add(*message)
     finally:
         crew.end()
-
-
-class _Progress:
-    """Adds up what blocks report."""
-
-    def __init__(self, total: int, done: int, listener: Listener) -> None:
-        self._total, self._done, self._decoded, self._listener = total, done, 0, listener
-
-    def add(self, cells: int, decoded: int) -> None:
-        self._done += cells
-        self._decoded += decoded
-        self._listener(Advanced(self._done, self._total, self._decoded))
 
 
 class _Crew:

@@ -116,16 +116,17 @@ class BlockEmbedder:
         try:
             with gpu_faults(self.label, self.device):
                 block = move(block, self.device)
-                ready = self.folded.prepare(decode_values(block, self.values))
+                ready = self.ready(block)
                 try:
-                    return self._run(ready, threads)
+                    return self._checked(ready, threads)
                 except DisorderedRowsError:  # on a GPU only; the CPU's kernel puts rows in order itself
-                    return self._run(in_order(ready), threads)
+                    return self._checked(in_order(ready), threads)
         except InvalidCountsError as error:
             raise CountsError(self._blame(block, start, names, error)) from error
 
-    def _run(self, block: CsrBlock, threads: int | None) -> Rows:
-        rows = embed_rows(
+    def launch(self, block: CsrBlock, threads: int | None = None) -> Rows:
+        """Run the kernel on a block that `ready` has prepared; on a GPU without waiting or checking."""
+        return embed_rows(
             block,
             self.folded.table,
             k=self.recipe.top_k,
@@ -133,6 +134,13 @@ class BlockEmbedder:
             normalise=self.recipe.normalise,
             threads=threads,
         )
+
+    def ready(self, block: CsrBlock) -> CsrBlock:
+        """Make counts of stored values, and sum those of columns that are one gene, where the block lies."""
+        return self.folded.prepare(decode_values(block, self.values))
+
+    def _checked(self, block: CsrBlock, threads: int | None) -> Rows:
+        rows = self.launch(block, threads)
         check_rows(rows, block)
         return rows
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import logging
 import sys
 import threading
 import time
-import urllib.request
 from collections.abc import Iterator
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -23,6 +21,7 @@ from lexicell.atlas._remote import is_url, local_or_remote_store, network_fault,
 from lexicell.errors import CorruptDataError, InputError, InputNotFoundError, MissingExtraError
 
 from .conftest import as_anndata, assemble, counts, same, write_zarr
+from .s3 import empty_bucket, s3_server, stop
 
 pytest.importorskip("obstore", reason="the extra remote is not installed")
 
@@ -37,31 +36,9 @@ def few_retries(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """A running S3 with the bucket ``atlas``, which the environment names."""
-    server_of = pytest.importorskip("moto.server", reason="moto[server] is not installed").ThreadedMotoServer
-    logging.getLogger("werkzeug").setLevel(logging.ERROR)
-    server = server_of(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    url = "http://{}:{}".format(*server.get_host_and_port())
-    for name, value in {
-        "AWS_ENDPOINT_URL": url,
-        "AWS_ALLOW_HTTP": "true",
-        "AWS_REGION": "us-east-1",
-        "AWS_ACCESS_KEY_ID": "AKIAIOSFODNN7EXAMPLE",
-        "AWS_SECRET_ACCESS_KEY": "secret",
-    }.items():
-        monkeypatch.setenv(name, value)
-    for path in ("/moto-api/reset", "/atlas"):
-        method = "POST" if "reset" in path else "PUT"
-        urllib.request.urlopen(urllib.request.Request(url + path, method=method)).close()  # noqa: S310
-    server.running = True
-    yield server
-    if server.running:
-        server.stop()
-
-
-def stop(server: Any) -> None:
-    server.stop()
-    server.running = False
+    with s3_server() as server:
+        empty_bucket(server, monkeypatch)
+        yield server
 
 
 @pytest.fixture

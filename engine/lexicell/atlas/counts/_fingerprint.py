@@ -12,7 +12,7 @@ from typing import Any
 import blake3
 
 from lexicell.atlas._remote import is_url, network_fault, open_store
-from lexicell.atlas.counts._mtx import find_mtx
+from lexicell.atlas.counts._mtx import find_mtx, tables_of
 from lexicell.errors import InputError, InputNotFoundError
 
 __all__ = ["Fingerprint", "fingerprint"]
@@ -78,7 +78,8 @@ def _entries(location: str | Path) -> Iterator[_Entry]:
         is_folder = path.is_dir()
         matrix = find_mtx(path) if is_folder else path if path.name.endswith((".mtx", ".mtx.gz")) else None
         if matrix is not None:
-            yield from (_entry(file, file.name) for file in (matrix, *_tables_of(matrix)))
+            tables = tables_of(matrix, "barcodes", "features", "genes")
+            yield from (_entry(file, file.name) for file in (matrix, *filter(Path.is_file, tables)))
         elif is_folder:
             yield from _tree(path, "")
         else:
@@ -105,15 +106,6 @@ def _tree(folder: os.PathLike[str], prefix: str) -> Iterator[_Entry]:
             yield from _tree(entry, f"{prefix}{entry.name}/")
         else:
             yield _entry(entry, prefix + entry.name)
-
-
-def _tables_of(matrix: Path) -> list[Path]:
-    """Tables beside a ``.mtx``, under the same prefix."""
-    plain = matrix.name.removesuffix(".gz").removesuffix(".mtx")
-    prefix = plain.removesuffix("matrix") if plain.endswith("matrix") else f"{plain}."
-    tables = [f"{prefix}{table}.tsv" for table in ("barcodes", "features", "genes")]
-    beside = [matrix.with_name(table + suffix) for table in tables for suffix in ("", ".gz")]
-    return [path for path in beside if path.is_file()]
 
 
 def _objects(url: str) -> list[_Entry]:

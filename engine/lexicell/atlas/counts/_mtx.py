@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-__all__ = ["find_mtx", "open_mtx"]
+__all__ = ["find_mtx", "open_mtx", "tables_of"]
 
 _INT32_MAX = np.iinfo(np.int32).max
 
@@ -50,10 +50,8 @@ def open_mtx(path: Path) -> RowsSource:
     where = Where(label, "the matrix")
     with reading(where):
         header = _header(path)
-    plain = path.name.removesuffix(".gz").removesuffix(".mtx")
-    prefix = plain.removesuffix("matrix") if plain.endswith("matrix") else f"{plain}."
-    barcodes = _tsv(path, prefix, ("barcodes",))
-    features = _tsv(path, prefix, ("features", "genes"))
+    barcodes = _tsv(path, "barcodes")
+    features = _tsv(path, "features", "genes")
     obs = pd.DataFrame(index=pd.Index(barcodes[0].to_numpy(), dtype=object))
     var = _var(features)
     by_gene = (header.rows, header.columns) == (len(var), len(obs))
@@ -128,11 +126,19 @@ def _entries(path: Path, header: _Header, size: int) -> Iterator[Entries]:
             yield chunk["first"].to_numpy() - 1, chunk["second"].to_numpy() - 1, values
 
 
-def _tsv(matrix: Path, prefix: str, names: tuple[str, ...]) -> pd.DataFrame:
-    tried = [f"{prefix}{name}.tsv{suffix}" for name in names for suffix in ("", ".gz")]
-    path = next((matrix.parent / name for name in tried if (matrix.parent / name).is_file()), None)
+def tables_of(matrix: Path, *names: str) -> list[Path]:
+    """Where tables of these names may lie beside a ``.mtx``: under the same prefix, gzipped or not."""
+    plain = matrix.name.removesuffix(".gz").removesuffix(".mtx")
+    prefix = plain.removesuffix("matrix") if plain.endswith("matrix") else f"{plain}."
+    return [matrix.with_name(f"{prefix}{name}.tsv{suffix}") for name in names for suffix in ("", ".gz")]
+
+
+def _tsv(matrix: Path, *names: str) -> pd.DataFrame:
+    tried = tables_of(matrix, *names)
+    path = next((path for path in tried if path.is_file()), None)
     if path is None:
-        msg = f"{matrix}: none of {', '.join(tried)} lies beside it; put the tables of the matrix there"
+        listed = ", ".join(path.name for path in tried)
+        msg = f"{matrix}: none of {listed} lies beside it; put the tables of the matrix there"
         raise InputNotFoundError(msg)
     with reading(Where(str(path), "the table")):
         return pd.read_csv(

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import logging
-import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import anndata
 import numpy as np
 import pytest
+from tests.engine.atlas.s3 import empty_bucket, s3_server
 
 from lexicell.atlas import open_counts
 from lexicell.atlas.store import _steps
@@ -21,26 +20,9 @@ pytest.importorskip("obstore", reason="the extra remote is not installed")
 @pytest.fixture
 def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """An empty bucket of a server on this machine, which the environment names."""
-    server_of = pytest.importorskip("moto.server", reason="moto[server] is not installed").ThreadedMotoServer
-    logging.getLogger("werkzeug").setLevel(logging.ERROR)
-    server = server_of(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    url = "http://{}:{}".format(*server.get_host_and_port())
-    for name in ("http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY"):
-        monkeypatch.delenv(name, raising=False)
-    for name, value in {
-        "AWS_ENDPOINT_URL": url,
-        "AWS_ALLOW_HTTP": "true",
-        "AWS_REGION": "us-east-1",
-        "AWS_ACCESS_KEY_ID": "AKIAIOSFODNN7EXAMPLE",
-        "AWS_SECRET_ACCESS_KEY": "secret",
-    }.items():
-        monkeypatch.setenv(name, value)
-    for path in ("/moto-api/reset", "/atlas"):
-        method = "POST" if "reset" in path else "PUT"
-        urllib.request.urlopen(urllib.request.Request(url + path, method=method)).close()  # noqa: S310
-    yield "s3://atlas"
-    server.stop()
+    with s3_server() as server:
+        empty_bucket(server, monkeypatch)
+        yield "s3://atlas"
 
 
 def test_an_atlas_goes_to_a_url_is_interrupted_and_reads_the_same(

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import logging
 import threading
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +10,7 @@ from typing import Any
 import anndata
 import numpy as np
 import pytest
+from tests.engine.atlas.s3 import empty_bucket, s3_server
 
 from lexicell.atlas import _remote
 from lexicell.atlas.store import Freed, _lock, check_output, gc, open_embedding, verify
@@ -22,31 +21,16 @@ URL = "s3://atlas/deep/out.zarr"
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[str]:
-    moto = pytest.importorskip("moto.server", reason="moto[server] is not installed")
-    logging.getLogger("werkzeug").setLevel(logging.ERROR)
-    running = moto.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    running.start()
-    yield "http://{}:{}".format(*running.get_host_and_port())
-    running.stop()
+def server() -> Iterator[Any]:
+    with s3_server() as running:
+        yield running
 
 
 @pytest.fixture(autouse=True)
-def bucket(server: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def bucket(server: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """An empty bucket ``atlas``, which the environment names."""
     monkeypatch.setitem(_remote._RETRY, "max_retries", 1)
-    for name in ("http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY"):
-        monkeypatch.delenv(name, raising=False)
-    for name, value in {
-        "AWS_ENDPOINT_URL": server,
-        "AWS_ALLOW_HTTP": "true",
-        "AWS_REGION": "us-east-1",
-        "AWS_ACCESS_KEY_ID": "AKIAIOSFODNN7EXAMPLE",
-        "AWS_SECRET_ACCESS_KEY": "secret",
-    }.items():
-        monkeypatch.setenv(name, value)
-    for path, method in (("/moto-api/reset", "POST"), ("/atlas", "PUT")):
-        urllib.request.urlopen(urllib.request.Request(server + path, method=method)).close()  # noqa: S310
+    empty_bucket(server, monkeypatch)
 
 
 def objects() -> dict[str, bytes]:
