@@ -4,26 +4,28 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import IntEnum
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from lexicell.errors import InputError
 from lexicell.lexicon._artefact import Lexicon
+from lexicell.lexicon._names import AMBIGUOUS, NO_ROW, NameIndex, pairs, text
 
 __all__ = ["Alignment", "Route", "align_genes"]
 
 #: What an alignment calls the index of ``var``.
 INDEX = "index"
 
-_ENSEMBL = re.compile(r"ENS[A-Z]*G\d+", re.IGNORECASE)
+_ENSEMBL = r"^ENS[A-Z]*G\d"
 _ID_COLUMN = re.compile(r"ncbi|entrez|gene_?id", re.IGNORECASE)
-_AMBIGUOUS = -2
 
 
 class Route(IntEnum):
@@ -160,7 +162,7 @@ def align_genes(
     organisms = _organisms(lexicon, organism)
     found = [
         lookup.align(name, values)
-        for lookup in (_Lookup.of(lexicon, species) for species in organisms)
+        for lookup in (_Lookup(lexicon, species) for species in organisms)
         for name, values in names.items()
     ]
     best = max(found, key=lambda alignment: alignment.strength)  # the first of several
@@ -231,116 +233,100 @@ def _shown(column: str) -> str:
     return "the index of var" if column == INDEX else f"var[{column!r}]"
 
 
-@dataclass(frozen=True)
 class _Lookup:
-    """Name -> row of one organism's genes; names that several genes share lead to `_AMBIGUOUS`."""
+    """Ways from a name to a row of one organism's genes, the first that knows a name first."""
 
-    organism: str
-    ensembl: dict[str, int]
-    ncbi: dict[str, int]
-    symbol: dict[str, int]
-    alias: dict[str, int]
-    orthologue: dict[str, int]
-    same_name: dict[str, int]
-    mitochondrial: dict[str, int]
-
-    @classmethod
-    def of(cls, lexicon: Lexicon, organism: str) -> _Lookup:
+    def __init__(self, lexicon: Lexicon, organism: str) -> None:
         genes = lexicon.genes
-        symbols: list[str | None] = genes.column("symbol").to_pylist()
-        aliases: list[list[str] | None] = genes.column("aliases").to_pylist()
-        mitochondrial = _mitochondrial(symbols, aliases)
-        # Mouse names come in upper case in many data sets; human ones come as they are.
-        by_name = _unique((s.upper(), i) for i, s in enumerate(symbols) if s) if organism == "mouse" else {}
-        if organism != lexicon.info.organism:
-            mouse = genes.column("mouse_symbols").to_pylist()
-            pairs = [(name.upper(), i) for i, many in enumerate(mouse) for name in many or ()]
-            orthologue = _unique(pairs)
-            for name, row in pairs:  # of several human genes, the one of the same name is the orthologue
-                if orthologue[name] == _AMBIGUOUS and by_name.get(name) == row:
-                    orthologue[name] = row
-            return cls(organism, {}, {}, {}, {}, orthologue, by_name, mitochondrial)
-        ids = genes.column("ncbi_id").to_pylist()
-        ensembl = genes.column("ensembl_ids").to_pylist()
-        if organism == "mouse":
-            other = _unique((a.upper(), i) for i, many in enumerate(aliases) for a in {*(many or ())})
-            by_name = other | by_name
-        return cls(
-            organism,
-            _unique((e.upper(), i) for i, many in enumerate(ensembl) for e in many or ()),
-            _unique((str(n), i) for i, n in enumerate(ids) if n is not None),
-            _unique((s, i) for i, s in enumerate(symbols) if s),
-            _unique((a, i) for i, many in enumerate(aliases) for a in {*(many or ())}),
-            {},
-            by_name,
-            mitochondrial,
-        )
+        self._organism = organism
+        self._ensembl: NameIndex | None = None
+        #: Index, whether its names are in upper case, and what the way is called.
+        self._ways: list[tuple[NameIndex, bool, Route]] = []
+        symbols, aliases = pairs(genes.column("symbol")), pairs(genes.column("aliases"))
+        if organism == lexicon.info.organism:
+            ids, rows = pairs(genes.column("ncbi_id"))
+            self._ensembl = _upper(pairs(genes.column("ensembl_ids")))
+            self._ways = [
+                (NameIndex(ids.cast(pa.string()), rows), False, Route.NCBI),
+                (NameIndex(*symbols), False, Route.SYMBOL),
+            ]
+        else:
+            self._ways = [(_orthologues(genes, _upper(symbols)), True, Route.ORTHOLOGUE)]
+        self._ways.append((_mitochondrial(symbols, aliases), True, Route.SYMBOL))
+        if organism == lexicon.info.organism:
+            self._ways.append((NameIndex(*aliases), False, Route.ALIAS))
+        if organism == "mouse":  # mouse names come in upper case in many data sets; human ones as they are
+            self._ways.append((_upper(symbols), True, Route.SAME_NAME))
+            if organism == lexicon.info.organism:
+                self._ways.append((_upper(aliases), True, Route.SAME_NAME))
 
     def align(self, column: str, names: Sequence[str]) -> Alignment:
-        rows = np.full(len(names), -1, np.int32)
-        routes = np.zeros(len(names), np.int8)
-        ambiguous: list[str] = []
-        for i, name in enumerate(names):
-            row, route = self._find(name)
-            if row == _AMBIGUOUS:
-                ambiguous.append(name)
-            elif row >= 0:
-                rows[i], routes[i] = row, route
+        rows, routes = self._find(text(names))
+        ambiguous = tuple(names[i] for i in np.flatnonzero(rows == AMBIGUOUS).tolist())
+        routes[rows < 0], rows[rows < 0] = Route.NONE, NO_ROW
         weak = np.isin(routes, _WEAK)
         taken = np.zeros(1 + int(rows.max(initial=0)), bool)
         taken[rows[(rows >= 0) & ~weak]] = True
         displaced = weak & taken[np.maximum(rows, 0)]
-        rows[displaced], routes[displaced] = -1, Route.NONE
+        rows[displaced], routes[displaced] = NO_ROW, Route.NONE
         return Alignment(
             column,
-            self.organism,
+            self._organism,
             tuple(names),
             rows,
             routes,
-            tuple(ambiguous),
-            tuple(name for name, gone in zip(names, displaced, strict=True) if gone),
+            ambiguous,
+            tuple(names[i] for i in np.flatnonzero(displaced).tolist()),
         )
 
-    def _find(self, name: str) -> tuple[int, Route]:
-        if not name:
-            return -1, Route.NONE
-        if _ENSEMBL.match(name):
-            row = self.ensembl.get(name.partition(".")[0].upper())
-            if row is not None:
-                return row, Route.ENSEMBL
-        routes = (
-            (self.ncbi, name, Route.NCBI),
-            (self.symbol, name, Route.SYMBOL),
-            (self.orthologue, name.upper(), Route.ORTHOLOGUE),
-            (self.mitochondrial, name.upper(), Route.SYMBOL),
-            (self.alias, name, Route.ALIAS),
-            (self.same_name, name.upper(), Route.SAME_NAME),
-        )
-        for table, key, route in routes:
-            row = table.get(key)
-            if row is not None:
-                return row, route
-        return -1, Route.NONE
+    def _find(self, names: pa.Array) -> tuple[NDArray[np.int32], NDArray[np.int8]]:
+        upper = pc.utf8_upper(names)
+        rows, routes = np.full(len(names), NO_ROW, np.int32), np.zeros(len(names), np.int8)
+
+        def fill(found: NDArray[np.int64], route: Route) -> None:
+            new = (rows == NO_ROW) & (found != NO_ROW)
+            rows[new], routes[new] = found[new], route
+
+        if self._ensembl is not None:
+            ids = pc.replace_substring_regex(upper, r"(?s)\..*", "")  # less the version
+            are = pc.match_substring_regex(upper, _ENSEMBL).to_numpy(zero_copy_only=False)
+            fill(np.where(are, self._ensembl.find(ids), NO_ROW), Route.ENSEMBL)
+        for index, in_upper_case, route in self._ways:
+            fill(index.find(upper if in_upper_case else names), route)
+        return rows, routes
 
 
-def _mitochondrial(symbols: Sequence[str | None], aliases: Sequence[Sequence[str] | None]) -> dict[str, int]:
+def _upper(given: tuple[pa.Array, NDArray[np.int64]]) -> NameIndex:
+    return NameIndex(pc.utf8_upper(given[0]), given[1])
+
+
+def _orthologues(genes: pa.Table, by_name: NameIndex) -> NameIndex:
+    """Mouse symbols; of several human genes, the one of the same name is the orthologue."""
+    names, rows = pairs(genes.column("mouse_symbols"))
+    names = pc.utf8_upper(names)
+    found = NameIndex(names, rows)
+    same = by_name.find(names) == rows
+    found.settle(names.filter(pa.array(same)), rows[same])
+    return found
+
+
+def _mitochondrial(
+    symbols: tuple[pa.Array, NDArray[np.int64]], aliases: tuple[pa.Array, NDArray[np.int64]]
+) -> NameIndex:
     """``MT-CO1``, as Ensembl and mouse call what is COX1 with the alias MTCO1 at NCBI, and ``MT-COX1``.
 
     Pseudogenes carry these aliases too, but their own symbols begin with MT.
     """
-    return _unique(
-        (f"MT-{rest.upper()}", i)
-        for i, (symbol, many) in enumerate(zip(symbols, aliases, strict=True))
-        if symbol and not symbol.startswith("MT")
-        for alias in many or ()
-        if alias.startswith("MT")
-        for rest in (alias[2:], symbol)
+    (names, of), symbol = aliases, symbols[0]
+    likely = pc.fill_null(pc.starts_with(names, "MT"), False).to_numpy(zero_copy_only=False)  # noqa: FBT003
+    rows = of[likely]
+    own = symbol.take(pa.array(rows)).to_pylist()
+    both = [
+        (f"MT-{rest.upper()}", int(row))
+        for alias, row, name in zip(names.filter(pa.array(likely)).to_pylist(), rows, own, strict=True)
+        if name and not name.startswith("MT")
+        for rest in (alias[2:], name)
+    ]
+    return NameIndex(
+        pa.array([name for name, _ in both], pa.string()), np.array([row for _, row in both], np.int64)
     )
-
-
-def _unique(pairs: Iterable[tuple[str, int]]) -> dict[str, int]:
-    found: dict[str, int] = {}
-    for name, row in pairs:
-        if found.setdefault(name, row) != row:
-            found[name] = _AMBIGUOUS
-    return found

@@ -288,3 +288,10 @@ def test_a_retired_id_is_replaced_by_the_symbol_beside_it_but_not_by_an_alias(bu
     assert list(found.rows) == [0, 1, 2, 3, -1, -1]
     assert "and 1 from the index of var" in found.describe()
     assert list(align_genes(bundled, var, column="ids").rows) == [0, 1, 2, -1, -1, -1]
+
+
+def test_names_that_are_no_unicode_match_nothing_and_disturb_nobody(bundled: Lexicon) -> None:
+    var = pd.DataFrame(index=["CD3D", "CD3\udcff", "CD19"])
+    found = align_genes(bundled, var)
+    assert (found.rows >= 0).tolist() == [True, False, True]
+    assert found.names[1] == "CD3\udcff"
