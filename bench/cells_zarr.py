@@ -72,14 +72,13 @@ def write_zarr(path: Path | str, n_cells: int, seed: int = 0, n_genes: int = N_G
     data.finish()
     indices.finish()
     indptr = np.concatenate([np.zeros(1, np.int64), np.cumsum(np.concatenate(lengths))])
-    ad.io.write_elem(x, "indptr", indptr)
-    names = np.array([f"cell{i}" for i in range(n_cells)], dtype=object)
-    ad.io.write_elem(
-        root, "obs", pd.DataFrame(index=pd.Index(names)), dataset_kwargs={"chunks": (min(_NAMES, n_cells),)}
-    )
-    ad.io.write_elem(root, "var", pd.DataFrame(index=pd.Index(genes.names.astype(object))))
-    for empty in ("layers", "obsm", "obsp", "uns", "varm", "varp"):
-        ad.io.write_elem(root, empty, {})
+    with ad.settings.override(auto_shard_zarr_v3=False):  # plain chunks, as anndata has written them so far
+        ad.io.write_elem(x, "indptr", indptr)
+        names = pd.DataFrame(index=pd.Index([f"cell{i}" for i in range(n_cells)], dtype=object))
+        ad.io.write_elem(root, "obs", names, dataset_kwargs={"chunks": (min(_NAMES, n_cells),)})
+        ad.io.write_elem(root, "var", pd.DataFrame(index=pd.Index(genes.names.astype(object))))
+        for empty in ("layers", "obsm", "obsp", "uns", "varm", "varp"):
+            ad.io.write_elem(root, empty, {})
 
 
 def main(argv: Sequence[str] | None = None) -> int:

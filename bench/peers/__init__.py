@@ -1,0 +1,1 @@
+"""What people use today, each as a small adapter written from its published semantics."""
