@@ -5,13 +5,22 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 SETUP := pyproject.toml constraints.txt
 
-.PHONY: demo test torture lint format lexicon clean
+.PHONY: demo test bench micro torture lint format lexicon clean
 
 demo: $(VENV)/.demo
 	$(BIN)/lexicell demo --out demo
 
 test: $(VENV)/.test
 	$(BIN)/python -m pytest -n 2 --dist worksteal
+
+# Measures this machine, ourselves and what people use today, and appends to bench/results: about 15 minutes.
+bench: $(VENV)/.test
+	$(BIN)/python -m bench
+	$(BIN)/python -m bench report
+
+# Times single parts; in `make test` the same files run once each, as tests.
+micro: $(VENV)/.test
+	$(BIN)/python -m pytest bench/micro --benchmark-enable --benchmark-columns=median,iqr,rounds
 
 # Kills runs at every step and at random instants, 200 times; some minutes.
 torture: $(VENV)/.test

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from bench import record, scenario
@@ -58,14 +59,17 @@ def run(argv: Sequence[str]) -> int:
             for group, members in scenario.groups(rows):
                 if given.only and group not in given.only:
                     continue
-                load = os.getloadavg()[0]
+                load, began = os.getloadavg()[0], time.perf_counter()
                 with find(suite).cases(members, bench) as cases:
                     measured = measure(cases, 1 if given.tiny else given.rounds, status.update)
                 made = record.make(measured, stamp, load)
                 if records is not None:
                     record.append(made, records)
                 wrong += sum(one.wrong and not one.case.peer for one in measured)
-                console.print(_table(f"{suite}: {group}", measured, made))
+                console.print(
+                    _table(f"{suite}: {group}, {time.perf_counter() - began:.0f} s", measured, made)
+                )
+            bench.forget()
     progress.print(
         f"{time.perf_counter() - started:.0f} s" + (f", run {stamp.run} in {records}" if records else "")
     )
@@ -79,7 +83,7 @@ def _table(title: str, measured: Sequence[Measured], made: Sequence[dict[str, An
         table.add_column(heading, justify="right", max_width=36)
     for one, row in zip(measured, made, strict=True):
         if one.empty:
-            table.add_row(one.case.label, "", "", "", "", one.empty)
+            table.add_row(escape(one.case.label), "", "", "", "", escape(one.empty))
             continue
         low, high = row["rate_iqr"]
         table.add_row(

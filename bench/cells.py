@@ -183,7 +183,7 @@ def block(index: int, seed: int = 0, n_genes: int = N_GENES) -> sp.csr_array:
     return sp.csr_array((data[:n].copy(), indices[:n].copy(), indptr), shape=(BLOCK_CELLS, n_genes))
 
 
-@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+@njit(nogil=True, cache=True)
 def _draw(state, sizes, offsets, threshold, alias, count, data, indices, indptr):  # type: ignore[no-untyped-def]
     """Draw ``sizes[i]`` transcripts for cell i (SplitMix64, alias tables) and append its row."""
     n_genes = np.uint64(count.size)

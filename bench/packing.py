@@ -21,7 +21,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import zarr
@@ -56,14 +56,15 @@ class Setting:
 
     inner: int
     shard: int
-    shuffle: str = "shuffle"
+    shuffle: Literal["noshuffle", "shuffle", "bitshuffle"] = "shuffle"
     level: int = 5
 
 
 SETTINGS = (
     *(Setting(1 << bits, 1 << 24) for bits in (14, 15, 16, 17, 18, 20)),
     *(Setting(1 << 17, 1 << bits) for bits in (20, 22, 25)),
-    *(Setting(1 << 17, 1 << 24, shuffle) for shuffle in ("noshuffle", "bitshuffle")),
+    Setting(1 << 17, 1 << 24, "noshuffle"),
+    Setting(1 << 17, 1 << 24, "bitshuffle"),
     *(Setting(1 << 17, 1 << 24, "shuffle", level) for level in (1, 9)),
     Setting(1 << 17, 1 << 24, "noshuffle", 0),
 )

@@ -13,13 +13,15 @@ import argparse
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 
 import anndata as ad
 import numpy as np
 from numpy.typing import NDArray
 
-from lexicell.atlas import open_counts
+from lexicell.atlas import CountSource, open_counts
 from lexicell.embedding import RECIPES, Options, embed_source, make_plan
+from lexicell.embedding.plan import Plan
 from lexicell.evaluate import knn_accuracy, pca_of_expression, random_vectors, shuffled_vectors
 from lexicell_kernels import GeneTable
 
@@ -36,13 +38,13 @@ def scores(adata: ad.AnnData, labels: NDArray[np.str_], options: Options) -> dic
         for recipe in RECIPES:
             plan = make_plan(source, replace(options, recipe=recipe))
 
-            def accuracy(table: GeneTable, plan=plan) -> float:
-                parts: list[NDArray[np.float32]] = []
-                folded = replace(plan.folded, table=table)
-                embed_source(source, replace(plan.embedder, folded=folded), parts.append)
-                return knn_accuracy(np.concatenate(parts), labels)
+            accuracy = partial(_accuracy, source, plan, labels)
 
-            def drawn(control: Callable[..., GeneTable], plan=plan, accuracy=accuracy) -> float:
+            def drawn(
+                control: Callable[..., GeneTable],
+                plan: Plan = plan,
+                accuracy: Callable[[GeneTable], float] = accuracy,
+            ) -> float:
                 tables = (control(plan.folded.table, seed=i) for i in range(_DRAWS))
                 return float(np.mean([accuracy(t) for t in tables]))
 
@@ -51,6 +53,13 @@ def scores(adata: ad.AnnData, labels: NDArray[np.str_], options: Options) -> dic
             found[f"{recipe}, random vectors"] = drawn(random_vectors)
     found["PCA50 of expression"] = knn_accuracy(pca_of_expression(adata.X), labels)
     return found
+
+
+def _accuracy(source: CountSource, plan: Plan, labels: NDArray[np.str_], table: GeneTable) -> float:
+    parts: list[NDArray[np.float32]] = []
+    folded = replace(plan.folded, table=table)
+    embed_source(source, replace(plan.embedder, folded=folded), parts.append)
+    return knn_accuracy(np.concatenate(parts), labels)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

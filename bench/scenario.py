@@ -27,7 +27,7 @@ class Scenario:
     what
         ``lexicell``, a peer or a part, as the suite knows it.
     data
-        ``synthetic`` (`bench.cells`), ``pbmc3k`` or ``baron``.
+        ``synthetic`` (`bench.cells`), ``pbmc3k`` or ``baron``; of texts, a lexicon.
     cells
         How many; ``all`` of a real data set.
     k, p

@@ -95,7 +95,7 @@ def cluster(workers: int, seconds: Callable[[int], float]) -> Iterator[tuple[str
         sent["bytes"] += n
         return n
 
-    IdlePlugin.seconds = staticmethod(seconds)  # type: ignore[assignment]
+    IdlePlugin.seconds = staticmethod(seconds)
     TCP.write, _dask_worker.ShardPlugin = counted, IdlePlugin  # type: ignore[assignment,misc,method-assign]
     try:
         with (

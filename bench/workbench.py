@@ -12,6 +12,7 @@ from pathlib import Path
 import anndata as ad
 import numpy as np
 import scipy.sparse as sp
+import zarr
 from numpy.typing import NDArray
 
 from bench import cells, cells_zarr
@@ -58,6 +59,7 @@ class Workbench:
     ) -> None:
         self.folder, self.tiny, self.tick = folder, tiny, tick
         self._python312 = python312
+        self._drawn: sp.csr_array | None = None
 
     def cells(self, scenario: Scenario) -> int:
         """How many cells a scenario has at this size."""
@@ -78,7 +80,7 @@ class Workbench:
         """
         n = self.cells(scenario)
         if scenario.data == "synthetic":
-            return _synthetic(n)
+            return self._synthetic(n)
         return sp.csr_array(_real(scenario.data).X[:n], dtype=np.float32)
 
     def blocks(self, scenario: Scenario) -> list[CsrBlock]:
@@ -133,6 +135,16 @@ class Workbench:
                 _write_real(_real(data)[:n_cells], path, storage)
         return path
 
+    def forget(self) -> None:
+        """Give back the memory of cells that were drawn."""
+        self._drawn = None
+
+    def _synthetic(self, n_cells: int) -> sp.csr_array:
+        """The first cells of those that were drawn last, if these are enough."""
+        if self._drawn is None or self._drawn.shape[0] < n_cells:
+            self._drawn = cells.csr(n_cells)
+        return self._drawn[:n_cells]
+
     @property
     def python312(self) -> str | None:
         """An interpreter that has annbatch; None where none is found."""
@@ -154,11 +166,6 @@ def drop_cache(root: Path) -> None:
                 os.close(descriptor)
 
 
-@lru_cache(maxsize=1)
-def _synthetic(n_cells: int) -> sp.csr_array:
-    return cells.csr(n_cells)
-
-
 @lru_cache(maxsize=2)
 def _real(name: str) -> ad.AnnData:
     root = Path(os.environ.get("LEXICELL_DATA", Path(__file__).parents[2] / "shared" / "data"))
@@ -169,26 +176,27 @@ def _real(name: str) -> ad.AnnData:
     return ad.read_h5ad(path)
 
 
-@lru_cache(maxsize=8)
-def _table(data: str, p: int, dtype: str) -> GeneTable:
-    rng = np.random.default_rng(0)
-    rank: NDArray[np.int32]
+@lru_cache(maxsize=4)
+def _rank(data: str) -> NDArray[np.int32]:
+    """Rows of the described columns: for synthetic cells in an order unlike theirs."""
     if data == "synthetic":
-        described = np.flatnonzero(cells.panel().described)
-        rank = np.full(cells.panel().n_genes, -1, np.int32)
-        rank[described] = rng.permutation(len(described))
-        n = len(described)
+        described = cells.panel().described
+        order = np.random.default_rng(0).permutation(int(described.sum()))
     else:
         with open_counts(_real(data)) as source:
-            folded = make_plan(source, Options()).folded
-        described = folded.table.rank >= 0
-        n = int(described.sum())
-        rank = np.full(len(described), -1, np.int32)
-        # Two columns of one gene would have to be summed first: here, each is a gene.
-        rank[np.flatnonzero(described)[np.argsort(folded.table.rank[described], kind="stable")]] = np.arange(
-            n
-        )
-    vectors = rng.standard_normal((n, p), dtype=np.float32)
+            found = make_plan(source, Options()).folded.table.rank
+        described = found >= 0
+        # In the lexicon's order. Two columns of one gene would have to be summed: here, each is a gene.
+        order = np.argsort(np.argsort(found[described], kind="stable"))
+    rank = np.full(len(described), -1, np.int32)
+    rank[described] = order
+    return rank
+
+
+@lru_cache(maxsize=8)
+def _table(data: str, p: int, dtype: str) -> GeneTable:
+    rank = _rank(data)
+    vectors = np.random.default_rng(1).standard_normal((int(rank.max()) + 1, p), dtype=np.float32)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     return GeneTable(vectors.astype(dtype), rank)
 
@@ -204,7 +212,7 @@ def _write_real(data: ad.AnnData, path: Path, storage: str) -> None:
     bare = ad.AnnData(sp.csr_matrix(data.X, dtype=np.float32), obs=data.obs[[]], var=data.var)
     if storage == "zarr":
         with ad.settings.override(auto_shard_zarr_v3=False):
-            bare.write_zarr(path)
+            ad.io.write_elem(zarr.open_group(path, mode="w", zarr_format=3), "/", bare)
     else:
         bare.write_h5ad(path, compression="gzip" if storage == "h5ad" else None)
 

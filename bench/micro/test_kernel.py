@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from bench import cells
 
-from lexicell_kernels import CsrBlock, GeneTable, embed_rows, reference, select_topk
+from lexicell_kernels import CsrBlock, GeneTable, Order, cpu, embed_rows, reference
 
 if TYPE_CHECKING:
     from pytest_benchmark.fixture import BenchmarkFixture
@@ -58,7 +58,8 @@ def test_embed_rows(benchmark: BenchmarkFixture, made: Made, counts: str, k: int
 
 
 @pytest.mark.parametrize("counts", ["f32", "u16"])
-def test_select_topk(benchmark: BenchmarkFixture, made: Made, counts: str) -> None:
-    chosen = benchmark(select_topk, made.block(counts), made.table, k=128)
-    exact = reference.select_topk(head(made.block(counts)), made.table, k=128)
+@pytest.mark.parametrize(("k", "order"), [(128, Order.LEXICON), (128, Order.SCORE), (2_048, Order.SCORE)])
+def test_select_topk(benchmark: BenchmarkFixture, made: Made, counts: str, k: int, order: Order) -> None:
+    chosen = benchmark(cpu.select_topk, made.block(counts), made.table, k=k, order=order, threads=1)
+    exact = reference.select_topk(head(made.block(counts)), made.table, k=k, order=order)
     np.testing.assert_array_equal(chosen.genes[:_CHECKED], exact.genes)

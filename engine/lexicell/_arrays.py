@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lexicell._trace import stage
 from lexicell.errors import InputError
 from lexicell_kernels import (
     CsrBlock,
@@ -74,7 +75,8 @@ def move(block: CsrBlock, device: Device) -> CsrBlock:
     """Copy a block to the host or to the current GPU; one that lies there is passed on."""
     if device_of(block.data) == device:
         return block
-    return block_to_device(block) if device == "cuda" else block_to_host(block)
+    with stage("copy"):
+        return block_to_device(block) if device == "cuda" else block_to_host(block)
 
 
 def rows_of(indptr: Array, positions: Array) -> Array:

@@ -48,6 +48,8 @@ class Scratch(NamedTuple):
     value: NDArray[np.float32]  # [m] count of a chosen gene, by table row
     place: NDArray[np.float32]  # [m] weight by table row, for weights that depend on the order
     order: NDArray[np.uint64]  # [most picks] sort keys
+    spare: NDArray[np.uint64]  # [most picks] the same, half sorted
+    digit: NDArray[np.int32]  # [4, 256] how often each byte of a key occurs, then where it goes
     weight: NDArray[np.float32]  # [most picks] weights, as `picked`
     sums: NDArray[np.float32]  # [p] accumulators
 
@@ -67,6 +69,8 @@ def new_scratch(longest: int, n_genes: int, k: int, dim: int) -> Scratch:
         np.empty(n_genes, np.float32),
         np.empty(n_genes, np.float32),
         np.empty(picks, np.uint64),
+        np.empty(picks, np.uint64),
+        np.empty((4, 256), np.int32),
         np.empty(picks, np.float32),
         np.empty(dim, np.float32),
     )

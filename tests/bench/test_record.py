@@ -47,7 +47,7 @@ def test_without_git_the_commit_is_unknown_and_the_tree_not_called_clean(tmp_pat
 
 def test_a_run_leaves_records_without_a_path_or_a_name_of_this_machine(tmp_path, capsys):
     out = tmp_path / "records.jsonl"
-    assert runner.main(["ranking", "--only", "synthetic", "--tiny", "--records", str(out)]) == 0
+    assert runner.main(["ranking", "--only", "sentences", "--tiny", "--records", str(out)]) == 0
     found = record.load(out)
     assert found
     assert {one["scenario"]["suite"] for one in found} == {"ranking"}
@@ -55,7 +55,7 @@ def test_a_run_leaves_records_without_a_path_or_a_name_of_this_machine(tmp_path,
     said = json.dumps([one["machine"] for one in found])
     assert str(tmp_path) not in out.read_text()
     assert "/" not in said.replace("\\/", "")
-    assert "ranking: synthetic" in capsys.readouterr().out
+    assert "ranking: sentences" in capsys.readouterr().out
 
 
 def test_an_unknown_suite_is_an_error_of_usage(capsys):

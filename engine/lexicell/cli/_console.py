@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -46,7 +46,7 @@ def facts(values: Mapping[str, Any]) -> None:
         result(f"{name.replace('_', ' '):<{width}}  {shown}")
 
 
-def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+def table(header: Sequence[str], rows: Sequence[Sequence[str]], say: Callable[[str], None] = result) -> None:
     """Print a table; the first column is left-aligned, the others right."""
     widths = [max(len(r[i]) for r in (header, *rows)) for i in range(len(header))]
     for i, row in enumerate((header, *rows)):
@@ -54,9 +54,9 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
             cell.ljust(w) if c == 0 else cell.rjust(w)
             for c, (cell, w) in enumerate(zip(row, widths, strict=True))
         )
-        result("  ".join(cells).rstrip())
+        say("  ".join(cells).rstrip())
         if i == 0:
-            result("  ".join("-" * w for w in widths))
+            say("  ".join("-" * w for w in widths))
 
 
 def markdown(text: str) -> None:

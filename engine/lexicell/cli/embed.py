@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import ExitStack
 from dataclasses import asdict
 from importlib import import_module
 from importlib.util import find_spec
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 
     from lexicell.embedding import Options
     from lexicell.embedding.job import Inputs
+    from lexicell.embedding.profile import Profile
     from lexicell.embedding.run import Output
 
 __all__ = ["embed"]
@@ -95,6 +97,14 @@ def embed(
             '("local").',
         ),
     ] = None,
+    profile: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="TRACE",
+            help="Tell where the time went, and write it to this .json, for chrome://tracing or "
+            "ui.perfetto.dev. An existing one is replaced with --overwrite or --resume.",
+        ),
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and stop.")] = False,
     resume: Resume = False,
     overwrite: Overwrite = False,
@@ -111,6 +121,7 @@ def embed(
     from lexicell.atlas import expand_inputs
     from lexicell.embedding import Options
     from lexicell.embedding.job import Inputs
+    from lexicell.embedding.profile import profiled
     from lexicell.embedding.run import Output, run_mode
 
     options = Options(
@@ -126,15 +137,20 @@ def embed(
     if not dry_run:
         for inputs, made in jobs:
             made.check(inputs)
-    told = [_embed(inputs, made, options, workers, scheduler, dry_run=dry_run) for inputs, made in jobs]
+    with profiled(None if dry_run else profile, replace=overwrite or resume) as recorded:
+        told = [_embed(inputs, made, options, workers, scheduler, dry_run=dry_run) for inputs, made in jobs]
     if as_json:
-        _console.result_json({"outputs": [facts for facts, _ in told]} if each else told[0][0])
+        told_all: dict[str, Any] = {"outputs": [facts for facts, _ in told]} if each else told[0][0]
+        seen = {} if recorded is None else {"profile": {"trace": str(profile), **recorded.facts()}}
+        _console.result_json(told_all | seen)
         return
     for facts, sentence in told:
         if dry_run:
             _console.facts(facts)
         else:
             _console.result(sentence)
+    if recorded is not None:
+        _tell(recorded, sum(facts["cells"] - facts["resumed_cells"] for facts, _ in told), profile)
 
 
 def _embed(
@@ -147,13 +163,16 @@ def _embed(
     dry_run: bool,
 ) -> tuple[dict[str, Any], str]:
     """Embed into one store, or plan it: what happened as plain values, and in a sentence."""
+    from lexicell._trace import stage
     from lexicell.embedding import make_plan
     from lexicell.embedding.probe import foresee
     from lexicell.embedding.run import run_to_store
 
-    with inputs.open() as source, _console.bar("embedding", "cells") as bar:
-        listener = _console.listen(bar)
-        plan = make_plan(source, options, listener)
+    with ExitStack() as opened:
+        with stage("plan"):
+            source = opened.enter_context(inputs.open())
+            listener = _console.listen(opened.enter_context(_console.bar("embedding", "cells")))
+            plan = make_plan(source, options, listener)
         facts = plan.describe(2 if output.dtype == "f16" else 4)
         if dry_run:
             facts["output"] = str(output.path)
@@ -166,6 +185,17 @@ def _embed(
         f"({done.cells_per_second:,.0f} cells/s), {done.coverage:.1%} of the counts described"
     )
     return {**facts, **asdict(done)}, sentence
+
+
+def _tell(profile: Profile, cells: int, path: Path | None) -> None:
+    """Print where the time went; not a result, so beside it."""
+    _console.table(*profile.table(), say=_console.note)
+    _console.note(profile.beside())
+    left_out = f"; {profile.lost:,} spans are only in the sums" if profile.lost else ""
+    _console.note(
+        f"{cells:,} cells in {profile.seconds:.2f} s from first to last ({cells / profile.seconds:,.0f} "
+        f"cells/s) -> {path}{left_out}"
+    )
 
 
 def _each(paths: Sequence[str], folder: str) -> list[tuple[tuple[str, ...], str]]:

@@ -10,12 +10,15 @@ import os
 import signal
 import socket
 import threading
+from contextlib import nullcontext
 from importlib.metadata import version
 from typing import Any
 
 import blake3
 from distributed import Worker, WorkerPlugin, get_worker
 
+from lexicell._trace import Worker as Trace
+from lexicell._trace import recording, stage
 from lexicell.atlas import CountSource
 from lexicell.atlas.store import Receipt
 from lexicell.atlas.store._objects import open_objects
@@ -97,7 +100,8 @@ class ShardPlugin(WorkerPlugin):
         if not hasattr(self._of_thread, "worker"):
             with self._lock:
                 if self._source is None:
-                    self._source = self._open()
+                    with stage("plan"):
+                        self._source = self._open()
             self._of_thread.worker = ShardWorker(self._job, self._source, crew=self._threads)
         worker: ShardWorker = self._of_thread.worker
         return worker
@@ -130,13 +134,22 @@ class ShardPlugin(WorkerPlugin):
         return source
 
 
-def make_shard(plugin: str, number: int) -> tuple[Receipt, int]:
-    """Task: make one shard with the plugin of that name."""
+def make_shard(plugin: str, number: int, *, traced: bool) -> tuple[Receipt, int, Trace | None]:
+    """Task: make one shard with the plugin of that name, and tell where the time went where that is asked."""
     worker: Any = get_worker()
+    trace = Trace(_name(worker)) if traced else None
     try:
-        made: tuple[Receipt, int] = worker.plugins[plugin].make(number)
+        with nullcontext() if trace is None else recording(trace):
+            receipt, decoded = worker.plugins[plugin].make(number)
     except LexicellError as error:
         failed = type(error)(*error.args)
     else:
-        return made
+        return receipt, decoded, trace
     raise failed  # without its cause, which need not be something that can be pickled
+
+
+def _name(worker: Worker) -> str:
+    """Address of a worker, and which of its threads this is, where it has several."""
+    if worker.state.nthreads == 1:
+        return worker.address
+    return f"{worker.address} thread {threading.current_thread().name.rpartition('-')[2]}"

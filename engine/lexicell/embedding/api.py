@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from lexicell._arrays import Device, require_gpu
+from lexicell._trace import stage
 from lexicell.atlas import CountSource, Values, dask_counts, open_counts
 from lexicell.embedding.events import Listener, Note, log
 from lexicell.embedding.job import inputs_of
 from lexicell.embedding.lazy import embed_lazily
 from lexicell.embedding.pipeline import Quality, embed_source, gpu_faults
 from lexicell.embedding.plan import DEFAULT_LEXICON, Options, Plan, make_plan
+from lexicell.embedding.profile import profiled
 from lexicell.embedding.recipe import DEFAULT_RECIPE, Recipe
 from lexicell.embedding.run import Embedded, Output, run_mode, run_to_store, tell_empty
 from lexicell.errors import InputError
@@ -50,6 +53,7 @@ def embed(
     device: str = "auto",
     workers: int | None = None,
     scheduler: str | None = None,
+    profile: str | Path | None = None,
     listener: Listener = log,
 ) -> Embedded:
     """Embed the cells of a file into a store.
@@ -98,6 +102,10 @@ def embed(
     scheduler
         Address of a Dask scheduler whose workers make the shards, or ``"local"`` for processes of this
         machine.
+    profile
+        A ``.json`` that gets a trace of where the time went, by worker and stage, for chrome://tracing and
+        ui.perfetto.dev; an existing one is replaced with `overwrite` or `resume`. It is also written when a
+        run fails or is interrupted.
     listener
         Is told what was understood and how far it is; by default notes go to the logger ``lexicell``.
 
@@ -134,8 +142,12 @@ def embed(
     inputs = inputs_of(data, layer, use_raw=use_raw)
     made = Output(output, dtype, tuple(obs_columns), run_mode(overwrite=overwrite, resume=resume))
     made.check(inputs if inputs is not None else data)
-    with open_counts(data, layer=layer, use_raw=use_raw) if inputs is None else inputs.open() as source:
-        plan = make_plan(source, options, listener)
+    with profiled(profile, replace=overwrite or resume), ExitStack() as opened:
+        with stage("plan"):
+            source = opened.enter_context(
+                open_counts(data, layer=layer, use_raw=use_raw) if inputs is None else inputs.open()
+            )
+            plan = make_plan(source, options, listener)
         return run_to_store(plan, made, inputs, workers=workers, scheduler=scheduler, listener=listener)
 
 

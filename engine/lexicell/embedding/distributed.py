@@ -9,12 +9,14 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from importlib.metadata import version
 from queue import Empty, SimpleQueue
 from typing import Any
 
+from lexicell._trace import Crew, stage
+from lexicell._trace import Worker as Trace
 from lexicell.atlas.store import Receipt
 from lexicell.embedding.events import Listener, Note
 from lexicell.embedding.job import Progress, ShardJob
@@ -86,23 +88,33 @@ def run_distributed(
     except ModuleNotFoundError as error:
         raise MissingExtraError.of(extra="distributed", why="Embedding on Dask workers") from error
 
-    with _client(address, workers or available_cpus()) as client, _everywhere(client, job, address) as plugin:
-        run = _Run(client, plugin, job, address, listener)
-        try:
-            for receipt in run.receipts(shards):
-                commit(receipt)
-        finally:
-            run.cancel()
+    with ExitStack() as stack:
+        with stage("plan"):
+            client = stack.enter_context(_client(address, workers or available_cpus()))
+            plugin = stack.enter_context(_everywhere(client, job, address))
+        with Crew() as crew:
+            run = _Run(client, plugin, job, address, listener, crew)
+            try:
+                for receipt in run.receipts(shards):
+                    commit(receipt)
+            finally:
+                run.cancel()
 
 
 class _Run:
     """Keeps a cluster busy: a few shards ahead for each of its threads, not all of an atlas."""
 
     def __init__(
-        self, client: Any, plugin: str, job: ShardJob, address: str | None, listener: Listener
+        self,
+        client: Any,
+        plugin: str,
+        job: ShardJob,
+        address: str | None,
+        listener: Listener,
+        crew: Crew,
     ) -> None:
         self._client, self._plugin, self._listener = client, plugin, listener
-        self._address, self._layout = address, job.writer.layout
+        self._address, self._layout, self._crew = address, job.writer.layout, crew
         self._running: dict[int, Any] = {}  # shard -> future
         self._ended: SimpleQueue[tuple[int, Any]] = SimpleQueue()
         self._workers: set[str] = set()
@@ -121,8 +133,10 @@ class _Run:
                 number, made = self._ended.get(timeout=_LOOK)
             except Empty:
                 continue
-            receipt, nbytes = self._result(number, made)
+            receipt, nbytes, trace = self._result(number, made)
             start, stop = self._layout.rows(number)
+            if trace is not None:
+                self._crew.take(trace)
             progress.add(stop - start, nbytes)
             yield receipt
 
@@ -145,12 +159,14 @@ class _Run:
 
         key = f"{self._plugin}-{number}"
         with _reaching(self._address):
-            future = self._client.submit(make_shard, self._plugin, number, key=key, pure=False)
+            future = self._client.submit(
+                make_shard, self._plugin, number, traced=self._crew.recorded, key=key, pure=False
+            )
             future.add_done_callback(fetch)
         self._running[number] = future
 
-    def _result(self, number: int, made: Any) -> tuple[Receipt, int]:
-        """Receipt of a shard; raises what it failed with."""
+    def _result(self, number: int, made: Any) -> tuple[Receipt, int, Trace | None]:
+        """What became of a shard, see `make_shard`; raises what it failed with."""
         from distributed import KilledWorker
 
         failed = self._running.pop(number).status == "error"
@@ -167,8 +183,8 @@ class _Run:
         with _reaching(self._address):
             if isinstance(made, BaseException):
                 raise made
-        receipt: tuple[Receipt, int] = made
-        return receipt
+        shard: tuple[Receipt, int, Trace | None] = made
+        return shard
 
     def _look(self) -> None:
         """See which workers there are; not each time, since the scheduler has to be asked."""

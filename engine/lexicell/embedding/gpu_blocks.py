@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from lexicell._arrays import require_gpu, to_host
+from lexicell._trace import stage
 from lexicell.atlas.counts._blocks import cut_spans, slice_rows
 from lexicell.embedding.pipeline import BlockEmbedder, Names, gpu_faults
 from lexicell.errors import GpuMemoryError
@@ -110,9 +111,10 @@ class GpuBlocks:
                 if len(busy) == _LANES:
                     yield self._finish(busy.popleft(), names)
                 lane = self._lanes[turn % _LANES]
-                lane.hold(start, block, self._embedder.folded.table.dim)
-                busy.append(lane)
-                self._start(lane)
+                with stage("copy"):
+                    lane.hold(start, block, self._embedder.folded.table.dim)
+                    busy.append(lane)
+                    self._start(lane)
             while busy:
                 yield self._finish(busy.popleft(), names)
         finally:  # the GPU may still read and write the buffers of what nobody wants any more
@@ -127,7 +129,8 @@ class GpuBlocks:
 
     def _finish(self, lane: _Lane, names: Names) -> EmbeddedBlock:
         """Wait for a block, and look whether all of its rows could be used."""
-        lane.done.synchronize()
+        with stage("kernel"):
+            lane.done.synchronize()
         if bool((lane.rows.n_genes < 0).any()):
             with self._device, lane.stream:
                 self._in_pieces(lane, lambda start, stop: self._repeat(lane, start, stop, names))

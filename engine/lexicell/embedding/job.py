@@ -10,11 +10,14 @@ from typing import Any
 import numpy as np
 
 from lexicell._arrays import to_host
+from lexicell._trace import stage
 from lexicell.atlas import CountSource, Scratch, open_many
 from lexicell.atlas.store import Layout, Receipt, Shard, ShardWriter
+from lexicell.atlas.store._objects import open_objects
 from lexicell.embedding.events import Advanced, Listener, Started
 from lexicell.embedding.gpu_blocks import EmbeddedBlock, GpuBlocks
 from lexicell.embedding.pipeline import MAX_NNZ, BlockEmbedder
+from lexicell_kernels import CsrBlock
 
 __all__ = ["Inputs", "Progress", "ShardJob", "ShardWorker", "Stopped", "Tick", "inputs_of"]
 
@@ -120,6 +123,7 @@ class ShardWorker:
     def __init__(self, job: ShardJob, source: CountSource, *, crew: int = 1) -> None:
         self._job, self._source = job, source
         self._counts, self._rows = Scratch(), Scratch()
+        self._objects = open_objects(job.writer.location)
         uploads = job.embedder.device == "cuda" and source.device == "cpu"
         self._gpu = GpuBlocks(job.embedder, workers=crew) if uploads else None
 
@@ -148,19 +152,20 @@ class ShardWorker:
         for made in self._embedded(start, stop, threads):
             rows, n = made.rows, len(made.rows.n_genes)
             here = slice(made.start - start, made.start - start + n)
-            shard.vectors[here] = to_host(rows.vectors)
-            shard.n_genes[here] = to_host(rows.n_genes)
-            shard.coverage[here] = to_host(rows.coverage)
-            shard.n_tied[here] = to_host(rows.n_tied)
+            with stage("copy"):
+                shard.vectors[here] = to_host(rows.vectors)
+                shard.n_genes[here] = to_host(rows.n_genes)
+                shard.coverage[here] = to_host(rows.coverage)
+                shard.n_tied[here] = to_host(rows.n_tied)
             tick(n, made.nbytes)
-        return job.writer.write(number, shard)
+        with stage("write"):
+            return job.writer.write(number, shard, self._objects)
 
     def _embedded(self, start: int, stop: int, threads: Callable[[], int]) -> Iterator[EmbeddedBlock]:
         """Embed some rows, block by block, in order."""
         source, embedder = self._source, self._job.embedder
         blocks = (
-            (first, source.read(first, last, self._counts))
-            for first, last in source.spans(self._job.max_nnz, start, stop)
+            (first, self._block(first, last)) for first, last in source.spans(self._job.max_nnz, start, stop)
         )
         if self._gpu is not None:
             yield from self._gpu.embed(blocks, source.names)
@@ -168,6 +173,10 @@ class ShardWorker:
         for first, block in blocks:
             rows = embedder.embed(block, first, source.names, threads())
             yield EmbeddedBlock(first, int(block.data.nbytes + block.indices.nbytes), rows)
+
+    def _block(self, start: int, stop: int) -> CsrBlock:
+        with stage("decode"):
+            return self._source.read(start, stop, self._counts)
 
     def _shard(self, n: int) -> Shard:
         """Room for a shard, in buffers that the next one uses again."""

@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from queue import SimpleQueue
 
+from lexicell._trace import Crew
 from lexicell.atlas import CountSource
 from lexicell.atlas.store import Receipt
 from lexicell.embedding.events import Listener
@@ -61,32 +62,36 @@ def run_local(
     progress = Progress(job.writer.layout, shards, n_workers, listener)
     if source.device == "cuda":
         worker = ShardWorker(job, source)
-        for shard in shards:
-            commit(worker.run(shard, threads=lambda: 1, tick=progress.add))
+        with Crew() as crew, crew.member("worker 0"):
+            for shard in shards:
+                commit(worker.run(shard, threads=lambda: 1, tick=progress.add))
         return
-    crew = _Crew(job, source, shards, n_workers)
-    try:
-        for message in crew.messages():
-            if isinstance(message, Receipt):
-                commit(message)
-            else:
-                progress.add(*message)
-    finally:
-        crew.end()
+    with Crew() as crew:
+        threads = _Threads(job, source, shards, n_workers, crew)
+        try:
+            for message in threads.messages():
+                if isinstance(message, Receipt):
+                    commit(message)
+                else:
+                    progress.add(*message)
+        finally:
+            threads.end()
 
 
-class _Crew:
+class _Threads:
     """Threads that take shards from a list until it is empty, one fails or they are told to stop."""
 
-    def __init__(self, job: ShardJob, source: CountSource, shards: Sequence[int], workers: int) -> None:
-        self._shards, self._working = deque(shards), workers
+    def __init__(
+        self, job: ShardJob, source: CountSource, shards: Sequence[int], workers: int, crew: Crew
+    ) -> None:
+        self._shards, self._working, self._crew = deque(shards), workers, crew
         self._cpus, self._stop = available_cpus(), threading.Event()
         self._said: SimpleQueue[_Message] = SimpleQueue()
         self._threads = [
             # Workers are made here: each thread has its own current GPU, and this thread's is meant.
             threading.Thread(
-                target=self._work,
-                args=(ShardWorker(job, source, crew=workers),),
+                target=self._run,
+                args=(f"worker {i}", ShardWorker(job, source, crew=workers)),
                 name=f"lexicell-shard-{i}",
                 daemon=True,
             )
@@ -118,6 +123,11 @@ class _Crew:
         for thread in self._threads:
             thread.join(max(0.0, until - time.monotonic()))
 
+    def _run(self, name: str, worker: ShardWorker) -> None:
+        with self._crew.member(name):
+            self._work(worker)
+        self._said.put(None)
+
     def _work(self, worker: ShardWorker) -> None:
         try:
             while not self._stop.is_set():
@@ -131,7 +141,6 @@ class _Crew:
         except BaseException as error:  # whatever it is, the thread that waits raises it
             self._said.put(error)
         self._working -= 1
-        self._said.put(None)
 
     def _free(self) -> int:
         """CPUs for each thread that still works. A stale count costs time, never a number."""

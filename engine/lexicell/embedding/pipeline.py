@@ -13,6 +13,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from lexicell._arrays import Device, in_order, move, to_host
+from lexicell._trace import Crew, stage
 from lexicell.atlas import CountSource, Values, decode_values
 from lexicell.embedding.events import Advanced, Listener, ignore
 from lexicell.embedding.fold import FoldedTable
@@ -114,7 +115,7 @@ class BlockEmbedder:
             The GPU's memory is too small.
         """
         try:
-            with gpu_faults(self.label, self.device):
+            with gpu_faults(self.label, self.device), stage("kernel"):
                 block = move(block, self.device)
                 ready = self.ready(block)
                 try:
@@ -195,29 +196,40 @@ def embed_source(
     n = source.n_cells
     quality = Quality(np.empty(n, np.int32), np.empty(n, np.float32), np.empty(n, np.int32))
     decoded = 0
-    for start, block in _blocks(source, max_nnz):
-        stop = start + block.n_rows
-        rows = embedder.embed(block, start, source.names)
-        quality.n_genes[start:stop] = to_host(rows.n_genes)
-        quality.coverage[start:stop] = to_host(rows.coverage)
-        quality.n_tied[start:stop] = to_host(rows.n_tied)
-        sink(rows.vectors if on_device else to_host(rows.vectors))
-        decoded += int(block.data.nbytes + block.indices.nbytes)
-        listener(Advanced(stop, n, decoded))
+    with Crew() as crew, crew.member("embed"):
+        for start, block in _blocks(source, max_nnz, crew):
+            stop = start + block.n_rows
+            rows = embedder.embed(block, start, source.names)
+            with stage("copy"):
+                quality.n_genes[start:stop] = to_host(rows.n_genes)
+                quality.coverage[start:stop] = to_host(rows.coverage)
+                quality.n_tied[start:stop] = to_host(rows.n_tied)
+                vectors = rows.vectors if on_device else to_host(rows.vectors)
+            with stage("write"):
+                sink(vectors)
+            decoded += int(block.data.nbytes + block.indices.nbytes)
+            listener(Advanced(stop, n, decoded))
     return quality
 
 
-def _blocks(source: CountSource, max_nnz: int | None) -> Iterator[tuple[int, CsrBlock]]:
+def _blocks(source: CountSource, max_nnz: int | None, crew: Crew) -> Iterator[tuple[int, CsrBlock]]:
     """Blocks in order, the next one being read while the caller works on this one."""
     if source.device == "cuda":  # nothing to wait for; and another thread would have its own current device
         for start, stop in source.spans(max_nnz or _MAX_NNZ_ON_GPU):
-            yield start, source.read(start, stop)
+            with stage("decode"):
+                block = source.read(start, stop)
+            yield start, block
         return
+
+    def read(start: int, stop: int) -> CsrBlock:
+        with crew.member("read"), stage("decode"):
+            return source.read(start, stop)
+
     with ThreadPoolExecutor(1, thread_name_prefix="lexicell-read") as reader:
         ahead: Future[CsrBlock] | None = None
         begin = 0
         for start, stop in source.spans(max_nnz or MAX_NNZ):
-            following = reader.submit(source.read, start, stop)
+            following = reader.submit(read, start, stop)
             if ahead is not None:
                 yield begin, ahead.result()
             ahead, begin = following, start

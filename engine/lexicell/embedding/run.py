@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from lexicell._trace import stage
 from lexicell.atlas import check_columns, create_h5ad, fingerprint, write_obs
 from lexicell.atlas.store import QUALITY, EmbeddingStore, Layout, Receipt, check_output, create_store
 from lexicell.embedding.events import Committed, Listener, Note, ignore
@@ -16,6 +17,7 @@ from lexicell.embedding.job import Inputs, ShardJob
 from lexicell.embedding.local import run_local
 from lexicell.embedding.pipeline import embed_source
 from lexicell.embedding.plan import Plan
+from lexicell.embedding.profile import Profile
 from lexicell.errors import GpuMemoryError, InputError, PartialError, WriteError
 
 __all__ = ["DTYPES", "Embedded", "Mode", "Output", "layout_of", "run_mode", "run_to_store", "tell_empty"]
@@ -126,6 +128,7 @@ def run_to_store(
     workers: int | None = None,
     scheduler: str | None = None,
     listener: Listener = ignore,
+    profile: Profile | None = None,
 ) -> Embedded:
     """Carry out a plan.
 
@@ -143,6 +146,8 @@ def run_to_store(
         Address of a Dask scheduler, or ``"local"`` for processes of this machine; None for threads.
     listener
         Is told the progress.
+    profile
+        Records where the time goes.
 
     Raises
     ------
@@ -152,10 +157,11 @@ def run_to_store(
         See `lexicell.embed`.
     """
     check_columns(plan.source, output.obs_columns, present=() if output.is_h5ad else QUALITY)
-    if output.is_h5ad:
-        done = _run_in_order(plan, output, inputs, listener)
-    else:
-        done = _run_shards(plan, output, inputs, workers, scheduler, listener)
+    with nullcontext() if profile is None else profile.here():
+        if output.is_h5ad:
+            done = _run_in_order(plan, output, inputs, listener)
+        else:
+            done = _run_shards(plan, output, inputs, workers, scheduler, listener)
     tell_empty(done.empty_cells, listener)
     return done
 
@@ -175,19 +181,24 @@ def _run_in_order(plan: Plan, output: Output, inputs: Inputs | None, listener: L
     """Write an h5ad, first row to last."""
     source, started = plan.source, time.perf_counter()
     copied = inputs.paths[0] if inputs is not None and len(inputs.paths) == 1 else ""
-    with create_h5ad(
-        output.path,
-        n_cells=source.n_cells,
-        dim=plan.dim,
-        dtype=DTYPES[output.dtype],
-        copy_of=copied if copied.endswith(".h5ad") else None,
-        overwrite=output.mode == "overwrite",
-    ) as file:
+    with ExitStack() as written:
+        file = written.enter_context(
+            create_h5ad(
+                output.path,
+                n_cells=source.n_cells,
+                dim=plan.dim,
+                dtype=DTYPES[output.dtype],
+                copy_of=copied if copied.endswith(".h5ad") else None,
+                overwrite=output.mode == "overwrite",
+            )
+        )
         quality = embed_source(source, plan.embedder, file.append, listener=listener)
-        obs = source.read_obs(output.obs_columns, 0, source.n_cells)
-        for name, column in quality.columns("lexicell").items():
-            obs[name] = column
-        file.finish(obs, plan.provenance())
+        with stage("finish"):
+            obs = source.read_obs(output.obs_columns, 0, source.n_cells)
+            for name, column in quality.columns("lexicell").items():
+                obs[name] = column
+            file.finish(obs, plan.provenance())
+            written.close()  # here, since it takes its time to get its name
     return Embedded(
         output.path,
         source.n_cells,
@@ -209,16 +220,18 @@ def _run_shards(
     """Write a Zarr store shard by shard."""
     source, started = plan.source, time.perf_counter()
     layout = layout_of(plan, output)
-    with (
-        create_store(
-            output.path, layout, _identity(plan, output, inputs), mode=output.mode, keep=inputs is not None
-        ) as store,
-        _telling_what_is_kept(store, layout, listener),
-    ):
+    with ExitStack() as made:
+        with stage("plan"):
+            identity = _identity(plan, output, inputs)
+            store = made.enter_context(
+                create_store(output.path, layout, identity, mode=output.mode, keep=inputs is not None)
+            )
+        made.enter_context(_telling_what_is_kept(store, layout, listener))
         resumed = sum(stop - start for start, stop in map(layout.rows, store.facts))
 
         def commit(receipt: Receipt) -> None:
-            store.commit(receipt)
+            with stage("write"):
+                store.commit(receipt)
             listener(Committed(receipt.shard, len(store.facts), layout.n_shards))
 
         job = ShardJob(inputs, plan.embedder, store.writer)
@@ -236,9 +249,11 @@ def _run_shards(
                 listener=listener,
             )
         if not store.complete:
-            store.finish(
-                lambda root: write_obs(root, source, output.obs_columns, present=QUALITY), plan.provenance()
-            )
+            with stage("finish"):
+                store.finish(
+                    lambda root: write_obs(root, source, output.obs_columns, present=QUALITY),
+                    plan.provenance(),
+                )
         facts = list(store.facts.values())
     return Embedded(
         output.path,

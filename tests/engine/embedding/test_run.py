@@ -77,10 +77,10 @@ def test_a_full_disk_keeps_what_is_done_and_a_resumed_run_gives_the_same_bytes(
 
     write, out, told = ShardWriter.write, tmp_path / "out.zarr", []
 
-    def full(self, number, shard):
+    def full(self, number, shard, *more):
         if number == 2:
             raise WriteError("No space left on device")
-        return write(self, number, shard)
+        return write(self, number, shard, *more)
 
     with monkeypatch.context() as patched:
         patched.setattr(ShardWriter, "write", full)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from lexicell._trace import stage
 from lexicell.atlas.counts._h5filters import Filters, UndecodableError
 from lexicell.atlas.counts._slices import Hdf5Slices, Slices
 
@@ -90,12 +91,13 @@ class _File:
     def read_into(self, out: NDArray[np.uint8], place: int) -> None:
         """Read as many bytes at `place` as `out` has."""
         rest = out.data
-        while rest:
-            count = os.preadv(self._descriptor, [rest], place)
-            if count == 0:
-                msg = f"the file ends before byte {place + len(rest)}"
-                raise EOFError(msg)
-            rest, place = rest[count:], place + count
+        with stage("read"):
+            while rest:
+                count = os.preadv(self._descriptor, [rest], place)
+                if count == 0:
+                    msg = f"the file ends before byte {place + len(rest)}"
+                    raise EOFError(msg)
+                rest, place = rest[count:], place + count
 
 
 class _ContiguousSlices(Slices):
@@ -185,7 +187,8 @@ class _ChunkedSlices(Slices):
                 # HDF5 has the last word: its error is the one that says what is wrong.
                 known = False
             if not known:
-                target[:] = self._dataset[low:high]
+                with stage("read"):  # and decode: HDF5 does both
+                    target[:] = self._dataset[low:high]
 
     def _read_chunk(self, number: int, skip: int, target: NDArray[Any]) -> bool:
         """Values of one chunk, the first `skip` left out; False where HDF5 has to be asked."""

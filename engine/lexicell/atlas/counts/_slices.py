@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lexicell._arrays import packages_of
+from lexicell._trace import stage
 
 if TYPE_CHECKING:
     from lexicell._arrays import Array
@@ -93,4 +94,5 @@ class Hdf5Slices(Slices):
     def read_into(self, start: int, stop: int, out: Array) -> None:
         """See `Slices.read_into`."""
         if stop > start:
-            self._dataset.read_direct(out, np.s_[start:stop])
+            with stage("read"):  # and decode: HDF5 does both
+                self._dataset.read_direct(out, np.s_[start:stop])

@@ -15,6 +15,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
+from lexicell._trace import stage
 from lexicell.atlas.counts._blocks import (
     Array,
     Offsets,
@@ -130,7 +131,8 @@ class SpoolRows(SlabRows):
             first, last = int(offsets[bucket]), int(offsets[bucket + 1])
             if last == first:
                 continue
-            raw = os.pread(spool.file.fileno(), (last - first) * size, place + first * size)
+            with stage("read"):
+                raw = os.pread(spool.file.fileno(), (last - first) * size, place + first * size)
             if len(raw) != (last - first) * size:
                 msg = f"{self.where.rows(start, stop)} is cut short in its temporary copy; run again"
                 raise CorruptDataError(msg)

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from lexicell._trace import stage
 from lexicell.atlas.counts._slices import Slices
 
 if TYPE_CHECKING:
@@ -68,7 +69,8 @@ class ZarrSlices(Slices):
         if stop <= start:
             return
         if self._encoding is None:
-            out[...] = self._array[start:stop]
+            with stage("read"):  # and decode: zarr-python does both
+                out[...] = self._array[start:stop]
             return
         wanted = [(start, stop), *((0, side) for side in self.shape[1:])]
         for place in _cells(self._grid, wanted):
@@ -221,7 +223,8 @@ class Encoding:
 
 
 def _read(file: int, offset: int, length: int) -> bytes:
-    raw = os.pread(file, length, offset)
+    with stage("read"):
+        raw = os.pread(file, length, offset)
     if len(raw) != length:
         msg = f"a file ends before byte {offset + length}"
         raise EOFError(msg)

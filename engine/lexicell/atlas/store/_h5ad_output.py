@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from lexicell._files import staged_path
+from lexicell._trace import stage
 from lexicell.atlas.store._anndata import ANNDATA, ARRAY, KEY, PARTS, write_element
 from lexicell.atlas.store._layout import chunk_rows
 
@@ -37,7 +38,8 @@ class H5adOutput:
         self._written = 0
         self._copied = copy_of is not None
         if copy_of is not None:
-            shutil.copyfile(copy_of, path)
+            with stage("write"):
+                shutil.copyfile(copy_of, path)
         self._file = h5py.File(path, "r+" if self._copied else "w")
         if not self._copied:
             self._file.attrs.update(ANNDATA)

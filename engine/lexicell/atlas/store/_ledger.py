@@ -13,6 +13,7 @@ from typing import Any
 import blake3
 
 from lexicell._files import fsync
+from lexicell._trace import detail
 from lexicell.atlas.store import _steps
 from lexicell.atlas.store._objects import FOLDER, LocalObjects, Objects, refusals, write_all
 
@@ -155,6 +156,7 @@ def _append_durably(path: Path, body: bytes, end: bytes) -> None:
         _steps.step("ledger-half-written")
         write_all(descriptor, end)
         _steps.step("ledger-written")
-        os.fsync(descriptor)
+        with detail("fsync"):
+            os.fsync(descriptor)
     finally:
         os.close(descriptor)

@@ -14,6 +14,7 @@ from typing import Any
 import blake3
 
 from lexicell._files import fsync
+from lexicell._trace import detail
 from lexicell.atlas._remote import is_url, network_fault, open_store
 from lexicell.atlas.store import _steps
 from lexicell.errors import CorruptDataError, LexicellError, WriteError
@@ -67,8 +68,9 @@ class Objects(ABC):
             The disk is full, or refuses.
         """
         hasher = blake3.blake3()
-        for part in parts:
-            hasher.update(part)
+        with detail("hash"):
+            for part in parts:
+                hasher.update(part)
         with self._refusals():
             self._put(key, parts)
         return Written(key, sum(len(part) for part in parts), hasher.hexdigest())
@@ -183,9 +185,10 @@ class LocalObjects(Objects):
         _steps.step("data-renamed")
 
     def _flush(self) -> None:
-        for folder in sorted(self._changed, reverse=True):
-            fsync(folder)
-            self._changed.discard(folder)
+        with detail("fsync"):
+            for folder in sorted(self._changed, reverse=True):
+                fsync(folder)
+                self._changed.discard(folder)
         _steps.step("folder-fsynced")
 
     def _delete(self, key: str) -> None:
@@ -310,7 +313,8 @@ def write_durably(path: Path, parts: Sequence[Bytes]) -> None:
         for part in parts:
             write_all(descriptor, part)
         _steps.step("data-temp-written")
-        os.fsync(descriptor)
+        with detail("fsync"):
+            os.fsync(descriptor)
         _steps.step("data-fsynced")
     finally:
         os.close(descriptor)

@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from lexicell._trace import detail
 from lexicell.atlas._remote import is_url
-from lexicell.atlas.store import _steps
-from lexicell.atlas.store._anndata import ANNDATA, ARRAY, KEY, PARTS, write_element
+from lexicell.atlas.store import _documents, _steps
+from lexicell.atlas.store._anndata import ANNDATA, ARRAY, KEY, PARTS
 from lexicell.atlas.store._journal import Journal, Mode, Written, check_target, open_journal
 from lexicell.atlas.store._layout import QUALITY_DTYPES, Layout, Shard, chunk_bytes, shard_bytes
+from lexicell.atlas.store._objects import Objects, open_objects
 from lexicell.atlas.store._place import place_of
 from lexicell.errors import InputError, OutputExistsError
 
@@ -62,7 +64,7 @@ class ShardWriter:
     location: str
     layout: Layout
 
-    def write(self, number: int, shard: Shard) -> Receipt:
+    def write(self, number: int, shard: Shard, objects: Objects | None = None) -> Receipt:
         """Write a shard, without looking at what is there. It is durable when this returns.
 
         Parameters
@@ -71,6 +73,9 @@ class ShardWriter:
             Of the shard.
         shard
             Its rows, as many as `Layout.rows` says.
+        objects
+            Where it goes, opened (`open_objects`) once by who writes many shards: then only folders that
+            change are made durable again.
 
         Raises
         ------
@@ -79,14 +84,15 @@ class ShardWriter:
         WriteError
             The disk is full, or refuses.
         """
-        from lexicell.atlas.store._writer import open_writer
+        from lexicell.atlas.store._writer import WriterStore
 
         layout = self.layout
         start, stop = layout.rows(number)
         if shard.vectors.shape != (stop - start, layout.dim) or shard.vectors.dtype != layout.dtype:
             msg = f"shard {number} is {layout.dtype} [{stop - start}, {layout.dim}]"
             raise ValueError(msg)
-        vectors = shard_bytes(shard.vectors, layout)
+        with detail("encode"):
+            vectors = shard_bytes(shard.vectors, layout)
         columns = {}
         for name, dtype in QUALITY_DTYPES.items():
             column = getattr(shard, name.removeprefix("lexicell_"))
@@ -95,7 +101,7 @@ class ShardWriter:
                 raise ValueError(msg)
             columns[name] = chunk_bytes(column, layout.shard_rows)
         _steps.step("shard-encoded")
-        store = open_writer(self.location)
+        store = WriterStore(objects or open_objects(self.location))
         store.put(f"obsm/{KEY}/c/{number}/0", vectors)
         for name, data in columns.items():
             store.put(f"obs/{name}/c/{number}", data)
@@ -166,17 +172,21 @@ class EmbeddingStore:
         WriteError
             The disk is full, or refuses; the run can be continued.
         """
-        import pandas as pd
         import zarr
 
-        root = zarr.open_group(self._journal.store, mode="a", zarr_format=3)
+        store = self._journal.store
+        root = zarr.open_group(store, mode="a", zarr_format=3)
         root.attrs.update(ANNDATA)
-        for part in PARTS:
-            root.require_group(part).attrs.update({"encoding-type": "dict", "encoding-version": "0.1.0"})
-        write_element(root, "var", pd.DataFrame(index=pd.Index([], dtype="object")))
-        write_element(root["uns"], "lexicell", dict(uns))
+        for key, content in self._tables(uns):
+            store.put(key, (content,))
         write_obs(root)
         self._journal.finish()
+
+    def _tables(self, uns: Mapping[str, Any]) -> Iterator[_documents.Document]:
+        """All that an AnnData has beside what the shards bring and ``obs``."""
+        for part in PARTS:
+            yield from _documents.mapping(part, {"lexicell": uns} if part == "uns" else {})
+        yield from _documents.empty_table("var")
 
     def _create_arrays(self) -> None:
         """Write the metadata of the arrays that shards go to, so that Zarr can read these."""

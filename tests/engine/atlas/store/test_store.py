@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import warnings
+from pathlib import Path
 
 import anndata
 import numpy as np
@@ -14,7 +15,8 @@ from hypothesis import strategies as st
 from zarr.codecs import Crc32cCodec
 from zarr.storage import MemoryStore
 
-from lexicell.atlas.store import Layout, Shard, ShardWriter, check_output, open_embedding
+from lexicell.atlas.store import QUALITY, Layout, Shard, ShardWriter, check_output, open_embedding
+from lexicell.atlas.store._objects import open_objects
 from lexicell.atlas.store._writer import WriterStore
 from lexicell.errors import CorruptDataError, InputError, OutputExistsError, PartialError
 
@@ -247,3 +249,19 @@ def test_an_output_is_checked_before_anything_is_read(made, whole, tmp_path):
     for resume in (False, True):
         with pytest.raises(OutputExistsError, match="not written by lexicell, so it is not replaced"):
             check_output(tmp_path / "mine.zarr", overwrite=not resume, resume=resume)
+
+
+def test_who_writes_many_shards_makes_only_folders_that_change_durable_again(made, tmp_path, monkeypatch):
+    synced = []
+    with made.open(tmp_path / "out.zarr") as store:
+        root, objects = Path(store.writer.location), open_objects(store.writer.location)
+        monkeypatch.setattr(
+            "lexicell.atlas.store._objects.fsync",
+            lambda path: synced.append(path.relative_to(root).as_posix()),
+        )
+        store.writer.write(0, made.shard(0), objects)
+        assert {"obs", "obsm", "obsm/X_lexicell"} <= set(synced)
+        synced.clear()
+        store.writer.write(1, made.shard(1), objects)
+        columns = [f"obs/{name}/c" for name in QUALITY]
+        assert sorted(synced) == sorted([*columns, "obsm/X_lexicell/c", "obsm/X_lexicell/c/1"])

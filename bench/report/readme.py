@@ -1,0 +1,62 @@
+"""The README's speed table, between two markers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from bench.report.select import Group, Record
+from bench.report.words import code, day, machine_name, rate, setting, verdict
+
+__all__ = ["BEGIN", "END", "inserted", "speed_table"]
+
+BEGIN, END = "<!-- bench:speed -->", "<!-- /bench:speed -->"
+
+
+def speed_table(groups: Sequence[Group]) -> str:
+    """Markdown: machine and date, then each group's headline with its peers below, won or lost.
+
+    Parameters
+    ----------
+    groups
+        Of one run: `select.readme_groups`.
+    """
+    head = groups[0].headline
+    lines = [
+        f"{_text(machine_name(head['machine']))}; {day(head['time'])}, commit {code(head)}; medians of"
+        f" {len(head['seconds'])} rounds, by `python -m bench report` from [`bench/results`](bench/results).",
+        "",
+        "| | rate | lexicell is |",
+        "|---|---:|---:|",
+    ]
+    for group in groups:
+        what = _text(f"{group.suite}: {setting([group.headline], brief=True)}")
+        lines.append(f"| **lexicell, {what}** | **{_rate(group.headline)}** | |")
+        lines.extend(_peer(row) for row in group.peers)
+    return "\n".join(lines)
+
+
+def _peer(row: Record) -> str:
+    if row["ratio"] is None:
+        return f"| {_text(row['label'])} | {_text(row['empty'])} | no number |"
+    said = verdict(row["ratio"])
+    return f"| {_text(row['label'])} | {_rate(row)} | {said if row['ratio'] >= 1 else f'**{said}**'} |"
+
+
+def _rate(row: Record) -> str:
+    return rate(row["rate"], _text(row["unit"]))
+
+
+def _text(words: str) -> str:
+    """Words as they are, whatever Markdown would make of them."""
+    for sign in "\\|<*_`[":
+        words = words.replace(sign, "&lt;" if sign == "<" else f"\\{sign}")
+    return " ".join(words.split())
+
+
+def inserted(readme: str, table: str) -> str | None:
+    """The README with `table` between its markers, or None if it has none."""
+    before, begin, rest = readme.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not begin or not end:
+        return None
+    return f"{before}{begin}\n\n{table}\n\n{end}{after}"
