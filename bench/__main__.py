@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import argparse
 import os
+import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -29,11 +31,11 @@ __all__ = ["main", "run"]
 
 
 def run(argv: Sequence[str]) -> int:
-    """Measure scenarios; 1 if a result of ours was wrong."""
+    """Measure scenarios, each suite in a process of its own; 1 if a result of ours was wrong."""
     parser = argparse.ArgumentParser(prog="python -m bench run", description=run.__doc__)
     parser.add_argument("suites", nargs="*", metavar="SUITE", help=f"of {', '.join(scenario.suites())}")
     parser.add_argument(
-        "--only", nargs="+", default=[], metavar="WORD", help="groups with one of these names"
+        "--only", nargs="+", default=[], metavar="GROUP", help="groups with one of these names"
     )
     parser.add_argument("--rounds", type=int, default=5, help="that count, after one that does not")
     parser.add_argument(
@@ -41,38 +43,58 @@ def run(argv: Sequence[str]) -> int:
     )
     parser.add_argument("--records", type=Path, help="JSON Lines to append to")
     parser.add_argument("--annbatch", metavar="PYTHON", help="an interpreter with annbatch, which needs 3.12")
-    parser.add_argument("--work", type=Path, help="folder for files (default: a temporary one)")
+    parser.add_argument(
+        "--work",
+        type=Path,
+        help="folder for the files, which a later run of one suite finds again (default: a temporary one)",
+    )
+    parser.add_argument("--run", dest="name", help=argparse.SUPPRESS)
     given = parser.parse_args(argv)
-    records = given.records or (None if given.tiny else record.RECORDS)
+    suites = given.suites or scenario.suites()
     try:
-        tables = {suite: scenario.load(suite) for suite in given.suites or scenario.suites()}
+        tables = [scenario.load(suite) for suite in suites]
     except ValueError as error:
         parser.error(str(error))
+    stamp, started = record.Stamp.now(given.name), time.perf_counter()
+    records = given.records or (None if given.tiny else record.RECORDS)
+    if len(tables) == 1:
+        return _run_suite(tables[0], given, stamp, records)
+    # What one suite leaves in a process, threads and memory, slows the next one: torch's encoder tenfold.
+    with tempfile.TemporaryDirectory(prefix="lexicell-bench-", dir=given.work) as folder:
+        options = [word for word in argv if word not in given.suites]
+        codes = [
+            subprocess.run(  # noqa: S603
+                [sys.executable, "-m", "bench", "run", suite, *options, "--work", folder, "--run", stamp.run],
+                check=False,
+            ).returncode
+            for suite in suites
+        ]
+    where = f", run {stamp.run} in {records}" if records else ""
+    print(f"{time.perf_counter() - started:.0f} s{where}", file=sys.stderr)
+    return max(codes)
+
+
+def _run_suite(
+    rows: list[scenario.Scenario], given: argparse.Namespace, stamp: record.Stamp, records: Path | None
+) -> int:
     console, progress = Console(width=None if sys.stdout.isatty() else 130), Console(stderr=True)
-    stamp, started, wrong = record.Stamp.now(), time.perf_counter(), 0
-    with (
-        tempfile.TemporaryDirectory(prefix="lexicell-bench-", dir=given.work) as folder,
-        progress.status("") as status,
-    ):
+    wrong = 0
+    with ExitStack() as stack:
+        folder = given.work or stack.enter_context(tempfile.TemporaryDirectory(prefix="lexicell-bench-"))
+        status = stack.enter_context(progress.status(""))
         bench = Workbench(Path(folder), tiny=given.tiny, python312=given.annbatch, tick=status.update)
-        for suite, rows in tables.items():
-            for group, members in scenario.groups(rows):
-                if given.only and group not in given.only:
-                    continue
-                load, began = os.getloadavg()[0], time.perf_counter()
-                with find(suite).cases(members, bench) as cases:
-                    measured = measure(cases, 1 if given.tiny else given.rounds, status.update)
-                made = record.make(measured, stamp, load)
-                if records is not None:
-                    record.append(made, records)
-                wrong += sum(one.wrong and not one.case.peer for one in measured)
-                console.print(
-                    _table(f"{suite}: {group}, {time.perf_counter() - began:.0f} s", measured, made)
-                )
-            bench.forget()
-    progress.print(
-        f"{time.perf_counter() - started:.0f} s" + (f", run {stamp.run} in {records}" if records else "")
-    )
+        for group, members in scenario.groups(rows):
+            if given.only and group not in given.only:
+                continue
+            load, began = os.getloadavg()[0], time.perf_counter()
+            with find(rows[0].suite).cases(members, bench) as cases:
+                measured = measure(cases, 1 if given.tiny else given.rounds, status.update)
+            made = record.make(measured, stamp, load)
+            if records is not None:
+                record.append(made, records)
+            wrong += sum(one.wrong and not one.case.peer for one in measured)
+            title = f"{rows[0].suite}: {group}, {time.perf_counter() - began:.0f} s"
+            console.print(_table(title, measured, made))
     return 1 if wrong else 0
 
 

@@ -44,11 +44,11 @@ class Stamp:
     machine: dict[str, Any]
 
     @classmethod
-    def now(cls) -> Stamp:
-        """Of a run that begins."""
+    def now(cls, run: str | None = None) -> Stamp:
+        """Of a run that begins, or of a part of one that has."""
         commit = _git("rev-parse", "HEAD")
         changed = _git("status", "--porcelain", "--", ".", ":!bench/results", ":!docs/images", ":!README.md")
-        return cls(secrets.token_hex(4), commit, changed != "", machine.fingerprint())
+        return cls(run or secrets.token_hex(4), commit, changed != "", machine.fingerprint())
 
 
 def _git(*words: str) -> str | None:

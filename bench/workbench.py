@@ -135,10 +135,6 @@ class Workbench:
                 _write_real(_real(data)[:n_cells], path, storage)
         return path
 
-    def forget(self) -> None:
-        """Give back the memory of cells that were drawn."""
-        self._drawn = None
-
     def _synthetic(self, n_cells: int) -> sp.csr_array:
         """The first cells of those that were drawn last, if these are enough."""
         if self._drawn is None or self._drawn.shape[0] < n_cells:

@@ -14,7 +14,7 @@ __all__ = ["Blocks"]
 
 
 class Blocks:
-    """The cells of the largest row; the other rows have the first of them, as views.
+    """The cells of the largest row, made when they are needed; the other rows have the first, as views.
 
     Parameters
     ----------
@@ -22,19 +22,16 @@ class Blocks:
         Of one group.
     bench
         Makes the cells.
-
-    Raises
-    ------
-    Missing
-        A real data set is not here.
     """
 
     def __init__(self, rows: Sequence[Scenario], bench: Workbench) -> None:
         self._bench = bench
-        most = {row.data: row for row in sorted(rows, key=bench.cells)}
-        kinds = {(row.data, row.counts) for row in rows}
-        self._blocks = {kind: bench.blocks(replace(most[kind[0]], counts=kind[1])) for kind in kinds}
+        self._most = {row.data: row for row in sorted(rows, key=bench.cells)}
+        self._blocks: dict[tuple[str, str], list[CsrBlock]] = {}
 
     def of(self, row: Scenario) -> list[CsrBlock]:
-        """The cells of a row."""
-        return first(self._blocks[row.data, row.counts], self._bench.cells(row))
+        """The cells of a row; `Missing` where a real data set is not here."""
+        kind = row.data, row.counts
+        if kind not in self._blocks:
+            self._blocks[kind] = self._bench.blocks(replace(self._most[row.data], counts=row.counts))
+        return first(self._blocks[kind], self._bench.cells(row))

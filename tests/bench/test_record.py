@@ -69,3 +69,12 @@ def test_the_list_has_every_scenario_once(capsys):
     assert runner.main(["list"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == len(set(lines)) > 10
+
+
+def test_suites_run_in_processes_of_their_own_and_share_a_run(tmp_path):
+    out = tmp_path / "records.jsonl"
+    words = ["ranking", "lexicon", "--only", "sentences", "fold", "--tiny", "--records", str(out)]
+    assert runner.main(words) == 0
+    found = record.load(out)
+    assert {one["scenario"]["suite"] for one in found} == {"ranking", "lexicon"}
+    assert len({one["run"] for one in found}) == 1
