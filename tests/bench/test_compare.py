@@ -91,7 +91,7 @@ def test_what_is_in_one_only_or_lost_its_number_is_listed(compared):
     assert code == 0
     assert "no number in B: kernel synthetic: scipy X @ E, 1 thread: not timed" in said
     assert "only in A: kernel synthetic torch_CSR_@_dense,_all_threads" in said
-    assert "only in B: ranking synthetic lexicell" in said
+    assert "only in B: ranking sentences lexicell" in said
 
 
 def test_ratios_against_different_rows_are_not_compared(compared):
