@@ -13,6 +13,7 @@ from pathlib import Path
 import blake3
 import numpy as np
 import pytest
+from bench.suites._process import lexicell, run_process
 from bench.workbench import Workbench
 from tests.kernels.cuda.stand_in import run_script
 
@@ -32,6 +33,8 @@ SELECTED = "c15a706b6bcb614f"
 PRODUCT = -47.28834
 #: Largest increase of memory while a block is made, in units of its counts as they are in memory.
 WHILE_A_BLOCK = 0.9
+#: Most memory of a command with two workers, libraries included, in 10**6 bytes; 560 to 590 were measured.
+PEAK_MB = 700
 
 
 @pytest.fixture(scope="module")
@@ -87,6 +90,12 @@ def test_a_worker_that_is_warm_allocates_less_than_a_block_of_counts(packed: Pat
                 tracemalloc.stop()
     assert len(peaks) > 5
     assert max(peaks) < WHILE_A_BLOCK
+
+
+def test_peak_memory_of_a_run_with_two_workers(packed: Path, tmp_path: Path) -> None:
+    options = ["--dtype", "f16", "--workers", "2"]
+    done = run_process(lexicell("embed", str(packed), str(tmp_path / "out.zarr"), *options))
+    assert 100 < done.peak_mb < PEAK_MB
 
 
 _LAUNCHES = """
