@@ -30,6 +30,8 @@ _PACKAGES = (
     "distributed",
     "onnxruntime",
     "scikit-learn",
+    "scanpy",
+    "transformers",
     "cupy-cuda12x",
     "cupy-cuda13x",
     "torch",

@@ -14,6 +14,7 @@ import blake3
 import numpy as np
 import pytest
 from bench.suites._process import lexicell, run_process
+from bench.suites._reading import bytes_of
 from bench.workbench import Workbench
 from tests.kernels.cuda.stand_in import run_script
 
@@ -50,8 +51,7 @@ def packed(bench: Workbench) -> Path:
 @pytest.mark.parametrize("storage", ON_DISK)
 def test_bytes_a_cell_on_disk(bench: Workbench, storage: str) -> None:
     path = bench.path("synthetic", storage, CELLS)
-    files = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
-    assert sum(file.stat().st_size for file in files) / CELLS == pytest.approx(ON_DISK[storage], rel=0.02)
+    assert bytes_of(path) / CELLS == pytest.approx(ON_DISK[storage], rel=0.02)
 
 
 def test_the_same_genes_are_selected_and_the_vectors_are_theirs(packed: Path) -> None:
