@@ -76,7 +76,8 @@ def test_the_kernels_are_imported_without_numba_or_scipy_until_they_run():
 @pytest.mark.parametrize(
     "module",
     ["lexicell", "lexicell.atlas", "lexicell.embedding", "lexicell.evaluate", "lexicell.explain",
-     "lexicell.lexicon", "lexicell.learn", "lexicell.report", "lexicell.tl", "lexicell.errors",
+     "lexicell.lexicon", "lexicell.learn", "lexicell.projection", "lexicell.report", "lexicell.tl",
+     "lexicell.errors",
      "lexicell_kernels", "lexicell_kernels.parity", "lexicell_kernels.cpu", "lexicell_kernels.reference"],
 )  # fmt: skip
 def test_public_names_are_there_and_documented(module):

@@ -23,8 +23,8 @@ from bench.workbench import Workbench
 from lexicell.atlas import CountSource, open_counts
 from lexicell.embedding import FoldedTable, Options, fold, make_plan
 from lexicell.errors import LexicellError
-from lexicell.learn import Projection
 from lexicell.lexicon import Lexicon, align_genes, build_lexicon, load_encoder
+from lexicell.projection import Projection
 
 __all__ = ["cases"]
 

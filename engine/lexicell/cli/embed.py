@@ -50,7 +50,18 @@ def embed(
         ),
     ],
     lexicon: LexiconName = "human-go-minilm",
-    recipe: Annotated[str, typer.Option(help="Preset: paper or genept-w.")] = "paper",
+    projection: Annotated[
+        Path | None,
+        typer.Option(
+            "--projection", metavar="FOLDER", help="Learned map, with the recipe it was learned with."
+        ),
+    ] = None,
+    recipe: Annotated[
+        str | None,
+        typer.Option(
+            help="Preset: paper or genept-w. Default: what the projection was learned with, or paper."
+        ),
+    ] = None,
     top_k: Annotated[
         int | None, typer.Option("--top-k", "-k", min=1, help="Genes per cell, in place of the recipe's.")
     ] = None,
@@ -125,8 +136,8 @@ def embed(
     from lexicell.embedding.run import Output, run_mode
 
     options = Options(
-        lexicon=lexicon, recipe=recipe, top_k=top_k, weight=weight, values=values, gene_column=gene_column,
-        organism=organism, min_coverage=min_coverage, mask=mask_genes or (),
+        lexicon=lexicon, projection=projection, recipe=recipe, top_k=top_k, weight=weight, values=values,
+        gene_column=gene_column, organism=organism, min_coverage=min_coverage, mask=mask_genes or (),
         device=device,
     )  # fmt: skip
     paths = expand_inputs(data)

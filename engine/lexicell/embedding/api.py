@@ -18,11 +18,11 @@ from lexicell.embedding.lazy import embed_lazily
 from lexicell.embedding.pipeline import Quality, embed_source, gpu_faults
 from lexicell.embedding.plan import DEFAULT_LEXICON, Options, Plan, make_plan
 from lexicell.embedding.profile import profiled
-from lexicell.embedding.recipe import DEFAULT_RECIPE, Recipe
+from lexicell.embedding.recipe import Recipe
 from lexicell.embedding.run import Embedded, Output, run_mode, run_to_store, tell_empty
 from lexicell.errors import InputError
-from lexicell.learn import Projection
 from lexicell.lexicon import Lexicon
+from lexicell.projection import Projection
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -35,8 +35,8 @@ def embed(
     output: str | Path,
     *,
     lexicon: str | Lexicon = DEFAULT_LEXICON,
-    projection: Projection | None = None,
-    recipe: str | Recipe = DEFAULT_RECIPE,
+    projection: Projection | str | Path | None = None,
+    recipe: str | Recipe | None = None,
     top_k: int | None = None,
     weight: str | None = None,
     layer: str | None = None,
@@ -72,9 +72,10 @@ def embed(
     lexicon
         Bundled name or folder.
     projection
-        Learned map; None for the lexicon's own vectors.
+        Learned map, or the folder of one; None for the lexicon's own vectors.
     recipe, top_k, weight
-        What an embedding is; see `Recipe`. `top_k` and `weight` replace the recipe's.
+        What an embedding is; see `Recipe`. By default the recipe is what the projection was learned with,
+        else "paper"; `top_k` and `weight` replace the recipe's.
     layer, use_raw
         Read ``layers[layer]`` or ``.raw`` instead of ``X``.
     values
@@ -119,7 +120,7 @@ def embed(
     InputError, CountsError, CoverageError, OutputExistsError
         The input, an option or what lies at `output` is in the way.
     CorruptDataError
-        The input or the lexicon is damaged.
+        The input, the lexicon or the projection is damaged.
     PartialError
         The run could not go on (the disk is full, a GPU's memory too small, the cluster gone), and what is
         done can be continued with `resume`.
@@ -155,8 +156,8 @@ def embed_anndata(
     adata: AnnData,
     *,
     lexicon: str | Lexicon = DEFAULT_LEXICON,
-    projection: Projection | None = None,
-    recipe: str | Recipe = DEFAULT_RECIPE,
+    projection: Projection | str | Path | None = None,
+    recipe: str | Recipe | None = None,
     top_k: int | None = None,
     weight: str | None = None,
     layer: str | None = None,

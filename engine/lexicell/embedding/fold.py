@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 
 from lexicell._arrays import Device, namespace, rows_of
 from lexicell.errors import InputError
-from lexicell.learn import Projection
 from lexicell.lexicon import Alignment, Lexicon
+from lexicell.projection import Layer, Projection
 from lexicell_kernels import CsrBlock, GeneTable
 
-__all__ = ["FoldedTable", "fold"]
+__all__ = ["FoldedTable", "either", "fold"]
 
 
 @dataclass(frozen=True)
@@ -29,11 +29,19 @@ class FoldedTable:
         ``[m]`` int32, the lexicon row of each row of the table.
     shared
         ``[v]`` bool, columns whose gene another column is too; None where no gene has two.
+    head
+        Layers that what the kernel makes of the table goes through.
     """
 
     table: GeneTable
     lexicon_rows: NDArray[np.int32]
     shared: NDArray[np.bool_] | None
+    head: tuple[Layer, ...] = ()
+
+    @property
+    def dim(self) -> int:
+        """Output dimensions, after the head."""
+        return len(self.head[-1].weight) if self.head else self.table.dim
 
     def prepare(self, block: CsrBlock) -> CsrBlock:
         """Sum columns that are one gene: one of a cell's values gets the sum, the others become 0.
@@ -76,11 +84,12 @@ def fold(
     alignment
         Which lexicon row each of the ``v`` columns is.
     projection
-        Applied to the vectors here, so that it costs nothing per cell; ``[m, d]`` becomes ``[m, p]``.
+        Makes the rows of the table here, so that it costs nothing per cell: ``[m, d]`` becomes ``[m, p]``.
+        Its bias, mask and rank factors go into the table too, and its head beside it.
     masked
-        ``[G]``, genes that are never candidates.
+        ``[G]``, genes that are never candidates, beside those that the projection masks.
     factor
-        ``[G]`` rank factors, finite and > 0.
+        ``[G]`` rank factors, finite and > 0, in place of the projection's.
     device
         Where the table is wanted.
 
@@ -88,7 +97,7 @@ def fold(
     -------
     FoldedTable
         With a table of ``m`` rows: float16 where that loses nothing (it is read twice as fast), else
-        float32. Its numbers are the same on every device.
+        float32. Its numbers are the same on every device, and a gene's do not depend on the other genes.
 
     Raises
     ------
@@ -98,6 +107,10 @@ def fold(
     if factor is not None and not (np.isfinite(factor) & (factor > 0)).all():
         msg = "rank factors must be finite and larger than 0; leave genes out by masking them"
         raise InputError(msg)
+    if projection is not None:
+        projection.check_lexicon(lexicon)
+        factor = projection.rank_factor if factor is None else factor
+        masked = either(masked, projection.masked)
     rows = alignment.rows
     if masked is not None:
         rows = np.where((rows >= 0) & ~masked[np.maximum(rows, 0)], rows, -1).astype(np.int32)
@@ -115,7 +128,14 @@ def fold(
         None if factor is None else factor[genes].astype(np.float32),
         None if projection is None else projection.bias,
     )
-    return FoldedTable(table, genes, shared)
+    return FoldedTable(table, genes, shared, () if projection is None else projection.head)
+
+
+def either(one: NDArray[np.bool_] | None, other: NDArray[np.bool_] | None) -> NDArray[np.bool_] | None:
+    """Genes that one of two masks has; None is a mask without genes."""
+    if one is None or other is None:
+        return other if one is None else one
+    return one | other
 
 
 def _table_vectors(
@@ -130,7 +150,7 @@ def _table_vectors(
     if projection is None:
         vectors = lexicon.vectors(rows, device=device)
     else:
-        vectors = projection.apply(lexicon.vectors(rows), genes)
+        vectors = projection.table_rows(lexicon, rows)
     with np.errstate(over="ignore"):  # what half precision can't hold becomes infinite, so unequal
         half = vectors.astype(np.float16)
     if bool((half.astype(np.float32) == vectors).all()):

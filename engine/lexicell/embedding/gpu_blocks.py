@@ -112,7 +112,7 @@ class GpuBlocks:
                     yield self._finish(busy.popleft(), names)
                 lane = self._lanes[turn % _LANES]
                 with stage("copy"):
-                    lane.hold(start, block, self._embedder.folded.table.dim)
+                    lane.hold(start, block, self._embedder.folded.dim)
                     busy.append(lane)
                     self._start(lane)
             while busy:
@@ -166,7 +166,9 @@ class GpuBlocks:
         """Do `work` for consecutive rows of a block, as many at a time as the GPU has room for."""
         block = lane.block
         value_bytes = block.data.itemsize + block.indices.itemsize
-        row_bytes = block.indptr.itemsize + 4 * (self._embedder.folded.table.dim + 3)
+        folded = self._embedder.folded
+        dims = folded.table.dim + (folded.dim if folded.head else 0)
+        row_bytes = block.indptr.itemsize + 4 * (dims + 3)
         taken = block.indptr * value_bytes + np.arange(block.n_rows + 1) * row_bytes
         start = 0
         while start < block.n_rows:

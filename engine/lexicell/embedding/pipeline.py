@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,7 @@ from lexicell.embedding.events import Advanced, Listener, ignore
 from lexicell.embedding.fold import FoldedTable
 from lexicell.embedding.recipe import Recipe
 from lexicell.errors import CountsError, GpuMemoryError, InputError
+from lexicell.projection import apply_head
 from lexicell_kernels import (
     CsrBlock,
     DisorderedRowsError,
@@ -68,7 +69,7 @@ class BlockEmbedder:
     Attributes
     ----------
     folded
-        The gene table for the data set's columns.
+        The gene table for the data set's columns, and the head.
     recipe
         k, weight, normalisation.
     values
@@ -126,15 +127,20 @@ class BlockEmbedder:
             raise CountsError(self._blame(block, start, names, error)) from error
 
     def launch(self, block: CsrBlock, threads: int | None = None) -> Rows:
-        """Run the kernel on a block that `ready` has prepared; on a GPU without waiting or checking."""
-        return embed_rows(
+        """Run kernel and head on a block that `ready` has prepared; on a GPU without waiting or checking."""
+        recipe, head = self.recipe, self.folded.head
+        rows = embed_rows(
             block,
             self.folded.table,
-            k=self.recipe.top_k,
-            weight=self.recipe.weight,
-            normalise=self.recipe.normalise,
+            k=recipe.top_k,
+            weight=recipe.weight,
+            normalise=recipe.normalise and not head,
             threads=threads,
         )
+        if not head:
+            return rows
+        vectors = apply_head(head, rows.vectors, rows.n_genes > 0, normalise=recipe.normalise)
+        return replace(rows, vectors=vectors)
 
     def ready(self, block: CsrBlock) -> CsrBlock:
         """Make counts of stored values, and sum those of columns that are one gene, where the block lies."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import blake3
@@ -13,12 +14,13 @@ from numpy.typing import NDArray
 from lexicell._arrays import Device, require_gpu
 from lexicell.atlas import ConcatSource, CountSource, Values, decode_values, read_sample, resolve_values
 from lexicell.embedding.events import Listener, Note, ignore
-from lexicell.embedding.fold import FoldedTable, fold
+from lexicell.embedding.fold import FoldedTable, either, fold
+from lexicell.embedding.learned import about, facts, tell_chosen, tell_pooling
 from lexicell.embedding.pipeline import MAX_NNZ, BlockEmbedder
-from lexicell.embedding.recipe import DEFAULT_RECIPE, Recipe, resolve_recipe
+from lexicell.embedding.recipe import Recipe, resolve_recipe
 from lexicell.errors import CoverageError, InputError
-from lexicell.learn import Projection
 from lexicell.lexicon import TEXT_FLAGS, Alignment, Lexicon, TextFlag, align_genes
+from lexicell.projection import Projection
 from lexicell_kernels import CsrBlock
 
 __all__ = ["DEFAULT_LEXICON", "Options", "Plan", "described_share", "make_plan"]
@@ -39,9 +41,10 @@ class Options:
     lexicon
         Name of a bundled lexicon, a folder, or an opened one.
     projection
-        Learned map, or None for the lexicon's own vectors.
+        Learned map or its folder, or None for the lexicon's own vectors.
     recipe
-        Name or `Recipe`; `top_k` and `weight` replace its settings.
+        Name or `Recipe`, or None for what the projection was learned with, else the default; `top_k` and
+        `weight` replace its settings.
     top_k, weight
         See `Recipe`.
     values
@@ -57,8 +60,8 @@ class Options:
     """
 
     lexicon: str | Lexicon = DEFAULT_LEXICON
-    projection: Projection | None = None
-    recipe: str | Recipe = DEFAULT_RECIPE
+    projection: Projection | str | Path | None = None
+    recipe: str | Recipe | None = None
     top_k: int | None = None
     weight: str | None = None
     values: Values | str | None = None
@@ -93,7 +96,7 @@ class Plan:
     @property
     def dim(self) -> int:
         """Output dimensions, ``p``."""
-        return self.folded.table.dim
+        return self.folded.dim
 
     @property
     def embedder(self) -> BlockEmbedder:
@@ -120,25 +123,32 @@ class Plan:
             "organism": self.alignment.organism,
             "gene_column": self.alignment.column,
             "genes": table.n_genes,
-            "mask": ", ".join(self.mask) or "none",
+            **facts(self.projection),
+            "mask": ", ".join(self._masks) or "none",
             "masked_genes": self.n_masked,
             "coverage": round(self.coverage, 4),
             "recipe": self.recipe.name,
             "top_k": self.recipe.top_k,
             "weight": str(self.recipe.weight),
-            "dim": table.dim,
+            "dim": self.dim,
             "table_dtype": str(table.vectors.dtype),
             "table_bytes": int(table.vectors.nbytes),
             "block_values": MAX_NNZ,
             "device": self.device,
-            "output_bytes": self.source.n_cells * table.dim * itemsize,
+            "output_bytes": self.source.n_cells * self.dim * itemsize,
         }
+
+    @property
+    def _masks(self) -> tuple[str, ...]:
+        """What masks genes."""
+        learned = self.projection is not None and self.projection.masked is not None
+        return (*self.mask, "projection") if learned else self.mask
 
     def provenance(self) -> dict[str, Any]:
         """Return what belongs into ``uns``: enough to make the same vectors again."""
         from importlib.metadata import version
 
-        alignment = self.alignment
+        alignment, card = self.alignment, about(self.projection)
         return {
             "version": version("lexicell"),
             "recipe": self.recipe.name,
@@ -149,6 +159,7 @@ class Plan:
             "device": self.device,
             "lexicon": {"name": self.lexicon.name, "identity": self.lexicon.identity},
             "projection": "none" if self.projection is None else self.projection.identity,
+            **({"projection_card": card} if card else {}),
             "input": {
                 "cells": self.source.n_cells,
                 "names": self.names,
@@ -159,7 +170,7 @@ class Plan:
                 "matched_columns": alignment.n_matched,
                 "genes": alignment.n_genes,
                 "columns": len(alignment.names),
-                "mask": ",".join(self.mask) or "none",
+                "mask": ",".join(self._masks) or "none",
                 "masked": self.n_masked,
             },
         }
@@ -186,11 +197,18 @@ def make_plan(source: CountSource, options: Options, listener: Listener = ignore
     CoverageError
         No genes in common, or less than ``min_coverage`` of the counts described.
     CorruptDataError
-        The lexicon's files were changed.
+        Files of the lexicon or the projection were changed.
     """
-    recipe = resolve_recipe(options.recipe, options.top_k, options.weight)
+    projection = options.projection
+    if not isinstance(projection, Projection | None):
+        projection = Projection.load(projection)
+    learned = None if projection is None else projection.pooling
+    recipe = resolve_recipe(options.recipe, options.top_k, options.weight, learned)
+    tell_pooling(learned, recipe, listener)
     device = _device(source, options.device)
     lexicon = options.lexicon if isinstance(options.lexicon, Lexicon) else Lexicon.open(options.lexicon)
+    if projection is not None:
+        projection.check_lexicon(lexicon)
     if isinstance(source, ConcatSource):
         for text in source.check():
             listener(Note(text))
@@ -206,20 +224,28 @@ def make_plan(source: CountSource, options: Options, listener: Listener = ignore
     alignment = align_genes(lexicon, source.var, column=options.gene_column, organism=options.organism)
     listener(Note(alignment.describe()))
     mask = _mask(options.mask)
-    masked = _masked(lexicon, mask, listener)
-    n_masked = _count_masked(alignment, masked)
-    coverage = described_share(sample, alignment, values, masked)
-    _check_coverage(source, lexicon, alignment, coverage, options.min_coverage, n_masked)
-    if masked is not None:
+    flagged = _masked(lexicon, mask, listener)
+    n_flagged = _count_masked(alignment, flagged)
+    coverage = described_share(sample, alignment, values, flagged)
+    _check_coverage(source, lexicon, alignment, coverage, options.min_coverage, n_flagged)
+    if flagged is not None:
         listener(
             Note(
-                f"{n_masked:,} of {alignment.n_genes:,} genes are masked ({', '.join(mask)}): their counts "
+                f"{n_flagged:,} of {alignment.n_genes:,} genes are masked ({', '.join(mask)}): their counts "
                 "lie in genes without a description"
             )
         )
     _tell_oddities(source, alignment, listener)
+    masked, n_masked = flagged, n_flagged
+    if projection is not None and projection.masked is not None:
+        # Few genes may be chosen and hold few counts: that is no sign of a wrong lexicon, so it is told only.
+        masked = either(flagged, projection.masked)
+        n_masked = _count_masked(alignment, masked)
+        coverage = described_share(sample, alignment, values, masked)
+        here = alignment.n_genes - n_masked
+        tell_chosen(source.label, projection.masked, here, coverage, listener)
 
-    folded = fold(lexicon, alignment, options.projection, masked=masked, device=device)
+    folded = fold(lexicon, alignment, projection, masked=masked, device=device)
     if options.top_k is not None and options.top_k > folded.table.n_genes:
         msg = (
             f"{source.label}: top_k is {options.top_k}, more than the "
@@ -235,7 +261,7 @@ def make_plan(source: CountSource, options: Options, listener: Listener = ignore
         recipe,
         values,
         coverage,
-        options.projection,
+        projection,
         mask,
         n_masked,
         device,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from lexicell.errors import InputError
+from lexicell.projection import Pooling
 from lexicell_kernels import Weight
 
 __all__ = ["DEFAULT_RECIPE", "RECIPES", "Recipe", "resolve_recipe"]
@@ -54,14 +55,37 @@ RECIPES = {
 DEFAULT_RECIPE = "paper"
 
 
-def resolve_recipe(recipe: str | Recipe, top_k: int | None = None, weight: str | None = None) -> Recipe:
+def resolve_recipe(
+    recipe: str | Recipe | None,
+    top_k: int | None = None,
+    weight: str | None = None,
+    pooling: Pooling | None = None,
+) -> Recipe:
     """Look a recipe up by name, and replace single settings of it.
+
+    Parameters
+    ----------
+    recipe
+        Name or `Recipe`; None for what a projection was learned with, else the default.
+    top_k, weight
+        In place of the recipe's.
+    pooling
+        What the projection was learned with, where there is one that says so.
 
     Raises
     ------
     InputError
         No such recipe or weight, or ``top_k < 1``.
     """
+    if recipe is None and pooling is not None:
+        recipe = Recipe(
+            "learned",
+            pooling.top_k,
+            Weight(pooling.weight),
+            normalise=pooling.normalise,
+            source="what the projection was learned with",
+        )
+    recipe = DEFAULT_RECIPE if recipe is None else recipe
     if isinstance(recipe, str):
         if recipe not in RECIPES:
             msg = f"there is no recipe {recipe!r}; there are {' and '.join(RECIPES)}"

@@ -284,9 +284,11 @@ def _telling_what_is_kept(store: EmbeddingStore, layout: Layout, listener: Liste
 
 def _identity(plan: Plan, output: Output, inputs: Inputs | None) -> dict[str, Any]:
     """Everything that decides the bytes of a store: a run with another one is another run."""
+    provenance = plan.provenance()
+    provenance.pop("projection_card", None)  # what people say of it; its numbers are in its identity
     identity: dict[str, Any] = {
         "format": _FORMAT,
-        **plan.provenance(),
+        **provenance,
         "dtype": output.dtype,
         "obs_columns": list(output.obs_columns),
     }

@@ -3,15 +3,17 @@
 ::
 
     genes int64 [n, k], weights float32 [n, k]  ->  z float32 [n, p]
-    z = sum_i w_i T[g_i] / sum_i w_i + b, divided by its length
+    z = sum_i w_i T[g_i] / sum_i w_i + b, through the head, divided by its length
 
-with the projection folded into the table ``T`` beforehand. This is for people who serve elsewhere; lexicell's
-own kernels select the genes too, and never hold the ``n k p`` floats that a graph gathers before summing.
+with the projection folded into the table ``T`` beforehand. Genes that it masks weigh nothing. This is for
+people who serve elsewhere; lexicell's own kernels select the genes too, and never hold the ``n k p`` floats
+that a graph gathers before summing.
 """
 
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,8 +22,8 @@ from numpy.typing import NDArray
 
 from lexicell._files import check_new_file, staged_path
 from lexicell.errors import InputError
-from lexicell.learn import Projection
 from lexicell.lexicon import Lexicon
+from lexicell.projection import Layer, Projection
 
 if TYPE_CHECKING:
     from lexicell.lexicon._table import TableDtype
@@ -46,7 +48,7 @@ def export_cell(
     path: str | Path,
     *,
     projection: Projection | None = None,
-    normalise: bool = True,
+    normalise: bool | None = None,
     dtype: TableDtype | None = None,
     overwrite: bool = False,
 ) -> Path:
@@ -59,9 +61,10 @@ def export_cell(
     path
         File to create, ``.onnx``.
     projection
-        Folded into the table.
+        Folded into the table, its bias, head and mask into the graph. Its rank factors are for whoever
+        selects the genes.
     normalise
-        Whether vectors are scaled to length 1.
+        Whether vectors are scaled to length 1; None for what the projection was learned with, else True.
     dtype
         Storage type of the table; by default float16 where that loses nothing, else float32.
     overwrite
@@ -92,7 +95,9 @@ def export_cell(
         hint = "store it as float16" if table.dtype == np.float32 else "project it to fewer dimensions"
         msg = f"the table of {lexicon.name} has {table.nbytes / 1e9:.1f} GB and the file holds 2; {hint}"
         raise InputError(msg)
-    bias = None if projection is None else projection.bias
+    pooling = None if projection is None else projection.pooling
+    if normalise is None:
+        normalise = pooling is None or pooling.normalise
     about = {
         "lexicell.lexicon": lexicon.name,
         "lexicell.identity": lexicon.identity,
@@ -102,23 +107,18 @@ def export_cell(
         "lexicell.text": json.dumps(lexicon.info.text.model_dump(), sort_keys=True),
         "lexicell.encoder": lexicon.info.encoder.id,
     }
-    model = _model(table, bias, about, normalise=normalise)
+    if pooling is not None:
+        about["lexicell.pooling"] = json.dumps(asdict(pooling), sort_keys=True)
+    model = _model(table, projection, about, normalise=normalise)
     with staged_path(path, replace=overwrite) as staging:
         staging.write_bytes(model)
     return path
 
 
 def _vectors(lexicon: Lexicon, projection: Projection | None) -> NDArray[np.float32]:
-    vectors = lexicon.vectors(lexicon.rows)
     if projection is None:
-        return vectors
-    if projection.gene_weight is not None and len(projection.gene_weight) != lexicon.n_genes:
-        msg = (
-            f"the projection weighs {len(projection.gene_weight):,} genes and {lexicon.name} has "
-            f"{lexicon.n_genes:,}; use the lexicon it was learned on"
-        )
-        raise InputError(msg)
-    return projection.apply(vectors, lexicon.rows.astype(np.int32))
+        return lexicon.vectors(lexicon.rows)
+    return projection.table_rows(lexicon, lexicon.rows)
 
 
 def _stored(vectors: NDArray[np.float32], dtype: TableDtype | None) -> NDArray[np.floating[Any]]:
@@ -138,7 +138,7 @@ def _stored(vectors: NDArray[np.float32], dtype: TableDtype | None) -> NDArray[n
 
 def _model(
     table: NDArray[np.floating[Any]],
-    bias: NDArray[np.float32] | None,
+    projection: Projection | None,
     about: dict[str, str],
     *,
     normalise: bool,
@@ -146,44 +146,54 @@ def _model(
     import onnx
     from onnx import TensorProto, helper
 
-    def constant(name: str, values: Any, dtype: str) -> Any:
-        array = np.asarray(values, dtype)
-        kind = {"<f2": TensorProto.FLOAT16, "<f4": TensorProto.FLOAT, "<i8": TensorProto.INT64}[dtype]
-        return TensorProto(name=name, data_type=kind, dims=array.shape, raw_data=array.tobytes())
-
     node = helper.make_node
     half = table.dtype == np.float16
+    bias, masked = (None, None) if projection is None else (projection.bias, projection.masked)
+    head = () if projection is None else projection.head
     constants = [
-        constant("table", table, "<f2" if half else "<f4"),
-        constant("zero", 0, "<f4"),
-        constant("one", 1, "<f4"),
-        constant("genes_axis", [1], "<i8"),
+        _constant("table", table, "<f2" if half else "<f4"),
+        _constant("zero", 0, "<f4"),
+        _constant("one", 1, "<f4"),
+        _constant("genes_axis", [1], "<i8"),
     ]
     nodes = [node("Gather", ["table", "genes"], ["stored" if half else "vectors"], axis=0)]
     if half:
         nodes.append(node("Cast", ["stored"], ["vectors"], to=TensorProto.FLOAT))
+    counted = "weights"
+    if masked is not None:
+        counted = "unmasked_weights"
+        constants.append(_constant("unmasked", ~masked, "<f4"))
+        nodes += [
+            node("Gather", ["unmasked", "genes"], ["usable"], axis=0),
+            node("Mul", ["weights", "usable"], [counted]),
+        ]
     nodes += [
-        node("Unsqueeze", ["weights", "genes_axis"], ["weights_row"]),  # [n, 1, k]
+        node("Unsqueeze", [counted, "genes_axis"], ["weights_row"]),  # [n, 1, k]
         node("MatMul", ["weights_row", "vectors"], ["sum_row"]),  # [n, 1, p]
         node("Squeeze", ["sum_row", "genes_axis"], ["sum"]),
-        node("ReduceSum", ["weights", "genes_axis"], ["total"], keepdims=1),  # [n, 1]
+        node("ReduceSum", [counted, "genes_axis"], ["total"], keepdims=1),  # [n, 1]
         node("Greater", ["total", "zero"], ["any"]),
         node("Where", ["any", "total", "one"], ["divisor"]),
-        node("Div", ["sum", "divisor"], ["mean" if bias is not None else "placed"]),
+        node("Div", ["sum", "divisor"], ["mean"]),
     ]
+    last = "mean"
     if bias is not None:
-        constants.append(constant("bias", bias, "<f4"))
-        nodes.append(node("Add", ["mean", "bias"], ["placed"]))
-    scaled = "placed"
+        constants.append(_constant("bias", bias, "<f4"))
+        nodes.append(node("Add", [last, "bias"], ["placed"]))
+        last = "placed"
+    for i, layer in enumerate(head):
+        nodes += _layer(layer, f"head.{i}", last, constants)
+        last = f"head.{i}"
     if normalise:
-        scaled = "scaled"
         nodes += [
-            node("ReduceL2", ["placed"], ["length"], axes=[1], keepdims=1),
+            node("ReduceL2", [last], ["length"], axes=[1], keepdims=1),
             node("Greater", ["length", "zero"], ["has_length"]),
             node("Where", ["has_length", "length", "one"], ["safe_length"]),
-            node("Div", ["placed", "safe_length"], ["scaled"]),
+            node("Div", [last, "safe_length"], ["scaled"]),
         ]
-    nodes.append(node("Where", ["any", scaled, "zero"], ["z"]))  # a bias alone is no cell
+        last = "scaled"
+    nodes.append(node("Where", ["any", last, "zero"], ["z"]))  # a bias alone is no cell
+    dim = table.shape[1] if projection is None else projection.dim
     graph = helper.make_graph(
         nodes,
         "cell",
@@ -191,7 +201,7 @@ def _model(
             helper.make_tensor_value_info("genes", TensorProto.INT64, ["n", "k"]),
             helper.make_tensor_value_info("weights", TensorProto.FLOAT, ["n", "k"]),
         ],
-        [helper.make_tensor_value_info("z", TensorProto.FLOAT, ["n", table.shape[1]])],
+        [helper.make_tensor_value_info("z", TensorProto.FLOAT, ["n", dim])],
         constants,
     )
     model = helper.make_model(
@@ -205,3 +215,42 @@ def _model(
     onnx.checker.check_model(model)
     serialised: bytes = model.SerializeToString(deterministic=True)
     return serialised
+
+
+def _constant(name: str, values: Any, dtype: str) -> Any:
+    from onnx import TensorProto
+
+    array = np.asarray(values, dtype)
+    kind = {"<f2": TensorProto.FLOAT16, "<f4": TensorProto.FLOAT, "<i8": TensorProto.INT64}[dtype]
+    return TensorProto(name=name, data_type=kind, dims=array.shape, raw_data=array.tobytes())
+
+
+def _layer(layer: Layer, name: str, before: str, constants: list[Any]) -> list[Any]:
+    """Nodes from `before` to `name`; the layer's numbers are added to `constants`."""
+    from onnx.helper import make_node as node
+
+    constants += [
+        _constant(f"{name}.weight", layer.weight.T, "<f4"),
+        _constant(f"{name}.bias", layer.bias, "<f4"),
+    ]
+    linear = name if layer.activation == "none" else f"{name}.linear"
+    nodes = [
+        node("MatMul", [before, f"{name}.weight"], [f"{name}.product"]),
+        node("Add", [f"{name}.product", f"{name}.bias"], [linear]),
+    ]
+    if layer.activation == "relu":
+        nodes.append(node("Relu", [linear], [name]))
+    elif layer.activation == "gelu":  # exact; an operator of its own only since opset 20
+        constants += [
+            _constant(f"{name}.half", 0.5, "<f4"),
+            _constant(f"{name}.root", 0.5**0.5, "<f4"),
+            _constant(f"{name}.one", 1, "<f4"),
+        ]
+        nodes += [
+            node("Mul", [linear, f"{name}.root"], [f"{name}.scaled"]),
+            node("Erf", [f"{name}.scaled"], [f"{name}.erf"]),
+            node("Add", [f"{name}.erf", f"{name}.one"], [f"{name}.gate"]),
+            node("Mul", [linear, f"{name}.half"], [f"{name}.halved"]),
+            node("Mul", [f"{name}.halved", f"{name}.gate"], [name]),
+        ]
+    return nodes

@@ -1,5 +1,5 @@
 """What learning produces."""
 
-from lexicell.learn.projection import Projection
+from lexicell.projection import Projection
 
 __all__ = ["Projection"]

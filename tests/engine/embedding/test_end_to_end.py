@@ -324,7 +324,7 @@ def test_the_file_behind_a_backed_anndata_is_not_replaced_by_one_without_counts(
 
 
 def test_a_given_projection_and_lexicon_are_used(bundled, cells):
-    from lexicell.learn import Projection
+    from lexicell.projection import Projection
 
     flat = Projection(np.eye(5, bundled.dim, dtype=np.float32))
     lexicell.tl.embed(cells, lexicon=bundled, projection=flat)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import lexicell
-from lexicell.learn import Projection
+from lexicell.projection import Projection
 
 
 def test_notes_are_logged_and_serious_ones_are_warnings(cells, caplog: pytest.LogCaptureFixture) -> None:

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from lexicell.atlas import open_counts
 from lexicell.embedding import FoldedTable, Recipe, fold
 from lexicell.errors import InputError
-from lexicell.learn import Projection
 from lexicell.lexicon import align_genes
+from lexicell.projection import Projection
 from lexicell_kernels import CsrBlock, Weight, cpu, reference
 
 

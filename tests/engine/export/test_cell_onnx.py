@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import errno
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import anndata
 import numpy as np
 import pytest
 
+import lexicell
 from lexicell._files import hash_file
 from lexicell.embedding.fold import fold
 from lexicell.errors import InputError, OutputExistsError, WriteError
 from lexicell.export import export_cell
-from lexicell.learn import Projection
 from lexicell.lexicon import EncoderInfo, Lexicon, TextInfo, align_genes, write_lexicon
+from lexicell.projection import KernelFeatures, Layer, Pooling, Projection, Residual
 from lexicell_kernels import CsrBlock, Weight, embed_rows, select_topk
 
 onnx = pytest.importorskip("onnx")
@@ -64,7 +66,7 @@ def _served(counts: anndata.AnnData, folded, k: int) -> tuple[CsrBlock, np.ndarr
     """Lexicon rows and log1p weights of the k genes that the kernel selects."""
     matrix = counts.X.tocsr()
     block = CsrBlock(matrix.data, matrix.indices, matrix.indptr.astype(np.int64), matrix.shape[1])
-    picks = select_topk(block, folded.table, k=k)
+    picks = select_topk(folded.prepare(block), folded.table, k=k)
     totals = np.asarray(matrix.sum(axis=1)).ravel()[:, None]
     weights = np.log1p(1e4 * picks.scores / np.maximum(totals, 1)).astype(np.float32)
     return block, folded.lexicon_rows[np.maximum(picks.genes, 0)].astype(np.int64), weights
@@ -122,6 +124,43 @@ def test_onnxs_own_evaluator_and_a_sum_by_hand_agree(tmp_path, small, dtype, pro
     tolerance = 2e-3 if projected and dtype == "float16" else 1e-6
     np.testing.assert_allclose(found, _by_hand(projection, normalise=normalise), rtol=0, atol=tolerance)
     np.testing.assert_allclose(_run(path, GENES, WEIGHTS), found, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("activation", ["relu", "gelu", "none"])
+def test_all_parts_of_a_projection_are_in_the_graph(tmp_path, bundled, pbmc3k, activation):
+    cells, rng = pbmc3k[:200].copy(), np.random.default_rng(0)
+    projection = Projection(
+        rng.standard_normal((24, 30)),
+        bias=rng.standard_normal(24) / 9,
+        gene_weight=rng.uniform(0.5, 2, bundled.n_genes),
+        offset=rng.standard_normal(24),
+        residual=Residual(
+            np.arange(50, 9_000), rng.standard_normal((8_950, 3)), rng.standard_normal((3, 24))
+        ),
+        features=KernelFeatures(np.zeros(bundled.dim), np.arange(30) * 7, 2),
+        masked=rng.random(bundled.n_genes) < 0.2,
+        head=(
+            Layer(rng.standard_normal((16, 24)), rng.standard_normal(16), activation),
+            Layer(rng.standard_normal((9, 16)), rng.standard_normal(9), activation),
+        ),
+        pooling=Pooling(None, "log1p"),
+    )
+    lexicell.tl.embed(cells, projection=projection, lexicon=bundled)
+    # Served with the weights of all genes: the graph leaves out what the projection masks.
+    unmasked = fold(bundled, align_genes(bundled, cells.var), replace(projection, masked=None))
+    _, genes, weights = _served(cells, unmasked, 4_000)
+    path = export_cell(bundled, tmp_path / "cell.onnx", projection=projection)
+    np.testing.assert_allclose(_run(path, genes, weights), cells.obsm["X_lexicell"], rtol=0, atol=1e-5)
+    masked = np.flatnonzero(projection.masked)[:3][None]
+    assert not _run(path, masked, np.ones((1, 3), np.float32)).any()
+
+
+def test_vectors_keep_their_length_where_the_projection_was_learned_so(tmp_path, small):
+    raw = replace(_projection(small, p=3), pooling=Pooling(None, "log1p", normalise=False))
+    path = export_cell(small, tmp_path / "cell.onnx", projection=raw)
+    np.testing.assert_allclose(_run(path, GENES, WEIGHTS), _by_hand(raw, normalise=False), rtol=0, atol=1e-6)
+    about = {entry.key: entry.value for entry in onnx.load(path).metadata_props}
+    assert json.loads(about["lexicell.pooling"]) == {"top_k": None, "weight": "log1p", "normalise": False}
 
 
 @pytest.mark.parametrize("projected", [False, True])

@@ -249,7 +249,7 @@ def test_what_comes_back_is_a_sample_and_the_quality(counts, monkeypatch):
 
 def test_the_table_is_the_cpus_bit_by_bit(counts, bundled):
     from lexicell.embedding import fold
-    from lexicell.learn import Projection
+    from lexicell.projection import Projection
     from lexicell.lexicon import align_genes
 
     aligned = align_genes(bundled, counts.var)

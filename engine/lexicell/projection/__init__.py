@@ -1,0 +1,21 @@
+"""Projection: what learning produces, ready to be folded into a gene table."""
+
+from lexicell.projection._classifier import UNKNOWN, Classifier
+from lexicell.projection._describe import describe
+from lexicell.projection._head import apply_head
+from lexicell.projection._parts import Activation, KernelFeatures, Layer, Pooling, Residual
+from lexicell.projection._projection import GeneVectors, Projection
+
+__all__ = [
+    "UNKNOWN",
+    "Activation",
+    "Classifier",
+    "GeneVectors",
+    "KernelFeatures",
+    "Layer",
+    "Pooling",
+    "Projection",
+    "Residual",
+    "apply_head",
+    "describe",
+]

@@ -1,0 +1,204 @@
+"""A projection as two files: numbers as safetensors, and JSON with settings, card and hashes; no pickle."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import blake3
+from numpy.typing import NDArray
+
+from lexicell._files import staged_folder
+from lexicell.errors import (
+    CorruptDataError,
+    InputError,
+    InputNotFoundError,
+    OutputExistsError,
+)
+from lexicell.projection._classifier import Classifier
+from lexicell.projection._parts import KernelFeatures, Layer, Pooling, Residual
+
+if TYPE_CHECKING:
+    from lexicell.projection._projection import Projection
+
+__all__ = ["FORMAT_VERSION", "identity_of", "read_projection", "write_projection"]
+
+FORMAT_VERSION = 1
+_NUMBERS = "projection.safetensors"
+_CARD = "projection.json"
+_ARRAYS = ("weight", "bias", "gene_weight", "offset", "rank_factor", "masked")
+_RESTORE = "restore the folder, or train again"
+
+
+def identity_of(projection: Projection) -> str:
+    """BLAKE3 of all numbers and settings of a projection, as hex."""
+    digest = blake3.blake3(_canonical(_settings(projection)))
+    for name, part in sorted(_tensors(projection).items()):
+        digest.update(f"{name} {part.dtype.str} {part.shape}\0".encode())
+        digest.update(part.tobytes())
+    return digest.hexdigest()
+
+
+def write_projection(projection: Projection, folder: Path, *, overwrite: bool) -> Path:
+    """Write a projection; see `Projection.save`."""
+    from safetensors.numpy import save
+
+    if folder.exists() and not overwrite:
+        msg = f"{folder} exists; choose another name or overwrite it"
+        raise OutputExistsError(msg)
+    if folder.exists() and not (folder / _CARD).is_file():
+        msg = f"{folder} is not a projection, so it is not overwritten; choose another name"
+        raise OutputExistsError(msg)
+    numbers = save(_tensors(projection))
+    content = {
+        "format_version": FORMAT_VERSION,
+        "identity": projection.identity,
+        **_settings(projection),
+        "file": {"bytes": len(numbers), "blake3": blake3.blake3(numbers).hexdigest()},
+        "card": _plain(projection.card),
+    }
+    content["checksum"] = _checksum(content)
+    text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
+    with staged_folder(folder, replace=overwrite) as staging:
+        (staging / _NUMBERS).write_bytes(numbers)
+        (staging / _CARD).write_text(text, encoding="utf-8", newline="\n")
+    return folder
+
+
+def read_projection(folder: Path, kind: type[Projection]) -> Projection:
+    """Read a projection; see `Projection.load`."""
+    from safetensors import SafetensorError
+    from safetensors.numpy import load
+
+    card, file = folder / _CARD, folder / _NUMBERS
+    content = _read_card(folder)
+    try:
+        numbers = file.read_bytes()
+    except OSError as error:
+        gone = "is missing" if isinstance(error, FileNotFoundError) else f"cannot be read ({error.strerror})"
+        msg = f"{file} {gone}; {_RESTORE}"
+        raise CorruptDataError(msg) from error
+    try:
+        recorded = content["file"]
+        if len(numbers) != recorded["bytes"]:
+            msg = f"{file} has {len(numbers):,} bytes, not {recorded['bytes']:,}; {_RESTORE}"
+            raise CorruptDataError(msg)
+        if blake3.blake3(numbers).hexdigest() != recorded["blake3"]:
+            msg = f"{file} was changed after it was written (hash); {_RESTORE}"
+            raise CorruptDataError(msg)
+        made = kind(**_parts(content, load(numbers)))
+        if made.identity != content["identity"]:
+            msg = f"{folder} holds other numbers than its identity says; {_RESTORE}"
+            raise CorruptDataError(msg)
+    except (KeyError, TypeError, AttributeError, InputError, SafetensorError) as error:
+        # The hashes are right, so somebody wrote it this way on purpose.
+        msg = f"{card} does not describe a projection ({type(error).__name__}: {error}); {_RESTORE}"
+        raise CorruptDataError(msg) from error
+    return made
+
+
+def _read_card(folder: Path) -> dict[str, Any]:
+    path = folder / _CARD
+    try:
+        content = json.loads(path.read_bytes())
+    except (FileNotFoundError, NotADirectoryError) as error:
+        gone = f"it has no {_CARD}" if folder.is_dir() else "there is no such folder"
+        msg = f"{folder} is not a projection: {gone}"
+        raise InputNotFoundError(msg) from error
+    except OSError as error:
+        msg = f"{path} cannot be read ({error.strerror or error})"
+        raise CorruptDataError(msg) from error
+    except ValueError as error:  # includes undecodable bytes
+        msg = f"{path} is not valid JSON ({error}); {_RESTORE}"
+        raise CorruptDataError(msg) from error
+    if not isinstance(content, dict):
+        msg = f"{path} does not describe a projection; {_RESTORE}"
+        raise CorruptDataError(msg)
+    version = content.get("format_version")
+    if isinstance(version, int) and version > FORMAT_VERSION:
+        msg = (
+            f"{path} has format version {version}, this lexicell reads up to {FORMAT_VERSION}: "
+            "upgrade lexicell"
+        )
+        raise InputError(msg)
+    if content.pop("checksum", None) != _checksum(content):
+        msg = f"{path} was changed after it was written (checksum); {_RESTORE}"
+        raise CorruptDataError(msg)
+    return content
+
+
+def _tensors(projection: Projection) -> dict[str, NDArray[Any]]:
+    """All arrays by name, C-contiguous, in the order of their names."""
+    found: dict[str, NDArray[Any] | None] = {name: getattr(projection, name) for name in _ARRAYS}
+    if projection.residual is not None:
+        for name in ("rows", "coefficients", "basis"):
+            found[f"residual.{name}"] = getattr(projection.residual, name)
+    if projection.features is not None:
+        for name in ("mean", "landmarks"):
+            found[f"features.{name}"] = getattr(projection.features, name)
+    for i, layer in enumerate(projection.head):
+        found |= {f"head.{i}.weight": layer.weight, f"head.{i}.bias": layer.bias}
+    if projection.classifier is not None:
+        found["classifier.weight"] = projection.classifier.weight
+        found["classifier.bias"] = projection.classifier.bias
+    return {name: part for name, part in sorted(found.items()) if part is not None}
+
+
+def _settings(projection: Projection) -> dict[str, Any]:
+    """All that is no array and decides results, as plain JSON."""
+    features, classifier = projection.features, projection.classifier
+    return {
+        "lexicon": projection.lexicon,
+        "pooling": None if projection.pooling is None else asdict(projection.pooling),
+        "features": None if features is None else {"gamma": features.gamma},
+        "head": [layer.activation for layer in projection.head],
+        "classifier": None
+        if classifier is None
+        else {
+            "classes": list(classifier.classes),
+            "temperature": classifier.temperature,
+            "threshold": classifier.threshold,
+        },
+    }
+
+
+def _parts(content: Mapping[str, Any], tensors: Mapping[str, NDArray[Any]]) -> dict[str, Any]:
+    """Fields of the projection that was saved."""
+
+    def of(prefix: str) -> dict[str, Any]:
+        return {name.removeprefix(prefix): part for name, part in tensors.items() if name.startswith(prefix)}
+
+    pooling, features, classifier = (content[name] for name in ("pooling", "features", "classifier"))
+    residual = of("residual.")
+    return {
+        **{name: tensors.get(name) for name in _ARRAYS},
+        "residual": Residual(**residual) if residual else None,
+        "features": None if features is None else KernelFeatures(**of("features."), **features),
+        "head": tuple(Layer(**of(f"head.{i}."), activation=a) for i, a in enumerate(content["head"])),
+        "pooling": None if pooling is None else Pooling(**pooling),
+        "classifier": None if classifier is None else Classifier(**of("classifier."), **classifier),
+        "lexicon": content["lexicon"],
+        "card": content["card"],
+    }
+
+
+def _plain(card: Mapping[str, Any]) -> Any:
+    """The card as it will be read again."""
+    try:
+        return json.loads(json.dumps(dict(card), allow_nan=False))
+    except (TypeError, ValueError) as error:
+        msg = (
+            f"the projection's card is not plain JSON ({error}); use text, finite numbers, lists and mappings"
+        )
+        raise InputError(msg) from error
+
+
+def _checksum(content: Mapping[str, Any]) -> str:
+    return blake3.blake3(_canonical(content)).hexdigest()
+
+
+def _canonical(content: Mapping[str, Any]) -> bytes:
+    return json.dumps(content, sort_keys=True, separators=(",", ":")).encode()
