@@ -1,6 +1,9 @@
 """How good gene vectors and embeddings are, beside controls."""
 
+from lexicell.evaluate.cell_report import Evaluation
+from lexicell.evaluate.cells import CellProtocol, evaluate_cells, evaluate_panels
 from lexicell.evaluate.controls import pca_of_expression, random_vectors, shuffled_vectors
+from lexicell.evaluate.figures import plot_evaluation
 from lexicell.evaluate.gene_report import GeneReport, Prediction, evaluate_genes
 from lexicell.evaluate.gene_sets import GO_SETS, GeneSet, GeneSets, match_gene_sets, read_gene_sets
 from lexicell.evaluate.geometry import Geometry, Neighbours, measure_geometry, nearest_genes
@@ -13,29 +16,41 @@ from lexicell.evaluate.membership import (
     name_leak,
     predict_membership,
 )
+from lexicell.evaluate.methods import METHODS, Method
+from lexicell.evaluate.panels import Panel, Task, panel_of
 from lexicell.evaluate.published import Published, Standing, read_published
 
 __all__ = [
     "GO_SETS",
+    "METHODS",
+    "CellProtocol",
+    "Evaluation",
     "GeneReport",
     "GeneSet",
     "GeneSets",
     "Geometry",
     "Membership",
+    "Method",
     "NameLeak",
     "Neighbours",
+    "Panel",
     "Prediction",
     "Protocol",
     "Published",
     "Standing",
+    "Task",
     "control_vectors",
+    "evaluate_cells",
     "evaluate_genes",
+    "evaluate_panels",
     "knn_accuracy",
     "match_gene_sets",
     "measure_geometry",
     "name_leak",
     "nearest_genes",
+    "panel_of",
     "pca_of_expression",
+    "plot_evaluation",
     "predict_membership",
     "random_vectors",
     "read_gene_sets",

@@ -1,0 +1,193 @@
+"""``lexicell evaluate``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from lexicell.cli import _console
+from lexicell.cli._options import (
+    GeneColumn,
+    Json,
+    Layer,
+    LexiconName,
+    Organism,
+    Overwrite,
+    UseRaw,
+    ValuesOption,
+)
+from lexicell.errors import InputError, InputNotFoundError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from lexicell.evaluate import CellProtocol, Evaluation
+
+__all__ = ["evaluate"]
+
+_OUTPUTS = ("scores.csv", "evaluation.json", "tables.md")
+
+
+def evaluate(
+    data: Annotated[
+        list[str],
+        typer.Argument(metavar="DATA...", help="Labelled cells: an .h5ad, an AnnData-Zarr; or several."),
+    ],
+    label: Annotated[str, typer.Option(help="Column of obs with the classes.")],
+    scenario: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="few-shot, disjoint, batches or transfer; may be repeated. Default: few-shot and disjoint, "
+            "and with --batch-key batches, with --query transfer."
+        ),
+    ] = None,
+    query: Annotated[
+        str | None, typer.Option(help="Data set that is classified by DATA (transfer), labelled too.")
+    ] = None,
+    query_label: Annotated[
+        str | None, typer.Option(help="Column of obs with the query's classes. Default: as --label.")
+    ] = None,
+    label_map: Annotated[
+        Path | None, typer.Option("--map", help="JSON: label of the query -> label of DATA.")
+    ] = None,
+    batch_key: Annotated[
+        str | None, typer.Option(help="Column of obs with batches, each of which is left out once.")
+    ] = None,
+    methods: Annotated[
+        str | None, typer.Option(help="Methods to compare, as paper,pca50-hvg. Default: all.")
+    ] = None,
+    n: Annotated[str, typer.Option("--n", help="Labelled cells of each class, few-shot.")] = "3,5,10,20,50",
+    draws: Annotated[int, typer.Option(min=1, help="Draws for each n, and of a transfer.")] = 10,
+    panels: Annotated[int, typer.Option(min=1, help="Draws of disjoint panels.")] = 5,
+    seed: Annotated[int, typer.Option(min=0, help="Of everything that is drawn.")] = 0,
+    lexicon: LexiconName = "human-go-minilm",
+    layer: Layer = None,
+    use_raw: UseRaw = False,
+    values: ValuesOption = None,
+    gene_column: GeneColumn = None,
+    organism: Organism = None,
+    scib: Annotated[bool, typer.Option("--scib", help="Also compute scores of scib-metrics.")] = False,
+    jobs: Annotated[
+        int | None, typer.Option(min=1, help="Threads that classify. Default: one for each CPU.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for scores.csv, evaluation.json, tables.md and pictures.")
+    ] = None,
+    overwrite: Overwrite = False,
+    as_json: Json = False,
+) -> None:
+    """Show how well embeddings tell labelled cells apart, beside controls on the same draws.
+
+    Each method that reads text is also run with the genes' vectors shuffled and with random ones; components
+    of expression stand beside them. Numbers are macro-F1, mean and 95 % interval over draws.
+    """
+    from lexicell.embedding import Options
+    from lexicell.evaluate import evaluate_cells
+
+    if out is not None:
+        _check_output(out, overwrite=overwrite)
+    protocol = _protocol(scenario, n, draws, panels, seed, batch_key, query, scib=scib)
+    named = None if methods is None else [name.strip() for name in methods.split(",") if name.strip()]
+    with _console.bar("evaluating", "embeddings") as bar:
+        found = evaluate_cells(
+            data, label=label, query=query, query_label=query_label, names=_read_map(label_map),
+            batch=batch_key, methods=named, protocol=protocol, lexicon=lexicon,
+            options=Options(values=values, gene_column=gene_column, organism=organism),
+            layer=layer, use_raw=use_raw, jobs=jobs, listener=_console.listen(bar),
+        )  # fmt: skip
+    if out is not None:
+        _write(found, out, overwrite=overwrite)
+    if as_json:
+        _console.result_json(found.as_dict())
+    else:
+        _show(found)
+
+
+def _protocol(
+    scenario: Sequence[str] | None,
+    n: str,
+    draws: int,
+    panels: int,
+    seed: int,
+    batch_key: str | None,
+    query: str | None,
+    *,
+    scib: bool,
+) -> CellProtocol:
+    from lexicell.evaluate import CellProtocol
+
+    try:
+        sizes = tuple(sorted({int(size) for size in n.split(",")}))
+    except ValueError:
+        msg = f"--n takes whole numbers, as 3,5,10; not {n!r}"
+        raise InputError(msg) from None
+    usual = ["few-shot", "disjoint"]
+    usual += ["batches"] * (batch_key is not None) + ["transfer"] * (query is not None)
+    scenarios: tuple[Any, ...] = tuple(dict.fromkeys(scenario or usual))
+    return CellProtocol(scenarios, sizes, draws, panels, seed=seed, scib=scib)
+
+
+def _read_map(path: Path | None) -> dict[str, str] | None:
+    if path is None:
+        return None
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        msg = f"{path} does not exist; give a JSON that maps labels of the query to those of the reference"
+        raise InputNotFoundError(msg) from error
+    except (OSError, ValueError) as error:
+        msg = f"{path} is not a JSON file that can be read ({error})"
+        raise InputError(msg) from error
+    if not isinstance(found, dict) or not all(isinstance(value, str) for value in found.values()):
+        msg = f'{path} is not a map of labels; write it as {{"label of the query": "label of the reference"}}'
+        raise InputError(msg)
+    return found
+
+
+def _check_output(folder: Path, *, overwrite: bool) -> None:
+    """Raise before the work is done, which takes minutes."""
+    from lexicell._files import check_new_file
+
+    if folder.exists() and not folder.is_dir():
+        msg = f"{folder} is a file; name a folder"
+        raise InputError(msg)
+    for name in _OUTPUTS:
+        check_new_file(folder / name, overwrite=overwrite)
+
+
+def _write(found: Evaluation, folder: Path, *, overwrite: bool) -> None:
+    from lexicell.errors import MissingExtraError
+    from lexicell.evaluate import plot_evaluation
+
+    written = found.write(folder, overwrite=overwrite)
+    try:
+        written += plot_evaluation(found, folder, overwrite=overwrite)
+    except MissingExtraError as error:  # the numbers are worth more than the picture
+        _console.note(f"no pictures: {error}")
+    _console.note(f"written: {', '.join(str(path) for path in written)}")
+
+
+def _show(found: Evaluation) -> None:
+    lines = found.lines()
+    keys = dict.fromkeys((line.data, line.scenario, line.setting, line.classifier) for line in lines)
+    for number, key in enumerate(keys):
+        here = [line for line in lines if (line.data, line.scenario, line.setting, line.classifier) == key]
+        _console.result(("\n" if number else "") + ", ".join(key))
+        rows = []
+        for line in sorted(here, key=lambda line: line.is_control):
+            scores = [line.scores[name] for name in ("macro_f1", "accuracy", "rare_f1")]
+            f1 = scores[0]
+            spread = "" if f1.low != f1.low else f"{f1.low:.3f} - {f1.high:.3f}"
+            mark = " (transductive)" if line.transductive else ""
+            rows.append((line.label + mark, f"{f1.mean:.3f}", spread, *(f"{s.mean:.3f}" for s in scores[1:])))
+        _console.table(("method", "macro-F1", "95 % interval", "accuracy", "rare F1"), rows)
+        for line in here:
+            for rival, compared in line.against.items():
+                if rival.startswith("best"):
+                    gap = compared.difference
+                    _console.result(
+                        f"{line.label} against {rival}: {gap.mean:+.3f} [{gap.low:+.3f}, {gap.high:+.3f}]"
+                    )

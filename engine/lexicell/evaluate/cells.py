@@ -1,0 +1,411 @@
+"""The protocol that decides: methods and controls on the same draws, judged by the same classifiers."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lexicell.embedding import Advanced, Listener, Note, Options
+from lexicell.embedding.events import log
+from lexicell.embedding.plan import DEFAULT_LEXICON
+from lexicell.errors import InputError, MissingExtraError
+from lexicell.evaluate.cell_report import Evaluation, Record
+from lexicell.evaluate.classifiers import CLASSIFIERS, Classifier, predict
+from lexicell.evaluate.methods import CONTROLS, Method, control_table, resolve_methods
+from lexicell.evaluate.metrics import Scores, cluster_scores, clusters_missing, scib_scores, score
+from lexicell.evaluate.panels import Panel, Task, panel_of
+from lexicell.evaluate.splits import (
+    SCENARIOS,
+    Scenario,
+    Skipped,
+    Split,
+    batch_splits,
+    disjoint_splits,
+    few_shot_splits,
+    transfer_splits,
+)
+from lexicell.lexicon import Lexicon
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+__all__ = ["CellProtocol", "evaluate_cells", "evaluate_panels"]
+
+
+@dataclass(frozen=True)
+class CellProtocol:
+    """How cells are evaluated.
+
+    Attributes
+    ----------
+    scenarios
+        Some of "few-shot", "disjoint", "batches" and "transfer".
+    n
+        Labelled cells of each class, few-shot.
+    draws
+        Draws for each n, and of a transfer.
+    panels
+        Draws of disjoint panels.
+    n_genes, least
+        Of disjoint panels: genes in both halves together, and the fewest cells of a class.
+    seed
+        Of everything that is drawn.
+    scib
+        Also compute scores of scib-metrics.
+    """
+
+    scenarios: tuple[Scenario, ...] = ("few-shot", "disjoint")
+    n: tuple[int, ...] = (3, 5, 10, 20, 50)
+    draws: int = 10
+    panels: int = 5
+    n_genes: int = 4_000
+    least: int = 20
+    seed: int = 0
+    scib: bool = False
+
+    def __post_init__(self) -> None:
+        unknown = [name for name in self.scenarios if name not in SCENARIOS]
+        if unknown or not self.scenarios:
+            msg = f"scenarios are {', '.join(SCENARIOS)}, not {', '.join(map(repr, unknown)) or 'none'}"
+            raise InputError(msg)
+        if not self.n or min(self.n) < 1 or min(self.draws, self.panels) < 1:
+            msg = "n, draws and panels are at least 1"
+            raise InputError(msg)
+
+
+@dataclass
+class _Embedded:
+    """Vectors of both sides of a split, and what was measured of them already."""
+
+    reference: NDArray[np.float32]
+    query: NDArray[np.float32]
+    seconds: float
+    clusters: dict[str, float] = field(default_factory=dict)
+
+
+def evaluate_cells(
+    data: str | Path | AnnData | Sequence[str | Path | AnnData],
+    *,
+    label: str,
+    query: str | Path | AnnData | None = None,
+    query_label: str | None = None,
+    names: Mapping[str, str] | None = None,
+    batch: str | None = None,
+    methods: Sequence[str | Method] | None = None,
+    protocol: CellProtocol | None = None,
+    lexicon: str | Lexicon = DEFAULT_LEXICON,
+    options: Options | None = None,
+    layer: str | None = None,
+    use_raw: bool = False,
+    jobs: int | None = None,
+    listener: Listener = log,
+) -> Evaluation:
+    """Evaluate how well embeddings tell labelled cells apart, beside their controls.
+
+    Parameters
+    ----------
+    data
+        One labelled data set or several; see `lexicell.embed`. Each is evaluated on its own.
+    label
+        Column of ``obs`` with the classes.
+    query, query_label, names
+        Data set to classify by the first (scenario "transfer"), the column of its classes where it has
+        another name, and which of its labels mean which of the reference.
+    batch
+        Column of ``obs`` with batches (scenario "batches").
+    methods
+        Names or methods; by default all that there are.
+    protocol
+        Scenarios, draws, seeds.
+    lexicon
+        Bundled name, folder or opened lexicon.
+    options
+        How counts and gene names are understood; its lexicon, projection and recipe are not used.
+    layer, use_raw
+        See `lexicell.embed`.
+    jobs
+        Threads that classify; by default one for each CPU. They don't change the numbers.
+    listener
+        Is told what was left out, and how far it is.
+
+    Returns
+    -------
+    Evaluation
+        The same numbers for the same data, lexicon, methods and seed.
+
+    Raises
+    ------
+    InputError, CountsError, CoverageError
+        A data set cannot be used, or has no class that is large enough.
+    MissingExtraError
+        scikit-learn, or what ``scib`` needs, is not installed.
+    """
+    protocol = protocol or CellProtocol()
+    chosen = resolve_methods(methods)
+    opened = lexicon if isinstance(lexicon, Lexicon) else Lexicon.open(lexicon)
+    options = replace(options or Options(), lexicon=opened, projection=None)
+    inputs = list(data) if isinstance(data, list | tuple) else [data]
+    if "transfer" in protocol.scenarios and query is None:
+        msg = "a transfer needs a second data set to classify (--query)"
+        raise InputError(msg)
+    _check_extras(protocol)
+
+    def read(one: Any, column: str, key: str | None) -> Panel:
+        return panel_of(
+            one, options, label=column, batch=key, layer=layer, use_raw=use_raw, listener=listener
+        )
+
+    panels = {_name(one, i): read(one, label, batch) for i, one in enumerate(inputs)}
+    if len(panels) < len(inputs):
+        msg = "two data sets have the same name, so their results can't be told apart; rename one"
+        raise InputError(msg)
+    asked = None if query is None else read(query, query_label or label, None)
+    return evaluate_panels(
+        panels,
+        opened,
+        query=asked,
+        names=names,
+        methods=chosen,
+        protocol=protocol,
+        jobs=jobs,
+        listener=listener,
+    )
+
+
+def evaluate_panels(
+    panels: Mapping[str, Panel],
+    lexicon: Lexicon,
+    *,
+    query: Panel | None = None,
+    names: Mapping[str, str] | None = None,
+    methods: Sequence[Method],
+    protocol: CellProtocol,
+    jobs: int | None = None,
+    listener: Listener = log,
+) -> Evaluation:
+    """Evaluate panels that were read already; see `evaluate_cells`."""
+    table = lexicon.vectors(lexicon.rows)
+    splits: list[tuple[str, list[Split]]] = []
+    skipped: list[tuple[str, Skipped]] = []
+    for name, panel in panels.items():
+        made, small = _splits(panel, query, names, protocol)
+        splits.append((name, made))
+        skipped += [(name, one) for one in small]
+    _tell_skipped(skipped, listener)
+    if missing := clusters_missing():
+        listener(Note(missing))
+    runs = [(method, control) for method in methods for control in _controls(method)]
+    total = sum(len(made) for _, made in splits) * len(runs)
+    records: list[Record] = []
+    notes: set[str] = set()
+    done = 0
+    with ThreadPoolExecutor(jobs or _processors()) as pool:
+        for name, made in splits:
+            for method, control in runs:
+                runner = _Runner(method, control, table, protocol)
+                for found in runner.run(name, made, pool):
+                    records += found
+                    done += 1
+                    listener(Advanced(done, total))
+                notes |= runner.notes
+    for text in sorted(notes):
+        listener(Note(text))
+    return Evaluation.of(records, skipped, panels, query, lexicon, methods, protocol)
+
+
+class _Runner:
+    """Runs one method with one table of vectors on the splits of a data set."""
+
+    def __init__(
+        self, method: Method, control: str, table: NDArray[np.float32], protocol: CellProtocol
+    ) -> None:
+        self.method, self.control, self.protocol = method, control, protocol
+        self._table = table
+        self._drawn: tuple[int, NDArray[np.float32]] | None = None
+        self._whole: dict[tuple[int, bytes], tuple[NDArray[np.float32], dict[str, float], float]] = {}
+        self.notes: set[str] = set()
+
+    def run(self, name: str, splits: Sequence[Split], pool: ThreadPoolExecutor) -> Iterator[list[Record]]:
+        """Embed split by split, classify in threads, and yield the records of each in order."""
+        waiting: list[Any] = []
+        # By draw first: a control's table is drawn once for all n of a draw.
+        for split in sorted(splits, key=lambda split: split.draw):
+            if self.method.shared_genes and not split.same_genes:
+                self.notes.add(
+                    f"{self.method.name} needs the same genes on both sides, so it has no {split.setting!r} "
+                    f"of {split.scenario}"
+                )
+                waiting.append(None)
+            else:
+                embedded = self._embed(split)
+                waiting.append(pool.submit(self._judge, name, split, embedded))
+            if len(waiting) > 2 * _processors():
+                yield _result(waiting.pop(0))
+        while waiting:
+            yield _result(waiting.pop(0))
+
+    def _vectors(self, draw: int) -> NDArray[np.float32]:
+        if not self.control:
+            return self._table
+        if self._drawn is None or self._drawn[0] != draw:
+            drawn = control_table(self._table, self.control, self._seed(draw))
+            self._drawn = (draw, drawn)
+        return self._drawn[1]
+
+    def _seed(self, draw: int) -> int:
+        return int(np.random.SeedSequence([self.protocol.seed, draw]).generate_state(1)[0])
+
+    def _embed(self, split: Split) -> _Embedded:
+        started = time.perf_counter()
+        if split.one_source and not self.method.per_draw:
+            return self._embed_whole(split)
+        query = split.query.without_labels()
+        task = Task(self._vectors(split.draw), split.reference, query, query, self._seed(split.draw))
+        reference, asked = self.method(task)
+        _check_shapes(self.method, reference, split.cells[0], asked, split.cells[1])
+        return _Embedded(reference, asked, time.perf_counter() - started)
+
+    def _embed_whole(self, split: Split) -> _Embedded:
+        """Embed all cells of a split as they are, whichever are labelled, once for all such splits."""
+        cells = np.sort(np.concatenate(split.cells))
+        # Only a control's vectors differ from draw to draw.
+        key = (split.draw if self.control else 0, cells.tobytes())
+        if key not in self._whole:
+            started = time.perf_counter()
+            if self.control:
+                self._whole = {kept: value for kept, value in self._whole.items() if kept[0] == key[0]}
+            panel = split.sources[0].take(cells)
+            bare = panel.without_labels()
+            empty = bare.take(np.empty(0, np.int64))
+            task = Task(self._vectors(split.draw), bare, empty, None, self._seed(key[0]))
+            vectors, _ = self.method(task)
+            _check_shapes(self.method, vectors, cells)
+            seconds = time.perf_counter() - started
+            self._whole[key] = vectors, self._clusters(vectors, panel), seconds
+        vectors, clusters, seconds = self._whole[key]
+        reference, query = (vectors[np.searchsorted(cells, side)] for side in split.cells)
+        return _Embedded(reference, query, seconds, clusters)
+
+    def _clusters(self, vectors: NDArray[np.float32], panel: Panel) -> dict[str, float]:
+        labels = panel.labels
+        if labels is None:
+            return {}
+        found = cluster_scores(vectors, labels, self.protocol.seed)
+        return found | (scib_scores(vectors, labels, panel.batch) if self.protocol.scib else {})
+
+    def _judge(self, name: str, split: Split, embedded: _Embedded) -> list[Record]:
+        known, true = split.labels
+        clusters = embedded.clusters or self._clusters(embedded.query, split.query)
+        records = []
+        for kind in CLASSIFIERS:
+            predicted = predict(embedded.reference, known, embedded.query, kind, self.protocol.seed)
+            records.append(
+                self._record(name, split, kind, score(true, predicted), embedded.seconds, clusters)
+            )
+        return records
+
+    def _record(
+        self,
+        name: str,
+        split: Split,
+        kind: Classifier,
+        scores: Scores,
+        seconds: float,
+        clusters: Mapping[str, float],
+    ) -> Record:
+        return Record(
+            data=name,
+            scenario=split.scenario,
+            setting=split.setting,
+            draw=split.draw,
+            method=self.method.name,
+            control=self.control,
+            transductive=self.method.transductive,
+            classifier=kind,
+            reference_cells=len(split.cells[0]),
+            query_cells=len(split.cells[1]),
+            classes=len(np.unique(split.labels[1])),
+            accuracy=scores.accuracy,
+            macro_f1=scores.macro_f1,
+            rare_f1=scores.rare_f1,
+            clusters=dict(clusters),
+            seconds=seconds,
+        )
+
+
+def _result(waiting: Any) -> list[Record]:
+    found: list[Record] = [] if waiting is None else waiting.result()
+    return found
+
+
+def _splits(
+    panel: Panel, query: Panel | None, names: Mapping[str, str] | None, protocol: CellProtocol
+) -> tuple[list[Split], list[Skipped]]:
+    splits: list[Split] = []
+    skipped: list[Skipped] = []
+    for scenario in protocol.scenarios:
+        if scenario == "few-shot":
+            made, small = few_shot_splits(panel, protocol.n, protocol.draws, protocol.seed)
+        elif scenario == "disjoint":
+            made, small = disjoint_splits(
+                panel, protocol.panels, protocol.seed, n_genes=protocol.n_genes, least=protocol.least
+            )
+        elif scenario == "batches":
+            made, small = batch_splits(panel)
+        elif query is not None:
+            made, small = transfer_splits(panel, query, protocol.draws, protocol.seed, names=names)
+        splits += made
+        skipped += small
+    return splits, skipped
+
+
+def _controls(method: Method) -> tuple[str, ...]:
+    return ("", *CONTROLS) if method.text else ("",)
+
+
+def _check_shapes(method: Method, *pairs: Any) -> None:
+    for vectors, cells in zip(pairs[::2], pairs[1::2], strict=True):
+        if np.ndim(vectors) != 2 or len(vectors) != len(cells):
+            msg = f"the method {method.name!r} gave {np.shape(vectors)} for {len(cells)} cells"
+            raise InputError(msg)
+
+
+def _tell_skipped(skipped: Sequence[tuple[str, Skipped]], listener: Listener) -> None:
+    groups: dict[tuple[str, str, int | None, int], list[str]] = {}
+    for data, one in skipped:
+        groups.setdefault((data, one.scenario, one.n, one.needed), []).append(f"{one.label} ({one.cells})")
+    for (data, scenario, n, needed), said in groups.items():
+        where = f"{data}, {scenario}" + ("" if n is None else f" n={n}")
+        why = {"transfer": "not a class of the reference", "batches": "in one batch only"}.get(
+            scenario, f"fewer than {needed} cells"
+        )
+        listener(Note(f"{where}: classes skipped, {why}: {', '.join(said)}"))
+
+
+def _check_extras(protocol: CellProtocol) -> None:
+    from importlib.util import find_spec
+
+    if find_spec("sklearn") is None:
+        raise MissingExtraError.of(extra="evaluate", why="Evaluating cells")
+    if protocol.scib and find_spec("scib_metrics") is None:
+        msg = "--scib needs a package that is not installed: pip install scib-metrics"
+        raise MissingExtraError(msg)
+
+
+def _name(data: Any, number: int) -> str:
+    if isinstance(data, str | Path):
+        name = Path(str(data).rstrip("/")).name
+        return name.rpartition(".")[0] or name
+    return f"data{number + 1}"
+
+
+def _processors() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

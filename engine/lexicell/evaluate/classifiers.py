@@ -1,0 +1,83 @@
+"""The two classifiers that read every embedding, the same for all methods."""
+
+from __future__ import annotations
+
+from typing import Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lexicell.errors import InputError, MissingExtraError
+
+__all__ = ["CLASSIFIERS", "Classifier", "predict"]
+
+Classifier = Literal["knn", "logistic"]
+CLASSIFIERS: tuple[Classifier, ...] = get_args(Classifier)
+
+#: Inverse strength of the L2 penalty, where the largest standard deviation of a column is 1.
+_C = 1.0
+
+
+def predict(
+    reference: NDArray[np.float32],
+    labels: NDArray[np.str_],
+    query: NDArray[np.float32],
+    kind: Classifier,
+    seed: int = 0,
+) -> NDArray[np.str_]:
+    """Label the query cells.
+
+    ``"knn"``: the k nearest reference cells by cosine, weighted by the inverse of their distance; k is 10,
+    or the size of the smallest class. ``"logistic"``: logistic regression with an L2 penalty (C = 1) and
+    classes of equal weight, vectors centred by the reference cells and divided by the largest standard
+    deviation of a column there.
+
+    One number scales all columns: to standardise each would make as much of the last principal component
+    as of the first, and so ruin the controls that a text has to beat.
+
+    Parameters
+    ----------
+    reference, labels
+        ``[n, p]`` and ``[n]``.
+    query
+        ``[q, p]``.
+    kind
+        Which classifier.
+    seed
+        Of the solver.
+
+    Returns
+    -------
+    numpy.ndarray
+        ``[q]``.
+
+    Raises
+    ------
+    InputError
+        A vector is not finite, or there is no such classifier.
+    MissingExtraError
+        scikit-learn is not installed.
+    """
+    try:
+        from sklearn.linear_model import LogisticRegression
+        from sklearn.neighbors import KNeighborsClassifier
+    except ImportError as error:
+        raise MissingExtraError.of(extra="evaluate", why="Classifying cells") from error
+    if not (np.isfinite(reference).all() and np.isfinite(query).all()):
+        msg = "a method gave vectors that are not finite, so its cells can't be classified"
+        raise InputError(msg)
+    if kind not in CLASSIFIERS:
+        msg = f"classifiers are {' and '.join(CLASSIFIERS)}, not {kind!r}"
+        raise InputError(msg)
+    found: NDArray[np.str_]
+    if kind == "knn":
+        k = min(10, int(np.unique(labels, return_counts=True)[1].min()))
+        nearest = KNeighborsClassifier(k, metric="cosine", weights="distance", algorithm="brute")
+        found = nearest.fit(reference, labels).predict(query)
+        return found
+    mean = reference.mean(axis=0, dtype=np.float64)
+    scale = float(reference.std(axis=0, dtype=np.float64).max()) or 1.0
+    model = LogisticRegression(C=_C, class_weight="balanced", max_iter=2000, random_state=seed)
+    model.fit((reference - mean) / scale, labels)
+    found = model.predict((query - mean) / scale)
+    return found

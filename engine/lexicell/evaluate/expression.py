@@ -1,0 +1,126 @@
+"""Expression without language: the components that a text embedding has to beat."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import scipy.sparse as sp
+from numpy.typing import NDArray
+
+from lexicell.errors import MissingExtraError
+from lexicell.evaluate.panels import Panel
+
+__all__ = ["components", "dispersed_genes", "log_normalise", "moments"]
+
+_COMPONENTS = 50
+#: Bins of the mean in which dispersions are compared, and where scaled values are cut: scanpy's.
+_BINS, _LARGEST = 20, 10.0
+
+
+def log_normalise(counts: sp.csr_array, totals: NDArray[np.float32] | None = None) -> sp.csr_array:
+    """``log1p(1e4 x / N)``, ``[n, v]`` float32; N is the sum of the cell's counts unless given."""
+    sums = np.asarray(counts.sum(axis=1, dtype=np.float64)) if totals is None else totals
+    logged = counts.copy()
+    per_value = np.repeat(1e4 / np.maximum(sums, 1e-12), np.diff(counts.indptr))
+    logged.data = np.log1p(counts.data * per_value).astype(np.float32)
+    return logged
+
+
+def moments(values: sp.csr_array) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Mean and unbiased variance of each column, ``[v]``."""
+    cells = values.shape[0]
+    squares = values.astype(np.float64)
+    mean = np.asarray(squares.mean(axis=0))
+    squares.data **= 2
+    variance = (np.asarray(squares.mean(axis=0)) - mean**2) * (cells / max(cells - 1, 1))
+    return mean, np.maximum(variance, 0)
+
+
+def dispersed_genes(logged: sp.csr_array, n: int) -> NDArray[np.int64]:
+    """The n columns that vary most for their mean, ascending.
+
+    The logarithm of variance over mean of normalised counts, standardised among genes of a similar mean
+    (20 bins of ``log1p(mean)``): flavour "seurat" of scanpy's ``highly_variable_genes``, which gives the same
+    genes but for ties, all of which it takes.
+
+    Parameters
+    ----------
+    logged
+        ``[n, v]`` from `log_normalise`.
+    n
+        How many; fewer where fewer genes vary.
+    """
+    counts = logged.copy()
+    counts.data = np.expm1(logged.data.astype(np.float64))
+    mean, variance = moments(counts)
+    varies = (mean > 0) & (variance > 0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        table = pd.DataFrame({"dispersion": np.where(varies, np.log(variance / mean), np.nan)})
+    table["bin"] = pd.cut(np.log1p(mean), _BINS)
+    groups = table.groupby("bin", observed=True)["dispersion"]
+    average, spread = groups.transform("mean"), groups.transform("std")
+    alone = spread.isna()
+    score = (table["dispersion"] - average.where(~alone, 0)) / spread.where(~alone, average)
+    order = np.argsort(-score.fillna(-np.inf).to_numpy(), kind="stable")
+    return np.sort(order[: min(n, int(varies.sum()))])
+
+
+def components(
+    fitted: Panel, others: list[Panel], *, n_genes: int | None, seed: int
+) -> list[NDArray[np.float32]]:
+    """Principal components of expression, 50 or as many as the cells allow.
+
+    All genes: of ``log1p(1e4 x / N)``. The most dispersed: the same, each gene scaled to variance 1 and cut
+    at 10, as in scanpy's tutorial.
+
+    Parameters
+    ----------
+    fitted
+        Cells that genes, scale and components are taken from.
+    others
+        Cells to project.
+    n_genes
+        Most dispersed genes to use; None for all.
+    seed
+        Of the solver.
+
+    Returns
+    -------
+    list
+        ``[n, 50]`` float32 for each of `others`.
+
+    Raises
+    ------
+    MissingExtraError
+        scikit-learn is not installed.
+    """
+    try:
+        from sklearn.decomposition import PCA
+    except ImportError as error:
+        raise MissingExtraError.of(extra="evaluate", why="PCA of expression") from error
+    logged = log_normalise(fitted.all_counts)
+    if n_genes is None:
+        k = min(_COMPONENTS, min(logged.shape) - 1)
+        model = PCA(k, svd_solver="arpack", random_state=seed).fit(logged)
+        return [_project(model, log_normalise(panel.all_counts)) for panel in others]
+    genes = dispersed_genes(logged, n_genes)
+    dense = logged[:, genes].toarray()
+    mean, spread = dense.mean(axis=0), dense.std(axis=0, ddof=1)
+    spread[spread == 0] = 1
+
+    def scaled(values: NDArray[np.float32]) -> NDArray[np.float32]:
+        cut: NDArray[np.float32] = np.clip((values - mean) / spread, -_LARGEST, _LARGEST)
+        return cut
+
+    k = min(_COMPONENTS, len(dense) - 1, len(genes))
+    model = PCA(k, random_state=seed).fit(scaled(dense))
+    # Counts are normalised by all genes, also where a few are looked at.
+    return [_project(model, scaled(log_normalise(panel.all_counts)[:, genes].toarray())) for panel in others]
+
+
+def _project(model: Any, values: Any) -> NDArray[np.float32]:
+    if values.shape[0] == 0:  # which scikit-learn refuses
+        return np.empty((0, model.n_components_), np.float32)
+    return np.asarray(model.transform(values), np.float32)

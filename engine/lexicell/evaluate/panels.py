@@ -1,0 +1,218 @@
+"""Panels: labelled cells and the described genes that were measured in them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import blake3
+import numpy as np
+import pandas as pd
+import scipy.sparse as sp
+from numpy.typing import NDArray
+
+from lexicell.atlas import CountSource, decode_values, open_counts
+from lexicell.embedding import Listener, Note, Options, make_plan
+from lexicell.embedding.events import ignore
+from lexicell.errors import CountsError, InputError
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+__all__ = ["Panel", "Task", "panel_of"]
+
+#: Stored values that are read at once.
+_MAX_NNZ = 4_000_000
+
+
+@dataclass(frozen=True)
+class Panel:
+    """Cells, and the genes that were measured in them.
+
+    Attributes
+    ----------
+    counts
+        ``[n, m]`` float32; columns are described genes, those that are one gene summed.
+    rows
+        ``[m]`` int32 lexicon rows of the columns, ascending.
+    totals
+        ``[n]`` float32 sums over all genes that were measured, described or not.
+    labels, batch
+        ``[n]`` str, or None.
+    expression
+        ``[n, v]`` float32 counts of all columns, for controls that read no text; None for `counts`.
+    """
+
+    counts: sp.csr_array
+    rows: NDArray[np.int32]
+    totals: NDArray[np.float32]
+    labels: NDArray[np.str_] | None = None
+    batch: NDArray[np.str_] | None = None
+    expression: sp.csr_array | None = None
+
+    @property
+    def n_cells(self) -> int:
+        """Number of cells."""
+        return int(self.counts.shape[0])
+
+    @property
+    def all_counts(self) -> sp.csr_array:
+        """``[n, v]`` counts of everything that was measured, or ``[n, m]`` where that is all."""
+        return self.counts if self.expression is None else self.expression
+
+    def classes(self) -> dict[str, int]:
+        """Number of cells of each label, in sorted order."""
+        return dict(sorted(Counter([] if self.labels is None else self.labels.tolist()).items()))
+
+    def take(self, cells: NDArray[np.integer[Any]]) -> Panel:
+        """Some of the cells, in the order given."""
+        return Panel(
+            self.counts[cells],
+            self.rows,
+            self.totals[cells],
+            None if self.labels is None else self.labels[cells],
+            None if self.batch is None else self.batch[cells],
+            None if self.expression is None else self.expression[cells],
+        )
+
+    def restrict(self, genes: NDArray[np.integer[Any]]) -> Panel:
+        """What a panel of these lexicon rows would have measured: nothing else counts, also not in totals."""
+        kept = np.flatnonzero(np.isin(self.rows, genes))
+        counts = self.counts[:, kept]
+        totals = np.asarray(counts.sum(axis=1, dtype=np.float64), np.float32)
+        return replace(self, counts=counts, rows=self.rows[kept], totals=totals, expression=None)
+
+    def without_labels(self) -> Panel:
+        """The same cells, of unknown type."""
+        return replace(self, labels=None)
+
+    @property
+    def identity(self) -> str:
+        """Hash (hex) of counts, genes and labels."""
+        digest = blake3.blake3()
+        counts = self.all_counts
+        for part in (counts.data, counts.indices.astype(np.int64), counts.indptr.astype(np.int64), self.rows):
+            digest.update(np.ascontiguousarray(part).tobytes())
+        if self.labels is not None:
+            digest.update("\n".join(self.labels.tolist()).encode())
+        return digest.hexdigest()
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a method is given: it returns a vector for each cell of reference and query.
+
+    Attributes
+    ----------
+    vectors
+        ``[G, d]`` float32 vectors of all genes of the lexicon, or a control's in their place.
+    reference
+        Cells whose labels may be used.
+    query
+        Cells to be classified; without labels.
+    unlabelled
+        Cells that a transductive method may also learn from: the query's. None where there are none.
+    seed
+        Of whatever a method draws.
+    """
+
+    vectors: NDArray[np.float32]
+    reference: Panel
+    query: Panel
+    unlabelled: Panel | None
+    seed: int
+
+
+def panel_of(
+    data: str | Path | AnnData,
+    options: Options,
+    *,
+    label: str,
+    batch: str | None = None,
+    layer: str | None = None,
+    use_raw: bool = False,
+    listener: Listener = ignore,
+) -> Panel:
+    """Read all labelled cells of a data set and align its genes.
+
+    Parameters
+    ----------
+    data
+        See `lexicell.atlas.open_counts`; read into memory whole.
+    options
+        Lexicon and how counts and gene names are understood, as for `lexicell.embed`.
+    label, batch
+        Columns of ``obs``. Cells without a label are left out and counted.
+    layer, use_raw
+        Read ``layers[layer]`` or ``.raw`` instead of ``X``.
+    listener
+        Is told how the input was understood.
+
+    Returns
+    -------
+    Panel
+        With labels and all columns of the data set.
+
+    Raises
+    ------
+    InputError
+        There is no such column, or fewer than two classes.
+    CountsError, CoverageError
+        As `lexicell.embedding.make_plan`, or a count is negative or not finite.
+    """
+    with open_counts(data, layer=layer, use_raw=use_raw) as source:
+        labels = _column(source, label)
+        batches = None if batch is None else _column(source, batch)
+        known = np.flatnonzero(labels.notna().to_numpy())
+        _check_labels(source, label, labels)
+        plan = make_plan(source, options, listener)
+        spans = source.spans(_MAX_NNZ)
+        blocks = [decode_values(source.read(*span), plan.values) for span in spans]
+        label_of_source = source.label
+    v = len(plan.alignment.rows)
+    parts = [
+        sp.csr_array((b.data.astype(np.float32), b.indices, b.indptr), shape=(b.n_rows, v)) for b in blocks
+    ]
+    expression = sp.csr_array(sp.vstack(parts, format="csr"))
+    expression.sum_duplicates()
+    expression = expression[known]
+    if not (np.isfinite(expression.data).all() and (expression.data >= 0).all()):
+        msg = (
+            f"{label_of_source}: a labelled cell has a negative or infinite count, or NaN; correct the matrix"
+        )
+        raise CountsError(msg)
+    if len(known) < len(labels):
+        listener(Note(f"{len(labels) - len(known):,} cells have no {label}; they are left out"))
+    of_column, rows = plan.folded.table.rank, plan.folded.lexicon_rows
+    described = np.flatnonzero(of_column >= 0)
+    ones = np.ones(len(described), np.float32)
+    chosen = sp.csr_array((ones, (described, of_column[described])), shape=(v, len(rows)))
+    counts = sp.csr_array(expression @ chosen)
+    counts.sort_indices()
+    return Panel(
+        counts,
+        rows,
+        np.asarray(expression.sum(axis=1, dtype=np.float64), np.float32),
+        labels.iloc[known].astype(str).to_numpy().astype(np.str_),
+        None if batches is None else batches.iloc[known].astype(str).to_numpy().astype(np.str_),
+        expression,
+    )
+
+
+def _column(source: CountSource, name: str) -> pd.Series[Any]:
+    if name not in source.obs_columns:
+        have = ", ".join(source.obs_columns) or "no columns at all"
+        msg = f"{source.label}: obs has no column {name!r}; it has {have}"
+        raise InputError(msg)
+    column: pd.Series[Any] = source.obs[name]
+    return column
+
+
+def _check_labels(source: CountSource, name: str, labels: pd.Series[Any]) -> None:
+    found = labels.dropna().unique()
+    if len(found) < 2:
+        what = f"one class only ({found[0]})" if len(found) else "no label at all"
+        msg = f"{source.label}: obs[{name!r}] has {what}; name a column that tells classes apart"
+        raise InputError(msg)

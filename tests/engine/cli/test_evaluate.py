@@ -1,0 +1,99 @@
+"""``lexicell evaluate``, as typed."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+pytest.importorskip("sklearn")
+
+
+@pytest.fixture
+def labelled(tmp_path, cells):
+    """120 real cells as a file, of two types that are there often enough and the rest."""
+    few = cells.obs["bulk_labels"].astype(object)
+    few[~few.isin(few.value_counts().index[:3])] = np.nan
+    cells.obs["type"] = few
+    cells.obs["one"] = "cell"
+    cells.write_h5ad(tmp_path / "cells.h5ad")
+    return tmp_path / "cells.h5ad"
+
+
+QUICK = ("--label", "type", "--scenario", "few-shot", "--n", "2", "--draws", "2", "--methods", "paper")
+
+
+def test_a_table_for_people_and_files_for_later(lexicell, labelled, tmp_path):
+    pytest.importorskip("matplotlib")
+    ended = lexicell("evaluate", labelled, *QUICK, "--out", tmp_path / "out")
+    assert ended.code == 0, ended.err
+    assert ended.out.startswith("cells, few-shot, n=2, knn\nmethod")
+    assert "paper, random vectors" in ended.out
+    assert "paper against best control: paper, " in ended.out
+    assert "cells have no type; they are left out" in ended.err
+    names = sorted(path.name for path in (tmp_path / "out").iterdir())
+    assert names == ["evaluation.json", "few-shot.png", "scores.csv", "tables.md"]
+    again = lexicell("evaluate", labelled, *QUICK, "--out", tmp_path / "out")
+    assert (again.code, again.out) == (2, "")
+    assert "overwrite" in again.complaint
+
+
+def test_json_is_all_there_is_on_stdout_and_repeats_itself(lexicell, labelled):
+    def told():
+        found = json.loads(lexicell("evaluate", labelled, *QUICK, "--json").out)
+        for record in found["records"]:
+            del record["seconds"]
+        return found
+
+    first = told()
+    assert first == told()
+    assert first["settings"]["n"] == [2]
+    assert first["settings"]["methods"]["paper"]["text"]
+    assert {record["control"] for record in first["records"]} == {"", "shuffled", "random"}
+
+
+def test_another_data_set_is_classified_by_label_names_that_a_map_translates(lexicell, labelled, tmp_path):
+    import anndata
+
+    query = anndata.read_h5ad(labelled)
+    first = query.obs["type"].dropna().iloc[0]
+    query.obs["kind"] = query.obs["type"].astype(object).replace({first: "other name"})
+    query.write_h5ad(tmp_path / "query.h5ad")
+    (tmp_path / "map.json").write_text(json.dumps({"other name": first}))
+    ended = lexicell(
+        "evaluate", labelled, "--label", "type", "--query", tmp_path / "query.h5ad", "--query-label", "kind",
+        "--map", tmp_path / "map.json", "--scenario", "transfer", "--draws", 2,
+        "--methods", "paper", "--json",
+    )  # fmt: skip
+    assert ended.code == 0, ended.err
+    found = json.loads(ended.out)
+    assert not found["skipped"]
+    assert {record["setting"] for record in found["records"]} == {"common genes", "text alone"}
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (["--label", "nope"], "obs has no column 'nope'; it has bulk_labels, type, one"),
+        (["--label", "one"], "has one class only (cell)"),
+        (["--label", "type", "--n", "3,x"], "--n takes whole numbers"),
+        (["--label", "type", "--n", "500"], "fewer than two classes have 501 cells"),
+        (["--label", "type", "--methods", "nope"], "no method 'nope'; there are paper"),
+        (["--label", "type", "--scenario", "nope"], "scenarios are few-shot, disjoint"),
+        (["--label", "type", "--scenario", "transfer"], "needs a second data set to classify (--query)"),
+        (["--label", "type", "--scenario", "batches"], "--batch-key"),
+        (["--label", "type", "--map", "none.json"], "none.json does not exist"),
+        (["--label", "type", "--scib"], "pip install scib-metrics"),
+        ([], "--label"),
+    ],
+)
+def test_what_cannot_be_done_is_one_sentence(lexicell, labelled, options, says):
+    if "--scib" in options:
+        import importlib.util
+
+        if importlib.util.find_spec("scib_metrics"):
+            pytest.skip("scib-metrics is installed")
+    ended = lexicell("evaluate", labelled, *options)
+    assert (ended.code, ended.out) == (2, "")
+    assert says in ended.complaint
