@@ -2,7 +2,8 @@
 
 ``lexicell.embed`` goes from files to a store, which ``lexicell.open_embedding`` reads; ``lexicell.tl.embed``
 writes into an AnnData as scanpy does; ``lexicell.Lexicon`` is the table of gene texts and vectors that both
-use, and ``lexicell.pack`` makes one fast atlas of many files.
+use, and ``lexicell.pack`` makes one fast atlas of many files; ``lexicell.train`` learns a
+projection from cells.
 """
 
 from __future__ import annotations
@@ -15,15 +16,17 @@ if TYPE_CHECKING:
     from lexicell.atlas.store import open_embedding
     from lexicell.embedding import embed
     from lexicell.embedding.packing import pack
+    from lexicell.learn.api import train
     from lexicell.lexicon import Lexicon
 
-__all__ = ["Lexicon", "__version__", "embed", "errors", "open_embedding", "pack", "tl"]
+__all__ = ["Lexicon", "__version__", "embed", "errors", "open_embedding", "pack", "tl", "train"]
 
 _LAZY = {
     "Lexicon": "lexicell.lexicon",
     "embed": "lexicell.embedding",
     "open_embedding": "lexicell.atlas.store",
     "pack": "lexicell.embedding.packing",
+    "train": "lexicell.learn.api",
 }
 
 

@@ -11,7 +11,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from lexicell.cli import _console, demo, doctor, embed, evaluate, gc, genes, pack, verify
+from lexicell.cli import _console, annotate, demo, doctor, embed, evaluate, gc, genes, pack, train, verify
 from lexicell.errors import LexicellError
 
 __all__ = ["app", "main"]
@@ -39,6 +39,8 @@ app = typer.Typer(
 app.command("demo")(demo.demo)
 app.command("embed")(embed.embed)
 app.command("pack")(pack.pack)
+app.command("train")(train.train)
+app.command("annotate")(annotate.annotate)
 app.command("evaluate")(evaluate.evaluate)
 app.command("verify")(verify.verify)
 app.command("gc")(gc.gc)

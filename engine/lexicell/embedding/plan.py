@@ -18,6 +18,7 @@ from lexicell.embedding.fold import FoldedTable, either, fold
 from lexicell.embedding.learned import about, facts, tell_chosen, tell_pooling
 from lexicell.embedding.pipeline import MAX_NNZ, BlockEmbedder
 from lexicell.embedding.recipe import Recipe, resolve_recipe
+from lexicell.embedding.refine import refined
 from lexicell.errors import CoverageError, InputError
 from lexicell.lexicon import TEXT_FLAGS, Alignment, Lexicon, TextFlag, align_genes
 from lexicell.projection import Projection
@@ -207,7 +208,9 @@ def make_plan(source: CountSource, options: Options, listener: Listener = ignore
     tell_pooling(learned, recipe, listener)
     device = _device(source, options.device)
     lexicon = options.lexicon if isinstance(options.lexicon, Lexicon) else Lexicon.open(options.lexicon)
-    if projection is not None:
+    if projection is None and recipe.refine:
+        projection = refined(lexicon)
+    elif projection is not None:
         projection.check_lexicon(lexicon)
     if isinstance(source, ConcatSource):
         for text in source.check():

@@ -25,6 +25,9 @@ class Recipe:
         How much each gene counts in the mean.
     normalise
         Whether vectors are scaled to length 1.
+    refine
+        Whether the lexicon's vectors are whitened and its genes weighted by their factors, unless there is
+        a projection; see `lexicell.embedding.refine`.
     source
         Where the method is from.
     """
@@ -34,9 +37,18 @@ class Recipe:
     weight: Weight
     normalise: bool
     source: str
+    refine: bool = False
 
 
 RECIPES = {
+    "lexicell": Recipe(
+        "lexicell",
+        128,
+        Weight.LOG1P,
+        normalise=True,
+        source="paper, vectors whitened, genes weighted by what their texts foretell of their dispersion",
+        refine=True,
+    ),
     "paper": Recipe(
         "paper",
         128,  # the papers leave N open; 128 is ours
@@ -52,7 +64,7 @@ RECIPES = {
         source="all genes, log-normalised expression as weight (GenePT-w, Chen & Zou 2023)",
     ),
 }
-DEFAULT_RECIPE = "paper"
+DEFAULT_RECIPE = "lexicell"
 
 
 def resolve_recipe(
@@ -88,7 +100,7 @@ def resolve_recipe(
     recipe = DEFAULT_RECIPE if recipe is None else recipe
     if isinstance(recipe, str):
         if recipe not in RECIPES:
-            msg = f"there is no recipe {recipe!r}; there are {' and '.join(RECIPES)}"
+            msg = f"there is no recipe {recipe!r}; there are {', '.join(RECIPES)}"
             raise InputError(msg)
         recipe = RECIPES[recipe]
     if top_k is not None:

@@ -16,9 +16,10 @@ from lexicell.evaluate.membership import (
     name_leak,
     predict_membership,
 )
-from lexicell.evaluate.methods import METHODS, Method
+from lexicell.evaluate.methods import Method
 from lexicell.evaluate.panels import Panel, Task, panel_of
 from lexicell.evaluate.published import Published, Standing, read_published
+from lexicell.evaluate.registry import METHODS
 
 __all__ = [
     "GO_SETS",

@@ -19,9 +19,10 @@ from lexicell.embedding.plan import DEFAULT_LEXICON
 from lexicell.errors import InputError, MissingExtraError
 from lexicell.evaluate.cell_report import Evaluation, Record
 from lexicell.evaluate.classifiers import CLASSIFIERS, Classifier, predict
-from lexicell.evaluate.methods import CONTROLS, Method, control_table, resolve_methods
+from lexicell.evaluate.methods import CONTROLS, Method, control_table
 from lexicell.evaluate.metrics import Scores, cluster_scores, clusters_missing, scib_scores, score
 from lexicell.evaluate.panels import Panel, Task, panel_of
+from lexicell.evaluate.registry import resolve_methods
 from lexicell.evaluate.splits import (
     SCENARIOS,
     Scenario,
@@ -32,7 +33,7 @@ from lexicell.evaluate.splits import (
     few_shot_splits,
     transfer_splits,
 )
-from lexicell.lexicon import Lexicon
+from lexicell.lexicon import Lexicon, gene_factors
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -192,7 +193,7 @@ def evaluate_panels(
     listener: Listener = log,
 ) -> Evaluation:
     """Evaluate panels that were read already; see `evaluate_cells`."""
-    table = lexicon.vectors(lexicon.rows)
+    table, factors = lexicon.vectors(lexicon.rows), gene_factors(lexicon)
     splits: list[tuple[str, list[Split]]] = []
     skipped: list[tuple[str, Skipped]] = []
     for name, panel in panels.items():
@@ -210,7 +211,7 @@ def evaluate_panels(
     with ThreadPoolExecutor(jobs or _processors()) as pool:
         for name, made in splits:
             for method, control in runs:
-                runner = _Runner(method, control, table, protocol)
+                runner = _Runner(method, control, table, factors, protocol)
                 for found in runner.run(name, made, pool):
                     records += found
                     done += 1
@@ -225,10 +226,15 @@ class _Runner:
     """Runs one method with one table of vectors on the splits of a data set."""
 
     def __init__(
-        self, method: Method, control: str, table: NDArray[np.float32], protocol: CellProtocol
+        self,
+        method: Method,
+        control: str,
+        table: NDArray[np.float32],
+        factors: NDArray[np.float32],
+        protocol: CellProtocol,
     ) -> None:
         self.method, self.control, self.protocol = method, control, protocol
-        self._table = table
+        self._table, self._factors = table, factors
         self._drawn: tuple[int, NDArray[np.float32]] | None = None
         self._whole: dict[tuple[int, bytes], tuple[NDArray[np.float32], dict[str, float], float]] = {}
         self.notes: set[str] = set()
@@ -243,6 +249,8 @@ class _Runner:
                     f"{self.method.name} needs the same genes on both sides, so it has no {split.setting!r} "
                     f"of {split.scenario}"
                 )
+                waiting.append(None)
+            elif self.method.other_genes and split.same_genes:
                 waiting.append(None)
             else:
                 embedded = self._embed(split)
@@ -268,7 +276,9 @@ class _Runner:
         if split.one_source and not self.method.per_draw:
             return self._embed_whole(split)
         query = split.query.without_labels()
-        task = Task(self._vectors(split.draw), split.reference, query, query, self._seed(split.draw))
+        task = Task(
+            self._vectors(split.draw), split.reference, query, query, self._seed(split.draw), self._factors
+        )
         reference, asked = self.method(task)
         _check_shapes(self.method, reference, split.cells[0], asked, split.cells[1])
         return _Embedded(reference, asked, time.perf_counter() - started)
@@ -285,7 +295,7 @@ class _Runner:
             panel = split.sources[0].take(cells)
             bare = panel.without_labels()
             empty = bare.take(np.empty(0, np.int64))
-            task = Task(self._vectors(split.draw), bare, empty, None, self._seed(key[0]))
+            task = Task(self._vectors(split.draw), bare, empty, None, self._seed(key[0]), self._factors)
             vectors, _ = self.method(task)
             _check_shapes(self.method, vectors, cells)
             seconds = time.perf_counter() - started

@@ -5,18 +5,18 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from lexicell.errors import MissingExtraError
 from lexicell.evaluate.panels import Panel
+from lexicell.learn.statistics import standardised_dispersion
 
 __all__ = ["components", "dispersed_genes", "log_normalise", "moments"]
 
 _COMPONENTS = 50
-#: Bins of the mean in which dispersions are compared, and where scaled values are cut: scanpy's.
-_BINS, _LARGEST = 20, 10.0
+#: Where scaled values are cut: scanpy's.
+_LARGEST = 10.0
 
 
 def log_normalise(counts: sp.csr_array, totals: NDArray[np.float32] | None = None) -> sp.csr_array:
@@ -55,16 +55,9 @@ def dispersed_genes(logged: sp.csr_array, n: int) -> NDArray[np.int64]:
     counts = logged.copy()
     counts.data = np.expm1(logged.data.astype(np.float64))
     mean, variance = moments(counts)
-    varies = (mean > 0) & (variance > 0)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        table = pd.DataFrame({"dispersion": np.where(varies, np.log(variance / mean), np.nan)})
-    table["bin"] = pd.cut(np.log1p(mean), _BINS)
-    groups = table.groupby("bin", observed=True)["dispersion"]
-    average, spread = groups.transform("mean"), groups.transform("std")
-    alone = spread.isna()
-    score = (table["dispersion"] - average.where(~alone, 0)) / spread.where(~alone, average)
-    order = np.argsort(-score.fillna(-np.inf).to_numpy(), kind="stable")
-    return np.sort(order[: min(n, int(varies.sum()))])
+    score = standardised_dispersion(mean, variance)
+    order = np.argsort(-score, kind="stable")
+    return np.sort(order[: min(n, int(np.isfinite(score).sum()))])
 
 
 def components(

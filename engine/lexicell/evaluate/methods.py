@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,12 +10,11 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from lexicell.embedding import RECIPES, Recipe
-from lexicell.errors import InputError
 from lexicell.evaluate.expression import components, log_normalise
 from lexicell.evaluate.panels import Panel, Task
 from lexicell_kernels import CsrBlock, GeneTable, embed_rows
 
-__all__ = ["CONTROLS", "METHODS", "Method", "Vectors", "control_table", "pool", "resolve_methods", "whiten"]
+__all__ = ["BASELINES", "CONTROLS", "Method", "Vectors", "control_table", "pool", "whiten"]
 
 #: Vectors of the reference cells and of the query cells.
 Vectors = tuple[NDArray[np.float32], NDArray[np.float32]]
@@ -44,6 +43,8 @@ class Method:
         once, as a reference without labels and an empty query.
     shared_genes
         Whether reference and query must have measured the same genes.
+    other_genes
+        Whether it is only for a query that has measured other genes than the reference.
     source
         Where the method is from.
     """
@@ -54,6 +55,7 @@ class Method:
     transductive: bool = False
     per_draw: bool = True
     shared_genes: bool = False
+    other_genes: bool = False
     source: str = ""
 
     def __call__(self, task: Task) -> Vectors:
@@ -152,7 +154,7 @@ def _stack(first: Panel, second: Panel) -> Panel:
 
 
 _PCA = "PCA of log1p(1e4 x / N)"
-METHODS: dict[str, Method] = {
+BASELINES: dict[str, Method] = {
     method.name: method
     for method in (
         Method("paper", _pooled(RECIPES["paper"]), per_draw=False, source=RECIPES["paper"].source),
@@ -183,27 +185,3 @@ METHODS: dict[str, Method] = {
         ),
     )
 }
-
-
-def resolve_methods(names: Sequence[str | Method] | None) -> tuple[Method, ...]:
-    """Look methods up by name; all there are for None.
-
-    Raises
-    ------
-    InputError
-        There is none of that name, or one is given twice.
-    """
-    if names is None:
-        return tuple(METHODS.values())
-    found = []
-    for name in names:
-        if isinstance(name, str) and name not in METHODS:
-            msg = f"there is no method {name!r}; there are {', '.join(METHODS)}"
-            raise InputError(msg)
-        found.append(METHODS[name] if isinstance(name, str) else name)
-    called = [method.name for method in found]
-    twice = next((name for name in called if called.count(name) > 1), None)
-    if twice is not None:
-        msg = f"the method {twice!r} is given twice; name each once"
-        raise InputError(msg)
-    return tuple(found)

@@ -116,6 +116,8 @@ class Task:
         Cells that a transductive method may also learn from: the query's. None where there are none.
     seed
         Of whatever a method draws.
+    factors
+        ``[G]`` float32 gene factors; see `lexicell.lexicon.gene_factors`. A control has the text's too.
     """
 
     vectors: NDArray[np.float32]
@@ -123,6 +125,7 @@ class Task:
     query: Panel
     unlabelled: Panel | None
     seed: int
+    factors: NDArray[np.float32] | None = None
 
 
 def panel_of(

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from lexicell._arrays import in_order, move, to_host
@@ -20,7 +21,15 @@ from lexicell_kernels import CsrBlock
 if TYPE_CHECKING:
     import scipy.sparse as sp
 
-__all__ = ["FactorKind", "GeneStatistics", "count_statistics", "factors", "gene_statistics", "most_dispersed"]
+__all__ = [
+    "FactorKind",
+    "GeneStatistics",
+    "count_statistics",
+    "factors",
+    "gene_statistics",
+    "most_dispersed",
+    "standardised_dispersion",
+]
 
 FactorKind = Literal["dispersion", "specificity", "idf", "median"]
 
@@ -49,6 +58,8 @@ class GeneStatistics:
         ``[m]`` float64 of ``log1p(1e4 x / N)``; the variance with ``n - 1``.
     detected
         ``[m]`` float64, share of the cells with ``x > 0``.
+    share_mean, share_variance
+        ``[m]`` float64 of ``1e4 x / N``; the variance with ``n - 1``.
     median_nonzero
         ``[m]`` float64, median of ``1e4 x / N`` where ``x > 0``, within 0.5 % (from a histogram); NaN for a
         gene that is nowhere. Below 0.001, that is less than one count in ten million, it is 0.001.
@@ -59,6 +70,8 @@ class GeneStatistics:
     mean: NDArray[np.float64]
     variance: NDArray[np.float64]
     detected: NDArray[np.float64]
+    share_mean: NDArray[np.float64]
+    share_variance: NDArray[np.float64]
     median_nonzero: NDArray[np.float64]
 
 
@@ -149,9 +162,8 @@ def factors(statistics: GeneStatistics, kind: FactorKind) -> NDArray[np.float32]
     statistics
         Of ``m`` genes.
     kind
-        ``"dispersion"``: ``softplus(z) / log 2`` of the normalised dispersion ``z``, the logarithm of
-        variance over mean, standardised among genes of similar mean (after Satija et al. 2015), so 1 for an
-        average gene. ``"specificity"``: the share of the variance beyond what genes of that mean have, at
+        ``"dispersion"``: ``softplus(z) / log 2`` of the dispersion ``z``, see `standardised_dispersion`, so 1
+        for an average gene (after Satija et al. 2015). ``"specificity"``: the share of the variance beyond what genes of that mean have, at
         least 0.05. ``"idf"``: ``log(1 + n / (1 + n_g))`` with ``n_g`` of the ``n`` cells having the gene.
         ``"median"``: 1 over the median of its normalised counts that are not 0 (Geneformer, Theodoris et al.
         2023).
@@ -192,16 +204,26 @@ def most_dispersed(statistics: GeneStatistics, n: int) -> NDArray[np.int32]:
     return np.sort(statistics.rows[best])
 
 
+def standardised_dispersion(mean: NDArray[np.float64], variance: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Logarithm of variance over mean, standardised among genes of a similar mean.
+
+    Means are those of normalised counts, compared in 20 bins of ``log1p(mean)``: flavour "seurat" of scanpy's
+    ``highly_variable_genes``. A gene that does not vary has -inf.
+    """
+    varies = (mean > 0) & (variance > 0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        table = pd.DataFrame({"dispersion": np.where(varies, np.log(variance / mean), np.nan)})
+    table["bin"] = pd.cut(np.log1p(mean), _GROUPS) if len(table) else []
+    groups = table.groupby("bin", observed=True)["dispersion"]
+    average, spread = groups.transform("mean"), groups.transform("std")
+    alone = spread.isna() | (spread == 0)
+    score = (table["dispersion"] - average.where(~alone, 0)) / spread.where(~alone, average)
+    found: NDArray[np.float64] = score.where(varies & score.notna(), -np.inf).to_numpy(np.float64)
+    return found
+
+
 def _dispersion(statistics: GeneStatistics) -> NDArray[np.float64]:
-    """``log(variance / mean)``, standardised among genes of similar mean; -inf where a gene is nowhere."""
-    score = np.full(len(statistics.rows), -np.inf)
-    there = np.flatnonzero(statistics.detected > 0)
-    mean = statistics.mean[there]
-    ratio = np.log((statistics.variance[there] / mean).clip(1e-30))
-    for group in _by_mean(mean):
-        spread = ratio[group].std()
-        score[there[group]] = (ratio[group] - ratio[group].mean()) / (spread if spread > 0 else 1)
-    return score
+    return standardised_dispersion(statistics.share_mean, statistics.share_variance)
 
 
 def _trend(mean: NDArray[np.float64], value: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -235,6 +257,7 @@ class _Sums:
     def __init__(self, n_genes: int) -> None:
         self._m, self._n = n_genes, 0
         self._sum, self._squares = np.zeros(n_genes), np.zeros(n_genes)
+        self._shares, self._share_squares = np.zeros(n_genes), np.zeros(n_genes)
         self._seen = np.zeros(n_genes, np.int64)
         # Pages of this that no gene reaches are never touched.
         self._histogram = np.zeros(n_genes * _BINS, np.uint32)
@@ -255,15 +278,25 @@ class _Sums:
         self._n += block.n_rows
         self._sum += np.bincount(gene, weights=value, minlength=self._m)
         self._squares += np.bincount(gene, weights=value * value, minlength=self._m)
+        self._shares += np.bincount(gene, weights=share, minlength=self._m)
+        self._share_squares += np.bincount(gene, weights=share * share, minlength=self._m)
         self._seen += np.bincount(gene, minlength=self._m)
         bins = ((np.log(share) - _LOWEST) / _RATIO).astype(np.int64).clip(0, _BINS - 1)
         np.add.at(self._histogram, gene * np.int64(_BINS) + bins, 1)
 
     def result(self, rows: NDArray[np.int32]) -> GeneStatistics:
         n = self._n
-        mean = self._sum / max(n, 1)
-        variance = (self._squares - n * mean * mean).clip(0) / max(n - 1, 1)
-        return GeneStatistics(rows, n, mean, variance, self._seen / max(n, 1), self._medians())
+        mean, variance = self._moments(self._sum, self._squares)
+        share_mean, share_variance = self._moments(self._shares, self._share_squares)
+        detected = self._seen / max(n, 1)
+        return GeneStatistics(rows, n, mean, variance, detected, share_mean, share_variance, self._medians())
+
+    def _moments(
+        self, total: NDArray[np.float64], squares: NDArray[np.float64]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        n = self._n
+        mean = total / max(n, 1)
+        return mean, (squares - n * mean * mean).clip(0) / max(n - 1, 1)
 
     def _medians(self) -> NDArray[np.float64]:
         medians = np.full(self._m, np.nan)

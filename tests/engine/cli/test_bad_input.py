@@ -264,7 +264,7 @@ def test_more_genes_a_cell_than_there_are(refused, h5ad):
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        (["--recipe", "soup"], "no recipe 'soup'; there are paper and genept-w"),
+        (["--recipe", "soup"], "no recipe 'soup'; there are lexicell, paper, genept-w"),
         (["--weight", "heavy"], "'heavy'"),
         (["--dtype", "f8"], "'f8'"),
         (["--values", "raw"], "'raw'"),

@@ -79,7 +79,7 @@ def test_another_data_set_is_classified_by_label_names_that_a_map_translates(lex
         (["--label", "one"], "has one class only (cell)"),
         (["--label", "type", "--n", "3,x"], "--n takes whole numbers"),
         (["--label", "type", "--n", "500"], "fewer than two classes have 501 cells"),
-        (["--label", "type", "--methods", "nope"], "no method 'nope'; there are paper"),
+        (["--label", "type", "--methods", "nope"], "no method 'nope'; there are lexicell"),
         (["--label", "type", "--scenario", "nope"], "scenarios are few-shot, disjoint"),
         (["--label", "type", "--scenario", "transfer"], "needs a second data set to classify (--query)"),
         (["--label", "type", "--scenario", "batches"], "--batch-key"),

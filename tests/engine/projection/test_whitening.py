@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from lexicell.errors import InputError
-from lexicell.learn.whitening import fit_whitening
+from lexicell.projection.whitening import fit_whitening
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,162 @@
+"""``lexicell annotate``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from lexicell.cli import _console
+from lexicell.cli._options import (
+    GeneColumn,
+    Json,
+    Layer,
+    LexiconName,
+    Organism,
+    Overwrite,
+    UseRaw,
+    ValuesOption,
+)
+from lexicell.errors import InputError
+
+if TYPE_CHECKING:
+    from lexicell.annotate import Annotation
+
+__all__ = ["annotate"]
+
+
+def annotate(
+    query: Annotated[
+        str, typer.Argument(metavar="QUERY", help="Cells to name: an .h5ad, an AnnData-Zarr, a 10x .h5 ...")
+    ],
+    reference: Annotated[
+        str | None,
+        typer.Option(help="Labelled cells, or the folder of a projection that was trained with labels."),
+    ] = None,
+    label: Annotated[
+        str | None, typer.Option(help="Column of obs with the labels of the reference cells.")
+    ] = None,
+    zero_shot: Annotated[
+        bool,
+        typer.Option(
+            "--zero-shot",
+            help="No reference: the type whose text is nearest. Mostly wrong, see below; needs --types.",
+        ),
+    ] = False,
+    types: Annotated[
+        str | None,
+        typer.Option(
+            help="Types for --zero-shot: names with commas between them; a .txt with a name on each line "
+            "(and its definition behind a tab), cl.obo, cl.json; or cell-ontology."
+        ),
+    ] = None,
+    method: Annotated[
+        Literal["logistic", "knn"], typer.Option(help="Classifier of labelled reference cells.")
+    ] = "logistic",
+    threshold: Annotated[
+        float | None,
+        typer.Option(
+            help='Confidence below which a cell is "unknown". Default: what loses 5 % of the reference cells '
+            "that are named rightly when held out."
+        ),
+    ] = None,
+    smooth: Annotated[
+        bool,
+        typer.Option("--smooth", help="Average over the query's own neighbours in expression."),
+    ] = False,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="An .h5ad (a copy of the query, plus labels), a .csv or a .parquet."),
+    ] = None,
+    key_added: Annotated[
+        str, typer.Option(help="Column of obs that gets the labels, in an .h5ad.")
+    ] = "lexicell_label",
+    lexicon: LexiconName = "human-go-minilm",
+    layer: Layer = None,
+    use_raw: UseRaw = False,
+    reference_layer: Annotated[
+        str | None, typer.Option(help="Read this layer of the reference instead of X.")
+    ] = None,
+    reference_raw: Annotated[
+        bool, typer.Option("--reference-raw", help="Read .raw of the reference instead of X.")
+    ] = False,
+    values: ValuesOption = None,
+    gene_column: GeneColumn = None,
+    organism: Organism = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of whatever is drawn.")] = 0,
+    overwrite: Overwrite = False,
+    as_json: Json = False,
+) -> None:
+    """Name the cells of QUERY by labelled cells, or by a projection learned from them.
+
+    Where QUERY measures 30 % of the reference's informative genes or more, cells are compared by the genes
+    that both measure; elsewhere the genes' texts connect the two. Which of the two it was is told.
+
+    --zero-shot knows no labelled cell, and is hardly better than guessing. Measured with the bundled lexicon:
+    of 8 blood cell types 14-21 % of the cells right (macro-F1 .13-.16), of 13 pancreas types 10-13 %
+    (.08-.09), of all 3,324 types of the Cell Ontology less than 1 %.
+    """
+    from lexicell.annotate import annotate as name_cells
+    from lexicell.annotate import annotate_by_text, read_types
+    from lexicell.embedding import Options
+
+    _check(reference, label, types, method, zero_shot=zero_shot, smooth=smooth)
+    common: dict[str, Any] = {
+        "output": out, "key_added": key_added, "lexicon": lexicon, "layer": layer, "use_raw": use_raw,
+        "options": Options(values=values, gene_column=gene_column, organism=organism),
+        "overwrite": overwrite,
+    }  # fmt: skip
+    with _console.bar("annotating", "cells") as bar:
+        listener = _console.listen(bar)
+        if types is not None:
+            is_name = types == "cell-ontology" or Path(types).suffix in {".txt", ".obo", ".json", ".gz"}
+            named = read_types(types if is_name else types.split(","))
+            least = -1.0 if threshold is None else threshold
+            found = annotate_by_text(query, named, threshold=least, listener=listener, **common)
+        elif reference is not None:
+            found = name_cells(
+                query, reference=reference, label=label, method=method, threshold=threshold, smoothed=smooth,
+                reference_layer=reference_layer, reference_use_raw=reference_raw, seed=seed,
+                listener=listener, **common,
+            )  # fmt: skip
+    if as_json:
+        _console.result_json(found.as_dict())
+    else:
+        _show(found)
+    if out is not None:
+        _console.note(f"written: {out}")
+
+
+def _check(
+    reference: str | None, label: str | None, types: str | None, method: str, *, zero_shot: bool, smooth: bool
+) -> None:
+    """Raise where options do not go together."""
+    if zero_shot and (reference is not None or label is not None or smooth or method != "logistic"):
+        msg = "--zero-shot needs no labelled cells: leave --reference, --label, --method and --smooth out"
+        raise InputError(msg)
+    if zero_shot and types is None:
+        msg = (
+            "--zero-shot chooses among given types: name them with --types, or all with --types cell-ontology"
+        )
+        raise InputError(msg)
+    if types is not None and not zero_shot:
+        msg = "--types are texts to choose among: give --zero-shot too, or --reference instead"
+        raise InputError(msg)
+    if not zero_shot and reference is None:
+        msg = "nothing tells what the cells are: give --reference, or --zero-shot with --types"
+        raise InputError(msg)
+
+
+def _show(found: Annotation) -> None:
+    rows = [
+        (str(label), f"{row.cells:,}", f"{row.share:.1%}", f"{row.confidence:.2f}")
+        for label, row in zip(found.summary.index, found.summary.itertuples(), strict=True)
+    ]
+    _console.table(("label", "cells", "share", "median confidence"), rows)
+    facts = found.facts
+    _console.result(
+        f"\n{facts['cells']:,} cells, {facts['unknown']:.1%} unknown (confidence below "
+        f"{facts['threshold']:.2f}); genes in use hold {facts['coverage']:.1%} of their counts"
+    )
+    _console.result(f"{found.mode}: {facts['why']}")

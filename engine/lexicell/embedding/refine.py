@@ -1,0 +1,42 @@
+"""What the recipe `lexicell` does to a lexicon's vectors before the first cell is read."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from lexicell.lexicon import Lexicon, gene_factors
+from lexicell.projection import Projection
+from lexicell.projection.whitening import fit_whitening
+
+__all__ = ["refined"]
+
+
+#: The last one that was made, by the lexicon's identity: each worker and each call of `embed` asks for it.
+_LAST: dict[str, Projection] = {}
+
+
+def refined(lexicon: Lexicon) -> Projection:
+    """Whiten the vectors of a lexicon, scale them to length 1, and weigh genes by their factors.
+
+    Texts of genes are much alike, so vectors point into few directions; whitening (ZCA) makes all directions
+    count the same. Factors are those of `lexicell.lexicon.gene_factors`. Both are linear for each gene, so
+    they are a projection, and cost nothing per cell.
+    """
+    if lexicon.identity in _LAST:
+        return _LAST[lexicon.identity]
+    vectors = lexicon.vectors(lexicon.rows)
+    whitening = fit_whitening(vectors, kind="zca")
+    lengths = np.linalg.norm(whitening.apply(vectors), axis=1)
+    d = vectors.shape[1]
+    weight, offset = whitening.compose(np.eye(d, len(whitening.weight), dtype=np.float32))
+    factors = gene_factors(lexicon) / np.maximum(lengths, 1e-6)
+    made = Projection(
+        weight,
+        offset=offset,
+        gene_weight=factors.astype(np.float32),
+        lexicon=lexicon.identity,
+        card={"name": "whitening and gene factors", "lexicon": lexicon.name},
+    )
+    _LAST.clear()
+    _LAST[lexicon.identity] = made
+    return made

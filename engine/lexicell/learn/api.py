@@ -1,0 +1,367 @@
+"""The front door of learning: from files to a projection."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lexicell._files import remove
+from lexicell.atlas import Values
+from lexicell.embedding import Listener, Note, Options, Plan, Recipe, make_plan
+from lexicell.embedding.events import log
+from lexicell.embedding.fold import either
+from lexicell.embedding.plan import DEFAULT_LEXICON
+from lexicell.errors import InputError, OutputExistsError
+from lexicell.learn._tensors import hash_arrays
+from lexicell.learn.material import (
+    Data,
+    background_cells,
+    choose_genes,
+    open_data,
+    rank_background,
+    read_batches,
+    read_labels,
+    split_labelled,
+)
+from lexicell.learn.objectives import DEFAULT_OBJECTIVE, Fitted, Objective, fit, resolve_objective
+from lexicell.learn.pooled import embed_ranked
+from lexicell.learn.ranked import RankedCells, rank_cells
+from lexicell.learn.settings import TrainSettings
+from lexicell.lexicon import Lexicon
+from lexicell.projection import Classifier, Projection
+from lexicell_kernels import Weight
+
+__all__ = ["train"]
+
+
+def train(
+    data: Data,
+    output: str | Path | None = None,
+    *,
+    label: str | None = None,
+    objective: str = DEFAULT_OBJECTIVE,
+    lexicon: str | Lexicon = DEFAULT_LEXICON,
+    batch_key: str | None = None,
+    background: Data | tuple[str, str] | None = None,
+    alpha: float | None = None,
+    top_k: int | None = None,
+    genes: int | None = 4_000,
+    dim: int | None = None,
+    settings: TrainSettings | None = None,
+    held_out: float = 0.2,
+    seed: int = 0,
+    device: str | None = None,
+    checkpoint: str | Path | None = None,
+    resume: bool = False,
+    overwrite: bool = False,
+    layer: str | None = None,
+    use_raw: bool = False,
+    values: Values | str | None = None,
+    gene_column: str | None = None,
+    organism: str | None = None,
+    min_coverage: float = 0.5,
+    mask: Sequence[str] = (),
+    listener: Listener = log,
+) -> Projection:
+    """Learn a projection from cells.
+
+    Parameters
+    ----------
+    data
+        See `lexicell.embed`; read twice, block by block.
+    output
+        Folder to write the projection to, or None.
+    label
+        Column of ``obs`` with the classes. Needed by objectives that learn from labels; with the others it
+        gives a classifier and scores.
+    objective
+        ``"loadings"``, ``"bridge"``, ``"supcon"``, ``"infonce"``, ``"semi"``, ``"cross-entropy"``,
+        ``"ridge"`` or ``"cpca"``; see `lexicell.learn.OBJECTIVES`.
+    lexicon
+        Bundled name, folder or opened lexicon.
+    batch_key
+        Column of ``obs`` with batches or donors, for the objectives that are trained in steps: cells are then
+        told apart from cells of their own batch only.
+    background
+        Of "cpca": other cells, or a column of ``obs`` and the value that the background has there.
+    alpha
+        Of "cpca": how much the background counts; 1 by default.
+    top_k
+        Genes per cell, the highest first; None for all that are used.
+    genes
+        The most dispersed genes, which are used; other genes of the data set are masked. None for all.
+    dim
+        Dimensions; None for what the objective has by default.
+    settings
+        Of the objectives that are trained in steps; its objective is not used.
+    held_out
+        Share of the labelled cells, of each class, that nothing is learned from and scores are made with;
+        classes of few cells give none. 0 for none at all.
+    seed
+        Of everything random.
+    device
+        Where to train: ``"auto"``, ``"cpu"`` or ``"cuda"``, in place of the settings'.
+    checkpoint
+        File that training can be continued from; by default `output` with ``.partial``, which is deleted
+        at the end.
+    resume
+        Go on from the checkpoint, or begin where there is none.
+    overwrite
+        Replace a projection at `output`, and begin anew where there is a checkpoint beside it.
+    layer, use_raw, values, gene_column, organism, min_coverage, mask
+        See `lexicell.embed`.
+    listener
+        Is told what was understood and how far it is: cells read, then steps.
+
+    Returns
+    -------
+    Projection
+        With the lexicon's identity, a card (data, classes, settings, versions, loss curve, scores on the
+        held-out cells, seconds), and with labels a classifier. Where the loss was not finite, these are the
+        last good weights, and ``card["stopped"]`` is "diverged"; the checkpoint is then kept.
+
+    Raises
+    ------
+    InputError
+        A column or an option is not there or does not fit, there is one class only, or the loss is not
+        finite from the start.
+    CountsError, CoverageError, CorruptDataError, OutputExistsError, WriteError
+        As `lexicell.embed`.
+    MissingExtraError
+        The objective needs torch or scikit-learn.
+
+    Examples
+    --------
+    >>> import lexicell
+    >>> lexicell.train("pbmc.h5ad", "pbmc.map", label="cell_type")  # doctest: +SKIP
+    >>> lexicell.embed("other.h5ad", "other.zarr", projection="pbmc.map")  # doctest: +SKIP
+    """
+    started = time.perf_counter()
+    chosen = resolve_objective(objective)
+    _check_options(chosen, label, top_k, genes, held_out)
+    target = None if output is None else Path(output)
+    kept = _checkpoint(chosen, target, checkpoint, resume=resume, overwrite=overwrite)
+    options = _options(chosen, dim, settings, device, alpha)
+    if chosen.trained:
+        import lexicell.learn.trainer  # noqa: F401 - a missing torch is told before anything is read
+    read = Options(
+        lexicon=lexicon, recipe=Recipe("train", top_k, Weight.LOG1P, normalise=True, source=""),
+        values=values, gene_column=gene_column, organism=organism, min_coverage=min_coverage, mask=mask,
+        device="cpu",
+    )  # fmt: skip
+    with ExitStack() as opened:
+        source = opened.enter_context(open_data(data, layer, use_raw=use_raw))
+        labels = None if label is None else read_labels(source, label, chosen, listener)
+        if batch_key is not None:
+            options["batches"] = read_batches(source, batch_key, chosen)
+        aside = background_cells(source, background)
+        plan = make_plan(source, read, listener)
+        plan, masked = choose_genes(plan, genes, listener)
+        cells = rank_cells(plan, listener=listener)
+        if aside is None and background is not None:
+            options["background"] = rank_background(background, plan, read, listener)
+    vectors = plan.lexicon.vectors(plan.lexicon.rows).astype(np.float32)
+    used, held = split_labelled(cells, labels, chosen, aside, held_out, seed)
+    if aside is not None:
+        options["background"] = cells.take(np.flatnonzero(aside))
+    if "batches" in options:
+        options["batches"] = options["batches"][used]
+    if kept is not None:
+        options |= {"checkpoint": kept, "resume": resume}
+    told = None if labels is None else labels[used]
+    with _keeping(kept, listener):
+        found = fit(objective, cells.take(used), vectors, told, seed=seed, listener=listener, **options)
+    made = replace(
+        found.projection,
+        masked=either(found.projection.masked, masked),
+        lexicon=plan.lexicon.identity,
+    )
+    card = _card(chosen, found, plan, cells, target, seed) | {"held_out": held_out}
+    if labels is not None:
+        judged = _judge(made, cells, vectors, labels, used, held, options.get("batches"), seed)
+        made = replace(made, classifier=judged.classifier)
+        card |= {"label": label, "classes": _counts(labels), "scores": judged.scores}
+    card |= {"seconds": round(time.perf_counter() - started, 2)}
+    made = replace(made, card=json.loads(json.dumps(card)))  # as it will be read again
+    if target is not None:
+        made.save(target, overwrite=overwrite)
+    if kept is not None and checkpoint is None and found.stopped != "diverged":
+        remove(kept)
+    return made
+
+
+def _check_options(
+    chosen: Objective, label: str | None, top_k: int | None, genes: int | None, held_out: float
+) -> None:
+    if chosen.needs_labels and label is None:
+        message = f"{chosen.name} learns from labels: name a column of obs with --label, or choose another "
+        raise InputError(message + "objective (--objective)")
+    if chosen.all_genes and top_k is not None:
+        message = (
+            f"{chosen.name} uses all chosen genes of a cell, so it takes no --top-k; choose them by --genes"
+        )
+        raise InputError(message)
+    if genes is not None and genes < 3:
+        message = f"a projection is learned from three genes or more, not {genes}"
+        raise InputError(message)
+    if not 0 <= held_out < 1:
+        message = f"the share of held-out cells is at least 0 and less than 1, not {held_out:g}"
+        raise InputError(message)
+
+
+def _options(
+    chosen: Objective,
+    dim: int | None,
+    settings: TrainSettings | None,
+    device: str | None,
+    alpha: float | None,
+) -> dict[str, Any]:
+    """Options of the objective; one that it does not take is refused here, before anything is read."""
+    options: dict[str, Any] = {}
+    if chosen.trained:
+        given = settings or TrainSettings()
+        options["settings"] = replace(given, dim=dim or given.dim, device=device or given.device)
+    elif settings is not None or device not in {None, "auto", "cpu"}:
+        message = f"{chosen.name} is solved for, not trained: it has no steps, no rate and no device"
+        raise InputError(message)
+    elif dim is not None:
+        if "n_components" not in chosen.options:
+            message = f"{chosen.name} has one dimension for each class, so none can be asked for (--dim)"
+            raise InputError(message)
+        options["n_components"] = dim
+    if alpha is not None:
+        if "alpha" not in chosen.options:
+            message = f"{chosen.name} has no background, so --alpha says nothing; it belongs to cpca"
+            raise InputError(message)
+        options["alpha"] = alpha
+    return options
+
+
+def _checkpoint(
+    chosen: Objective, target: Path | None, given: str | Path | None, *, resume: bool, overwrite: bool
+) -> Path | None:
+    """Where training is kept; what is in the way is told now, not after the training."""
+    if resume and overwrite:
+        message = "training goes on (--resume) or starts over (--overwrite); give one of them"
+        raise InputError(message)
+    if target is not None and target.exists() and not (overwrite and (target / "projection.json").is_file()):
+        why = "is no projection, so it is not replaced" if overwrite else "exists"
+        message = f"{target} {why}; choose another name" + ("" if overwrite else " or overwrite it")
+        raise OutputExistsError(message)
+    if not chosen.trained:
+        if resume or given is not None:
+            message = (
+                f"{chosen.name} is solved for at once: there is no checkpoint, and nothing to go on with"
+            )
+            raise InputError(message)
+        return None
+    if given is not None:
+        return Path(given)
+    if target is None:
+        if resume:
+            message = "there is nothing to go on with: name the output, or the checkpoint"
+            raise InputError(message)
+        return None
+    beside = target.with_name(f"{target.name}.partial")
+    if beside.exists() and not resume:
+        if not overwrite:
+            message = f"{beside} is a training that was interrupted; go on with --resume, or give --overwrite"
+            raise OutputExistsError(message)
+        remove(beside)
+    return beside
+
+
+@contextmanager
+def _keeping(checkpoint: Path | None, listener: Listener) -> Iterator[None]:
+    """Say what an interrupt leaves."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        if checkpoint is not None and checkpoint.exists():
+            listener(Note(f"{checkpoint} is kept: go on with --resume", serious=True))
+        raise
+
+
+@dataclass(frozen=True)
+class _Judged:
+    classifier: Classifier
+    scores: dict[str, Any]
+
+
+def _judge(
+    projection: Projection,
+    cells: RankedCells,
+    vectors: NDArray[np.float32],
+    labels: NDArray[np.object_],
+    used: NDArray[np.int64],
+    held: NDArray[np.int64],
+    batches: NDArray[Any] | None,
+    seed: int,
+) -> _Judged:
+    """A classifier on the cells that were learned from, and how right it is on those that were not."""
+    from lexicell.learn.classify import calibration_error, fit_classifier
+
+    labelled = labels[used] != ""
+    known = used[labelled]
+    z = embed_ranked(cells.take(known), vectors, projection)
+    of_known = None if batches is None else batches[labelled]
+    classifier = fit_classifier(z, labels[known].astype(str), seed=seed, batches=of_known)
+    scores: dict[str, Any] = {"cells": len(held), "classes": len(np.unique(labels[held]))}
+    if len(held):
+        from sklearn.metrics import f1_score
+
+        true = labels[held].astype(str)
+        asked = embed_ranked(cells.take(held), vectors, projection)
+        found, confidence = classifier.predict(asked, threshold=0)
+        right = found == true
+        scores |= {
+            "macro_f1": float(
+                f1_score(true, found, labels=np.unique(true), average="macro", zero_division=0)
+            ),
+            "accuracy": float(right.mean()),
+            "calibration_error": calibration_error(confidence, right),
+            "unknown": float((confidence < classifier.threshold).mean()),
+        }
+    return _Judged(classifier, scores)
+
+
+def _counts(labels: NDArray[np.object_]) -> dict[str, int]:
+    names, counts = np.unique(labels[labels != ""].astype(str), return_counts=True)
+    return {str(name): int(n) for name, n in zip(names, counts, strict=True)}
+
+
+def _card(
+    chosen: Objective,
+    found: Fitted,
+    plan: Plan,
+    cells: RankedCells,
+    target: Path | None,
+    seed: int,
+) -> dict[str, Any]:
+    """What people should know, as plain JSON."""
+    packages = ["lexicell", "numpy", "scipy", *(["torch"] if chosen.trained else [])]
+    counts = {"genes": cells.genes, "counts": cells.counts, "indptr": cells.indptr, "totals": cells.totals}
+    return {
+        "name": chosen.name if target is None else target.name,
+        "objective": chosen.name,
+        "data": Path(plan.source.label).name,
+        "fingerprint": hash_arrays(counts),
+        "cells": len(cells),
+        "genes": len(plan.folded.lexicon_rows),
+        "lexicon": plan.lexicon.name,
+        "settings": found.settings,
+        "seed": seed,
+        "versions": {name: version(name) for name in packages},
+        "stopped": found.stopped,
+        "step": found.step,
+        "loss_curve": list(found.history),
+    }

@@ -1,0 +1,166 @@
+"""Loadings: principal components of expression as rows of the gene table, and text where there are none.
+
+The genes that vary in the cells at hand get their own loadings, so that vectors are as good as principal
+components of expression. A gene that was never measured gets the loadings that its text foretells. With
+labels for some cells, the components are turned to the directions that tell classes apart, learned from all
+cells: those without a label get one from the others, the surest first.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import scipy.sparse as sp
+from numpy.typing import NDArray
+
+from lexicell.embedding.events import Listener, ignore
+from lexicell.errors import InputError, MissingExtraError
+from lexicell.learn.bridge import weight_matrix
+from lexicell.learn.ranked import RankedCells
+from lexicell.learn.statistics import count_statistics, most_dispersed
+from lexicell.projection import Pooling, Projection, Residual
+from lexicell_kernels import Weight
+
+__all__ = ["fit_loadings"]
+
+#: Entries beyond this many standard deviations don't decide what a component is.
+_CLIP = 10.0
+#: Cells that components are found in; more would not change them.
+_MOST_CELLS = 20_000
+#: Rounds of labelling cells by the classifier of the last round, and the share of a class that is believed.
+_ROUNDS, _SURE = 3, 0.5
+#: Share of the within-class scatter that is replaced by its mean on the diagonal.
+_SHRINKAGE = 0.1
+#: Ridge from text to loadings, in units of the vectors' mean squared length.
+_RIDGE = 1e-2
+
+
+def fit_loadings(
+    cells: RankedCells,
+    vectors: NDArray[np.float32],
+    labels: NDArray[Any] | None = None,
+    *,
+    n_components: int = 50,
+    n_genes: int = 2_000,
+    seed: int = 0,
+    listener: Listener = ignore,  # noqa: ARG001 - as all objectives
+) -> Projection:
+    """Find components of expression in cells, with or without labels.
+
+    Parameters
+    ----------
+    cells
+        With all described genes, or the most dispersed ones.
+    vectors
+        ``[G, d]`` vectors of all genes of the lexicon.
+    labels
+        ``[N]`` classes, None, NaN or "" for cells without; None for no labels at all.
+    n_components
+        Principal components.
+    n_genes
+        The most dispersed genes, which get loadings; others that occur are masked, and genes that occur
+        nowhere get the loadings that their text foretells.
+    seed
+        Of the solvers, and of the sample of cells where there are more than 20,000.
+    listener
+        Not used.
+
+    Returns
+    -------
+    Projection
+        ``p`` is `n_components`, or the number of classes less one where there are labels.
+
+    Raises
+    ------
+    InputError
+        There are fewer than three cells or genes.
+    MissingExtraError
+        scikit-learn is not installed.
+    """
+    try:
+        from sklearn.decomposition import PCA
+    except ImportError as error:
+        raise MissingExtraError.of(extra="train", why="Learning") from error
+    weights, rows = weight_matrix(cells)
+    if min(weights.shape) < 3:
+        msg = f"components need three cells and genes or more; there are {weights.shape}"
+        raise InputError(msg)
+    counts = sp.csr_array((cells.counts.astype(np.float32), weights.indices, cells.indptr), weights.shape)
+    chosen = np.sort(most_dispersed(count_statistics(counts, rows, cells.totals), n_genes))
+    shares = sp.csr_array(sp.csc_array(weights)[:, np.searchsorted(rows, chosen)])
+    totals = np.asarray(shares.sum(axis=1, dtype=np.float64))
+    shares = sp.csr_array(sp.diags_array(1 / np.maximum(totals, 1e-12)) @ shares)
+    mean = np.asarray(shares.mean(axis=0, dtype=np.float64))
+    spread = np.sqrt(np.maximum(np.asarray(shares.multiply(shares).mean(axis=0)) - mean**2, 0))
+    scale = np.where(spread > 0, 1 / np.where(spread > 0, spread, 1), 0)
+
+    rng = np.random.default_rng(seed)
+    n = shares.shape[0]
+    sample = np.arange(n) if n <= _MOST_CELLS else np.sort(rng.choice(n, _MOST_CELLS, replace=False))
+    scaled = np.clip((shares[sample].toarray() - mean) * scale, -_CLIP, _CLIP).astype(np.float32)
+    solver = PCA(min(n_components, *(s - 1 for s in scaled.shape)), svd_solver="arpack", random_state=seed)
+    solver.fit(scaled)
+    loadings = scale[:, None] * solver.components_.T.astype(np.float64)
+    scores = shares @ loadings - mean @ loadings
+    if labels is not None:
+        rotation = _rotation(scores, labels, seed)
+        loadings = loadings @ rotation
+    return _projection(loadings, mean, chosen, rows, vectors)
+
+
+def _projection(
+    loadings: NDArray[np.float64],
+    mean: NDArray[np.float64],
+    chosen: NDArray[np.int32],
+    rows: NDArray[np.int32],
+    vectors: NDArray[np.float32],
+) -> Projection:
+    """Loadings as a linear map of texts, and what it misses as a residual."""
+    d = vectors.shape[1]
+    texts = vectors[chosen].astype(np.float64)
+    middle = texts.mean(axis=0)
+    texts -= middle
+    square = texts.T @ texts + _RIDGE * len(texts) * np.square(texts).sum(axis=1).mean() * np.eye(d) / d
+    weight = np.linalg.solve(square, texts.T @ (loadings - loadings.mean(axis=0))).T
+    offset = loadings.mean(axis=0) - weight @ middle
+    p = loadings.shape[1]
+    own = loadings - vectors[chosen] @ weight.astype(np.float32).T - offset.astype(np.float32)
+    masked = np.zeros(len(vectors), bool)
+    masked[rows] = True
+    masked[chosen] = False
+    return Projection(
+        weight.astype(np.float32),
+        bias=(-mean @ loadings).astype(np.float32),
+        offset=offset.astype(np.float32),
+        residual=Residual(chosen, own.astype(np.float32), np.eye(p, dtype=np.float32)),
+        masked=masked,
+        pooling=Pooling(None, str(Weight.LOG1P), normalise=False),
+    )
+
+
+def _rotation(scores: NDArray[np.float64], labels: NDArray[Any], seed: int) -> NDArray[np.float64]:
+    """Directions ``[n_components, C - 1]`` that tell classes apart, labels spread to the surest cells."""
+    from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+    from sklearn.linear_model import LogisticRegression
+
+    codes, names = pd.factorize(pd.Series(np.asarray(labels, object)).replace("", None), sort=True)
+    known = codes >= 0
+    if len(names) < 2:
+        msg = f"components are turned by labels of two classes or more; there is {', '.join(map(str, names))}"
+        raise InputError(msg)
+    scaled = scores / np.sqrt(np.square(scores - scores.mean(axis=0)).sum(axis=1).mean())
+    given, believed = codes.copy(), known.copy()
+    for _ in range(_ROUNDS if not known.all() else 0):
+        model = LogisticRegression(C=100, class_weight="balanced", max_iter=1000, random_state=seed)
+        chances = model.fit(scaled[believed], given[believed]).predict_proba(scaled)
+        guess, sure = chances.argmax(axis=1), chances.max(axis=1)
+        given, believed = np.where(known, codes, guess), known.copy()
+        for code in range(len(names)):
+            of = np.flatnonzero(guess == code)
+            believed[of[np.argsort(-sure[of], kind="stable")][: max(3, int(_SURE * len(of)))]] = True
+    model = LinearDiscriminantAnalysis(solver="eigen", shrinkage=_SHRINKAGE)
+    model.fit(scaled[believed], given[believed])
+    rotation: NDArray[np.float64] = model.scalings_[:, : len(names) - 1]
+    return rotation

@@ -1,0 +1,201 @@
+"""What is learned from: cells of a data set, their labels, and the genes that count."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias, Union
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from lexicell.atlas import CountSource, open_counts
+from lexicell.embedding import Listener, Note, Options, Plan, fold, make_plan
+from lexicell.embedding.job import inputs_of
+from lexicell.errors import InputError
+from lexicell.learn.batches import split_cells
+from lexicell.learn.objectives import Objective
+from lexicell.learn.ranked import RankedCells, rank_cells
+from lexicell.learn.statistics import gene_statistics, most_dispersed
+from lexicell.projection import UNKNOWN
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+__all__ = [
+    "Data",
+    "background_cells",
+    "choose_genes",
+    "open_data",
+    "rank_background",
+    "read_batches",
+    "read_labels",
+    "split_labelled",
+]
+
+#: What cells are read from; see `lexicell.embed`.
+Data: TypeAlias = Union[str, Path, Sequence[str | Path], "AnnData"]
+
+#: What the generator of held-out cells is seeded with beside the user's seed.
+_HELD = 11
+#: Names of classes or values in a message.
+_MOST_NAMED = 10
+
+
+def open_data(data: Data, layer: str | None, *, use_raw: bool) -> CountSource:
+    """Open counts, of an AnnData or from files."""
+    inputs = inputs_of(data, layer, use_raw=use_raw)
+    return open_counts(data, layer=layer, use_raw=use_raw) if inputs is None else inputs.open()
+
+
+def _column(source: CountSource, name: str) -> pd.Series[Any]:
+    """A column of obs as text; "" where there is none."""
+    if name not in source.obs_columns:
+        have = ", ".join(source.obs_columns) or "no columns at all"
+        message = f"{source.label}: obs has no column {name!r}; it has {have}"
+        raise InputError(message)
+    given = source.read_obs([name], 0, source.n_cells)[name]
+    return given.astype(object).where(given.notna(), "").astype(str)
+
+
+def read_labels(source: CountSource, name: str, chosen: Objective, listener: Listener) -> NDArray[np.object_]:
+    """Class of each cell, ``[N]`` text, "" for none.
+
+    Raises
+    ------
+    InputError
+        There is no such column, it has fewer than two classes, or one is called "unknown".
+    """
+    labels = _column(source, name)
+    counts = labels[labels != ""].value_counts()
+    where = f"{source.label}: obs[{name!r}]"
+    if len(counts) < 2:
+        what = f"one class only ({counts.index[0]})" if len(counts) else "no label at all"
+        message = f"{where} has {what}; name a column that tells classes apart"
+        raise InputError(message)
+    if UNKNOWN in counts.index:
+        message = (
+            f"{where} has a class {UNKNOWN!r}, which is what cells of no class will be called; rename it, or "
+            "leave these cells without a label"
+        )
+        raise InputError(message)
+    if without := int((labels == "").sum()):
+        done = "learned from as cells without a label" if chosen.keeps_unlabelled else "left out"
+        listener(Note(f"{without:,} cells have no {name}; they are {done}"))
+    if single := sorted(counts.index[counts < 2]):
+        more = "" if len(single) <= _MOST_NAMED else f" and {len(single) - _MOST_NAMED:,} more"
+        named = f"{', '.join(single[:_MOST_NAMED])}{more}"
+        listener(Note(f"classes of one cell, of which little can be learned: {named}", serious=True))
+    return labels.to_numpy(object)
+
+
+def read_batches(source: CountSource, name: str, chosen: Objective) -> NDArray[np.object_]:
+    """Batch of each cell, ``[N]`` text.
+
+    Raises
+    ------
+    InputError
+        The objective does not look at batches, there is no such column, or a cell has none.
+    """
+    if "batches" not in chosen.options:
+        message = f"{chosen.name} does not look at batches (--batch-key); supcon, infonce and semi do"
+        raise InputError(message)
+    batches = _column(source, name)
+    if missing := int((batches == "").sum()):
+        message = f"{source.label}: {missing:,} cells have no {name}; give each a batch, or leave them out"
+        raise InputError(message)
+    return batches.to_numpy(object)
+
+
+def background_cells(source: CountSource, background: Any) -> NDArray[np.bool_] | None:
+    """Which cells ``[N]`` are the background, for a column of ``obs`` and its value; None for anything else.
+
+    Raises
+    ------
+    InputError
+        There is no such column, or no cell has the value, or all have.
+    """
+    if not isinstance(background, tuple):
+        return None
+    name, value = background
+    column = _column(source, name)
+    aside: NDArray[np.bool_] = (column == str(value)).to_numpy()
+    if not aside.any() or aside.all():
+        have = ", ".join(sorted(set(column) - {""})[:_MOST_NAMED])
+        message = (
+            f"{source.label}: {'all' if aside.any() else 'no'} cells have {name} {value!r}, so there is "
+            f"nothing to compare; it has {have}"
+        )
+        raise InputError(message)
+    return aside
+
+
+def choose_genes(plan: Plan, n: int | None, listener: Listener) -> tuple[Plan, NDArray[np.bool_] | None]:
+    """A plan for the most dispersed genes, and which genes of the lexicon ``[G]`` are left out for it.
+
+    Those are genes that the data set has. What it never had was not found wanting: it keeps its text.
+    """
+    rows = plan.folded.lexicon_rows
+    chosen = rows
+    if n is not None and n < len(rows):
+        statistics = gene_statistics(plan.source, plan.folded, plan.values, listener=listener)
+        chosen = most_dispersed(statistics, n)
+        listener(Note(f"learning from the {len(chosen):,} most dispersed of {len(rows):,} described genes"))
+    masked = np.zeros(plan.lexicon.n_genes, bool)
+    masked[plan.alignment.rows[plan.alignment.rows >= 0]] = True
+    masked[chosen] = False
+    if not masked.any():
+        return plan, None
+    folded = plan.folded
+    if len(chosen) < len(rows):
+        folded = fold(plan.lexicon, plan.alignment, masked=masked)
+    return replace(plan, folded=folded), masked
+
+
+def rank_background(background: Data, plan: Plan, options: Options, listener: Listener) -> RankedCells:
+    """Rank the cells of another data set by the genes that were chosen."""
+    with open_data(background, None, use_raw=False) as source:
+        other = make_plan(source, replace(options, lexicon=plan.lexicon), listener)
+        masked = np.ones(plan.lexicon.n_genes, bool)
+        masked[plan.folded.lexicon_rows] = False
+        folded = fold(plan.lexicon, other.alignment, masked=masked)
+        return rank_cells(replace(other, folded=folded), listener=listener)
+
+
+def split_labelled(
+    cells: RankedCells,
+    labels: NDArray[np.object_] | None,
+    chosen: Objective,
+    aside: NDArray[np.bool_] | None,
+    share: float,
+    seed: int,
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Numbers of the cells to learn from, and of those to judge by.
+
+    Parameters
+    ----------
+    cells
+        ``N`` cells.
+    labels
+        ``[N]``, "" for none; None without labels.
+    chosen
+        Whether cells without a label are learned from.
+    aside
+        ``[N]`` cells for neither.
+    share
+        Of each class, to judge by.
+    seed
+        Draws them.
+    """
+    usable = np.ones(len(cells), bool) if aside is None else ~aside
+    if labels is None:
+        return np.flatnonzero(usable), np.empty(0, np.int64)
+    known = np.flatnonzero(usable & (labels != "") & (cells.sizes > 0))
+    codes = pd.factorize(labels)[0].astype(np.int64)
+    _, held = split_cells(codes, known, share, np.random.default_rng([seed, _HELD]))
+    if not chosen.keeps_unlabelled:
+        usable &= labels != ""
+    usable[held] = False
+    return np.flatnonzero(usable), held
