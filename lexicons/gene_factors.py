@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 
 from lexicell.atlas import open_counts
 from lexicell.embedding import Options, make_plan
+from lexicell.embedding.refine import REFINED, refine
 from lexicell.learn.factors import foretell_factors
 from lexicell.learn.statistics import gene_statistics
 from lexicell.lexicon import Lexicon
@@ -34,6 +35,7 @@ def main(paths: list[str]) -> None:
     genes = lexicon.read_genes(["ncbi_id", "symbol"])
     table = genes.append_column("factor", pa.array(np.round(factors, 3), pa.float32()))
     pq.write_table(table, FACTORS_FILE, compression="zstd")
+    refine(lexicon).save(REFINED / lexicon.name, overwrite=True)
     print(f"{FACTORS_FILE}: {len(factors):,} genes, factors {factors.min():.2f} to {factors.max():.2f}")
 
 

@@ -118,7 +118,17 @@ def _run(group: _Group, row: Scenario) -> Parts:
 def _peak(run: Run, row: Scenario) -> float:
     """Peak of the same run as a command, with all dimensions of the lexicon."""
     run.clear()
-    line = lexicell("embed", *run.inputs.paths, str(run.output.path), "--top-k", row.k, "--dtype", "f16")
+    line = lexicell(
+        "embed",
+        *run.inputs.paths,
+        str(run.output.path),
+        "--recipe",
+        "paper",
+        "--top-k",
+        row.k,
+        "--dtype",
+        "f16",
+    )
     return run_process(line).peak_mb
 
 

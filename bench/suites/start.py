@@ -43,7 +43,9 @@ def _help(_: Workbench, __: Scenario) -> Parts:
 def _embed(bench: Workbench, row: Scenario) -> Parts:
     source = bench.path(row.data, row.storage, bench.cells(row))
     out = bench.folder / "start.zarr"
-    parts = _process(*lexicell("embed", str(source), str(out), "--top-k", row.k, "--dtype", "f16"))
+    parts = _process(
+        *lexicell("embed", str(source), str(out), "--recipe", "paper", "--top-k", row.k, "--dtype", "f16")
+    )
     return {**parts, "before": lambda: shutil.rmtree(out, ignore_errors=True)}
 
 

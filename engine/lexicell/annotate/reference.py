@@ -239,7 +239,7 @@ def fit_reference(
         f"the query measures {here:,} of the {len(informative):,} most dispersed genes of the reference, "
         f"with {share:.0%} of their variance"
     )
-    if share >= 2:
+    if share >= _SHARED:
         genes = reference.dispersed(np.intersect1d(reference.plan.folded.lexicon_rows, measured))
         facts["why"] = f"{where}, so cells are compared by the {len(genes):,} most dispersed genes of both"
         listener(Note(facts["why"]))

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 
 from lexicell.lexicon import Lexicon, gene_factors
 from lexicell.projection import Projection
 from lexicell.projection.whitening import fit_whitening
 
-__all__ = ["refined"]
+__all__ = ["REFINED", "refine", "refined"]
 
 
+#: Projections that come with the package, by the lexicon's name; written by ``lexicons/gene_factors.py``.
+REFINED = Path(__file__).with_name("data")
 #: The last one that was made, by the lexicon's identity: each worker and each call of `embed` asks for it.
 _LAST: dict[str, Projection] = {}
 
@@ -20,23 +24,32 @@ def refined(lexicon: Lexicon) -> Projection:
 
     Texts of genes are much alike, so vectors point into few directions; whitening (ZCA) makes all directions
     count the same. Factors are those of `lexicell.lexicon.gene_factors`. Both are linear for each gene, so
-    they are a projection, and cost nothing per cell.
+    they are a projection, and cost nothing per cell. That of the bundled lexicon comes with the package, so
+    it has the same bits everywhere.
     """
     if lexicon.identity in _LAST:
         return _LAST[lexicon.identity]
+    shipped = REFINED / lexicon.name
+    made = Projection.load(shipped) if shipped.is_dir() else None
+    if made is None or made.lexicon != lexicon.identity:
+        made = refine(lexicon)
+    _LAST.clear()
+    _LAST[lexicon.identity] = made
+    return made
+
+
+def refine(lexicon: Lexicon) -> Projection:
+    """Compute what `refined` gives; the last bits depend on the machine's linear algebra."""
     vectors = lexicon.vectors(lexicon.rows)
     whitening = fit_whitening(vectors, kind="zca")
     lengths = np.linalg.norm(whitening.apply(vectors), axis=1)
     d = vectors.shape[1]
     weight, offset = whitening.compose(np.eye(d, len(whitening.weight), dtype=np.float32))
     factors = gene_factors(lexicon) / np.maximum(lengths, 1e-6)
-    made = Projection(
+    return Projection(
         weight,
         offset=offset,
         gene_weight=factors.astype(np.float32),
         lexicon=lexicon.identity,
         card={"name": "whitening and gene factors", "lexicon": lexicon.name},
     )
-    _LAST.clear()
-    _LAST[lexicon.identity] = made
-    return made

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
@@ -53,7 +54,7 @@ def _learn(objective: str, *, unlabelled: bool, labels: bool) -> Callable[[Task]
         if labels and known is not None:
             names = np.full(panel.n_cells, None, object)
             names[: len(known)] = known
-        options = {"settings": _settings(len(cells))} if trained else {}
+        options: dict[str, Any] = {"settings": _settings(len(cells))} if trained else {}
         projection = fit(objective, cells, task.vectors, names, seed=task.seed, **options).projection
         reference, query = (
             _embed(side, projection, task.vectors, cells).vectors for side in (task.reference, task.query)

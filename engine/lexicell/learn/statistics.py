@@ -163,10 +163,10 @@ def factors(statistics: GeneStatistics, kind: FactorKind) -> NDArray[np.float32]
         Of ``m`` genes.
     kind
         ``"dispersion"``: ``softplus(z) / log 2`` of the dispersion ``z``, see `standardised_dispersion`, so 1
-        for an average gene (after Satija et al. 2015). ``"specificity"``: the share of the variance beyond what genes of that mean have, at
-        least 0.05. ``"idf"``: ``log(1 + n / (1 + n_g))`` with ``n_g`` of the ``n`` cells having the gene.
-        ``"median"``: 1 over the median of its normalised counts that are not 0 (Geneformer, Theodoris et al.
-        2023).
+        for an average gene (after Satija et al. 2015). ``"specificity"``: the share of the variance beyond
+        what genes of that mean have, at least 0.05. ``"idf"``: ``log(1 + n / (1 + n_g))`` with ``n_g`` of the
+        ``n`` cells having the gene. ``"median"``: 1 over the median of its normalised counts that are not 0
+        (Geneformer, Theodoris et al. 2023).
 
     Returns
     -------

@@ -11,7 +11,10 @@ import pytest
 import scipy.sparse as sp
 
 from lexicell.annotate import CellType, annotate_by_text, read_types
-from lexicell.annotate.cell_ontology import embed_types
+from lexicell.annotate.cell_ontology import embed_types, text_scores
+from lexicell.annotate.reference import EVERY_GENE, Cells
+from lexicell.atlas import open_counts
+from lexicell.embedding import Options, make_plan
 from lexicell.embedding.events import ignore
 from lexicell.errors import InputError, InputNotFoundError, MissingExtraError
 from lexicell.projection import UNKNOWN
@@ -153,6 +156,14 @@ def test_another_version_of_the_encoder_is_refused(bundled, monkeypatch):
     )
     with pytest.raises(InputError, match=r"another version \(blake3:other\)"):
         embed_types([CellType("CD3D"), CellType("MS4A1")], bundled, ignore)
+
+
+def test_what_all_types_have_in_common_says_nothing(halves, bundled):
+    with open_counts(halves[1][:20].copy()) as source:
+        cells = Cells(make_plan(source, Options(recipe=EVERY_GENE)), ignore)
+        types = bundled.vectors(np.arange(5))
+        alone, shifted = (text_scores(cells, types + shift)[0] for shift in (0, 0.5))
+    np.testing.assert_allclose(alone, shifted, atol=1e-5)
 
 
 def test_a_cell_gets_the_type_whose_text_is_nearest(halves, asked):

@@ -41,7 +41,7 @@ def test_a_dry_run_prints_the_plan_and_writes_nothing(lexicell, h5ad, tmp_path, 
     if as_json:
         told = json.loads(ended.out)
         assert (told["cells"], told["columns"]) == (120, 765)
-        assert (told["values"], told["recipe"]) == ("counts", "paper")
+        assert (told["values"], told["recipe"]) == ("counts", "lexicell")
         assert told["output_bytes"] == 120 * 384 * 4
     else:
         assert "recipe" in ended.out

@@ -17,19 +17,6 @@ QUICK = (
     "--label", "type", "--objective", "supcon", "--steps", "20", "--dim", "8", "--genes", "300",
     "--device", "cpu",
 )  # fmt: skip
-    "--label",
-    "type",
-    "--objective",
-    "supcon",
-    "--steps",
-    "20",
-    "--dim",
-    "8",
-    "--genes",
-    "300",
-    "--device",
-    "cpu",
-)
 
 
 @pytest.fixture(autouse=True)

@@ -220,7 +220,7 @@ def test_names_and_columns_are_the_callers(tmp_path, cells):
     assert lexicell.tl.embed(cells, key_added="mine") is None
     assert set(cells.obs) - before == {"mine_n_genes", "mine_coverage", "mine_n_tied"}
     assert set(cells.obsm) == {"mine"}
-    assert cells.uns["mine"]["recipe"] == "paper"
+    assert cells.uns["mine"]["recipe"] == "lexicell"
 
     lexicell.embed(cells, tmp_path / "out.zarr", obs_columns=["bulk_labels", "mine_coverage"])
     written = anndata.read_zarr(tmp_path / "out.zarr")

@@ -21,7 +21,7 @@ def test_notes_are_logged_and_serious_ones_are_warnings(cells, caplog: pytest.Lo
 
 
 def test_provenance_tells_inputs_and_projections_apart(cells) -> None:
-    lexicell.tl.embed(cells)
+    lexicell.tl.embed(cells, recipe="paper")
     plain = cells.uns["lexicell"]
     assert plain["projection"] == "none"
     assert plain["input"]["cells"] == cells.n_obs

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from lexicell.embedding import embed_anndata
-from lexicell.embedding.refine import refined
+from lexicell.embedding.refine import refine, refined
 from lexicell.lexicon import gene_factors
 
 
@@ -22,6 +22,15 @@ def test_rows_are_whitened_vectors_of_length_one_times_factors(bundled):
 
     assert abs(mean_cosine(table)) < 0.02
     assert mean_cosine(raw) > 0.2
+
+
+def test_the_one_that_comes_along_is_what_would_be_computed(bundled):
+    shipped, computed = refined(bundled), refine(bundled)
+    assert shipped.lexicon == bundled.identity
+    rows = np.arange(0, bundled.n_genes, 200, dtype=np.int32)
+    np.testing.assert_allclose(
+        shipped.table_rows(bundled, rows), computed.table_rows(bundled, rows), atol=1e-4
+    )
 
 
 def test_it_is_made_once_for_a_lexicon(bundled):

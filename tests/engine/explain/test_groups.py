@@ -48,10 +48,11 @@ def test_shares_are_how_much_each_vector_counts_in_the_mean(cells, recipe):
         assert rows["share"].sum() == pytest.approx(1, abs=1e-5)
     # The mean of the unnormalised vectors of a group is the mean of the genes' vectors by share.
     vectors = reference.embed_rows(block, plan.folded.table, k=plan.recipe.top_k, normalise=False).vectors
-    row_of = {g: i for i, g in enumerate(plan.lexicon.genes.column("symbol").to_pylist())}
+    symbols = plan.lexicon.genes.column("symbol").to_pylist()
+    row_of = {symbols[row]: i for i, row in enumerate(plan.folded.lexicon_rows)}
     for group, rows in found.groupby("group"):
         genes = np.array([row_of[g] for g in rows["gene"]])
-        mixed = rows["share"].to_numpy() @ plan.lexicon.vectors(genes)
+        mixed = rows["share"].to_numpy() @ plan.folded.table.vectors[genes].astype(np.float32)
         np.testing.assert_allclose(mixed, vectors[labels == group].mean(axis=0), atol=1e-5)
 
 

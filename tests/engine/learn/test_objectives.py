@@ -18,6 +18,7 @@ from lexicell.learn.objectives import OBJECTIVES, fit
 from lexicell.learn.pooled import embed_ranked
 from lexicell.learn.ranked import rank_cells
 from lexicell.learn.settings import TrainSettings
+from lexicell.projection import Pooling, Projection
 from lexicell_kernels import Weight
 
 QUICK = TrainSettings(dim=6, batch=64, steps=30, rate=1e-2, device="cpu", validation=0)
@@ -107,6 +108,17 @@ def test_where_texts_lie_and_how_long_they_are_says_nothing(groups):
     np.testing.assert_allclose(
         embed_ranked(cells, moved, other), embed_ranked(cells, vectors, plain), atol=1e-3
     )
+
+
+def test_masked_genes_count_neither_above_nor_below_the_line(groups):
+    cells, _, vectors = groups
+    masked = np.arange(70) < 20
+    weights = np.zeros((240, 70))
+    weights[np.repeat(np.arange(240), cells.sizes), cells.genes] = cells.weights()
+    weights[:, masked] = 0
+    made = Projection(vectors[:5, :], masked=masked, pooling=Pooling(None, "log1p", normalise=False))
+    expected = weights @ (vectors @ vectors[:5].T) / weights.sum(1, keepdims=True)
+    np.testing.assert_allclose(embed_ranked(cells, vectors, made), expected, atol=1e-5)
 
 
 @pytest.mark.parametrize(

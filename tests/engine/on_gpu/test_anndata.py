@@ -249,8 +249,8 @@ def test_what_comes_back_is_a_sample_and_the_quality(counts, monkeypatch):
 
 def test_the_table_is_the_cpus_bit_by_bit(counts, bundled):
     from lexicell.embedding import fold
-    from lexicell.projection import Projection
     from lexicell.lexicon import align_genes
+    from lexicell.projection import Projection
 
     aligned = align_genes(bundled, counts.var)
     vectors = bundled.vectors(np.array([4, 1, 4]), device="cuda")
