@@ -17,7 +17,7 @@ from lexicell.learn.neighbours import smooth
 from lexicell.learn.objectives import fit
 from lexicell.learn.ranked import RankedCells, rank_counts
 from lexicell.learn.settings import TrainSettings
-from lexicell.learn.statistics import count_statistics, most_dispersed
+from lexicell.learn.statistics import dispersed_columns
 from lexicell.learn.views import Views
 from lexicell.projection import Projection
 from lexicell.projection.whitening import fit_whitening
@@ -99,8 +99,7 @@ def _ranked(panel: Panel, task: Task, n_genes: int | None) -> RankedCells:
     """All described genes of cells, or those that vary most among them."""
     counts, rows = panel.counts, panel.rows
     if n_genes is not None and len(rows) > n_genes:
-        chosen = most_dispersed(count_statistics(counts, rows, panel.totals), n_genes)
-        kept = np.flatnonzero(np.isin(rows, chosen))
+        kept = dispersed_columns(counts, panel.totals, n_genes)
         counts, rows = sp.csr_array(counts[:, kept]), rows[kept]
     return rank_counts(counts, rows, panel.totals, n_lexicon=len(task.vectors), weight=Weight.LOG1P)
 

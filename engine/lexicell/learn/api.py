@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -178,7 +178,8 @@ def train(
     if kept is not None:
         options |= {"checkpoint": kept, "resume": resume}
     told = None if labels is None else labels[used]
-    with _keeping(kept, listener):
+    limited = _one_thread() if chosen.trained else nullcontext()
+    with _keeping(kept, listener), limited:
         found = fit(objective, cells.take(used), vectors, told, seed=seed, listener=listener, **options)
     made = replace(
         found.projection,
@@ -187,7 +188,8 @@ def train(
     )
     card = _card(chosen, found, plan, cells, target, seed) | {"held_out": held_out}
     if labels is not None:
-        judged = _judge(made, cells, vectors, labels, used, held, options.get("batches"), seed)
+        with _one_thread():
+            judged = _judge(made, cells, vectors, labels, used, held, options.get("batches"), seed)
         made = replace(made, classifier=judged.classifier)
         card |= {"label": label, "classes": _counts(labels), "scores": judged.scores}
     card |= {"seconds": round(time.perf_counter() - started, 2)}
@@ -295,6 +297,16 @@ def _keeping(checkpoint: Path | None, listener: Listener) -> Iterator[None]:
 class _Judged:
     classifier: Classifier
     scores: dict[str, Any]
+
+
+def _one_thread() -> AbstractContextManager[Any]:
+    """Let linear algebra compute on one thread: its pieces are small here, and waiting threads cost more."""
+    try:
+        from threadpoolctl import threadpool_limits
+    except ImportError:  # it comes with scikit-learn, which says so where it is missing
+        return nullcontext()
+    limits: AbstractContextManager[Any] = threadpool_limits(1)
+    return limits
 
 
 def _judge(

@@ -19,7 +19,7 @@ from lexicell.embedding.events import Listener, ignore
 from lexicell.errors import InputError, MissingExtraError
 from lexicell.learn.bridge import weight_matrix
 from lexicell.learn.ranked import RankedCells
-from lexicell.learn.statistics import count_statistics, most_dispersed
+from lexicell.learn.statistics import dispersed_columns
 from lexicell.projection import Pooling, Projection, Residual
 from lexicell_kernels import Weight
 
@@ -88,8 +88,9 @@ def fit_loadings(
         msg = f"components need three cells and genes or more; there are {weights.shape}"
         raise InputError(msg)
     counts = sp.csr_array((cells.counts.astype(np.float32), weights.indices, cells.indptr), weights.shape)
-    chosen = np.sort(most_dispersed(count_statistics(counts, rows, cells.totals), n_genes))
-    shares = sp.csr_array(sp.csc_array(weights)[:, np.searchsorted(rows, chosen)])
+    columns = dispersed_columns(counts, cells.totals, n_genes)
+    chosen = rows[columns]
+    shares = sp.csr_array(sp.csc_array(weights)[:, columns])
     totals = np.asarray(shares.sum(axis=1, dtype=np.float64))
     shares = sp.csr_array(sp.diags_array(1 / np.maximum(totals, 1e-12)) @ shares)
     mean = np.asarray(shares.mean(axis=0, dtype=np.float64))

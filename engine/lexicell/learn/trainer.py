@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -95,16 +96,31 @@ def train(
     CorruptDataError
         `checkpoint` was changed.
     """
-    run = _Run(
-        cells, vectors, labels, batches, settings or TrainSettings(), seed, weight, gene_weight, listener
-    )
-    path = None if checkpoint is None else Path(checkpoint)
-    if path is not None and path.exists() and not resume:
-        message = f"{path} exists; go on from it with resume, or name another file"
-        raise OutputExistsError(message)
-    if path is not None and path.exists():
-        run.resume(path)
-    return run.finish(run.loop(path))
+    with _one_thread():
+        run = _Run(
+            cells, vectors, labels, batches, settings or TrainSettings(), seed, weight, gene_weight, listener
+        )
+        path = None if checkpoint is None else Path(checkpoint)
+        if path is not None and path.exists() and not resume:
+            message = f"{path} exists; go on from it with resume, or name another file"
+            raise OutputExistsError(message)
+        if path is not None and path.exists():
+            run.resume(path)
+        return run.finish(run.loop(path))
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Let torch compute on one thread: steps are small, and threads that wait for each other cost more.
+
+    On two busy cores two threads took 5 to 15 times as long, and so bits don't depend on the number of CPUs.
+    """
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 class _Run:
