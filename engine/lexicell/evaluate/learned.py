@@ -56,8 +56,9 @@ def _learn(objective: str, *, unlabelled: bool, labels: bool) -> Callable[[Task]
             names[: len(known)] = known
         options: dict[str, Any] = {"settings": _settings(len(cells))} if trained else {}
         projection = fit(objective, cells, task.vectors, names, seed=task.seed, **options).projection
+        left_out = np.setdiff1d(panel.rows, cells.used)
         reference, query = (
-            _embed(side, projection, task.vectors, cells).vectors for side in (task.reference, task.query)
+            _embed(side, projection, task.vectors, left_out).vectors for side in (task.reference, task.query)
         )
         return reference, query
 
@@ -76,7 +77,8 @@ def _bridge(*, neighbours: bool) -> Callable[[Task], Vectors]:
     def run(task: Task) -> Vectors:
         cells = _ranked(task.reference, task, _GENES)
         bridge = fit_bridge(cells, task.vectors, task.reference.labels, seed=task.seed)
-        rows = _embed(task.query, bridge.projection, task.vectors, None)
+        nothing = np.empty(0, np.int32)
+        rows = _embed(task.query, bridge.projection, task.vectors, nothing)
         query = bridge.finish(rows.vectors, rows.n_genes)
         if neighbours:
             expression, _ = weight_matrix(_ranked(task.query, task, None))
@@ -105,14 +107,13 @@ def _ranked(panel: Panel, task: Task, n_genes: int | None) -> RankedCells:
 
 
 def _embed(
-    panel: Panel, projection: Projection, vectors: NDArray[np.float32], learned_on: RankedCells | None
+    panel: Panel, projection: Projection, vectors: NDArray[np.float32], left_out: NDArray[np.int32]
 ) -> Rows:
-    """Embed a panel through the kernel, with the genes that were learned on where it has some of them."""
+    """Embed a panel through the kernel, without the genes that were measured but not learned from."""
     rows = panel.rows
-    used = np.ones(len(rows), bool) if projection.masked is None else ~projection.masked[rows]
-    if learned_on is not None and projection.masked is None:
-        seen = np.isin(rows, learned_on.used)
-        used = seen if seen.any() else used
+    used = ~np.isin(rows, left_out)
+    if projection.masked is not None:
+        used &= ~projection.masked[rows]
     if panel.n_cells == 0:
         dim = projection.dim
         return Rows(np.empty((0, dim), np.float32), np.empty(0), np.empty(0), np.empty(0))
