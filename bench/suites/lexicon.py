@@ -146,7 +146,7 @@ def _fold(row: Scenario, source: CountSource) -> Case:
         projection = Projection(weight / np.sqrt(lexicon.dim, dtype=np.float32))
     alignment = align_genes(lexicon, source.var)
     runs: dict[str, Callable[[], Any]] = {
-        "lexicell": lambda: make_plan(source, Options(projection=projection)).folded,
+        "lexicell": lambda: make_plan(source, Options(projection=projection, recipe="paper")).folded,
         "open": lambda: Lexicon.open(_BUNDLED),
         "align": lambda: align_genes(lexicon, source.var).rows,
         "fold": lambda: fold(lexicon, alignment, projection),

@@ -22,7 +22,7 @@ def panel(cells, bundled):
 def test_a_panel_pools_to_what_embedding_gives(cells, bundled, panel):
     import lexicell
 
-    lexicell.tl.embed(cells, lexicon=bundled)
+    lexicell.tl.embed(cells, recipe="paper", lexicon=bundled)
     vectors = pool(panel, bundled.vectors(bundled.rows), RECIPES["paper"])
     np.testing.assert_allclose(vectors, cells.obsm["X_lexicell"], atol=1e-6)
 

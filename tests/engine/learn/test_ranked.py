@@ -34,7 +34,7 @@ def kernel(plan):
 
 def ranked(adata, factor=None, **options):
     with open_counts(adata) as source:
-        plan = make_plan(source, Options(**options))
+        plan = make_plan(source, Options(**{"recipe": "paper", **options}))
         if factor is not None:
             plan = replace(plan, folded=fold(plan.lexicon, plan.alignment, factor=factor(plan.lexicon)))
         vectors = plan.lexicon.vectors(plan.lexicon.rows)
@@ -122,7 +122,7 @@ def test_weights_of_some_cells_are_a_part_of_all_weights(groups, weight):
 def test_a_matrix_in_memory_gives_the_same(cells):
     streamed, _, _ = ranked(cells, top_k=30)
     with open_counts(cells) as source:
-        plan = make_plan(source, Options(top_k=30))
+        plan = make_plan(source, Options(recipe="paper", top_k=30))
     described = np.flatnonzero(plan.alignment.rows >= 0)
     counts = sp.csr_array(cells.X)
     held: RankedCells = rank_counts(
