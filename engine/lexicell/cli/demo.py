@@ -166,8 +166,8 @@ def _print(results: dict[str, Any]) -> None:
     _console.table(("vectors", "10-NN accuracy"), rows)
     _console.result(
         "\nWithin one gene panel, expression itself tells cell types apart better than pooled texts do.\n"
-        "What texts may add is a bridge between data sets that share no gene; this version does not learn\n"
-        "it yet.\n"
+        "Between panels that share no gene, texts are what connects cells: lexicell annotate, lexicell\n"
+        "evaluate --scenario disjoint.\n"
         if results["accuracy_10nn"]["PCA50 of expression"] > results["accuracy_10nn"]["lexicell"]
         else ""
     )
