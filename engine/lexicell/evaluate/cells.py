@@ -152,7 +152,8 @@ def evaluate_cells(
     protocol = protocol or CellProtocol()
     chosen = resolve_methods(methods)
     opened = lexicon if isinstance(lexicon, Lexicon) else Lexicon.open(lexicon)
-    options = replace(options or Options(), lexicon=opened, projection=None)
+    # Only the alignment is wanted, so nothing is folded that the recipe would refine first.
+    options = replace(options or Options(), lexicon=opened, projection=None, recipe="paper")
     inputs = list(data) if isinstance(data, list | tuple) else [data]
     if "transfer" in protocol.scenarios and query is None:
         msg = "a transfer needs a second data set to classify (--query)"

@@ -10,7 +10,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from lexicell.embedding import RECIPES
-from lexicell.evaluate.methods import Method, Vectors, pool
+from lexicell.evaluate.methods import Method, Vectors, kernel_block, pool
 from lexicell.evaluate.panels import Panel, Task
 from lexicell.learn.bridge import fit_bridge, weight_matrix
 from lexicell.learn.neighbours import smooth
@@ -21,7 +21,7 @@ from lexicell.learn.statistics import dispersed_columns
 from lexicell.learn.views import Views
 from lexicell.projection import Projection
 from lexicell.projection.whitening import fit_whitening
-from lexicell_kernels import CsrBlock, GeneTable, Rows, Weight, embed_rows
+from lexicell_kernels import GeneTable, Rows, Weight, embed_rows
 
 __all__ = ["LEARNED"]
 
@@ -122,18 +122,9 @@ def _embed(
     table = projection.apply(vectors[rows[used]], rows[used], landmarks)
     rank = np.full(len(rows) + 1, -1, np.int32)
     rank[np.flatnonzero(used)] = np.arange(used.sum(), dtype=np.int32)
-    # Weights are relative to all of a cell's counts: those of undescribed genes become one column more.
-    rest = np.maximum(panel.totals - np.asarray(panel.counts.sum(axis=1, dtype=np.float64)), 0)
-    counts = sp.csr_array(sp.hstack([panel.counts, rest[:, None]], format="csr"))
-    block = CsrBlock(
-        counts.data.astype(np.float32),
-        counts.indices.astype(np.int32),
-        counts.indptr.astype(np.int64),
-        len(rank),
-    )
     pooling = projection.pooling
     return embed_rows(
-        block,
+        kernel_block(panel),
         GeneTable(np.ascontiguousarray(table, np.float32), rank, None, projection.bias),
         k=None if pooling is None else pooling.top_k,
         weight=Weight.LOG1P if pooling is None else Weight(pooling.weight),

@@ -14,7 +14,7 @@ from lexicell.evaluate.expression import components, log_normalise
 from lexicell.evaluate.panels import Panel, Task
 from lexicell_kernels import CsrBlock, GeneTable, embed_rows
 
-__all__ = ["BASELINES", "CONTROLS", "Method", "Vectors", "control_table", "pool", "whiten"]
+__all__ = ["BASELINES", "CONTROLS", "Method", "Vectors", "control_table", "kernel_block", "pool", "whiten"]
 
 #: Vectors of the reference cells and of the query cells.
 Vectors = tuple[NDArray[np.float32], NDArray[np.float32]]
@@ -101,17 +101,28 @@ def pool(panel: Panel, vectors: NDArray[np.float32], recipe: Recipe) -> NDArray[
     m = len(panel.rows)
     if panel.n_cells == 0:
         return np.empty((0, vectors.shape[1]), np.float32)
-    # Weights are relative to all of a cell's counts: those of undescribed genes become one column more.
-    rest = panel.totals - np.asarray(panel.counts.sum(axis=1, dtype=np.float64))
-    counts = sp.csr_array(sp.hstack([panel.counts, np.maximum(rest, 0)[:, None]], format="csr"))
     rank = np.append(np.arange(m, dtype=np.int32), np.int32(-1))
-    block = CsrBlock(
-        counts.data.astype(np.float32), counts.indices.astype(np.int32), counts.indptr.astype(np.int64), m + 1
-    )
     table = GeneTable(np.ascontiguousarray(vectors[panel.rows], np.float32), rank)
-    rows = embed_rows(block, table, k=recipe.top_k, weight=recipe.weight, normalise=recipe.normalise)
+    rows = embed_rows(
+        kernel_block(panel), table, k=recipe.top_k, weight=recipe.weight, normalise=recipe.normalise
+    )
     pooled: NDArray[np.float32] = rows.vectors
     return pooled
+
+
+def kernel_block(panel: Panel) -> CsrBlock:
+    """Counts of a panel for the kernel, with one column more, which is no gene.
+
+    Weights are relative to all of a cell's counts, so it holds those of undescribed genes.
+    """
+    rest = panel.totals - np.asarray(panel.counts.sum(axis=1, dtype=np.float64))
+    counts = sp.csr_array(sp.hstack([panel.counts, np.maximum(rest, 0)[:, None]], format="csr"))
+    return CsrBlock(
+        counts.data.astype(np.float32),
+        counts.indices.astype(np.int32),
+        counts.indptr.astype(np.int64),
+        len(panel.rows) + 1,
+    )
 
 
 def _pooled(recipe: Recipe) -> Callable[[Task], Vectors]:
