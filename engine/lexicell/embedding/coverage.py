@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -50,6 +50,9 @@ class GeneReport:
             "missing": dict(self.missing),
             "ambiguous": list(self.alignment.ambiguous),
             "displaced": list(self.alignment.displaced),
+            "dates": list(self.alignment.dates),
+            "numbered": list(self.alignment.numbered),
+            "var": [asdict(use) for use in self.alignment.columns],
         }
 
 

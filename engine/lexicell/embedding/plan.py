@@ -353,14 +353,7 @@ def _check_coverage(
     n_masked: int,
 ) -> None:
     if alignment.n_matched == 0:
-        shown = ", ".join(alignment.names[:3])
-        hint = (
-            "these are Ensembl ids of mouse genes, and it knows mouse genes by symbol: name the column of "
-            "var that holds symbols with --gene-column"
-            if any(name.upper().startswith("ENSMUSG") for name in alignment.names[:100])
-            else "name the column of var that holds gene ids or symbols with --gene-column"
-        )
-        msg = f"{source.label} and the lexicon {lexicon.name} have no gene in common ({shown}, ...); {hint}"
+        msg = f"{source.label} and the lexicon {lexicon.name} have no gene in common: {alignment.why_none()}"
         raise CoverageError(msg)
     if n_masked == alignment.n_genes:
         msg = f"{source.label}: all {n_masked:,} genes are masked; mask fewer, or use another lexicon"
@@ -379,14 +372,8 @@ def _tell_oddities(source: CountSource, alignment: Alignment, listener: Listener
     doubled = alignment.n_matched - alignment.n_genes
     if doubled:
         listener(Note(f"{doubled:,} columns are genes that another column is too: their counts are summed"))
-    if alignment.ambiguous:
-        shown = ", ".join(alignment.ambiguous[:5])
-        listener(
-            Note(f"{len(alignment.ambiguous):,} names could mean several genes and are left out: {shown}")
-        )
-    if alignment.displaced:
-        shown = ", ".join(alignment.displaced[:5])
-        listener(Note(f"{len(alignment.displaced):,} aliases give way to a gene's own name: {shown}"))
+    for sentence in alignment.oddities():
+        listener(Note(sentence))
     repeated = 0
     if source.n_cells <= _MOST_NAMES:
         repeated = int(source.names(0, source.n_cells).duplicated().sum())

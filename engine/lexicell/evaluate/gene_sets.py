@@ -167,7 +167,7 @@ def match_gene_sets(
     from lexicell.lexicon import align_genes
 
     names = sorted(frozenset().union(*(one.genes for one in (*sets.sets, *sets.groups))))
-    found = align_genes(lexicon, pd.DataFrame(index=pd.Index(names, dtype=object))).rows
+    found = align_genes(lexicon, pd.DataFrame(index=pd.Index(names, dtype=object)), column="index").rows
     rows = dict(zip(names, found.tolist(), strict=True))
     n_matched = sum(row >= 0 for row in rows.values())
     if not n_matched:

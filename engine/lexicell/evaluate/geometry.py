@@ -126,7 +126,7 @@ def nearest_genes(
     asked = list(_FAMILIAR if genes is None else dict.fromkeys(genes))
     if not asked:
         return ()
-    rows = align_genes(lexicon, pd.DataFrame(index=pd.Index(asked, dtype=object))).rows
+    rows = align_genes(lexicon, pd.DataFrame(index=pd.Index(asked, dtype=object)), column="index").rows
     for name, row in zip(asked, rows, strict=True):
         if row < 0 and genes is not None:
             close = difflib.get_close_matches(name.upper(), [symbol.upper() for symbol in symbols], n=1)

@@ -6,59 +6,66 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from enum import IntEnum
-from typing import Any
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from lexicell.errors import InputError
 from lexicell.lexicon._artefact import Lexicon
-from lexicell.lexicon._names import AMBIGUOUS, NO_ROW, NameIndex, pairs, text
+from lexicell.lexicon._columns import (
+    INDEX,
+    Grade,
+    NameColumn,
+    excel_dates,
+    read_columns,
+    shown,
+    without_suffix,
+)
+from lexicell.lexicon._lookup import WEAK_ROUTES, GeneLookup, Route
+from lexicell.lexicon._names import AMBIGUOUS, NO_ROW
 
-__all__ = ["Alignment", "Route", "align_genes"]
+__all__ = ["Alignment", "ColumnUse", "Route", "align_genes"]
 
-#: What an alignment calls the index of ``var``.
-INDEX = "index"
+#: Share of the columns named by both for which another column of ``var`` has to mean the same genes.
+_AGREE = 0.8
+#: Share of its values that have to be genes where a column's name does not say that it names them.
+_GENES = 0.3
+#: How many times the genes such a column needs to be read instead of one whose name does.
+_MUCH_BETTER = 2
+_NO_GENE = "names no gene of the lexicon"
+#: Ids that no lexicon of human genes has, and what can be done.
+_OTHER_IDS = {
+    r"(?i)ENSMUSG\d": "Ensembl ids of mouse genes, which are looked up by symbol; name the column of var "
+    "that holds symbols with --gene-column",
+    r"(?i)ENS[A-Z]*T\d": "Ensembl ids of transcripts; name the column of var that holds ids or symbols of "
+    "their genes with --gene-column",
+    r"(?i)ENS[A-Z]{3,4}G\d": "Ensembl ids of another organism; name the column of var that holds symbols of "
+    "human or mouse orthologues with --gene-column, or give a lexicon of that organism",
+}
 
-_ENSEMBL = r"^ENS[A-Z]*G\d"
-_ID_COLUMN = re.compile(r"ncbi|entrez|gene_?id", re.IGNORECASE)
 
+@dataclass(frozen=True)
+class ColumnUse:
+    """What became of one column of ``var``.
 
-class Route(IntEnum):
-    """How a column found its gene, strongest first.
-
-    `ALIAS` and `SAME_NAME` (a mouse symbol that is the lexicon's but for its case, and in no orthologue
-    table) give way where another column means the same gene by a stronger route.
+    Attributes
+    ----------
+    column
+        Its name, `"index"` for the index.
+    genes
+        Different genes that its values name.
+    use
+        What it was used for, or why it was not.
+    contradicts
+        Whether it is called as if it named the genes, and names others than those that were read.
     """
 
-    NONE = 0
-    ENSEMBL = 1
-    NCBI = 2
-    SYMBOL = 3
-    ORTHOLOGUE = 4
-    ALIAS = 5
-    SAME_NAME = 6
-
-    @property
-    def label(self) -> str:
-        """For people."""
-        return _LABELS[self]
-
-
-_LABELS = {
-    Route.NONE: "not matched",
-    Route.ENSEMBL: "Ensembl id",
-    Route.NCBI: "NCBI id",
-    Route.SYMBOL: "symbol",
-    Route.ORTHOLOGUE: "orthologue",
-    Route.ALIAS: "alias",
-    Route.SAME_NAME: "same name",
-}
-_WEAK = (Route.ALIAS, Route.SAME_NAME)
+    column: str
+    genes: int
+    use: str
+    contradicts: bool = False
 
 
 @dataclass(frozen=True)
@@ -72,7 +79,7 @@ class Alignment:
     organism
         Whose gene names they are.
     names
-        ``[v]`` the names as read.
+        ``[v]`` the names as read, genome prefixes taken off.
     rows
         ``[v]`` int32 lexicon rows, -1 where there is none. Columns with one row are one gene: their
         counts are summed.
@@ -85,6 +92,14 @@ class Alignment:
     filled
         Other columns of ``var`` that had names for columns of the matrix where `column` had none, and for
         how many.
+    columns
+        Every column of ``var`` that was looked at, and why it was taken or not.
+    dates
+        Names that a spreadsheet has made dates of.
+    numbered
+        Names without a gene that are another column's name with a number (``CD4-1``).
+    genomes
+        Assemblies whose prefixes were taken off.
     """
 
     column: str
@@ -95,6 +110,10 @@ class Alignment:
     ambiguous: tuple[str, ...]
     displaced: tuple[str, ...]
     filled: tuple[tuple[str, int], ...] = ()
+    columns: tuple[ColumnUse, ...] = ()
+    dates: tuple[str, ...] = ()
+    numbered: tuple[str, ...] = ()
+    genomes: tuple[str, ...] = ()
 
     @property
     def n_matched(self) -> int:
@@ -103,9 +122,9 @@ class Alignment:
 
     @property
     def strength(self) -> tuple[int, int]:
-        """Columns matched by name or id rather than by alias, then columns matched at all."""
-        weak = int(np.isin(self.routes, _WEAK).sum())
-        return self.n_matched - weak, self.n_matched
+        """Different genes matched by name or id rather than by alias, then genes matched at all."""
+        exact = (self.rows >= 0) & ~np.isin(self.routes, WEAK_ROUTES)
+        return len(np.unique(self.rows[exact])), self.n_genes
 
     @property
     def n_genes(self) -> int:
@@ -119,14 +138,39 @@ class Alignment:
 
     def describe(self) -> str:
         """One line: what was read, and how many columns have a description."""
-        where = _shown(self.column)
+        where = shown(self.column)
         for column, n in self.filled:
-            where += f" and {n:,} from {_shown(column)}"
+            where += f" and {n:,} from {shown(column)}"
         routes = ", ".join(f"{n:,} by {label}" for label, n in self.by_route().items())
+        less = f", less the prefix {' and '.join(self.genomes)}" if self.genomes else ""
         return (
             f"genes: {self.n_matched:,} of {len(self.names):,} columns described "
-            f"({routes or 'none'}), read from {where} as {self.organism} genes"
+            f"({routes or 'none'}), read from {where} as {self.organism} genes{less}"
         )
+
+    def why_none(self) -> str:
+        """Say what was looked at where no name is a gene's, and what to do."""
+        few = ", ".join([*self.names[:3], "..."])
+        kind = next(
+            (what for what in _OTHER_IDS if any(re.match(what, name) for name in self.names[:100])), ""
+        )
+        if kind:
+            return f"{few}: {_OTHER_IDS[kind]}"
+        looked = "; ".join(f"{shown(use.column)} {use.use}" for use in self.columns[:4])
+        return f"{few}: {looked}; name the column of var that holds gene ids or symbols with --gene-column"
+
+    def oddities(self) -> list[str]:
+        """Sentences about names that were not used as they stand, for people."""
+        told = [
+            (self.ambiguous, "names could mean several genes and are left out"),
+            (self.displaced, "aliases give way to a gene's own name"),
+            (self.dates, "names are dates, which a spreadsheet makes of genes such as MARCHF1: left out"),
+            (self.numbered, "names are another column's with a number: no genes of their own, left out"),
+        ]
+        sentences = [f"{len(names):,} {what}: {', '.join(names[:5])}" for names, what in told if names]
+        return sentences + [
+            f"{shown(use.column)} is not used: it {use.use}" for use in self.columns if use.contradicts
+        ]
 
 
 def align_genes(
@@ -141,8 +185,10 @@ def align_genes(
     var
         The data set's columns, as in AnnData.
     column
-        Column of `var` that holds the names, or ``"index"``. By default the one with most matches by id or
-        symbol, and where it has none, any other column's match by id or symbol.
+        Column of `var` that holds the names, or ``"index"``; bare numbers in it are NCBI ids. By default
+        the one that names most genes by id or symbol, of those whose name says that they name genes and
+        whose values look like it. Where it has no gene, another column of that kind is asked, provided that
+        the two mean the same genes elsewhere.
     organism
         Whose names they are. The lexicon's own organism matches Ensembl ids (version dropped), NCBI ids,
         symbols and aliases; ``"mouse"`` matches mouse symbols, whatever their case, to the rows of their
@@ -156,177 +202,142 @@ def align_genes(
     Raises
     ------
     InputError
-        `var` has no such column, or the lexicon does not know the organism.
+        `var` has no such column, names genes of two organisms, or the lexicon does not know the organism.
     """
-    names = _candidate_columns(var, column)
+    ncbi_ids = pc.drop_null(lexicon.genes.column("ncbi_id")).to_numpy()
+    judged = read_columns(var, column, ncbi_ids)
     organisms = _organisms(lexicon, organism)
-    found = [
-        lookup.align(name, values)
-        for lookup in (_Lookup(lexicon, species) for species in organisms)
-        for name, values in names.items()
+    if organism is None:
+        for named in judged:
+            _refuse_two(named)
+    read = [
+        (named, _aligned(lookup, named))
+        for lookup in (GeneLookup(lexicon, species) for species in organisms)
+        for named in judged
+        if named.grade
     ]
-    best = max(found, key=lambda alignment: alignment.strength)  # the first of several
-    for other in sorted(found, key=lambda alignment: alignment.strength, reverse=True):
-        if other is not best and other.organism == best.organism:
-            best = _filled(best, other)
+    named, best = _best(read) if read else (judged[0], _without_genes(var, organisms[0]))
+    uses = {id(other): ColumnUse(other.column, 0, f"has {other.why}") for other in judged}
+    if named.grade:
+        use = "names the genes" if best.n_genes else _NO_GENE
+        uses[id(named)] = ColumnUse(best.column, best.n_genes, use)
+    genes = best
+    others = [pair for pair in read if pair[1].organism == best.organism and pair[0] is not named]
+    for other_named, other in sorted(others, key=lambda pair: pair[1].strength, reverse=True):
+        genes, uses[id(other_named)] = _filled(genes, best, named, other_named, other)
+    unmatched = [name for name, row in zip(genes.names, genes.rows.tolist(), strict=True) if row < 0]
+    everyone = set(genes.names)
+    return replace(
+        genes,
+        columns=tuple(uses.values()),
+        dates=excel_dates(unmatched),
+        numbered=tuple(name for name in unmatched if without_suffix(name) in everyone),
+        genomes=tuple(genome for genome, _, _ in named.genomes),
+    )
+
+
+def _without_genes(var: pd.DataFrame, organism: str) -> Alignment:
+    n = len(var)
+    rows, routes = np.full(n, NO_ROW, np.int32), np.zeros(n, np.int8)
+    return Alignment(INDEX, organism, tuple(map(str, var.index)), rows, routes, (), ())
+
+
+def _refuse_two(named: NameColumn) -> None:
+    """Refuse names of two organisms, as in a mixture of human and mouse cells."""
+    if len({of for _, of, _ in named.genomes}) > 1:
+        counts = " and ".join(f"{n:,} of {genome} ({of})" for genome, of, n in named.genomes)
+        msg = f"{shown(named.column)} has genes of two organisms, {counts}; give --organism human or mouse"
+        raise InputError(msg)
+
+
+def _aligned(lookup: GeneLookup, named: NameColumn) -> Alignment:
+    names = named.names_of(lookup.organism)
+    rows, routes = lookup.find(names, numbers=named.numbers)
+    ambiguous = _picked(names, rows == AMBIGUOUS)
+    routes[rows < 0], rows[rows < 0] = Route.NONE, NO_ROW
+    weak = np.isin(routes, WEAK_ROUTES)
+    taken = np.zeros(1 + int(rows.max(initial=0)), bool)
+    taken[rows[(rows >= 0) & ~weak]] = True
+    displaced = weak & taken[np.maximum(rows, 0)]
+    rows[displaced], routes[displaced] = NO_ROW, Route.NONE
+    return Alignment(
+        named.column, lookup.organism, named.names, rows, routes, ambiguous, _picked(names, displaced)
+    )
+
+
+def _picked(names: Sequence[str], mask: NDArray[np.bool_]) -> tuple[str, ...]:
+    return tuple(names[at] for at in np.flatnonzero(mask).tolist())
+
+
+def _best(read: Sequence[tuple[NameColumn, Alignment]]) -> tuple[NameColumn, Alignment]:
+    """Choose what names most genes; where its name does not say that it does, by a wide margin only."""
+    stated = [pair for pair in read if pair[0].grade is Grade.STATED]
+    guessed = [pair for pair in read if pair[0].grade is Grade.VALUES and _are_genes(*pair)]
+    best, guess = (
+        max(pairs, key=lambda pair: pair[1].strength, default=None)  # the first of several
+        for pairs in (stated, guessed)
+    )
+    if best is None or (guess is not None and guess[1].strength[0] > _MUCH_BETTER * best[1].strength[0]):
+        best = guess or max(read, key=lambda pair: pair[1].strength)
     return best
 
 
-def _filled(best: Alignment, other: Alignment) -> Alignment:
+def _are_genes(named: NameColumn, alignment: Alignment) -> bool:
+    return alignment.strength[0] >= _GENES * len({name for name in named.names if name})
+
+
+def _filled(
+    genes: Alignment, best: Alignment, named: NameColumn, other_named: NameColumn, other: Alignment
+) -> tuple[Alignment, ColumnUse]:
     """Fill columns without a gene from another column of names: retired ids often stand beside good symbols.
 
-    Only by id or symbol, and only with genes that no column has yet.
+    Only by id or symbol, and only with genes that no column has yet; several columns become one gene by
+    their ids alone, since symbols that are repeated there are as good as none.
     """
-    new = (best.rows < 0) & (other.rows >= 0) & ~np.isin(other.routes, _WEAK)
-    new &= ~np.isin(other.rows, best.rows[best.rows >= 0])
-    if not new.any():
-        return best
-    names = tuple(o if n else b for b, o, n in zip(best.names, other.names, new, strict=True))
-    resolved = {b for b, n in zip(best.names, new, strict=True) if n}
-    return replace(
-        best,
+
+    def unused(why: str, *, contradicts: bool = False) -> tuple[Alignment, ColumnUse]:
+        return genes, ColumnUse(other.column, other.n_genes, why, contradicts)
+
+    if not other.n_genes:
+        return unused(_NO_GENE)
+    if other_named.grade is Grade.VALUES and not _are_genes(other_named, other):
+        return unused("has few values that are genes, and its name does not say that it names them")
+    both = (best.rows >= 0) & (other.rows >= 0)
+    differ = int((best.rows[both] != other.rows[both]).sum())
+    if differ > (1 - _AGREE) * int(both.sum()):
+        share = differ / int(both.sum())
+        why = f"names other genes than {shown(best.column)} in {share:.0%} of the columns that both name"
+        return unused(why, contradicts=other_named.grade is Grade.STATED)
+    if other_named.grade < named.grade:
+        return unused("names genes, but its name does not say so")
+    new = (genes.rows < 0) & (other.rows >= 0) & ~np.isin(other.routes, WEAK_ROUTES)
+    new &= ~np.isin(other.rows, genes.rows[genes.rows >= 0])
+    ids = np.isin(other.routes, (Route.ENSEMBL, Route.NCBI))
+    repeated = np.bincount(other.rows[new], minlength=int(other.rows.max()) + 1) > 1
+    new &= ids | ~repeated[np.maximum(other.rows, 0)]
+    n_new = int(new.sum())
+    if not n_new:
+        return unused("names the same genes")
+    names = tuple(o if n else b for b, o, n in zip(genes.names, other.names, new, strict=True))
+    resolved = {b for b, n in zip(genes.names, new, strict=True) if n}
+    filled = replace(
+        genes,
         names=names,
-        rows=np.where(new, other.rows, best.rows),
-        routes=np.where(new, other.routes, best.routes),
-        ambiguous=tuple(name for name in best.ambiguous if name not in resolved),
-        displaced=tuple(name for name in best.displaced if name not in resolved),
-        filled=(*best.filled, (other.column, int(new.sum()))),
+        rows=np.where(new, other.rows, genes.rows),
+        routes=np.where(new, other.routes, genes.routes),
+        ambiguous=tuple(name for name in genes.ambiguous if name not in resolved),
+        displaced=tuple(name for name in genes.displaced if name not in resolved),
+        filled=(*genes.filled, (other.column, n_new)),
     )
+    return filled, ColumnUse(other.column, other.n_genes, f"names {n_new:,} more")
 
 
 def _organisms(lexicon: Lexicon, asked: str | None) -> tuple[str, ...]:
     own = lexicon.info.organism
-    known = (own,) if own == "mouse" else (own, "mouse")
+    available = (own,) if own == "mouse" else (own, "mouse")
     if asked is None:
-        return known
-    if asked not in known:
-        msg = f"the lexicon {lexicon.name} has no genes of {asked!r}; it has {' and '.join(known)}"
+        return available
+    if asked not in available:
+        msg = f"the lexicon {lexicon.name} has no genes of {asked!r}; it has {' and '.join(available)}"
         raise InputError(msg)
     return (asked,)
-
-
-def _candidate_columns(var: pd.DataFrame, column: str | None) -> dict[str, tuple[str, ...]]:
-    if column is not None and column != INDEX:
-        if column not in var:
-            have = ", ".join(map(str, var.columns)) or "none"
-            msg = f"var has no column {column!r}; it has the index and these columns: {have}"
-            raise InputError(msg)
-        return {column: _strings(var[column])}
-    found = {INDEX: _strings(var.index)}
-    if column is None:
-        for name in var.columns:
-            values = var[name]
-            # Counts of cells and the like would match NCBI ids by accident.
-            if pd.api.types.is_numeric_dtype(values) and not _ID_COLUMN.search(str(name)):
-                continue
-            found[str(name)] = _strings(values)
-    return found
-
-
-def _strings(values: Any) -> tuple[str, ...]:
-    if pd.api.types.is_float_dtype(values):  # ids with gaps, which pandas makes 12.0
-        return tuple("" if pd.isna(v) else f"{v:.0f}" if v % 1 == 0 else str(v) for v in values)
-    return tuple("" if pd.isna(v) else str(v).strip() for v in values)
-
-
-def _shown(column: str) -> str:
-    return "the index of var" if column == INDEX else f"var[{column!r}]"
-
-
-class _Lookup:
-    """Ways from a name to a row of one organism's genes, the first that knows a name first."""
-
-    def __init__(self, lexicon: Lexicon, organism: str) -> None:
-        genes = lexicon.genes
-        self._organism = organism
-        self._ensembl: NameIndex | None = None
-        #: Index, whether its names are in upper case, and what the way is called.
-        self._ways: list[tuple[NameIndex, bool, Route]] = []
-        symbols, aliases = pairs(genes.column("symbol")), pairs(genes.column("aliases"))
-        if organism == lexicon.info.organism:
-            ids, rows = pairs(genes.column("ncbi_id"))
-            self._ensembl = _upper(pairs(genes.column("ensembl_ids")))
-            self._ways = [
-                (NameIndex(ids.cast(pa.string()), rows), False, Route.NCBI),
-                (NameIndex(*symbols), False, Route.SYMBOL),
-            ]
-        else:
-            self._ways = [(_orthologues(genes, _upper(symbols)), True, Route.ORTHOLOGUE)]
-        self._ways.append((_mitochondrial(symbols, aliases), True, Route.SYMBOL))
-        if organism == lexicon.info.organism:
-            self._ways.append((NameIndex(*aliases), False, Route.ALIAS))
-        if organism == "mouse":  # mouse names come in upper case in many data sets; human ones as they are
-            self._ways.append((_upper(symbols), True, Route.SAME_NAME))
-            if organism == lexicon.info.organism:
-                self._ways.append((_upper(aliases), True, Route.SAME_NAME))
-
-    def align(self, column: str, names: Sequence[str]) -> Alignment:
-        rows, routes = self._find(text(names))
-        ambiguous = tuple(names[i] for i in np.flatnonzero(rows == AMBIGUOUS).tolist())
-        routes[rows < 0], rows[rows < 0] = Route.NONE, NO_ROW
-        weak = np.isin(routes, _WEAK)
-        taken = np.zeros(1 + int(rows.max(initial=0)), bool)
-        taken[rows[(rows >= 0) & ~weak]] = True
-        displaced = weak & taken[np.maximum(rows, 0)]
-        rows[displaced], routes[displaced] = NO_ROW, Route.NONE
-        return Alignment(
-            column,
-            self._organism,
-            tuple(names),
-            rows,
-            routes,
-            ambiguous,
-            tuple(names[i] for i in np.flatnonzero(displaced).tolist()),
-        )
-
-    def _find(self, names: pa.Array) -> tuple[NDArray[np.int32], NDArray[np.int8]]:
-        upper = pc.utf8_upper(names)
-        rows, routes = np.full(len(names), NO_ROW, np.int32), np.zeros(len(names), np.int8)
-
-        def fill(found: NDArray[np.int64], route: Route) -> None:
-            new = (rows == NO_ROW) & (found != NO_ROW)
-            rows[new], routes[new] = found[new], route
-
-        if self._ensembl is not None:
-            ids = pc.replace_substring_regex(upper, r"(?s)\..*", "")  # less the version
-            are = pc.match_substring_regex(upper, _ENSEMBL).to_numpy(zero_copy_only=False)
-            fill(np.where(are, self._ensembl.find(ids), NO_ROW), Route.ENSEMBL)
-        for index, in_upper_case, route in self._ways:
-            fill(index.find(upper if in_upper_case else names), route)
-        return rows, routes
-
-
-def _upper(given: tuple[pa.Array, NDArray[np.int64]]) -> NameIndex:
-    return NameIndex(pc.utf8_upper(given[0]), given[1])
-
-
-def _orthologues(genes: pa.Table, by_name: NameIndex) -> NameIndex:
-    """Mouse symbols; of several human genes, the one of the same name is the orthologue."""
-    names, rows = pairs(genes.column("mouse_symbols"))
-    names = pc.utf8_upper(names)
-    found = NameIndex(names, rows)
-    same = by_name.find(names) == rows
-    found.settle(names.filter(pa.array(same)), rows[same])
-    return found
-
-
-def _mitochondrial(
-    symbols: tuple[pa.Array, NDArray[np.int64]], aliases: tuple[pa.Array, NDArray[np.int64]]
-) -> NameIndex:
-    """``MT-CO1``, as Ensembl and mouse call what is COX1 with the alias MTCO1 at NCBI, and ``MT-COX1``.
-
-    Pseudogenes carry these aliases too, but their own symbols begin with MT.
-    """
-    (names, of), symbol = aliases, symbols[0]
-    likely = pc.fill_null(pc.starts_with(names, "MT"), False).to_numpy(zero_copy_only=False)  # noqa: FBT003
-    rows = of[likely]
-    own = symbol.take(pa.array(rows)).to_pylist()
-    both = [
-        (f"MT-{rest.upper()}", int(row))
-        for alias, row, name in zip(names.filter(pa.array(likely)).to_pylist(), rows, own, strict=True)
-        if name and not name.startswith("MT")
-        for rest in (alias[2:], name)
-    ]
-    return NameIndex(
-        pa.array([name for name, _ in both], pa.string()), np.array([row for _, row in both], np.int64)
-    )

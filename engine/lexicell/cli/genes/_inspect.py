@@ -62,10 +62,12 @@ def align(
     if report.missing:
         _console.result("\nmost expressed genes without a description:")
         _console.table(("gene", "counts"), [(gene, f"{share:.2%}") for gene, share in report.missing])
-    for what, names in (("could mean several genes", alignment.ambiguous),
-                        ("aliases given way to a gene's own name", alignment.displaced)):  # fmt: skip
-        if names:
-            _console.result(f"\n{len(names):,} {what}: {', '.join(names[:10])}")
+    _console.result("\ncolumns of var:")
+    _console.table(
+        ("column", "genes", "use"), [(use.column, f"{use.genes:,}", use.use) for use in alignment.columns]
+    )
+    for sentence in alignment.oddities():
+        _console.result(f"\n{sentence}")
 
 
 def show(lexicon: Any, *, as_json: bool) -> None:
