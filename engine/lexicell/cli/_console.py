@@ -47,11 +47,12 @@ def facts(values: Mapping[str, Any]) -> None:
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]], say: Callable[[str], None] = result) -> None:
-    """Print a table; the first column is left-aligned, the others right."""
+    """Print a table; columns of numbers are right-aligned, others left."""
     widths = [max(len(r[i]) for r in (header, *rows)) for i in range(len(header))]
+    numbers = [all(r[i][:1] in "+-.0123456789" for r in rows) for i in range(len(header))]
     for i, row in enumerate((header, *rows)):
         cells = (
-            cell.ljust(w) if c == 0 else cell.rjust(w)
+            cell.rjust(w) if c and numbers[c] else cell.ljust(w)
             for c, (cell, w) in enumerate(zip(row, widths, strict=True))
         )
         say("  ".join(cells).rstrip())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -23,7 +23,7 @@ from lexicell.lexicon._columns import (
     shown,
     without_suffix,
 )
-from lexicell.lexicon._lookup import WEAK_ROUTES, GeneLookup, Route
+from lexicell.lexicon._lookup import WEAK_ROUTES, GeneLookup, Route, lookup_of
 from lexicell.lexicon._names import AMBIGUOUS, NO_ROW
 
 __all__ = ["Alignment", "ColumnUse", "Route", "align_genes"]
@@ -207,16 +207,15 @@ def align_genes(
     ncbi_ids = pc.drop_null(lexicon.genes.column("ncbi_id")).to_numpy()
     judged = read_columns(var, column, ncbi_ids)
     organisms = _organisms(lexicon, organism)
-    if organism is None:
-        for named in judged:
-            _refuse_two(named)
     read = [
         (named, _aligned(lookup, named))
-        for lookup in (GeneLookup(lexicon, species) for species in organisms)
+        for lookup in (lookup_of(lexicon, species) for species in organisms)
         for named in judged
         if named.grade
     ]
-    named, best = _best(read) if read else (judged[0], _without_genes(var, organisms[0]))
+    named, best = _best(read) or (judged[0], _without_genes(var, organisms[0]))
+    if organism is None:
+        _refuse_two(named)
     uses = {id(other): ColumnUse(other.column, 0, f"has {other.why}") for other in judged}
     if named.grade:
         use = "names the genes" if best.n_genes else _NO_GENE
@@ -269,17 +268,34 @@ def _picked(names: Sequence[str], mask: NDArray[np.bool_]) -> tuple[str, ...]:
     return tuple(names[at] for at in np.flatnonzero(mask).tolist())
 
 
-def _best(read: Sequence[tuple[NameColumn, Alignment]]) -> tuple[NameColumn, Alignment]:
-    """Choose what names most genes; where its name does not say that it does, by a wide margin only."""
+def _best(read: Sequence[tuple[NameColumn, Alignment]]) -> tuple[NameColumn, Alignment] | None:
+    """Choose the column that names most genes, the first of several; None where no column names genes.
+
+    It needs a wide margin where its name does not say that it names genes, or where the index names others.
+    """
+
+    def most(pairs: Iterable[tuple[NameColumn, Alignment]]) -> tuple[NameColumn, Alignment] | None:
+        return max(pairs, key=lambda pair: pair[1].strength, default=None)
+
     stated = [pair for pair in read if pair[0].grade is Grade.STATED]
-    guessed = [pair for pair in read if pair[0].grade is Grade.VALUES and _are_genes(*pair)]
-    best, guess = (
-        max(pairs, key=lambda pair: pair[1].strength, default=None)  # the first of several
-        for pairs in (stated, guessed)
-    )
-    if best is None or (guess is not None and guess[1].strength[0] > _MUCH_BETTER * best[1].strength[0]):
-        best = guess or max(read, key=lambda pair: pair[1].strength)
+    best = most(stated)
+    index = most(pair for pair in stated if pair[0].column == INDEX)
+    if best and index and _differ(index[1], best[1]) > 1 - _AGREE and not _much_better(best[1], index[1]):
+        best = index
+    guess = most(pair for pair in read if pair[0].grade is Grade.VALUES and _are_genes(*pair))
+    if best is None or (guess is not None and _much_better(guess[1], best[1])):
+        best = guess
     return best
+
+
+def _much_better(one: Alignment, other: Alignment) -> bool:
+    return one.strength[0] > _MUCH_BETTER * other.strength[0]
+
+
+def _differ(one: Alignment, other: Alignment) -> float:
+    """Share of the columns that both name for which they name different genes."""
+    both = (one.rows >= 0) & (other.rows >= 0)
+    return float((one.rows[both] != other.rows[both]).mean()) if both.any() else 0.0
 
 
 def _are_genes(named: NameColumn, alignment: Alignment) -> bool:
@@ -302,14 +318,13 @@ def _filled(
         return unused(_NO_GENE)
     if other_named.grade is Grade.VALUES and not _are_genes(other_named, other):
         return unused("has few values that are genes, and its name does not say that it names them")
-    both = (best.rows >= 0) & (other.rows >= 0)
-    differ = int((best.rows[both] != other.rows[both]).sum())
-    if differ > (1 - _AGREE) * int(both.sum()):
-        share = differ / int(both.sum())
-        why = f"names other genes than {shown(best.column)} in {share:.0%} of the columns that both name"
+    if (differ := _differ(best, other)) > 1 - _AGREE:
+        why = f"names other genes than {shown(best.column)} in {differ:.0%} of the columns that both name"
         return unused(why, contradicts=other_named.grade is Grade.STATED)
     if other_named.grade < named.grade:
         return unused("names genes, but its name does not say so")
+    if other.column != INDEX and not ((best.rows >= 0) & (other.rows >= 0)).any():
+        return unused(f"names no gene that {shown(best.column)} names too, so nothing says that they agree")
     new = (genes.rows < 0) & (other.rows >= 0) & ~np.isin(other.routes, WEAK_ROUTES)
     new &= ~np.isin(other.rows, genes.rows[genes.rows >= 0])
     ids = np.isin(other.routes, (Route.ENSEMBL, Route.NCBI))

@@ -18,8 +18,8 @@ from lexicell.lexicon._names import text
 
 __all__ = ["INDEX", "Grade", "NameColumn", "excel_dates", "read_columns", "shown", "without_suffix"]
 
-#: What an alignment calls the index of ``var``.
-INDEX = "index"
+#: What an alignment calls the index of ``var``, and a column of that name.
+INDEX, _COLUMN_INDEX = "index", "index (column)"
 
 #: A column of such a name holds names or ids of genes; the index of var always does.
 _NAMES = re.compile(
@@ -137,7 +137,7 @@ def read_columns(var: pd.DataFrame, column: str | None, ncbi_ids: NDArray[np.int
     InputError
         There is no such column.
     """
-    labels = [str(name) for name in var.columns]
+    labels = [_COLUMN_INDEX if str(name) == INDEX else str(name) for name in var.columns]
     if column is not None and column != INDEX and column not in labels:
         msg = (
             f"var has no column {column!r}; it has the index and these columns: {', '.join(labels) or 'none'}"
