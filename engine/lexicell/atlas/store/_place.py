@@ -16,11 +16,13 @@ from lexicell.atlas.store._lock import LOCK, FileLock, HeartbeatLock, Lock
 from lexicell.atlas.store._objects import FOLDER, TEMPORARY, LocalObjects, Objects, RemoteObjects, refusals
 from lexicell.errors import OutputExistsError
 
-__all__ = ["COMPLETE", "RUN", "Place", "place_of"]
+__all__ = ["COMPLETE", "RUN", "TABLE", "Place", "place_of"]
 
 #: What identifies a run, and what tells that it has ended well.
 RUN, COMPLETE = f"{FOLDER}/run.json", f"{FOLDER}/COMPLETE"
-_HISTORY = (f"{FOLDER}/ledger", LOCK, TEMPORARY)
+#: What was computed before the first unit and all units are made with; gone when the store is complete.
+TABLE = f"{FOLDER}/table"
+_HISTORY = (f"{FOLDER}/ledger", LOCK, TEMPORARY, TABLE)
 
 
 class Place(ABC):

@@ -221,7 +221,13 @@ class EmbeddingStore:
 
 @contextmanager
 def create_store(
-    target: str | Path, layout: Layout, identity: Mapping[str, Any], *, mode: Mode, keep: bool = True
+    target: str | Path,
+    layout: Layout,
+    identity: Mapping[str, Any],
+    *,
+    mode: Mode,
+    keep: bool = True,
+    table: bytes | None = None,
 ) -> Iterator[EmbeddingStore]:
     """Begin to write an embedding, or go on.
 
@@ -237,6 +243,8 @@ def create_store(
         "new", "resume" or "overwrite"; see `lexicell.atlas.store._journal.open_journal`.
     keep
         Whether shards that are done are kept when the block ends without `EmbeddingStore.finish`.
+    table
+        Kept with the run until it is complete; see `lexicell.atlas.store._journal.begun`.
 
     Raises
     ------
@@ -244,7 +252,7 @@ def create_store(
         See `lexicell.atlas.store._journal.open_journal`.
     """
     full = {**identity, "layout": asdict(layout)}
-    with open_journal(target, full, total=layout.n_shards, mode=mode, keep=keep) as journal:
+    with open_journal(target, full, total=layout.n_shards, mode=mode, keep=keep, table=table) as journal:
         yield EmbeddingStore(journal, layout, keep=keep)
 
 
