@@ -50,7 +50,8 @@ int connect(int fd, const struct sockaddr* to, socklen_t size) {
   char text[64] = "";
   const void* host = to->sa_family == AF_INET ? (const void*)&((const struct sockaddr_in*)to)->sin_addr
                                               : (const void*)&((const struct sockaddr_in6*)to)->sin6_addr;
-  if (to->sa_family == AF_INET || to->sa_family == AF_INET6) inet_ntop(to->sa_family, host, text, sizeof text);
+  if (to->sa_family == AF_INET || to->sa_family == AF_INET6)
+    inet_ntop(to->sa_family, host, text, sizeof text);
   if (!*text || !strncmp(text, "127.", 4) || !strcmp(text, "::1")) return real(fd, to, size);
   note(text);
   errno = ENETUNREACH;

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from lexicell._files import is_taken
 from lexicell._trace import detail
 from lexicell.atlas._remote import is_url
 from lexicell.atlas.store import _documents, _steps
@@ -264,7 +265,8 @@ def check_output(path: str | Path, *, overwrite: bool, resume: bool = False, dat
     path
         Of the output; a ``.zarr`` may be a URL.
     overwrite
-        Whether it may exist.
+        Whether it may exist. A link to what lexicell wrote is then replaced itself, and what it points to
+        stays; one that leads nowhere is never replaced.
     resume
         Whether an unfinished run to it goes on.
     data
@@ -287,7 +289,7 @@ def check_output(path: str | Path, *, overwrite: bool, resume: bool = False, dat
         raise InputError(msg)
     if suffix == ".zarr":
         check_target(place_of(output), "overwrite" if overwrite else "resume" if resume else "new")
-    elif (file := Path(output)).exists():
+    elif is_taken(file := Path(output)):
         if not overwrite:
             msg = f"{output} exists; choose another name or overwrite it (--overwrite)"
             raise OutputExistsError(msg)
