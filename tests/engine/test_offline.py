@@ -61,7 +61,7 @@ int connect(int fd, const struct sockaddr* to, socklen_t size) {
 
 #: Runs verbs one after another in a process, and tells after each how it ended and what is new in its home.
 DRIVER = """
-import json, os, sys
+import contextlib, io, json, os, sys
 from pathlib import Path
 
 if sys.argv[1] == "runtime first":
@@ -77,12 +77,17 @@ def seen():
 told = {}
 before = seen()
 for line in json.loads(sys.argv[1]):
+    said = io.StringIO()
     try:
-        main(line)
+        with contextlib.redirect_stderr(said):
+            main(line)
     except SystemExit as end:
         after = seen()
         told[" ".join(line)] = {
-            "code": end.code, "written": sorted(after[0] - before[0]), "asked": after[1][len(before[1]):]
+            "code": end.code,
+            "said": said.getvalue(),
+            "written": sorted(after[0] - before[0]),
+            "asked": after[1][len(before[1]):],
         }
         before = after
 Path(sys.argv[2]).write_text(json.dumps(told))
@@ -165,7 +170,7 @@ def told(world: dict[str, str]) -> dict[str, Any]:
 
 @pytest.mark.parametrize("line", LINES)
 def test_a_verb_writes_nothing_into_the_home_and_asks_for_no_host(told: dict[str, Any], line: str) -> None:
-    assert told[line]["code"] == 0
+    assert told[line]["code"] == 0, told[line]["said"]
     assert told[line]["asked"] == []
     assert [path for path in told[line]["written"] if not path.startswith(EXPECTED)] == []
 
