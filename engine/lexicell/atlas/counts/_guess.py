@@ -29,14 +29,18 @@ _LARGEST_ROOT = 3e4
 _CONSTANT = 2e-3
 #: Sums that people normalise to; another constant needs more to be believed.
 _ROUND_SUMS = np.array([1, 100, 1e3, 1e4, 1e5, 1e6])
-#: Cells of the sample whose values are compared with their smallest, and the least share that has to fit.
-_COMPARED_CELLS, _FITS = 200, 0.9
+#: Cells of the sample whose values are compared with their smallest.
+_COMPARED_CELLS = 200
+#: Share of a cell's ratios that have to be whole, and of such cells.
+_WHOLE_RATIOS, _FITTING_CELLS = 0.9, 0.7
 #: Ratios of a cell that are compared, the smallest: large ones of a function that tends to a line fit any.
 _COMPARED_RATIOS = 12
 #: Ratios that are whole to within this are whole, if nothing is known to be less exact.
 _WHOLE = 0.01
 #: Share of the values that are whole, or close to it, from which on they are counts that were corrected.
 _SOME_WHOLE, _MOST_CLOSE = 0.25, 0.55
+#: Values of which a share means something.
+_FEW = 30
 
 #: Largest value of a cell over the median: of counts orders of magnitude, of their logarithms hardly one.
 _COUNTS_SPREAD = 15.0
@@ -188,15 +192,15 @@ def _multiples(x: NDArray[np.float64], ends: NDArray[np.int64]) -> Guess | None:
         compared = [_compare(inverse, cell, exact) for cell, exact in zip(cells, error, strict=True)]
         share = np.array([part for part, _ in compared])
         number = np.array([n for _, n in compared])
-        many = number >= min(2, number.max(initial=1))
+        many = number >= (2 if (number >= 2).sum() >= 5 else 1)
         if number.sum() >= 4:
-            fits[kind] = float(share[many].mean()), int(number.sum())
+            fits[kind] = float((share[many] >= _WHOLE_RATIOS).mean()), int(number.sum())
     best = max((share for share, _ in fits.values()), default=0.0)
     for kind, (share, number) in fits.items():
-        if share >= max(_FITS, best - 0.02):
+        if share >= max(_FITTING_CELLS, best - 0.02):
             evidence = (
                 f"{_INVERSES[kind].shown} of a cell are whole multiples of one number "
-                f"({share:.0%} of those compared, in {len(cells):,} cells)"
+                f"(in {share:.0%} of {len(cells):,} cells)"
             )
             what = "counts over size factors" if kind is Values.NORMALISED else kind.formula
             return Guess(kind, what, "sure" if number >= 20 else "likely", evidence, (kind,))
@@ -244,11 +248,11 @@ def _constant_sums(x: NDArray[np.float64], ends: NDArray[np.int64]) -> Guess | N
 def _near_whole(x: NDArray[np.float64]) -> Guess | None:
     """Recognise counts of which some were shared out or corrected."""
     whole = float((x == np.rint(x)).mean())
-    if whole >= _SOME_WHOLE:
+    if whole >= _SOME_WHOLE and x.size >= _FEW:
         evidence = f"{whole:.0%} of the values are whole"
     else:
         larger = x[(x > 1.5) & (x < 10.5)]
-        close = float((np.abs(larger - np.rint(larger)) <= 0.15).mean()) if larger.size >= 30 else 0.0
+        close = float((np.abs(larger - np.rint(larger)) <= 0.15).mean()) if larger.size >= _FEW else 0.0
         if close < _MOST_CLOSE:
             return None
         evidence = f"{close:.0%} of the values from 1.5 to 10.5 are close to a whole number"

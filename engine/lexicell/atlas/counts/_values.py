@@ -128,10 +128,11 @@ def decode_values(block: CsrBlock, values: Values) -> CsrBlock:
         return block
     data = block.data if block.data.dtype.kind == "f" else block.data.astype(np.float32)
     xp = namespace(data)
-    if values is Values.SQRT:
-        return replace(block, data=data * xp.abs(data))
-    base = LOG_BASES[values]
-    return replace(block, data=xp.expm1(data if base == np.e else data * float(np.log(base))))
+    with np.errstate(over="ignore"):  # what is too large becomes infinite, and is reported as that
+        if values is Values.SQRT:
+            return replace(block, data=data * xp.abs(data))
+        base = LOG_BASES[values]
+        return replace(block, data=xp.expm1(data if base == np.e else data * float(np.log(base))))
 
 
 def check_values(source: CountSource, block: CsrBlock, start: int, values: Values) -> None:
