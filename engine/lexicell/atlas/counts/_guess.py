@@ -196,14 +196,14 @@ def _multiples(x: NDArray[np.float64], ends: NDArray[np.int64]) -> Guess | None:
         if number.sum() >= 4:
             fits[kind] = float((share[many] >= _WHOLE_RATIOS).mean()), int(number.sum())
     best = max((share for share, _ in fits.values()), default=0.0)
-    for kind, (share, number) in fits.items():
-        if share >= max(_FITTING_CELLS, best - 0.02):
+    for kind, (fitting, ratios) in fits.items():
+        if fitting >= max(_FITTING_CELLS, best - 0.02):
             evidence = (
-                f"{_INVERSES[kind].shown} of a cell are whole multiples of one number "
-                f"(in {share:.0%} of {len(cells):,} cells)"
+                f"in {fitting:.0%} of {len(cells):,} cells, {_INVERSES[kind].shown} are whole multiples of "
+                "one number"
             )
             what = "counts over size factors" if kind is Values.NORMALISED else kind.formula
-            return Guess(kind, what, "sure" if number >= 20 else "likely", evidence, (kind,))
+            return Guess(kind, what, "sure" if ratios >= 20 else "likely", evidence, (kind,))
     return None
 
 
@@ -235,7 +235,7 @@ def _constant_sums(x: NDArray[np.float64], ends: NDArray[np.int64]) -> Guess | N
         is_round = float(np.abs(middle / _ROUND_SUMS - 1).min()) < _CONSTANT / 10
         if share < 0.95 or (len(sums) < 3 and not is_round):
             continue
-        evidence = f"{inverse.shown} of a cell sum to {middle:,.6g} in {share:.0%} of {len(sums):,} cells"
+        evidence = f"in {share:.0%} of {len(sums):,} cells, {inverse.shown} sum to {middle:,.6g}"
         if kind is Values.SQRT and middle < 2:  # vectors of length 1, of whatever
             continue
         if kind is Values.NORMALISED and not is_round and _spread(x, ends) < _COUNTS_SPREAD:
@@ -276,7 +276,7 @@ def _with_statement(shown: Guess, log_base: float) -> Guess:
 
 
 def _unsure(x: NDArray[np.float64], ends: NDArray[np.int64], evidence: str) -> Guess:
-    ways = (Values.LOGNORM, Values.NORMALISED)
+    ways: tuple[Values, ...] = (Values.LOGNORM, Values.NORMALISED)
     if _spread(x, ends) >= _COUNTS_SPREAD:
         ways = ways[::-1]
     if float(x.max()) > _LARGEST_LOG:
