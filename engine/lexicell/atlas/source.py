@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Protocol, Self, runtime_checkable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from types import TracebackType
 
     import pandas as pd
@@ -68,8 +68,16 @@ class CountSource(Protocol):
         ...
 
     @property
-    def log1p_hint(self) -> bool:
-        """Whether the file itself says that its values went through ``log1p`` (``uns["log1p"]``)."""
+    def log_base(self) -> float | None:
+        """Base of the logarithm that the file says was taken (``uns["log1p"]``); None if it says nothing."""
+        ...
+
+    @property
+    def others(self) -> Mapping[str, Callable[[], CountSource]]:
+        """What opens each other matrix of the data set for a look, before this source is closed.
+
+        By the option that reads it: "--layer counts", "--use-raw".
+        """
         ...
 
     def spans(self, max_nnz: int, start: int = 0, stop: int | None = None) -> Iterator[tuple[int, int]]:

@@ -43,8 +43,12 @@ LexiconName = Annotated[
 Layer = Annotated[str | None, typer.Option(help="Read this layer instead of X.")]
 UseRaw = Annotated[bool, typer.Option("--use-raw", help="Read .raw instead of X.")]
 ValuesOption = Annotated[
-    Literal["counts", "normalised", "lognorm"] | None,
-    typer.Option("--values", help="What the matrix holds. Default: found out; log1p values are refused."),
+    Literal["counts", "normalised", "lognorm", "log2", "log10", "sqrt"] | None,
+    typer.Option(
+        "--values",
+        help="What the matrix holds; lognorm is log1p (natural), log2 and log10 are of 1 + x. Default: found "
+        "out; logarithms and roots are refused.",
+    ),
 ]
 GeneColumn = Annotated[
     str | None,

@@ -79,7 +79,9 @@ def embed(
     layer, use_raw
         Read ``layers[layer]`` or ``.raw`` instead of ``X``.
     values
-        ``"counts"``, ``"normalised"`` or ``"lognorm"``; None to find out.
+        What the matrix holds: ``"counts"``, ``"normalised"``, or what was made of either, ``"lognorm"``
+        (``log1p``, the natural logarithm), ``"log2"`` and ``"log10"`` (of ``1 + x``) or ``"sqrt"``. None to
+        find out; logarithms and roots are then refused.
     gene_column, organism
         Column of ``var`` with gene names, and whose genes they are; None to find out.
     min_coverage

@@ -212,18 +212,15 @@ def make_plan(source: CountSource, options: Options, listener: Listener = ignore
         projection = refined(lexicon)
     elif projection is not None:
         projection.check_lexicon(lexicon)
+    asked = _values(options.values)
     if isinstance(source, ConcatSource):
-        for text in source.check():
+        for text in source.check(asked):
             listener(Note(text))
     sample = read_sample(source)
-    values = resolve_values(source, _values(options.values), sample)
-    if values is Values.NORMALISED:
-        listener(
-            Note(
-                "the matrix holds fractions: taken as normalised counts, so ties and totals are theirs",
-                serious=True,
-            )
-        )
+    resolved = resolve_values(source, asked, sample)
+    values = resolved.values
+    if resolved.note:
+        listener(Note(resolved.note, serious=True))
     alignment = align_genes(lexicon, source.var, column=options.gene_column, organism=options.organism)
     listener(Note(alignment.describe()))
     mask = _mask(options.mask)

@@ -13,10 +13,11 @@ import pandas as pd
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from lexicell.atlas import CountSource, decode_values, open_counts
+from lexicell._arrays import move
+from lexicell.atlas import CountSource, check_values, decode_values, open_counts
 from lexicell.embedding import Listener, Note, Options, make_plan
 from lexicell.embedding.events import ignore
-from lexicell.errors import CountsError, InputError
+from lexicell.errors import InputError
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -171,9 +172,11 @@ def panel_of(
         known = np.flatnonzero(labels.notna().to_numpy())
         _check_labels(source, label, labels)
         plan = make_plan(source, options, listener)
-        spans = source.spans(_MAX_NNZ)
-        blocks = [decode_values(source.read(*span), plan.values) for span in spans]
-        label_of_source = source.label
+        blocks = []
+        for start, stop in source.spans(_MAX_NNZ):
+            block = move(source.read(start, stop), "cpu")
+            check_values(source, block, start, plan.values)
+            blocks.append(decode_values(block, plan.values))
     v = len(plan.alignment.rows)
     parts = [
         sp.csr_array((b.data.astype(np.float32), b.indices, b.indptr), shape=(b.n_rows, v)) for b in blocks
@@ -181,11 +184,6 @@ def panel_of(
     expression = sp.csr_array(sp.vstack(parts, format="csr"))
     expression.sum_duplicates()
     expression = expression[known]
-    if not (np.isfinite(expression.data).all() and (expression.data >= 0).all()):
-        msg = (
-            f"{label_of_source}: a labelled cell has a negative or infinite count, or NaN; correct the matrix"
-        )
-        raise CountsError(msg)
     if len(known) < len(labels):
         listener(Note(f"{len(labels) - len(known):,} cells have no {label}; they are left out"))
     of_column, rows = plan.folded.table.rank, plan.folded.lexicon_rows

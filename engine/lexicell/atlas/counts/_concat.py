@@ -7,6 +7,7 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Self
 
@@ -16,10 +17,12 @@ import pandas as pd
 from lexicell._arrays import Device
 from lexicell._say import listed
 from lexicell.atlas.counts._blocks import concat_rows
+from lexicell.atlas.counts._guess import Values
 from lexicell.atlas.counts._open import open_counts
+from lexicell.atlas.counts._stored import other_parts
 from lexicell.atlas.counts._unite import UnitedCells, UnitedGenes
-from lexicell.atlas.counts._values import resolve_values
-from lexicell.errors import CountsError, InputError
+from lexicell.atlas.counts._values import guess_source
+from lexicell.errors import InputError
 from lexicell_kernels.types import CsrBlock
 
 if TYPE_CHECKING:
@@ -122,7 +125,8 @@ class ConcatSource:
         genes, self._cells = UnitedGenes(), UnitedCells()
         shared: dict[bytes, NDArray[np.int32]] = {}
         places, sizes, layers = [], [], []
-        self._hint, self.has_raw = False, True
+        self._log_base: float | None = None
+        self.has_raw = True
         self._strangers: list[str] = []
         self._own_names: list[str] = []
         for path, name in zip(names, self.inputs, strict=True):
@@ -137,7 +141,7 @@ class ConcatSource:
                 self._cells.add(source.read_obs(kept, 0, 0))
                 layers.append(source.layers)
                 sizes.append(source.n_cells)
-                self._hint |= source.log1p_hint
+                self._log_base = self._log_base or source.log_base
                 self.has_raw &= source.has_raw
             places.append(shared.setdefault(columns.tobytes(), columns))
         self._cells.settle()
@@ -149,6 +153,14 @@ class ConcatSource:
             for path, name, columns in zip(names, self.inputs, places, strict=True)
         ]
         self.layers = tuple(name for name in layers[0] if all(name in others for others in layers))
+        self.others = other_parts(
+            partial(open_counts, names[0]),
+            self.layers,
+            has_x=True,
+            has_raw=self.has_raw,
+            layer=self._layer,
+            use_raw=self._use_raw,
+        )
 
     @property
     def var(self) -> pd.DataFrame:
@@ -166,12 +178,17 @@ class ConcatSource:
         return len(self._var)
 
     @property
-    def log1p_hint(self) -> bool:
-        """Whether one of the files says that its values are logarithms."""
-        return self._hint
+    def log_base(self) -> float | None:
+        """Base of the logarithm that the first of the files that says so says was taken."""
+        return self._log_base
 
-    def check(self) -> tuple[str, ...]:
+    def check(self, values: Values | None = None) -> tuple[str, ...]:
         """Look at some cells of each input; what a person should know about putting them together.
+
+        Parameters
+        ----------
+        values
+            What the user says that all hold, or None.
 
         Returns
         -------
@@ -179,21 +196,24 @@ class ConcatSource:
 
         Raises
         ------
+        CountsError
+            A value is no count; the message names input, cell and gene.
         InputError
-            Some inputs hold counts and others fractions or logarithms: as one matrix they mean nothing.
+            Some inputs hold counts and others fractions or logarithms: as one matrix they mean nothing. Where
+            the user says what they are, this is a sentence only.
         """
         kinds: dict[str, str] = {}
         for number, member in enumerate(self._members):
             with self._borrow(number) as source:
                 kinds.setdefault(_kind_of(source), member.name)
+        said = []
         if len(kinds) > 1:
             (one, first), (other, second) = list(kinds.items())[:2]
-            msg = (
-                f"{first} holds {one} and {second} holds {other}; give inputs of one kind, or a --layer that "
-                "is the same in all"
-            )
-            raise InputError(msg)
-        said = []
+            mixed_kinds = f"{first} holds {one} and {second} holds {other}"
+            if values is None:
+                msg = f"{mixed_kinds}; give inputs of one kind, or a --layer that is the same in all"
+                raise InputError(msg)
+            said.append(f"{mixed_kinds}; all are taken as {values}, as --values says")
         if self._strangers:
             said.append(
                 f"{listed(self._strangers, 3)}: no gene in common with the inputs before; rows of different "
@@ -373,8 +393,7 @@ def _short(paths: Sequence[str]) -> list[str]:
 
 
 def _kind_of(source: CountSource) -> str:
-    sample = concat_rows([source.read(start, stop) for start, stop in source.peek(_LOOK_CELLS)])
-    try:
-        return {"counts": "counts", "normalised": "fractions"}[resolve_values(source, None, sample)]
-    except CountsError:
-        return "logarithms"
+    guess = guess_source(source, _LOOK_CELLS)
+    if guess.values is None:
+        return "values of an unknown kind"
+    return {Values.COUNTS: "counts", Values.NORMALISED: "fractions"}.get(guess.values, guess.values.formula)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from lexicell.atlas.counts._dataset import RowsSource
 from lexicell.atlas.counts._device import device_rows
 from lexicell.atlas.counts._rows import CsrRows, MatrixRows, PickedRows
 from lexicell.atlas.counts._slabs import DenseRows, SlabRows
-from lexicell.atlas.counts._stored import choose_part, stored_rows
+from lexicell.atlas.counts._stored import choose_part, other_parts, stated_base, stored_rows
 from lexicell.atlas.counts._tables import FrameTable
 from lexicell.errors import InputError
 
@@ -53,9 +54,17 @@ def open_anndata(adata: AnnData, *, layer: str | None, use_raw: bool) -> RowsSou
         rows,
         FrameTable(_table(adata.obs), label),
         _table(var),
-        log1p_hint=what == "X" and "log1p" in adata.uns,
+        log_base=stated_base(adata.uns["log1p"]) if what == "X" and "log1p" in adata.uns else None,
         layers=layers,
         has_raw=parent.raw is not None,
+        others=other_parts(
+            partial(open_anndata, adata),
+            layers,
+            has_x=parent.X is not None,
+            has_raw=parent.raw is not None,
+            layer=layer,
+            use_raw=use_raw,
+        ),
     )
 
 

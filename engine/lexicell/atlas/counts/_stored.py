@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import shlex
+from functools import partial
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from lexicell.atlas.counts._blocks import Where, reading
 from lexicell.atlas.counts._dataset import RowsSource
@@ -13,9 +17,11 @@ from lexicell.atlas.counts._tables import attribute, open_table, read_table
 from lexicell.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
-__all__ = ["choose_part", "open_stored", "stored_rows"]
+    from lexicell.atlas.source import CountSource
+
+__all__ = ["choose_part", "open_stored", "other_parts", "stated_base", "stored_rows"]
 
 
 def choose_part(label: str, layers: list[str], layer: str | None, *, has_raw: bool, use_raw: bool) -> str:
@@ -30,6 +36,40 @@ def choose_part(label: str, layers: list[str], layer: str | None, *, has_raw: bo
         msg = f"{label}: there is no layer {layer!r}; {_offer(layers)}"
         raise InputError(msg)
     return ".raw" if use_raw else "X" if layer is None else f"layer {layer!r}"
+
+
+def other_parts(
+    open_part: Callable[..., CountSource], layers: Sequence[str], *, has_x: bool, has_raw: bool, **read: Any
+) -> dict[str, Callable[[], CountSource]]:
+    """Return what opens each matrix but the one that is read, by the option that asks for it.
+
+    Parameters
+    ----------
+    open_part
+        Takes ``layer`` and ``use_raw``.
+    layers, has_x, has_raw
+        What there is.
+    **read
+        ``layer`` and ``use_raw`` of the matrix that is read.
+    """
+    parts: dict[str, dict[str, Any]] = {
+        f"--layer {shlex.quote(name)}": {"layer": name, "use_raw": False} for name in layers
+    }
+    if has_raw:
+        parts["--use-raw"] = {"layer": None, "use_raw": True}
+    if has_x:
+        parts["X instead"] = {"layer": None, "use_raw": False}
+    return {option: partial(open_part, **part) for option, part in parts.items() if part != read}
+
+
+def stated_base(log1p: Any) -> float:
+    """Base of the logarithm in what scanpy notes as ``uns["log1p"]``: natural, unless it says another."""
+    try:
+        base = log1p["base"]
+        base = float(base[()] if hasattr(base, "shape") else base)
+    except Exception:
+        return float(np.e)
+    return base if base > 1 else float(np.e)
 
 
 def open_stored(
@@ -52,7 +92,7 @@ def open_stored(
         layers = sorted(root["layers"].keys()) if "layers" in root else []
         raw = next((prefix for prefix in ("raw/", "raw.") if prefix + "X" in root), None)
         has_x = "X" in root and attribute(root["X"], "encoding-type") != "null"
-        hint = "uns" in root and "log1p" in root["uns"]
+        log_base = stated_base(root["uns"]["log1p"]) if "uns" in root and "log1p" in root["uns"] else None
     what = choose_part(label, layers, layer, has_raw=raw is not None, use_raw=use_raw)
     if layer is not None:
         matrix, columns = f"layers/{layer}", "var"
@@ -72,9 +112,17 @@ def open_stored(
         rows,
         open_table(root, label),
         read_table(root, columns, label),
-        log1p_hint=hint and what == "X",
+        log_base=log_base if what == "X" else None,
         layers=layers,
         has_raw=raw is not None,
+        others=other_parts(
+            partial(open_stored, root, label),
+            layers,
+            has_x=has_x,
+            has_raw=raw is not None,
+            layer=layer,
+            use_raw=use_raw,
+        ),
         on_close=[] if on_close is None else [on_close],
     )
 

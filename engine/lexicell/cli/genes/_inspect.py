@@ -49,9 +49,11 @@ def align(
 
     opened = Lexicon.open(lexicon)
     with open_counts(data, layer=layer, use_raw=use_raw) as source, _console.bar("reading", "cells") as bar:
-        held = resolve_values(source, None if values is None else Values(values))
+        resolved = resolve_values(source, None if values is None else Values(values))
+        if resolved.note:
+            _console.note(resolved.note)
         alignment = align_genes(opened, source.var, column=gene_column, organism=organism)
-        report = gene_report(source, alignment, held, listener=_console.listen(bar))
+        report = gene_report(source, alignment, resolved.values, listener=_console.listen(bar))
     if as_json:
         _console.result_json(report.as_dict())
         return

@@ -219,15 +219,15 @@ def test_layer_and_raw_are_read_with_their_own_genes(tmp_path: Path) -> None:
     view = adata[5:30]
     for data in (adata, tmp_path / "c.h5ad", tmp_path / "c.zarr", backed):
         with open_counts(data) as source:
-            assert source.log1p_hint
+            assert source.log_base == np.e
             assert (source.layers, source.has_raw) == (("counts",), True)
         with open_counts(data, layer="counts") as source:
             same(assemble(source), full[:, :10] * 3)
-            assert not source.log1p_hint
+            assert source.log_base is None
         with open_counts(data, use_raw=True) as source:
             same(assemble(source), full)
             assert source.var.index[-1] == "gene36"
-            assert not source.log1p_hint
+            assert source.log_base is None
     with open_counts(view, use_raw=True) as source:
         same(assemble(source), full[5:30])
     with open_counts(view, layer="counts") as source:
