@@ -212,6 +212,8 @@ def make_plan(source: CountSource, options: Options, listener: Listener = ignore
         projection = refined(lexicon)
     elif projection is not None:
         projection.check_lexicon(lexicon)
+    for text in source.notes:
+        listener(Note(text))
     if isinstance(source, ConcatSource):
         for text in source.check():
             listener(Note(text))

@@ -6,11 +6,16 @@ from contextlib import ExitStack
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Self
 
+from lexicell.atlas.counts._modality import choose_columns
+from lexicell.atlas.counts._rows import PickedRows
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from types import TracebackType
 
+    import numpy as np
     import pandas as pd
+    from numpy.typing import NDArray
 
     from lexicell.atlas.counts._rows import MatrixRows
     from lexicell.atlas.counts._scratch import Scratch
@@ -31,7 +36,7 @@ class RowsSource:
         ``n`` rows, or CorruptDataError is raised.
     var
         ``v`` rows, or CorruptDataError is raised.
-    log1p_hint, layers, has_raw
+    log1p_hint, layers, has_raw, notes
         See `CountSource`.
     on_close
         Called in turn when the source is closed.
@@ -46,6 +51,7 @@ class RowsSource:
         log1p_hint: bool = False,
         layers: Sequence[str] = (),
         has_raw: bool = False,
+        notes: Sequence[str] = (),
         on_close: Sequence[Callable[[], None]] = (),
     ) -> None:
         for name, entries, side in (("obs", len(obs), rows.n_cells), ("var", len(var), rows.n_columns)):
@@ -53,13 +59,22 @@ class RowsSource:
                 fault = f"has {side} rows or columns where {name} has {entries} entries"
                 raise rows.where.corrupt(fault)
         self.label, self.layers, self.has_raw = rows.where.label, tuple(layers), has_raw
-        self.device = rows.device
+        self.device, self.notes = rows.device, tuple(notes)
+        self.picked: NDArray[np.int64] | None = None
         self._rows, self._table, self._var, self._log1p_hint = rows, obs, var, log1p_hint
         self._closing = ExitStack()
         for call in reversed(on_close):
             self._closing.callback(call)
         self._closing.callback(rows.close)
         self._open = True
+
+    def keep_modality(self, asked: str | None) -> None:
+        """Read the columns of one type of feature only, as if there were no others; see `choose_columns`."""
+        self.picked, told = choose_columns(self._var, self.label, asked)
+        self.notes += told
+        if self.picked is not None:
+            self._rows = PickedRows(self._rows, None, self.picked)
+            self._var = self._var.iloc[self.picked]
 
     @cached_property
     def obs(self) -> pd.DataFrame:
