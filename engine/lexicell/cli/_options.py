@@ -35,8 +35,8 @@ DataList = Annotated[
     list[str],
     typer.Argument(
         metavar="IN...",
-        help="An .h5ad, an AnnData-Zarr (also by URL), a MuData (.h5mu), a 10x .h5 or folder; several of these, "
-        "a pattern, a folder that holds them, or a .txt with one on each line.",
+        help="An .h5ad, an AnnData-Zarr (also by URL), a MuData (.h5mu), a 10x .h5 or folder; several of "
+        "these, a pattern, a folder that holds them, or a .txt with one on each line.",
     ),
 ]
 LexiconName = Annotated[

@@ -42,8 +42,8 @@ def pack(
     Parameters
     ----------
     inputs
-        An ``.h5ad``, AnnData-Zarr (also by URL), MuData, 10x ``.h5`` or folder; several of these, a glob, a folder
-        that holds them, or a ``.txt`` with one a line. Their rows follow one another.
+        An ``.h5ad``, AnnData-Zarr (also by URL), MuData, 10x ``.h5`` or folder; several of these, a glob, a
+        folder that holds them, or a ``.txt`` with one a line. Their rows follow one another.
     output
         ``.zarr``, a folder or a URL: an AnnData-Zarr v3. ``X`` (``[N, v]``) is CSR and has all columns of all
         inputs, those that the lexicon describes first and in its order; values are uint16 where that loses

@@ -154,16 +154,18 @@ def chunk_block(chunk: Any, label: str, start: int, stop: int, columns: Array | 
         The chunk is no CSR matrix of numbers.
     """
     block = to_block(chunk, Where(label, f"rows {start}:{stop}"))
-    return (
-        block if columns is None else keep_columns(block, new_places(columns, block.n_columns), len(columns))
-    )
+    if columns is None:
+        return block
+    return keep_columns(block, new_places(columns, block.n_columns), len(columns))
 
 
 def check_writable(adata: AnnData) -> None:
     """Raise InputError for a view of a backed AnnData, which anndata cannot write to."""
     if adata.is_view and adata.isbacked:
-        file = adata._adata_ref.filename
-        msg = f"AnnData ({file}): this is a view of a backed AnnData, which takes no results; call its to_memory()"
+        where = f"AnnData ({adata._adata_ref.filename})"
+        msg = (
+            f"{where}: this is a view of a backed AnnData, which takes no results; call its to_memory() first"
+        )
         raise InputError(msg)
 
 

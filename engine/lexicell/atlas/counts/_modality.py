@@ -1,7 +1,7 @@
 """Which columns of a matrix are gene expression, decided alike for every format.
 
-What is known decides, and nothing else: words that name a kind of feature, in a column of var that is called so,
-and names that no gene can have. A word that is not known here, as the biotypes of Ensembl, leaves nothing out.
+What is known decides, and nothing else: words for kinds of features in a column of var that is called so, and
+names that no gene can have. A word that is not known here, as a biotype of Ensembl, leaves nothing out.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -29,9 +29,10 @@ RNA = "rna"
 _WORDS = {
     RNA: "gene expression|gex|rna|mrna|gene|genes|expression|transcriptome|transcripts|scrna|snrna|rna seq|"
     "scrna seq|snrna seq|spatial gene expression",
-    "protein": "antibody capture|antibody|antibodies|ab|abseq|adt|adts|protein|proteins|prot|protein expression|"
-    "surface protein|surface proteins|cite|cite seq|antigen capture|antigen",
-    "hashtag": "multiplexing capture|multiplexing|hto|htos|hashtag|hashtags|hashing|cell hashing|cmo|sample tag",
+    "protein": "antibody capture|antibody|antibodies|ab|abseq|adt|adts|protein|proteins|prot|"
+    "protein expression|surface protein|surface proteins|cite|cite seq|antigen capture|antigen",
+    "hashtag": "multiplexing capture|multiplexing|hto|htos|hashtag|hashtags|hashing|cell hashing|"
+    "cmo|sample tag",
     "guide": "crispr guide capture|crispr|guide|guides|guide capture|grna|sgrna|guide rna",
     "peak": "peak|peaks|atac|scatac|snatac|atac seq|scatac seq|snatac seq|chromatin accessibility|"
     "chromatin|accessibility",
@@ -71,7 +72,8 @@ class _Types(NamedTuple):
 
     def has(self, wanted: Iterable[str]) -> NDArray[np.bool_]:
         """Which features have one of these words."""
-        return np.isin(self.codes, [self.words.index(word) for word in wanted])
+        among = set(wanted)
+        return np.isin(self.codes, [at for at, word in enumerate(self.words) if word in among])
 
 
 def kind_of(word: object) -> str | None:
@@ -105,39 +107,40 @@ def choose_columns(
         Nothing is left, or there is no such type.
     """
     columns = list(_types_in(var))
-    left_out: NDArray[Any] = np.full(len(var), None, object)
-    exact = [types for types in columns if _matching(types.words, asked)]
-    if exact:
-        types = exact[0]
-        wanted = types.has(_matching(types.words, asked))
-        left_out[~wanted] = np.array([*types.words, "without a type"], object)[types.codes[~wanted]]
-    elif asked is None or kind_of(asked) == RNA:
-        _leave_out_other_types(columns, left_out)
-        _leave_out_names(var, columns, left_out)
+    why: NDArray[np.object_] = np.full(len(var), "", object)
+    fitting = [(types, words) for types in columns if (words := _fitting(types.words, asked))]
+    if asked is None or (kind_of(asked) == RNA and not any(_same(types.words, asked) for types in columns)):
+        _leave_out_other_types(columns, why)
+        _leave_out_names(var, columns, why)
+    elif fitting:
+        types, words = fitting[0]
+        others = ~types.has(words)
+        why[others] = np.array([*types.words, "without a type"], object)[types.codes[others]]
     else:
         have = listed(dict.fromkeys(word for types in columns for word in types.words)) or "no types at all"
         msg = f"{label}: no feature is of the modality {asked!r}, var has {have}; choose one of these"
         raise InputError(msg)
-    counts = Counter(str(reason) for reason in left_out if reason is not None)
+    counts = Counter(reason for reason in why if reason)
+    if not counts:
+        return None, ()
     told = listed(f"{reason} ({n:,})" for reason, n in counts.items())
     if counts.total() == len(var):
         msg = f"{label}: no column is gene expression, all are {told}; give a matrix with gene counts"
         raise InputError(msg)
-    if not counts:
-        return None, ()
-    return (
-        np.flatnonzero(np.equal(left_out, None)),
-        (f"{counts.total():,} of {len(var):,} columns are left out: {told}",),
-    )
+    kept = np.flatnonzero(_undecided(why))
+    return kept, (f"{counts.total():,} of {len(var):,} columns are left out: {told}",)
 
 
 def choose_modality(names: Iterable[str], label: str, asked: str | None) -> str:
-    """Choose one of the modalities of a MuData; InputError where it isn't said which, or there is no such one."""
+    """Choose a modality of a MuData; InputError where it isn't said which, or there is none of this name."""
     have = list(names)
-    if asked is not None and (fitting := _matching(have, asked)):
+    if fitting := _fitting(have, asked):
         return fitting[0]
-    absent = "" if asked is None else f", not of {asked!r}"
-    msg = f"{label}: this is a MuData of {listed(have) or 'nothing'}{absent}; choose one with --modality {usual_modality(have)}"
+    absent = "" if asked is None else f" without {asked!r}"
+    msg = (
+        f"{label}: this is a MuData of {listed(have) or 'nothing'}{absent}; choose one with "
+        f"--modality {usual_modality(have)}"
+    )
     raise InputError(msg)
 
 
@@ -147,7 +150,7 @@ def usual_modality(names: list[str]) -> str:
 
 
 def types_of_shared_names(raw: pd.DataFrame, read_var: Callable[[], pd.DataFrame]) -> pd.DataFrame:
-    """Give the var of ``.raw``, where it tells no types, those that the data set's var has for the same names."""
+    """Give the var of ``.raw``, where it tells no types, those of the data set's var by name."""
     if any(True for _ in _types_in(raw)):
         return raw
     var = read_var()
@@ -162,19 +165,19 @@ def _plain(word: object) -> str:
     return " ".join(re.split(r"[\s_./&-]+", str(word).strip().lower()))
 
 
-def _matching(words: Iterable[str], asked: str | None) -> list[str]:
-    """Words that are what was asked for, but for their case; else those of the same kind, gene expression aside.
-
-    Gene expression of another word is whatever is not known to be something else.
-    """
-    if asked is None:
-        return []
+def _same(words: Iterable[str], asked: str) -> list[str]:
     have = list(words)
-    same = [word for word in have if word == asked] or [
+    return [word for word in have if word == asked] or [
         word for word in have if _plain(word) == _plain(asked)
     ]
-    kind = kind_of(asked)
-    return same or [word for word in have if kind is not None and kind_of(word) == kind]
+
+
+def _fitting(words: Iterable[str], asked: str | None) -> list[str]:
+    """Words that are what was asked for, whatever their case; else those of the same kind."""
+    if asked is None:
+        return []
+    have, kind = list(words), kind_of(asked)
+    return _same(have, asked) or [word for word in have if kind is not None and kind_of(word) == kind]
 
 
 def _types_in(var: pd.DataFrame) -> Iterator[_Types]:
@@ -185,7 +188,6 @@ def _types_in(var: pd.DataFrame) -> Iterator[_Types]:
             words = [str(value) for value in values]
             known = [kind_of(word) is not None for word in words]
             if any(known) and (name != _DOUBTFUL or all(known)):
-                # Two values of different types may be the same word.
                 yield _Types(np.asarray(codes), words)
 
 
@@ -193,13 +195,17 @@ def _others(types: _Types) -> list[str]:
     return [word for word in types.words if kind_of(word) not in (None, RNA)]
 
 
-def _leave_out_other_types(columns: Iterable[_Types], left_out: NDArray[Any]) -> None:
+def _undecided(why: NDArray[np.object_]) -> NDArray[np.bool_]:
+    return np.array([not reason for reason in why], bool)
+
+
+def _leave_out_other_types(columns: Iterable[_Types], why: NDArray[np.object_]) -> None:
     for types in columns:
         for word in _others(types):
-            left_out[types.has([word]) & np.equal(left_out, None)] = word
+            why[types.has([word]) & _undecided(why)] = word
 
 
-def _leave_out_names(var: pd.DataFrame, columns: Iterable[_Types], left_out: NDArray[Any]) -> None:
+def _leave_out_names(var: pd.DataFrame, columns: Iterable[_Types], why: NDArray[np.object_]) -> None:
     """Leave out what its name tells, but for features of which var tells that they are gene expression."""
     names = [str(name).strip().lower() for name in var.index]
     text = "\n".join(("", *names, ""))
@@ -208,7 +214,7 @@ def _leave_out_names(var: pd.DataFrame, columns: Iterable[_Types], left_out: NDA
     stated = np.zeros(len(var), bool)
     for types in columns:
         stated |= types.has(word for word in types.words if kind_of(word) == RNA)
-    for at in np.flatnonzero(np.equal(left_out, None) & ~stated):
+    for at in np.flatnonzero(_undecided(why) & ~stated):
         name = f"\n{names[at]}\n"
         if (begins := _BEGINS.search(name)) or _ENDS.search(name):
-            left_out[at] = _BY_NAME["peak" if begins and begins["peak"] else "tag"]
+            why[at] = _BY_NAME["peak" if begins and begins["peak"] else "tag"]

@@ -59,7 +59,11 @@ _LAYOUTS = (
     _Layout("(quants_mat)", ("{}_rows.txt",), ("{}_cols.txt",), cells_first=True),
     # kallisto | bustools, and its spliced and unspliced counts as cells_x_genes.mature.mtx
     _Layout(
-        r"(cells_x_genes)(?:\.\w+)?", ("{}.barcodes.txt",), ("{}.genes.txt",), "{}.genes.names.txt", True
+        r"(cells_x_genes)(?:\.\w+)?",
+        ("{}.barcodes.txt",),
+        ("{}.genes.txt",),
+        "{}.genes.names.txt",
+        cells_first=True,
     ),
     # Parse
     _Layout("(count_matrix|DGE)", ("cell_metadata.csv",), ("all_genes.csv",), cells_first=True),
@@ -86,10 +90,7 @@ def matrices_in(folder: Path) -> list[Path]:
 
 
 def find_mtx(folder: Path) -> Path | None:
-    """Find the matrix of a folder as Cell Ranger, STARsolo, kallisto | bustools, alevin-fry or Parse leave one.
-
-    None without a matrix, InputError with several.
-    """
+    """Find the matrix of a folder that one of `_LAYOUTS` fits; None without, InputError with several."""
     matrices = matrices_in(folder)
     if len(matrices) > 1:
         names = listed(path.name for path in matrices)
@@ -194,7 +195,7 @@ def _stem(matrix: Path) -> str:
 
 
 def _layouts_of(matrix: Path) -> Iterator[tuple[_Layout, list[list[Path]]]]:
-    """Layouts that fit the name of a matrix; of each the tables of cells, genes and symbols that are there."""
+    """Layouts that fit a matrix's name; of each the tables of cells, genes and symbols that are there."""
     for layout in _LAYOUTS:
         if (fits := re.fullmatch(layout.matrix, _stem(matrix))) is not None:
             parts = (layout.cells, layout.genes, (layout.symbols,) if layout.symbols else ())
@@ -218,8 +219,8 @@ def _find_tables(matrix: Path) -> tuple[_Layout, list[list[Path]]]:
     names = layout.genes if tables[0] else layout.cells
     tried = _paths(matrix, names, re.fullmatch(layout.matrix, _stem(matrix))[1])  # type: ignore[index]
     msg = (
-        f"{matrix}: none of {listed(path.name for path in tried)} lies beside it; put the tables of the matrix "
-        "there"
+        f"{matrix}: none of {listed(path.name for path in tried)} lies beside it; put the tables of the "
+        "matrix there"
     )
     raise InputNotFoundError(msg)
 
@@ -230,12 +231,11 @@ def _is_csv(path: Path) -> bool:
 
 def _read(path: Path, **options: Any) -> pd.DataFrame:
     """Read a table of text, the type of the file by its name."""
+    if not _is_csv(path):
+        options |= {"sep": "\t", "header": None, "dtype": str, "quoting": csv.QUOTE_NONE}
     with reading(Where(str(path), "the table")):
-        if _is_csv(path):
-            return pd.read_csv(path, keep_default_na=False, **options)
-        return pd.read_csv(
-            path, sep="\t", header=None, dtype=str, keep_default_na=False, quoting=csv.QUOTE_NONE, **options
-        )
+        table: pd.DataFrame = pd.read_csv(path, keep_default_na=False, **options)
+    return table
 
 
 def _cells(path: Path) -> pd.DataFrame:

@@ -166,7 +166,7 @@ def _open_zarr(
 
     with reading(Where(label, "the Zarr metadata")):
         try:
-            root = zarr.open(store, mode="r")
+            root: Any = zarr.open(store, mode="r")
         except Exception as exc:
             if not is_unknown(exc):
                 raise
