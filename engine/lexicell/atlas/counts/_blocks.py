@@ -59,7 +59,7 @@ _READ_FAULTS = (
 #: How zarr, numcodecs, HDF5 and anndata say that something is of a kind they don't know.
 _UNKNOWN = re.compile(
     r"No Zarr data type|Unknown (codec|chunk)|codec not available|disallowed extra fields"
-    r"|No read method registered|filter .*not registered|can't open directory \(.*plugin",
+    r"|No read method registered|node_type|filter .*not registered|can't open directory \(.*plugin",
     re.IGNORECASE,
 )
 

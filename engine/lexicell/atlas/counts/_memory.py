@@ -161,7 +161,7 @@ def chunk_block(chunk: Any, label: str, start: int, stop: int, columns: Array | 
 
 def check_writable(adata: AnnData) -> None:
     """Raise InputError for a view of a backed AnnData, which anndata cannot write to."""
-    if adata.is_view and adata.isbacked:
+    if getattr(adata, "is_view", False) and adata.isbacked:
         where = f"AnnData ({adata._adata_ref.filename})"
         msg = (
             f"{where}: this is a view of a backed AnnData, which takes no results; call its to_memory() first"
