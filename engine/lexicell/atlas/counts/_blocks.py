@@ -114,8 +114,6 @@ def reading(where: Where) -> Iterator[None]:
         remote = network_fault(where.label, exc)
         if remote is not None:
             raise remote from exc
-        if not isinstance(exc, _READ_FAULTS):
-            raise
         reason = next((line.strip() for line in str(exc).splitlines() if line.strip()), "")[:160]
         if is_unknown(exc):
             msg = (
@@ -123,6 +121,8 @@ def reading(where: Where) -> Iterator[None]:
                 "hdf5plugin, or write it without"
             )
             raise InputError(msg) from exc
+        if not isinstance(exc, _READ_FAULTS):
+            raise
         cause = f"{type(exc).__name__}: {reason}" if reason else type(exc).__name__
         fault = f"cannot be read ({cause})"
         raise where.corrupt(fault) from exc
