@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 PAGE = (Path(__file__).parents[1] / "docs" / "reading.md").read_text(encoding="utf-8")
-RULES = [" ".join(rule.split()) for rule in re.findall(r"^\* (.*?)(?=^\* |^#|\Z)", PAGE, re.MULTILINE | re.DOTALL)]
+RULES = [" ".join(rule.split()) for rule in re.findall(r"(?ms)^\* (.*?)(?=^\* |^#|\Z)", PAGE)]
 
 
 @pytest.mark.parametrize("rule", RULES, ids=[rule[:40] for rule in RULES])

@@ -4,8 +4,8 @@ from lexicell.atlas.counts._concat import ConcatSource, open_many
 from lexicell.atlas.counts._fingerprint import Fingerprint, fingerprint
 from lexicell.atlas.counts._guess import Values
 from lexicell.atlas.counts._inputs import expand_inputs
-from lexicell.atlas.counts._memory import chunk_block, dask_counts
-from lexicell.atlas.counts._open import open_counts
+from lexicell.atlas.counts._memory import check_writable, chunk_block, dask_counts
+from lexicell.atlas.counts._open import is_mudata, open_counts
 from lexicell.atlas.counts._scratch import Scratch
 from lexicell.atlas.counts._values import (
     Resolved,
@@ -33,6 +33,7 @@ __all__ = [
     "blame_row",
     "check_columns",
     "check_values",
+    "check_writable",
     "chunk_block",
     "create_h5ad",
     "create_store",
@@ -40,6 +41,7 @@ __all__ = [
     "decode_values",
     "expand_inputs",
     "fingerprint",
+    "is_mudata",
     "open_counts",
     "open_many",
     "read_sample",

@@ -8,7 +8,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from types import TracebackType
 
+    import numpy as np
     import pandas as pd
+    from numpy.typing import NDArray
 
     from lexicell._arrays import Device
     from lexicell.atlas.counts._scratch import Scratch
@@ -32,6 +34,11 @@ class CountSource(Protocol):
         Names of the layers that the data set has, whichever is being read.
     has_raw
         Whether the data set has a ``.raw`` matrix, whichever is being read.
+    notes
+        What a person should know about how the data set is read, as which columns are left out; sentences.
+    picked
+        ``[n_columns]`` int64 columns of the matrix as it is stored that are read, or None for all; of one
+        data set.
     device
         Where the blocks lie: "cpu" for NumPy arrays, "cuda" for CuPy ones, which are read in the calling
         thread only.
@@ -40,6 +47,8 @@ class CountSource(Protocol):
     label: str
     layers: tuple[str, ...]
     has_raw: bool
+    notes: tuple[str, ...]
+    picked: NDArray[np.int64] | None
     device: Device
 
     @property

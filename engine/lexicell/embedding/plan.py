@@ -213,6 +213,8 @@ def make_plan(source: CountSource, options: Options, listener: Listener = ignore
     elif projection is not None:
         projection.check_lexicon(lexicon)
     asked = _values(options.values)
+    for text in source.notes:
+        listener(Note(text))
     if isinstance(source, ConcatSource):
         for text in source.check(asked):
             listener(Note(text))

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from lexicell._trace import stage
-from lexicell.atlas import check_columns, create_h5ad, fingerprint, write_obs
+from lexicell.atlas import check_columns, create_h5ad, fingerprint, is_mudata, write_obs
 from lexicell.atlas.store import QUALITY, EmbeddingStore, Layout, Receipt, check_output, create_store
 from lexicell.embedding.events import Committed, Listener, Note, ignore
 from lexicell.embedding.job import Inputs, ShardJob
@@ -188,7 +188,7 @@ def _run_in_order(plan: Plan, output: Output, inputs: Inputs | None, listener: L
                 n_cells=source.n_cells,
                 dim=plan.dim,
                 dtype=DTYPES[output.dtype],
-                copy_of=copied if copied.endswith(".h5ad") else None,
+                copy_of=copied if copied.endswith(".h5ad") and not is_mudata(copied) else None,
                 overwrite=output.mode == "overwrite",
             )
         )
@@ -295,6 +295,7 @@ def _identity(plan: Plan, output: Output, inputs: Inputs | None) -> dict[str, An
     if inputs is not None:
         identity["input"] |= {
             "matrix": ".raw" if inputs.use_raw else "X" if inputs.layer is None else inputs.layer,
+            **({} if inputs.modality is None else {"modality": inputs.modality}),
             **asdict(fingerprint(inputs.paths)),
         }
     return identity

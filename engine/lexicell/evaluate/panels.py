@@ -137,6 +137,7 @@ def panel_of(
     batch: str | None = None,
     layer: str | None = None,
     use_raw: bool = False,
+    modality: str | None = None,
     listener: Listener = ignore,
 ) -> Panel:
     """Read all labelled cells of a data set and align its genes.
@@ -151,6 +152,8 @@ def panel_of(
         Columns of ``obs``. Cells without a label are left out and counted.
     layer, use_raw
         Read ``layers[layer]`` or ``.raw`` instead of ``X``.
+    modality
+        See `lexicell.embed`.
     listener
         Is told how the input was understood.
 
@@ -166,7 +169,7 @@ def panel_of(
     CountsError, CoverageError
         As `lexicell.embedding.make_plan`, or a count is negative or not finite.
     """
-    with open_counts(data, layer=layer, use_raw=use_raw) as source:
+    with open_counts(data, layer=layer, use_raw=use_raw, modality=modality) as source:
         labels = _column(source, label)
         batches = None if batch is None else _column(source, batch)
         known = np.flatnonzero(labels.notna().to_numpy())

@@ -42,12 +42,18 @@ INPUT, INPUT_ROW = "input", "input_row"
 MOST_OPEN = 24
 #: Cells of each input that are looked at when their values are compared.
 _LOOK_CELLS = 48
+#: Lines about how single inputs are read.
+_MOST_NOTES = 3
 #: Inputs that `ConcatSource.peek` spreads over.
 _PEEK_INPUTS = 12
 
 
 def open_many(
-    paths: Sequence[str | os.PathLike[str]], *, layer: str | None = None, use_raw: bool = False
+    paths: Sequence[str | os.PathLike[str]],
+    *,
+    layer: str | None = None,
+    use_raw: bool = False,
+    modality: str | None = None,
 ) -> CountSource:
     """Open several data sets as one; a single one is opened by `open_counts`.
 
@@ -58,7 +64,7 @@ def open_many(
         has a name several times, by which of them it is; they stand in order of first appearance. obs has
         the columns of all, categories united and missing where a data set has none, and two more: ``input``
         (categorical, the data set) and ``input_row`` (int64).
-    layer, use_raw
+    layer, use_raw, modality
         See `open_counts`.
 
     Raises
@@ -67,8 +73,8 @@ def open_many(
         See `open_counts`.
     """
     if len(paths) == 1:
-        return open_counts(paths[0], layer=layer, use_raw=use_raw)
-    return ConcatSource(paths, layer=layer, use_raw=use_raw)
+        return open_counts(paths[0], layer=layer, use_raw=use_raw, modality=modality)
+    return ConcatSource(paths, layer=layer, use_raw=use_raw, modality=modality)
 
 
 @dataclass(frozen=True)
@@ -109,12 +115,18 @@ class ConcatSource:
     """
 
     device: Device = "cpu"
+    picked: NDArray[np.int64] | None = None
 
     def __init__(
-        self, paths: Sequence[str | os.PathLike[str]], *, layer: str | None = None, use_raw: bool = False
+        self,
+        paths: Sequence[str | os.PathLike[str]],
+        *,
+        layer: str | None = None,
+        use_raw: bool = False,
+        modality: str | None = None,
     ) -> None:
         names = [os.fspath(path) for path in paths]
-        self._layer, self._use_raw = layer, use_raw
+        self._asked: dict[str, Any] = {"layer": layer, "use_raw": use_raw, "modality": modality}
         self._lock, self._open = Lock(), True
         self._held: OrderedDict[int, _Held] = OrderedDict()
         self.inputs = tuple(_short(names))
@@ -129,8 +141,9 @@ class ConcatSource:
         self.has_raw = True
         self._strangers: list[str] = []
         self._own_names: list[str] = []
+        notes: dict[str, list[str]] = {}
         for path, name in zip(names, self.inputs, strict=True):
-            with open_counts(path, layer=self._layer, use_raw=self._use_raw) as source:
+            with open_counts(path, **self._asked) as source:
                 known = len(genes.keys)
                 columns = genes.add(source.var)
                 if known and int(columns.min()) >= known:
@@ -143,8 +156,11 @@ class ConcatSource:
                 sizes.append(source.n_cells)
                 self._log_base = self._log_base or source.log_base
                 self.has_raw &= source.has_raw
+                for note in source.notes:
+                    notes.setdefault(note, []).append(name)
             places.append(shared.setdefault(columns.tobytes(), columns))
         self._cells.settle()
+        self.notes = _merged(notes, len(names))
         self.ends = np.concatenate([np.zeros(1, np.int64), np.cumsum(sizes)])
         self._var = genes.table()
         everything = np.arange(len(self._var), dtype=np.int32).tobytes()
@@ -154,12 +170,12 @@ class ConcatSource:
         ]
         self.layers = tuple(name for name in layers[0] if all(name in others for others in layers))
         self.others = other_parts(
-            partial(open_counts, names[0]),
+            partial(open_counts, names[0], modality=self._asked["modality"]),
             self.layers,
             has_x=True,
             has_raw=self.has_raw,
-            layer=self._layer,
-            use_raw=self._use_raw,
+            layer=self._asked["layer"],
+            use_raw=self._asked["use_raw"],
         )
 
     @property
@@ -351,7 +367,7 @@ class ConcatSource:
 
     def _reopen(self, number: int) -> CountSource:
         member = self._members[number]
-        source = open_counts(member.path, layer=self._layer, use_raw=self._use_raw)
+        source = open_counts(member.path, **self._asked)
         cells = int(self.ends[number + 1] - self.ends[number])
         if (source.n_cells, source.n_columns) != (cells, member.n_columns):
             source.close()
@@ -390,6 +406,16 @@ def _short(paths: Sequence[str]) -> list[str]:
         return tails if len(set(tails)) == len(tails) else list(paths)
     absolute = [os.path.abspath(path) for path in paths]  # noqa: PTH100 -- links keep the name that was given
     return [os.path.relpath(path, os.path.commonpath(absolute)) for path in absolute]
+
+
+def _merged(notes: dict[str, list[str]], n_inputs: int) -> tuple[str, ...]:
+    """What was noted of which inputs, one line for what is the same, and few lines altogether."""
+    if n_inputs == 1:
+        return tuple(notes)
+    lines = [f"{listed(names, 3)}: {note}" for note, names in notes.items()]
+    if len(lines) > _MOST_NOTES:
+        lines[_MOST_NOTES:] = [f"and {len(lines) - _MOST_NOTES:,} more notes of this kind about other inputs"]
+    return tuple(lines)
 
 
 def _kind_of(source: CountSource) -> str:

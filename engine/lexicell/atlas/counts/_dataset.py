@@ -6,11 +6,16 @@ from contextlib import ExitStack
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Self
 
+from lexicell.atlas.counts._modality import choose_columns
+from lexicell.atlas.counts._rows import PickedRows
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from types import TracebackType
 
+    import numpy as np
     import pandas as pd
+    from numpy.typing import NDArray
 
     from lexicell.atlas.counts._rows import MatrixRows
     from lexicell.atlas.counts._scratch import Scratch
@@ -32,7 +37,7 @@ class RowsSource:
         ``n`` rows, or CorruptDataError is raised.
     var
         ``v`` rows, or CorruptDataError is raised.
-    log_base, layers, has_raw, others
+    log_base, layers, has_raw, others, notes
         See `CountSource`.
     on_close
         Called in turn when the source is closed.
@@ -48,6 +53,7 @@ class RowsSource:
         layers: Sequence[str] = (),
         has_raw: bool = False,
         others: Mapping[str, Callable[[], CountSource]] | None = None,
+        notes: Sequence[str] = (),
         on_close: Sequence[Callable[[], None]] = (),
     ) -> None:
         for name, entries, side in (("obs", len(obs), rows.n_cells), ("var", len(var), rows.n_columns)):
@@ -56,13 +62,22 @@ class RowsSource:
                 raise rows.where.corrupt(fault)
         self.label, self.layers, self.has_raw = rows.where.label, tuple(layers), has_raw
         self._others = others or {}
-        self.device = rows.device
+        self.device, self.notes = rows.device, tuple(notes)
+        self.picked: NDArray[np.int64] | None = None
         self._rows, self._table, self._var, self._log_base = rows, obs, var, log_base
         self._closing = ExitStack()
         for call in reversed(on_close):
             self._closing.callback(call)
         self._closing.callback(rows.close)
         self._open = True
+
+    def keep_modality(self, asked: str | None) -> None:
+        """Read the columns of one type of feature only, as if there were no others; see `choose_columns`."""
+        self.picked, told = choose_columns(self._var, self.label, asked)
+        self.notes += told
+        if self.picked is not None:
+            self._rows = PickedRows(self._rows, None, self.picked)
+            self._var = self._var.iloc[self.picked]
 
     @cached_property
     def obs(self) -> pd.DataFrame:

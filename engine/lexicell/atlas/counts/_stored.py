@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lexicell.atlas.counts._blocks import Where, reading
+from lexicell.atlas.counts._blocks import Where, is_unknown, reading
 from lexicell.atlas.counts._dataset import RowsSource
+from lexicell.atlas.counts._modality import types_of_shared_names
 from lexicell.atlas.counts._rows import CsrRows, MatrixRows
 from lexicell.atlas.counts._slabs import DenseRows
 from lexicell.atlas.counts._spool import csc_rows
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
     from lexicell.atlas.source import CountSource
 
-__all__ = ["choose_part", "open_stored", "other_parts", "stated_base", "stored_rows"]
+__all__ = ["choose_part", "keys_of", "open_stored", "other_parts", "stated_base", "stored_rows"]
 
 
 def choose_part(label: str, layers: list[str], layer: str | None, *, has_raw: bool, use_raw: bool) -> str:
@@ -89,10 +90,10 @@ def open_stored(
         Closes `root`.
     """
     with reading(Where(label, "the table of contents")):
-        layers = sorted(root["layers"].keys()) if "layers" in root else []
+        layers = keys_of(root["layers"]) if "layers" in root else []
         raw = next((prefix for prefix in ("raw/", "raw.") if prefix + "X" in root), None)
         has_x = "X" in root and attribute(root["X"], "encoding-type") != "null"
-        log_base = stated_base(root["uns"]["log1p"]) if "uns" in root and "log1p" in root["uns"] else None
+        log_base = _stored_base(root)
     what = choose_part(label, layers, layer, has_raw=raw is not None, use_raw=use_raw)
     if layer is not None:
         matrix, columns = f"layers/{layer}", "var"
@@ -108,10 +109,13 @@ def open_stored(
     with reading(where):
         element = root[matrix]
     rows = stored_rows(element, where)
+    var = read_table(root, columns, label)
+    if use_raw and "var" in root:
+        var = types_of_shared_names(var, lambda: read_table(root, "var", label))
     return RowsSource(
         rows,
         open_table(root, label),
-        read_table(root, columns, label),
+        var,
         log_base=log_base if what == "X" else None,
         layers=layers,
         has_raw=raw is not None,
@@ -153,6 +157,35 @@ def stored_rows(element: Any, where: Where) -> MatrixRows:
     if kind == "csr":
         return CsrRows(data, indices, indptr, (n, v), where)
     return csc_rows(data, indices, indptr, (n, v), where)
+
+
+def keys_of(group: Any) -> list[str]:
+    """Names of what a group of h5py or zarr holds, sorted."""
+    try:
+        return sorted(group.keys())
+    except Exception as exc:
+        if not is_unknown(exc):
+            raise
+    # zarr looks at each member to list them, and one of them is of a kind that it doesn't know.
+    from zarr.core.sync import sync
+
+    async def names() -> list[str]:
+        return [name async for name in group.store.list_dir(group.path)]
+
+    return sorted(name for name in sync(names()) if name != "zarr.json" and not name.startswith(".z"))
+
+
+def _stored_base(root: Any) -> float | None:
+    """Base of the logarithm that ``uns`` notes, whatever else it holds; None where it notes none."""
+    try:
+        uns = root["uns"]
+        return stated_base(uns["log1p"]) if hasattr(uns, "keys") and "log1p" in uns else None
+    except KeyError:
+        return None
+    except Exception as exc:
+        if not is_unknown(exc):
+            raise
+        return None
 
 
 def _offer(layers: list[str]) -> str:

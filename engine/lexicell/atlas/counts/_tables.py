@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from lexicell.atlas.counts._blocks import Where, reading
+from lexicell.atlas.counts._blocks import Where, is_unknown, reading
 from lexicell.atlas.counts._zarr import lacks_chunks
 from lexicell.errors import InputError
 
@@ -215,17 +215,36 @@ def open_table(root: Any, label: str) -> Table:
 
 
 def read_table(root: Any, name: str, label: str) -> pd.DataFrame:
-    """Read the table `name` of a stored AnnData whole, as anndata does."""
+    """Read the table `name` of a stored AnnData whole, as anndata does.
+
+    Columns of var that are stored in a way that is not known here are left out.
+    """
     where = Where(label, name)
     with reading(where):
         element = root[name]
         if not hasattr(element, "keys"):
             return _legacy_table(root, element[()], name)
-        table = _read_elem(element)
+        try:
+            table = _read_elem(element)
+        except Exception as exc:
+            if name == "obs" or not is_unknown(exc):
+                raise
+            table = _known_columns(element)
         if not isinstance(table, pd.DataFrame):
             fault = "is not a table"
             raise where.corrupt(fault)
         return table
+
+
+def _known_columns(group: Any) -> pd.DataFrame:
+    columns = {}
+    for name in map(str, group.attrs["column-order"]):
+        try:
+            columns[name] = _read_elem(group[name])
+        except Exception as exc:
+            if not is_unknown(exc):
+                raise
+    return pd.DataFrame(columns, index=_read_elem(group[attribute(group, "_index")]))
 
 
 def _read_elem(element: Any) -> Any:

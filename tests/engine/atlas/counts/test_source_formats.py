@@ -27,6 +27,7 @@ from tests.engine.atlas.conftest import (
 
 from lexicell.atlas import CountSource, open_counts
 from lexicell.atlas.counts import _slabs, _spool
+from lexicell.errors import CorruptDataError
 
 LAYOUTS = {"csr": sparse.csr_matrix, "csc": sparse.csc_matrix, "dense": lambda matrix: matrix.toarray()}
 
@@ -235,18 +236,30 @@ def test_layer_and_raw_are_read_with_their_own_genes(tmp_path: Path) -> None:
     backed.file.close()
 
 
-def test_only_gene_expression_is_kept_of_several_feature_types(tmp_path: Path) -> None:
-    matrix = counts()
-    types = ["Antibody Capture" if j % 4 == 1 else "Gene Expression" for j in range(matrix.shape[1])]
-    kept = [j for j, kind in enumerate(types) if kind == "Gene Expression"]
-    for data in (
-        write_tenx(matrix, tmp_path / "c.h5", 3, types),
-        write_mtx(matrix, tmp_path / "m", types=types),
-    ):
-        with open_counts(data) as source:
-            same(assemble(source, 50), matrix[:, kept])
-            assert source.var.index.tolist() == [f"gene{j}" for j in kept]
-            assert source.var["gene_ids"].iloc[1] == f"ENSG{kept[1]}"
+def test_every_column_of_features_of_a_10x_h5_is_one_of_var(tmp_path: Path) -> None:
+    path = write_tenx(counts(), tmp_path / "c.h5", 3)
+    v = counts().shape[1]
+    with h5py.File(path, "r+") as file:
+        features = file["matrix/features"]
+        features["gene_name"] = np.array([f"SYMBOL{j}" for j in range(v)], "S")
+        features["probe_region"] = [f"spliced {j % 2}" for j in range(v)]
+        features["included"] = np.arange(v) % 3 > 0
+        features["length"] = np.arange(v, dtype=np.int32)
+        features["target_sets/panel"] = np.arange(4)
+        features["shape"] = np.zeros((v, 2))
+        features["of_another_length"] = np.arange(3)
+    with open_counts(path) as source:
+        assert list(source.var.columns[:3]) == ["gene_ids", "feature_types", "genome"]
+        assert set(source.var.columns[3:]) == {"gene_name", "probe_region", "included", "length"}
+        assert source.var["gene_name"].tolist()[:2] == ["SYMBOL0", "SYMBOL1"]
+        assert source.var["probe_region"].tolist()[:2] == ["spliced 0", "spliced 1"]
+        assert source.var["included"].dtype == bool
+        assert source.var["length"].tolist() == list(range(v))
+    with h5py.File(path, "r+") as file:
+        del file["matrix/features/feature_type"]
+        file["matrix/features/feature_type"] = np.array(["Gene Expression"] * 3, "S")
+    with pytest.raises(CorruptDataError):
+        open_counts(path)
 
 
 def test_files_of_anndata_before_0_7_are_read(tmp_path: Path) -> None:
