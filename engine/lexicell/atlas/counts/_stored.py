@@ -62,10 +62,12 @@ def other_parts(
     return {option: partial(open_part, **part) for option, part in parts.items() if part != read}
 
 
-def stated_base(log1p: Any) -> float:
-    """Base of the logarithm in what scanpy notes as ``uns["log1p"]``: natural, unless it says another."""
+def stated_base(uns: Any) -> float | None:
+    """Base of the logarithm that scanpy noted as ``uns["log1p"]``: natural, unless it says another."""
+    if "log1p" not in uns:
+        return None
     try:
-        base = log1p["base"]
+        base = uns["log1p"]["base"]
         base = float(base[()] if hasattr(base, "shape") else base)
     except Exception:
         return float(np.e)
@@ -92,7 +94,7 @@ def open_stored(
         layers = sorted(root["layers"].keys()) if "layers" in root else []
         raw = next((prefix for prefix in ("raw/", "raw.") if prefix + "X" in root), None)
         has_x = "X" in root and attribute(root["X"], "encoding-type") != "null"
-        log_base = stated_base(root["uns"]["log1p"]) if "uns" in root and "log1p" in root["uns"] else None
+        log_base = stated_base(root["uns"]) if "uns" in root else None
     what = choose_part(label, layers, layer, has_raw=raw is not None, use_raw=use_raw)
     if layer is not None:
         matrix, columns = f"layers/{layer}", "var"
