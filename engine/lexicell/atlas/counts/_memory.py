@@ -63,7 +63,7 @@ def open_anndata(adata: AnnData, *, layer: str | None, use_raw: bool) -> RowsSou
         rows,
         FrameTable(_table(adata.obs), label),
         _table(var),
-        log_base=stated_base(adata.uns["log1p"]) if what == "X" and "log1p" in adata.uns else None,
+        log_base=stated_base(adata.uns) if what == "X" else None,
         layers=layers,
         has_raw=parent.raw is not None,
         others=other_parts(

@@ -63,10 +63,12 @@ def other_parts(
     return {option: partial(open_part, **part) for option, part in parts.items() if part != read}
 
 
-def stated_base(log1p: Any) -> float:
-    """Base of the logarithm in what scanpy notes as ``uns["log1p"]``: natural, unless it says another."""
+def stated_base(uns: Any) -> float | None:
+    """Base of the logarithm that scanpy noted as ``uns["log1p"]``: natural, unless it says another."""
+    if "log1p" not in uns:
+        return None
     try:
-        base = log1p["base"]
+        base = uns["log1p"]["base"]
         base = float(base[()] if hasattr(base, "shape") else base)
     except Exception:
         return float(np.e)
@@ -179,7 +181,7 @@ def _stored_base(root: Any) -> float | None:
     """Base of the logarithm that ``uns`` notes, whatever else it holds; None where it notes none."""
     try:
         uns = root["uns"]
-        return stated_base(uns["log1p"]) if hasattr(uns, "keys") and "log1p" in uns else None
+        return stated_base(uns) if hasattr(uns, "keys") else None
     except KeyError:
         return None
     except Exception as exc:
