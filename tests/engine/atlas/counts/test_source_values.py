@@ -6,11 +6,10 @@ import itertools
 from pathlib import Path
 from typing import Any
 
-import anndata
 import numpy as np
 import pytest
 from scipy import sparse
-from tests.engine.atlas.conftest import EXPR, as_anndata, counts
+from tests.engine.atlas.conftest import as_anndata, counts
 
 from lexicell.atlas import open_counts
 from lexicell.atlas.counts._values import SAMPLE_CELLS, Values, decode_values, resolve_values
@@ -29,8 +28,7 @@ def _resolve(data: Any, asked: Values | None = None, **options: Any) -> Values:
 
 @pytest.fixture(scope="module")
 def raw() -> sparse.csr_matrix:
-    path = EXPR / "baron_h1_pancreas.h5ad"
-    return sparse.csr_matrix(anndata.read_h5ad(path).X[:400]) if path.is_file() else counts(400, 300)
+    return counts(400, 300)
 
 
 @pytest.mark.parametrize("dtype", [np.int32, np.uint16, np.float32, np.float64])

@@ -68,7 +68,6 @@ def test_text_without_gaps_is_plain_text_and_missing_text_stays_missing(tmp_path
     assert found["full"].tolist() == list(map(str, range(61)))
 
 
-@pytest.mark.data
 def test_real_cells_keep_their_names_and_types(tmp_path: Path, data: Callable[[str], Path]) -> None:
     path = data("macosko2015_retina_subset_300x259.h5ad")
     expected = anndata.read_h5ad(path).obs
