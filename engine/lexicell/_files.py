@@ -46,9 +46,12 @@ def cache_folder() -> Path:
 
 
 def hash_file(path: Path) -> str:
-    """BLAKE3 of a file as hex; the file is memory-mapped, so its size costs no memory."""
-    hasher = blake3.blake3(max_threads=blake3.blake3.AUTO)
-    return hasher.update_mmap(path).hexdigest()
+    """BLAKE3 of a file as hex; the file is memory-mapped, so its size costs no memory.
+
+    In this thread, at about a GB/s: BLAKE3's own threads do not outlive a fork, and whoever hashes after one
+    would wait for them for ever.
+    """
+    return blake3.blake3().update_mmap(path).hexdigest()
 
 
 def read_utf8(path: Path) -> bytes:
