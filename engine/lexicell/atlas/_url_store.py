@@ -44,7 +44,7 @@ class UrlStore(ObjectStore[Any]):
         super().__init__(store, read_only=read_only)
 
     @property
-    def store(self) -> Any:  # type: ignore[override]
+    def store(self) -> Any:
         """The store of obstore."""
         check_process(str(self._bucket))
         return self._bucket
