@@ -12,6 +12,7 @@ import numpy as np
 from lexicell._arrays import Device, require_gpu
 from lexicell._trace import stage
 from lexicell.atlas import CountSource, Values, dask_counts, open_counts
+from lexicell.embedding._main_guard import check_main_guard
 from lexicell.embedding.events import Listener, Note, log
 from lexicell.embedding.job import inputs_of
 from lexicell.embedding.lazy import embed_lazily
@@ -102,7 +103,7 @@ def embed(
         CPUs.
     scheduler
         Address of a Dask scheduler whose workers make the shards, or ``"local"`` for processes of this
-        machine.
+        machine; a script then does its work under ``if __name__ == "__main__":``.
     profile
         A ``.json`` that gets a trace of where the time went, by worker and stage, for chrome://tracing and
         ui.perfetto.dev; an existing one is replaced with `overwrite` or `resume`. It is also written when a
@@ -137,6 +138,8 @@ def embed(
     >>> import lexicell
     >>> lexicell.embed("pbmc.h5ad", "pbmc.zarr", top_k=128)  # doctest: +SKIP
     """
+    if scheduler == "local":
+        check_main_guard()
     options = Options(
         lexicon, projection, recipe, top_k, weight, values, gene_column, organism, min_coverage, mask, device
     )
