@@ -13,6 +13,7 @@ from pathlib import Path
 
 import blake3
 
+from lexicell._limits import limit_reached
 from lexicell.errors import (
     CorruptDataError,
     InputError,
@@ -85,7 +86,7 @@ def read_utf8(path: Path) -> bytes:
         raise CorruptDataError(message) from error
     except OSError as error:
         message = f"{path} cannot be read ({error.strerror or error})."
-        raise InputError(message) from error
+        raise limit_reached(str(path), error) or InputError(message) from error
     return data.removeprefix(_BOM)
 
 
@@ -117,7 +118,7 @@ def staged_path(target: Path, *, replace: bool) -> Iterator[Path]:
     ------
     OutputExistsError
         If `target` exists and `replace` is false.
-    WriteError
+    WriteError, ResourceError
         If the file system refuses, here or in the block.
     """
     try:
@@ -130,7 +131,7 @@ def staged_path(target: Path, *, replace: bool) -> Iterator[Path]:
         message = (
             f"{target} cannot be written ({reason}); make room or choose another place: nothing is left of it"
         )
-        raise WriteError(message) from error
+        raise limit_reached(str(target), error) or WriteError(message) from error
 
 
 @contextmanager

@@ -125,8 +125,8 @@ def embed(
     PartialError
         The run could not go on (the disk is full, a GPU's memory too small, the cluster gone), and what is
         done can be continued with `resume`.
-    WriteError, GpuMemoryError
-        The same before anything was done.
+    WriteError, GpuMemoryError, ResourceError
+        The same before anything was done; the last one also for too many open files, or too little memory.
 
     Notes
     -----

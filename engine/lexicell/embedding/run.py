@@ -18,7 +18,7 @@ from lexicell.embedding.local import run_local
 from lexicell.embedding.pipeline import embed_source
 from lexicell.embedding.plan import Plan
 from lexicell.embedding.profile import Profile
-from lexicell.errors import GpuMemoryError, InputError, PartialError, WriteError
+from lexicell.errors import GpuMemoryError, InputError, PartialError, ResourceError, WriteError
 
 __all__ = ["DTYPES", "Embedded", "Mode", "Output", "layout_of", "run_mode", "run_to_store", "tell_empty"]
 
@@ -284,7 +284,7 @@ def _telling_what_is_kept(store: EmbeddingStore, layout: Layout, listener: Liste
         if not store.facts or not store.keep:
             raise
         kept = f"{len(store.facts):,} of {layout.n_shards:,} shards are kept: go on with --resume"
-        if isinstance(error, WriteError | GpuMemoryError):
+        if isinstance(error, WriteError | GpuMemoryError | ResourceError):
             msg = f"{error}; {kept}"
             raise PartialError(msg) from error
         listener(Note(kept, serious=True))

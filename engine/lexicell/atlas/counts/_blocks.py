@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lexicell._arrays import Array, namespace, rows_of
+from lexicell._limits import limit_reached
 from lexicell.atlas._remote import network_fault
 from lexicell.errors import CorruptDataError, InputError, LexicellError
 from lexicell_kernels.types import CsrBlock
@@ -95,21 +96,23 @@ class Where:
 
 @contextmanager
 def reading(where: Where) -> Iterator[None]:
-    """Turn what a storage library raises while reading into a CorruptDataError; a network's fault is none."""
+    """Turn what a storage library raises while reading into a CorruptDataError.
+
+    Where a limit of the system or the network is the reason, the error says that.
+    """
     try:
         yield
     except LexicellError:
         raise
     except Exception as exc:
-        remote = network_fault(where.label, exc)
-        if remote is not None:
-            raise remote from exc
+        fault = limit_reached(str(where), exc) or network_fault(where.label, exc)
+        if fault is not None:
+            raise fault from exc
         if not isinstance(exc, _READ_FAULTS):
             raise
         reason = next((line.strip() for line in str(exc).splitlines() if line.strip()), "")[:160]
         cause = f"{type(exc).__name__}: {reason}" if reason else type(exc).__name__
-        fault = f"cannot be read ({cause})"
-        raise where.corrupt(fault) from exc
+        raise where.corrupt(f"cannot be read ({cause})") from exc  # noqa: EM102
 
 
 def check_value_dtype(dtype: Any, where: Where) -> np.dtype[Any]:
