@@ -73,10 +73,10 @@ def embed(
     lexicon
         Bundled name or folder.
     projection
-        Learned map, or the folder of one; None for the lexicon's own vectors.
+        Learned map, or the folder of one; None for what the recipe makes of the lexicon's vectors.
     recipe, top_k, weight
-        What an embedding is; see `Recipe`. By default the recipe is what the projection was learned with,
-        else "paper"; `top_k` and `weight` replace the recipe's.
+        What an embedding is; see `Recipe`. The recipe is "lexicell", "paper" or "genept-w", by default
+        what the projection was learned with, else "lexicell"; `top_k` and `weight` replace the recipe's.
     layer, use_raw
         Read ``layers[layer]`` or ``.raw`` instead of ``X``.
     values
