@@ -60,7 +60,8 @@ def embed(
     recipe: Annotated[
         str | None,
         typer.Option(
-            help="Preset: paper or genept-w. Default: what the projection was learned with, or paper."
+            help="Preset: lexicell, paper or genept-w. Default: what the projection was learned with, or "
+            "lexicell."
         ),
     ] = None,
     top_k: Annotated[

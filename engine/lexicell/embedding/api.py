@@ -12,6 +12,7 @@ import numpy as np
 from lexicell._arrays import Device, require_gpu
 from lexicell._trace import stage
 from lexicell.atlas import CountSource, Values, check_writable, dask_counts, open_counts
+from lexicell.embedding._main_guard import check_main_guard
 from lexicell.embedding.events import Listener, Note, log
 from lexicell.embedding.job import inputs_of
 from lexicell.embedding.lazy import embed_lazily
@@ -73,10 +74,10 @@ def embed(
     lexicon
         Bundled name or folder.
     projection
-        Learned map, or the folder of one; None for the lexicon's own vectors.
+        Learned map, or the folder of one; None for what the recipe makes of the lexicon's vectors.
     recipe, top_k, weight
-        What an embedding is; see `Recipe`. By default the recipe is what the projection was learned with,
-        else "paper"; `top_k` and `weight` replace the recipe's.
+        What an embedding is; see `Recipe`. The recipe is "lexicell", "paper" or "genept-w", by default
+        what the projection was learned with, else "lexicell"; `top_k` and `weight` replace the recipe's.
     layer, use_raw
         Read ``layers[layer]`` or ``.raw`` instead of ``X``.
     modality
@@ -108,7 +109,7 @@ def embed(
         CPUs.
     scheduler
         Address of a Dask scheduler whose workers make the shards, or ``"local"`` for processes of this
-        machine.
+        machine; a script then does its work under ``if __name__ == "__main__":``.
     profile
         A ``.json`` that gets a trace of where the time went, by worker and stage, for chrome://tracing and
         ui.perfetto.dev; an existing one is replaced with `overwrite` or `resume`. It is also written when a
@@ -130,8 +131,8 @@ def embed(
     PartialError
         The run could not go on (the disk is full, a GPU's memory too small, the cluster gone), and what is
         done can be continued with `resume`.
-    WriteError, GpuMemoryError
-        The same before anything was done.
+    WriteError, GpuMemoryError, ResourceError
+        The same before anything was done; the last one also for too many open files, or too little memory.
 
     Notes
     -----
@@ -143,6 +144,8 @@ def embed(
     >>> import lexicell
     >>> lexicell.embed("pbmc.h5ad", "pbmc.zarr", top_k=128)  # doctest: +SKIP
     """
+    if scheduler == "local":
+        check_main_guard()
     options = Options(
         lexicon, projection, recipe, top_k, weight, values, gene_column, organism, min_coverage, mask, device
     )

@@ -42,7 +42,7 @@ class Options:
     lexicon
         Name of a bundled lexicon, a folder, or an opened one.
     projection
-        Learned map or its folder, or None for the lexicon's own vectors.
+        Learned map or its folder, or None for what the recipe makes of the lexicon's vectors.
     recipe
         Name or `Recipe`, or None for what the projection was learned with, else the default; `top_k` and
         `weight` replace its settings.

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lexicell._arrays import Array, namespace, rows_of
+from lexicell._limits import limit_reached
 from lexicell.atlas._remote import network_fault
 from lexicell.errors import CorruptDataError, InputError, LexicellError
 from lexicell_kernels.types import CsrBlock
@@ -105,15 +106,18 @@ class Where:
 
 @contextmanager
 def reading(where: Where) -> Iterator[None]:
-    """Turn what a storage library raises while reading into a CorruptDataError; a network's fault is none."""
+    """Turn what a storage library raises while reading into a CorruptDataError.
+
+    Where a limit of the system or the network is the reason, the error says that.
+    """
     try:
         yield
     except LexicellError:
         raise
     except Exception as exc:
-        remote = network_fault(where.label, exc)
-        if remote is not None:
-            raise remote from exc
+        fault = limit_reached(str(where), exc) or network_fault(where.label, exc)
+        if fault is not None:
+            raise fault from exc
         reason = next((line.strip() for line in str(exc).splitlines() if line.strip()), "")[:160]
         if is_unknown(exc):
             msg = (
@@ -124,8 +128,7 @@ def reading(where: Where) -> Iterator[None]:
         if not isinstance(exc, _READ_FAULTS):
             raise
         cause = f"{type(exc).__name__}: {reason}" if reason else type(exc).__name__
-        fault = f"cannot be read ({cause})"
-        raise where.corrupt(fault) from exc
+        raise where.corrupt(f"cannot be read ({cause})") from exc  # noqa: EM102
 
 
 def is_unknown(error: BaseException) -> bool:

@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from lexicell._arrays import Device
+from lexicell._limits import open_file_limit
 from lexicell._say import listed
 from lexicell.atlas.counts._blocks import concat_rows
 from lexicell.atlas.counts._guess import Values
@@ -38,8 +39,10 @@ __all__ = ["INPUT", "INPUT_ROW", "ConcatSource", "open_many"]
 
 #: Columns of obs that tell where a cell comes from.
 INPUT, INPUT_ROW = "input", "input_row"
-#: Inputs that are open at a time: each holds a file, and thousands would exceed what a process may open.
+#: Inputs that are open at a time, unless the process may not open so many files: thousands would exceed that.
 MOST_OPEN = 24
+#: Files that an open input holds (HDF5's, our own beside it, a spool), and those that all else needs.
+_FILES_EACH, _OTHER_FILES = 3, 32
 #: Cells of each input that are looked at when their values are compared.
 _LOOK_CELLS = 48
 #: Lines about how single inputs are read.
@@ -103,8 +106,8 @@ class ConcatSource:
     """A CountSource of several data sets. See `CountSource` for the members, `open_many` for what they hold.
 
     Opening looks into each input once, for its columns and the types of its tables. Then at most `MOST_OPEN`
-    are open at a time, and what is kept of the others is a number for each of their columns, shared where
-    several have the same columns.
+    are open at a time, fewer where the process may open few files, and what is kept of the others is a number
+    for each of their columns, shared where several have the same columns.
 
     Attributes
     ----------
@@ -353,7 +356,7 @@ class ConcatSource:
             self._held.move_to_end(number)
             held.users += 1
             idle = [key for key, other in self._held.items() if not other.users]
-            spare = [self._held.pop(key) for key in idle[: max(len(self._held) - MOST_OPEN, 0)]]
+            spare = [self._held.pop(key) for key in idle[: max(len(self._held) - _most_open(), 0)]]
         try:
             for other in spare:
                 _close(other)
@@ -397,6 +400,13 @@ def _close(held: _Held) -> None:
     with held.lock:
         if held.source is not None:
             held.source.close()
+            held.source = None  # what it still holds goes with it
+
+
+def _most_open() -> int:
+    """How many inputs may be open at a time, as ``ulimit -n`` has it now."""
+    limit = open_file_limit()
+    return MOST_OPEN if limit is None else max(1, min(MOST_OPEN, (limit - _OTHER_FILES) // _FILES_EACH))
 
 
 def _short(paths: Sequence[str]) -> list[str]:

@@ -206,7 +206,9 @@ def _open_file(
     if not os.access(path, os.R_OK):
         msg = f"{label}: no permission to read the file; change its mode or its owner"
         raise InputError(msg)
-    if not h5py.is_hdf5(path):
+    with reading(Where(label, "the file")):
+        is_hdf5 = h5py.is_hdf5(path)
+    if not is_hdf5:
         if path.suffix in (".h5ad", ".h5mu", ".h5", ".hdf5"):
             fault = "does not begin as HDF5 does"
             raise Where(label, "the file").corrupt(fault)

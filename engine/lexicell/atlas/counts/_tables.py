@@ -36,6 +36,8 @@ Column = Callable[[int, int], Any]
 
 #: Text comes as ``object``, which says that no value is missing, whatever pandas' own default is.
 _TEXT = np.dtype(object)
+#: Rows of a column that are looked at together.
+_LOOK_ROWS = 1 << 20
 _MASKED: dict[str, Callable[[Any, Any], Any]] = {
     "nullable-integer": pd.arrays.IntegerArray,
     "nullable-boolean": pd.arrays.BooleanArray,
@@ -284,6 +286,7 @@ def _stored(element: Any, where: Where, n: int) -> Column:
         codes = _Pieces(element["codes"], where, n)
         ordered = bool(attribute(element, "ordered"))
         dtype = pd.Categorical.from_codes([], _read_elem(element["categories"]), ordered=ordered).dtype
+        _check_codes(codes, n, len(dtype.categories), where)
         return lambda start, stop: pd.Categorical.from_codes(codes.read(start, stop), dtype=dtype)
     if kind in _MASKED or kind == "nullable-string-array":
         values, mask = (_Pieces(element[part], where, n) for part in ("values", "mask"))
@@ -292,6 +295,17 @@ def _stored(element: Any, where: Where, n: int) -> Column:
     column = pd.Series(_read_elem(element))
     _check_length(len(column), n, where)
     return _held(column, where)
+
+
+def _check_codes(codes: _Pieces, n: int, n_categories: int, where: Where) -> None:
+    """Find a bad code when a column is opened: whoever writes it comes to the last one after the work."""
+    for start in range(0, n, _LOOK_ROWS):
+        part = codes.read(start, min(start + _LOOK_ROWS, n))
+        bad = np.flatnonzero((part < -1) | (part >= n_categories))
+        if len(bad):
+            row = start + int(bad[0])
+            fault = f"has category {part[bad[0]]} in row {row}, and only {n_categories} categories"
+            raise where.corrupt(fault)
 
 
 def _nullable_text(is_nan: bool) -> Callable[[Any, Any], Any]:  # noqa: FBT001

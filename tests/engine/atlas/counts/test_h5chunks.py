@@ -111,7 +111,6 @@ def test_files_of_anndata_are_read_past_hdf5(
         same(assemble(source), matrix)
 
 
-@pytest.mark.data
 @pytest.mark.parametrize("name", ["baron_h1_pancreas.h5ad", "pbmc3k_raw_labelled.h5ad"])
 def test_real_counts_are_h5pys(name: str, data: Callable[[str], Path]) -> None:
     with h5py.File(data(name)) as file:

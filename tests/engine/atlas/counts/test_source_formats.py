@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,6 @@ import pytest
 import zarr
 from scipy import sparse
 from tests.engine.atlas.conftest import (
-    EXPR,
     as_anndata,
     assemble,
     counts,
@@ -133,12 +133,9 @@ def test_spans_of_any_size_give_back_the_matrix(
             assert source.var.index[5] == "gene5"
 
 
-@pytest.mark.data
 @pytest.mark.parametrize("name", ["pbmc3k_raw_labelled", "baron_h1_pancreas"])
-def test_real_files_are_read_as_anndata_reads_them(name: str) -> None:
-    path = EXPR / f"{name}.h5ad"
-    if not path.is_file():
-        pytest.skip(f"{path} is not there; set LEXICELL_DATA")
+def test_real_files_are_read_as_anndata_reads_them(name: str, data: Callable[[str], Path]) -> None:
+    path = data(f"{name}.h5ad")
     expected = anndata.read_h5ad(path)
     with open_counts(path) as source:
         same(assemble(source, 1 << 20), expected.X)

@@ -10,7 +10,7 @@ import anndata
 import numpy as np
 import pytest
 from scipy import sparse
-from tests.engine.atlas.conftest import EXPR, as_anndata, counts, write_zarr
+from tests.engine.atlas.conftest import as_anndata, counts, write_zarr
 from tests.engine.atlas.counts.kinds import KINDS, cells
 
 from lexicell.atlas import open_counts
@@ -35,8 +35,7 @@ def _resolved(data: Any, asked: Values | None = None, **options: Any) -> Resolve
 
 @pytest.fixture(scope="module")
 def raw() -> sparse.csr_matrix:
-    path = EXPR / "baron_h1_pancreas.h5ad"
-    return sparse.csr_matrix(anndata.read_h5ad(path).X[:400]) if path.is_file() else counts(400, 300)
+    return counts(400, 300)
 
 
 @pytest.mark.parametrize("dtype", [np.int32, np.uint16, np.float32, np.float64])
