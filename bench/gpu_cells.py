@@ -147,10 +147,10 @@ def load(path: Path) -> list[RealCells]:
             RealCells(
                 str(name),
                 CsrBlock(
-                    held[f"{i}/data"].astype(np.float32),
-                    held[f"{i}/indices"].astype(np.int32),
-                    held[f"{i}/indptr"],
-                    len(held[f"{i}/rank"]),
+                    data=held[f"{i}/data"].astype(np.float32),
+                    indices=held[f"{i}/indices"].astype(np.int32),
+                    indptr=held[f"{i}/indptr"],
+                    n_columns=len(held[f"{i}/rank"]),
                 ),
                 GeneTable(vectors[np.searchsorted(rows, held[f"{i}/rows"])], held[f"{i}/rank"]),
                 held[f"{i}/rows"],
@@ -197,7 +197,7 @@ def synthetic(n_cells: int, seed: int = 0) -> tuple[CsrBlock, NDArray[np.bool_]]
         parts = list(pool.map(part, range(0, n_cells, _PART)))
     data, indices, lengths = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
     indptr = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
-    return CsrBlock(data, indices, indptr, popularity.N_GENES), described
+    return CsrBlock(data=data, indices=indices, indptr=indptr, n_columns=popularity.N_GENES), described
 
 
 def random_table(

@@ -98,7 +98,11 @@ class Workbench:
             part = x[start : start + cells.BLOCK_CELLS]
             data = part.data.astype(np.uint16) if narrow else part.data
             columns = part.indices.astype(np.uint16 if narrow else np.int32)
-            found.append(CsrBlock(data, columns, part.indptr.astype(np.int64), part.shape[1]))
+            found.append(
+                CsrBlock(
+                    data=data, indices=columns, indptr=part.indptr.astype(np.int64), n_columns=part.shape[1]
+                )
+            )
         return found
 
     def table(self, scenario: Scenario) -> GeneTable:

@@ -29,7 +29,12 @@ class Made:
 
 def head(block: CsrBlock) -> CsrBlock:
     stop = int(block.indptr[_CHECKED])
-    return CsrBlock(block.data[:stop], block.indices[:stop], block.indptr[: _CHECKED + 1], block.n_columns)
+    return CsrBlock(
+        data=block.data[:stop],
+        indices=block.indices[:stop],
+        indptr=block.indptr[: _CHECKED + 1],
+        n_columns=block.n_columns,
+    )
 
 
 @pytest.fixture(scope="module")
@@ -42,8 +47,13 @@ def made() -> Made:
     rank[described] = rng.permutation(len(described))
     vectors = rng.standard_normal((len(described), _DIM)).astype(np.float16)
     return Made(
-        CsrBlock(x.data, x.indices, indptr, x.shape[1]),
-        CsrBlock(x.data.astype(np.uint16), x.indices.astype(np.uint16), indptr, x.shape[1]),
+        CsrBlock(data=x.data, indices=x.indices, indptr=indptr, n_columns=x.shape[1]),
+        CsrBlock(
+            data=x.data.astype(np.uint16),
+            indices=x.indices.astype(np.uint16),
+            indptr=indptr,
+            n_columns=x.shape[1],
+        ),
         GeneTable(vectors, rank),
     )
 

@@ -91,10 +91,12 @@ def joined(blocks: Sequence[CsrBlock]) -> CsrBlock:
     """One block of all cells; each block's offsets begin with 0."""
     starts = np.cumsum([0, *(int(b.indptr[-1]) for b in blocks)])
     return CsrBlock(
-        np.concatenate([b.data for b in blocks]),
-        np.concatenate([b.indices for b in blocks]),
-        np.concatenate([[0], *(b.indptr[1:] + start for b, start in zip(blocks, starts[:-1], strict=True))]),
-        blocks[0].n_columns,
+        data=np.concatenate([b.data for b in blocks]),
+        indices=np.concatenate([b.indices for b in blocks]),
+        indptr=np.concatenate(
+            [[0], *(b.indptr[1:] + start for b, start in zip(blocks, starts[:-1], strict=True))]
+        ),
+        n_columns=blocks[0].n_columns,
     )
 
 

@@ -49,4 +49,4 @@ def embed_by_argpartition(path: Path, table: GeneTable, k: int, out: Path) -> No
 
 def block_of(x: Any) -> CsrBlock:
     """CSR of scipy, ``[n, v]``, as the kernel takes it."""
-    return CsrBlock(x.data, x.indices, x.indptr.astype(np.int64), x.shape[1])
+    return CsrBlock(data=x.data, indices=x.indices, indptr=x.indptr.astype(np.int64), n_columns=x.shape[1])

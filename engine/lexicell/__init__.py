@@ -9,7 +9,16 @@ projection from cells.
 from __future__ import annotations
 
 import importlib
+import os
+import sys
 from typing import TYPE_CHECKING, Any
+
+# ONNX Runtime reports to its maker from the moment it is imported; whoever wants that sets 0. Nothing of
+# lexicell is imported before this module, in workers neither.
+if not os.environ.get("ORT_DISABLE_TELEMETRY"):
+    os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+    if "onnxruntime" in sys.modules:  # too late for what it has begun, but not for what follows
+        sys.modules["onnxruntime"].disable_telemetry_events()
 
 if TYPE_CHECKING:
     from lexicell import errors, tl

@@ -103,4 +103,4 @@ def in_order(block: CsrBlock) -> CsrBlock:
     # Both libraries sum in float64, so the order of the summands, which is nobody's on a GPU, does not show.
     data = xp.bincount(owner, weights=block.data).astype(np.float32)
     indptr = xp.searchsorted(places, xp.arange(block.n_rows + 1) * v)
-    return CsrBlock(data, (places % v).astype(np.int32), indptr, v)
+    return CsrBlock(data=data, indices=(places % v).astype(np.int32), indptr=indptr, n_columns=v)

@@ -28,6 +28,7 @@ __all__ = [
     "check_new_file",
     "fsync",
     "hash_file",
+    "is_taken",
     "read_utf8",
     "remove",
     "staged_folder",
@@ -90,12 +91,17 @@ def read_utf8(path: Path) -> bytes:
     return data.removeprefix(_BOM)
 
 
+def is_taken(path: Path) -> bool:
+    """Whether something has this name; a link that leads nowhere has it too."""
+    return path.exists() or path.is_symlink()
+
+
 def check_new_file(path: Path, *, overwrite: bool) -> None:
     """Raise `OutputExistsError` unless a file may be written to `path`; a folder is never replaced by one."""
     if path.is_dir():
         message = f"{path} is a folder; name a file."
         raise OutputExistsError(message)
-    if path.exists() and not overwrite:
+    if is_taken(path) and not overwrite:
         raise _exists(path)
 
 
@@ -112,7 +118,8 @@ def staged_path(target: Path, *, replace: bool) -> Iterator[Path]:
     target
         The file or folder to create; its parent is created if need be.
     replace
-        Whether an existing `target` is deleted after the new one is complete.
+        Whether an existing `target` is deleted after the new one is complete. Of a link that is the link
+        itself, never what it points to; one that leads nowhere exists too.
 
     Raises
     ------
@@ -152,14 +159,14 @@ def _staged(target: Path, *, replace: bool) -> Iterator[Path]:
         yield staging
         for path in (*sorted(staging.rglob("*")), staging):
             fsync(path)
-        if target.exists() and not replace:
+        if is_taken(target) and not replace:
             raise _exists(target)
         try:
-            if target.exists():
+            if is_taken(target):
                 target.rename(retired)
             staging.rename(target)
         except BaseException:  # an interrupt between the two renames is no reason to lose the old one
-            if retired.exists() and not target.exists():
+            if is_taken(retired) and not is_taken(target):
                 retired.rename(target)
             raise
         fsync(target.parent)

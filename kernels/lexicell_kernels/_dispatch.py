@@ -125,6 +125,8 @@ def embed_rows(
 
     Raises
     ------
+    InvalidBlockError
+        The arrays of the block do not make a CSR matrix.
     InvalidCountsError
         A count is negative, NaN or infinite.
     ValueError
@@ -179,7 +181,7 @@ def select_topk(
 
     Raises
     ------
-    InvalidCountsError, ValueError, TypeError, GpuUnavailableError, DeviceMemoryError
+    InvalidBlockError, InvalidCountsError, ValueError, TypeError, GpuUnavailableError, DeviceMemoryError
         As for `embed_rows`.
     """
     return _run(

@@ -15,9 +15,12 @@ from lexicell_kernels.types import (
     CsrBlock,
     DisorderedRowsError,
     GeneTable,
+    InvalidBlockError,
     InvalidCountsError,
     Picks,
     Rows,
+    bad_offsets,
+    check_block,
     out_of_range,
 )
 
@@ -33,6 +36,9 @@ __all__ = [
     "table_on_host",
     "to_host",
 ]
+
+#: How a GPU flags a row that does not lie within the values; see ``cuda/common.cuh``.
+_NOWHERE = -4
 
 Result = TypeVar("Result", Rows, Picks)
 
@@ -54,6 +60,8 @@ def block_to_device(block: CsrBlock) -> CsrBlock:
 
     Raises
     ------
+    InvalidBlockError
+        It is no CSR matrix.
     GpuUnavailableError
         There is no GPU that can be used.
     DeviceMemoryError
@@ -61,6 +69,7 @@ def block_to_device(block: CsrBlock) -> CsrBlock:
     """
     from lexicell_kernels.cuda._device import device_memory, require_cupy
 
+    check_block(block)
     cupy = require_cupy()
     with device_memory(f"a block of {block.n_rows:,} rows", block.nbytes):
         return replace(
@@ -125,17 +134,22 @@ def in_order(block: CsrBlock) -> CsrBlock:
     first, last = int(block.indptr[0]), int(block.indptr[-1])
     with np.errstate(over="ignore"):  # too large for float32 is infinite, and reported as that
         block = CsrBlock(
-            block.data[first:last].astype(np.float32),
-            block.indices[first:last].astype(np.int64),
-            block.indptr.astype(np.int64) - first,
-            block.n_columns,
+            data=block.data[first:last].astype(np.float32),
+            indices=block.indices[first:last].astype(np.int64),
+            indptr=block.indptr.astype(np.int64) - first,
+            n_columns=block.n_columns,
         )
     check_columns(block)
     check_values(block)  # before a negative one disappears in a sum
     shape = (block.n_rows, block.n_columns)
     matrix = sp.csr_array((block.data, block.indices, block.indptr), shape=shape)
     matrix.sum_duplicates()
-    return CsrBlock(matrix.data, matrix.indices, matrix.indptr.astype(np.int64), block.n_columns)
+    return CsrBlock(
+        data=matrix.data,
+        indices=matrix.indices,
+        indptr=matrix.indptr.astype(np.int64),
+        n_columns=block.n_columns,
+    )
 
 
 def check_rows(result: Rows | Picks, block: CsrBlock) -> None:
@@ -153,6 +167,8 @@ def check_rows(result: Rows | Picks, block: CsrBlock) -> None:
 
     Raises
     ------
+    InvalidBlockError
+        ``indptr`` does not say where a row lies.
     InvalidCountsError
         A count is negative, NaN or infinite.
     ValueError
@@ -164,8 +180,11 @@ def check_rows(result: Rows | Picks, block: CsrBlock) -> None:
     flagged = used < 0
     if not flagged.any():
         return
-    row = int(flagged.argmax())
+    nowhere = used == _NOWHERE  # first: nothing else can be said of a block that is none
+    row = int((nowhere if nowhere.any() else flagged).argmax())
     a, b = (int(i) for i in to_host(block.indptr[row : row + 2]))
+    if not 0 <= a <= b <= len(block.data):
+        raise InvalidBlockError(bad_offsets(row, len(block.data)))
     columns, given = to_host(block.indices[a:b]), to_host(block.data[a:b])
     if ((columns < 0) | (columns >= block.n_columns)).any():
         raise ValueError(out_of_range(row, block))

@@ -166,8 +166,8 @@ def _supported(block: CsrBlock) -> CsrBlock:
         check_columns(block)  # before they are narrowed
         indices = indices.astype(np.int32)
     return CsrBlock(
-        np.ascontiguousarray(data),
-        np.ascontiguousarray(indices),
-        np.ascontiguousarray(block.indptr, dtype=np.int64),
-        block.n_columns,
+        data=np.ascontiguousarray(data),
+        indices=np.ascontiguousarray(indices),
+        indptr=np.ascontiguousarray(block.indptr, dtype=np.int64),
+        n_columns=block.n_columns,
     )

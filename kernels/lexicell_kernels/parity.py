@@ -133,7 +133,7 @@ def block_of(case: Case) -> CsrBlock:
     if case.doubled:
         first = indices % 2 == rng.integers(2, size=len(lengths)).repeat(lengths)
         data = np.where(first, data, np.zeros_like(data))
-    return CsrBlock(data, indices, indptr, case.n_columns)
+    return CsrBlock(data=data, indices=indices, indptr=indptr, n_columns=case.n_columns)
 
 
 def _values(case: Case, n: int, rng: np.random.Generator) -> NDArray[Any]:

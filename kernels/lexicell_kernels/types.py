@@ -18,6 +18,7 @@ __all__ = [
     "DisorderedRowsError",
     "GeneTable",
     "GpuUnavailableError",
+    "InvalidBlockError",
     "InvalidCountsError",
     "Order",
     "Picks",
@@ -30,6 +31,12 @@ __all__ = [
 Array = Any
 
 _VECTORS = (np.float16, np.float32)
+#: What the arrays of a block hold, and kinds of dtypes that say so.
+_HOLDS = {
+    "data": ("integers or fractions", "iuf"),
+    "indices": ("integers", "iu"),
+    "indptr": ("signed integers", "i"),
+}
 
 
 class Weight(StrEnum):
@@ -70,6 +77,10 @@ class InvalidCountsError(ValueError):
 
     def __str__(self) -> str:
         return f"row {self.row}, column {self.column} holds {self.value}; counts are finite and not negative"
+
+
+class InvalidBlockError(ValueError):
+    """The arrays of a block do not make a CSR matrix; the message names the one that is wrong."""
 
 
 class DisorderedRowsError(ValueError):
@@ -114,20 +125,20 @@ class DeviceMemoryError(MemoryError):
     """The GPU's memory does not hold what was asked for; fewer rows at a time may fit."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CsrBlock:
-    """Consecutive rows of a cells x genes count matrix in CSR form.
+    """Consecutive rows of a cells x genes count matrix in CSR form; kernels refuse what is none.
 
     Attributes
     ----------
     data
-        ``[nnz]`` values: uint8/16/32, int32, int64, float32 or float64.
+        ``[nnz]`` values, integers or fractions. uint16 and float32 are taken as they are, others converted.
     indices
-        ``[nnz]`` columns: uint16, int32 or int64. Sorted and unique within a row for the fast path;
-        anything else is put in order first (duplicates are summed), but on a GPU, where such rows are
-        flagged (`lexicell_kernels.check_rows`).
+        ``[nnz]`` columns, integers; uint16 and int32 are taken as they are. Sorted and unique within a row
+        for the fast path; anything else is put in order first (duplicates are summed), but on a GPU, where
+        such rows are flagged (`lexicell_kernels.check_rows`).
     indptr
-        ``[n + 1]`` int64, ``indptr[0] == 0`` not required.
+        ``[n + 1]`` signed integers, int64 as they are: none below the one before, from 0 to ``nnz`` at most.
     n_columns
         ``v``.
     """
@@ -237,8 +248,40 @@ class Picks:
     count: Array
 
 
+def check_block(block: CsrBlock) -> None:
+    """Raise InvalidBlockError where the arrays of a block are not those of a CSR matrix.
+
+    Costs nothing per value. Offsets that lie on a GPU are looked at there, by the kernel, since nobody waits
+    for it: `lexicell_kernels.check_rows` raises what it says.
+    """
+    for name, (what, kinds) in _HOLDS.items():
+        array = getattr(block, name)
+        if array.ndim != 1 or array.dtype.kind not in kinds:
+            msg = f"{name} of a block holds {what} along one axis, not {array.dtype} {list(array.shape)}"
+            raise InvalidBlockError(msg)
+    nnz = len(block.data)
+    if len(block.indices) != nnz:
+        msg = f"a block has {nnz:,} values and {len(block.indices):,} columns for them; give one for each"
+        raise InvalidBlockError(msg)
+    if not len(block.indptr):
+        msg = "indptr of a block is empty; it has one entry more than there are rows"
+        raise InvalidBlockError(msg)
+    if not isinstance(block.indptr, np.ndarray):
+        return
+    if not 0 <= block.indptr[0] <= block.indptr[-1] <= nnz or (block.indptr[1:] < block.indptr[:-1]).any():
+        bad = (block.indptr < 0) | (block.indptr > nnz)
+        bad[1:] |= block.indptr[1:] < block.indptr[:-1]
+        raise InvalidBlockError(bad_offsets(max(0, int(bad.argmax()) - 1), nnz))
+
+
+def bad_offsets(row: int, nnz: int) -> str:
+    """Say that indptr does not say where `row` lies within `nnz` values."""
+    return f"indptr does not ascend from 0 to at most the {nnz:,} values of the block: look at row {row}"
+
+
 def check_options(k: int | None, table: GeneTable, block: CsrBlock) -> None:
     """Raise ValueError where block, table and k do not fit together, TypeError for other vectors."""
+    check_block(block)
     if k is not None and k < 1:
         msg = f"k must be at least 1, got {k}"
         raise ValueError(msg)

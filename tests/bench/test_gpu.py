@@ -123,7 +123,12 @@ def test_packed_real_cells_are_the_same_block_and_table(data, tmp_path, capsys):
 
 @pytest.mark.parametrize(("value", "column"), [(0.5, 3), (70_000.0, 3), (1.0, 65_536)])
 def test_cells_that_16_bits_would_change_are_not_packed(value, column, tmp_path):
-    block = CsrBlock(np.array([value], np.float32), np.array([column], np.int32), np.array([0, 1]), 65_537)
+    block = CsrBlock(
+        data=np.array([value], np.float32),
+        indices=np.array([column], np.int32),
+        indptr=np.array([0, 1]),
+        n_columns=65_537,
+    )
     table = GeneTable(np.ones((1, 4), np.float16), np.full(65_537, -1, np.int32))
     real = gpu_cells.RealCells("odd", block, table, np.zeros(1, np.int32), np.array(["a"]))
     with (
@@ -145,7 +150,12 @@ def test_synthetic_cells_are_like_those_of_the_other_benchmarks(drawn):
 
 
 def test_bytes_are_those_of_the_rows_of_the_launch():
-    block = CsrBlock(np.zeros(100, np.uint16), np.zeros(100, np.int32), np.array([10, 14, 30]), 50)
+    block = CsrBlock(
+        data=np.zeros(100, np.uint16),
+        indices=np.zeros(100, np.int32),
+        indptr=np.array([10, 14, 30]),
+        n_columns=50,
+    )
     moved = gpu_cells.traffic(block, used=7, dim=256, itemsize=2)
     assert moved.read == 20 * (2 + 4) + 3 * 8
     assert moved.gathered == 7 * 512

@@ -103,12 +103,13 @@ import sys
 import cupy
 import numpy as np
 import scipy.sparse as sp
-from lexicell_kernels import CsrBlock, GeneTable, embed_rows
+from lexicell_kernels import CsrBlock, GeneTable, block_to_device, embed_rows
 
 x = sp.random(400, 60, 0.3, "csr", dtype=np.float32, random_state=1)
 x.data = np.ceil(x.data * 5)
-arrays = x.data, x.indices.astype(np.int32), x.indptr.astype(np.int64)
-block = CsrBlock(*map(cupy.asarray, arrays), 60)
+block = block_to_device(
+    CsrBlock(data=x.data, indices=x.indices.astype(np.int32), indptr=x.indptr.astype(np.int64), n_columns=60)
+)
 table = GeneTable(np.ones((60, 8), np.float32), np.arange(60, dtype=np.int32))
 embed_rows(block, table, k=5)
 before = cupy.testing_counters.launches

@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import pickle
+from typing import Any
 
 import numpy as np
 import pytest
 
 import lexicell_kernels
-from lexicell_kernels import CsrBlock, GeneTable, InvalidCountsError, cpu, reference
+from lexicell_kernels import CsrBlock, GeneTable, InvalidBlockError, InvalidCountsError, cpu, reference
 
 BACKENDS = pytest.mark.parametrize("backend", [cpu, reference], ids=["cpu", "reference"])
 TABLE = GeneTable(np.ones((6, 3), np.float32), np.arange(6, dtype=np.int32))
 
 
 def block(data, indices, indptr, v=6, values=np.float32, columns=np.int32) -> CsrBlock:
-    return CsrBlock(np.array(data, values), np.array(indices, columns), np.array(indptr, np.int64), v)
+    return CsrBlock(
+        data=np.array(data, values),
+        indices=np.array(indices, columns),
+        indptr=np.array(indptr, np.int64),
+        n_columns=v,
+    )
 
 
 @BACKENDS
@@ -115,10 +121,96 @@ def test_vectors_of_another_type_are_refused(backend):
 
 
 def test_arrays_without_a_kernel_are_refused():
-    counts = CsrBlock([1.0], [0], [0, 1], 6)
+    counts = CsrBlock(data=[1.0], indices=[0], indptr=[0, 1], n_columns=6)
     for run in (lexicell_kernels.embed_rows, lexicell_kernels.select_topk):
         with pytest.raises(TypeError, match="no kernel for arrays of builtins; there are kernels for "):
             run(counts, TABLE, k=1)
+
+
+#: A sound block of three rows, and what makes it none.
+SOUND = {"data": [3, 1, 2, 5], "indices": [0, 2, 1, 4], "indptr": [0, 2, 2, 4], "n_columns": 6}
+DTYPES = {"data": np.float32, "indices": np.int32, "indptr": np.int64}
+
+
+def sound(**changed: Any) -> CsrBlock:
+    arrays = {name: np.array(SOUND[name], dtype) for name, dtype in DTYPES.items()}
+    return CsrBlock(**{**arrays, "n_columns": 6, **changed})
+
+
+OFFSETS = {
+    "begins below 0": [-1, 2, 2, 4],
+    "begins far below 0": [-(2**62), 2, 2, 4],
+    "begins behind the values": [5, 5, 5, 5],
+    "ends behind the values": [0, 2, 2, 5],
+    "ends far behind the values": [0, 2, 2, 2**40],
+    "descends at the start": [2, 0, 2, 4],
+    "descends in the middle": [0, 3, 2, 4],
+    "descends at the end": [0, 2, 4, 3],
+    "goes far away and comes back": [0, 2**62, 2, 4],
+    "goes below 0 and comes back": [0, -4, 2, 4],
+}
+ARRAYS = {
+    "fewer columns than values": {"indices": np.array([0, 2, 1], np.int32)},
+    "more columns than values": {"indices": np.array([0, 2, 1, 4, 5], np.int32)},
+    "fewer values than columns": {"data": np.ones(3, np.float32)},
+    "no offsets": {"indptr": np.zeros(0, np.int64)},
+    "offsets that are fractions": {"indptr": np.array(SOUND["indptr"], np.float64)},
+    "offsets without a sign": {"indptr": np.array(SOUND["indptr"], np.uint64)},
+    "columns that are fractions": {"indices": np.array(SOUND["indices"], np.float32)},
+    "columns that are true or false": {"indices": np.ones(4, bool)},
+    "values that are true or false": {"data": np.ones(4, bool)},
+    "values that are text": {"data": np.array(["3", "1", "2", "5"])},
+    "values that are dates": {"data": np.zeros(4, "M8[s]")},
+    "values that are complex": {"data": np.ones(4, np.complex64)},
+    "values that are objects": {"data": np.ones(4, object)},
+    "values with two axes": {"data": np.ones((4, 1), np.float32)},
+    "columns with two axes": {"indices": np.zeros((4, 1), np.int32)},
+    "an offset without an axis": {"indptr": np.array(0)},
+    "values and columns in each other's place": {
+        "data": np.array(SOUND["indices"], np.int32),
+        "indices": np.array(SOUND["data"], np.float32),
+    },
+    "columns and offsets in each other's place": {
+        "indices": np.array(SOUND["indptr"], np.int64),
+        "indptr": np.array(SOUND["indices"], np.int32),
+    },
+    "the same, all of 64 bits": {
+        "indices": np.array(SOUND["indptr"], np.int64),
+        "indptr": np.array(SOUND["indices"], np.int64),
+    },
+}
+BAD = {
+    **{name: {"indptr": np.array(offsets, np.int64)} for name, offsets in OFFSETS.items()},
+    **ARRAYS,
+}
+
+
+@BACKENDS
+@pytest.mark.parametrize("bad", BAD)
+def test_what_is_no_csr_matrix_is_refused(backend, bad):
+    for run in (backend.embed_rows, backend.select_topk):
+        with pytest.raises(InvalidBlockError):
+            run(sound(**BAD[bad]), TABLE, k=2)
+
+
+@BACKENDS
+@pytest.mark.parametrize(
+    "indptr", [[0, 2, 2, 4], [1, 2, 3, 4], [0, 1, 2, 3], [2, 2, 2, 2], [0], [4], [0, 0, 4, 4]], ids=str
+)
+def test_rows_may_lie_anywhere_within_the_values(backend, indptr):
+    given = sound(indptr=np.array(indptr, np.int64))
+    assert len(backend.embed_rows(given, TABLE, k=2).vectors) == len(indptr) - 1
+
+
+@pytest.mark.parametrize(("offsets", "row"), [([0, 3, 2, 4], 1), ([-1, 2, 2, 4], 0), ([0, 2, 2, 5], 2)])
+def test_the_row_without_a_place_is_named(offsets, row):
+    with pytest.raises(InvalidBlockError, match=f"row {row}$"):
+        cpu.embed_rows(sound(indptr=np.array(offsets, np.int64)), TABLE, k=2)
+
+
+def test_arrays_of_a_block_are_given_by_name():
+    with pytest.raises(TypeError, match="positional"):
+        CsrBlock(np.ones(1, np.float32), np.zeros(1, np.int32), np.array([0, 1]), 6)  # type: ignore[misc]
 
 
 def test_numpy_arrays_go_to_the_cpu_backend():

@@ -61,10 +61,10 @@ def block() -> CsrBlock:
     lengths = np.array([0, 1, 25, 13])
     columns = [np.sort(rng.permutation(V)[:n]) for n in lengths]
     return CsrBlock(
-        rng.integers(1, 9, lengths.sum()).astype(np.float32),
-        np.concatenate(columns).astype(np.int32),
-        np.concatenate([[0], np.cumsum(lengths)]),
-        V,
+        data=rng.integers(1, 9, lengths.sum()).astype(np.float32),
+        indices=np.concatenate(columns).astype(np.int32),
+        indptr=np.concatenate([[0], np.cumsum(lengths)]),
+        n_columns=V,
     )
 
 
@@ -174,7 +174,12 @@ def test_counts_and_columns_of_other_types_are_converted_on_the_gpu(cupy, block,
 
 def test_a_part_of_larger_arrays_will_do(cupy, block, table):
     there = upload(cupy, block)
-    spread = CsrBlock(cupy.zeros(2 * len(block.data), np.float32)[::2], there.indices, there.indptr[1:], V)
+    spread = CsrBlock(
+        data=cupy.zeros(2 * len(block.data), np.float32)[::2],
+        indices=there.indices,
+        indptr=there.indptr[1:],
+        n_columns=V,
+    )
     spread.data[...] = there.data
     expected = cpu.embed_rows(replace(block, indptr=block.indptr[1:]), table, k=9)
     same(embed_rows(spread, table, k=9), expected)
@@ -239,7 +244,9 @@ def test_no_rows_need_no_launch(cupy, block, table):
 
 def test_values_of_a_matrix_without_columns_are_refused(cupy):
     nothing = GeneTable(np.empty((0, 7), np.float32), np.empty(0, np.int32))
-    counts = CsrBlock(np.ones(2, np.float32), np.zeros(2, np.int32), np.array([0, 0, 1, 2]), 0)
+    counts = CsrBlock(
+        data=np.ones(2, np.float32), indices=np.zeros(2, np.int32), indptr=np.array([0, 0, 1, 2]), n_columns=0
+    )
     with pytest.raises(ValueError, match="row 1 has a column outside"):
         embed_rows(counts, nothing, k=1, device="cuda")
 
@@ -263,7 +270,10 @@ def test_more_than_48_kib_of_shared_memory_are_asked_for(cupy):
     ranks = np.random.default_rng(0).permutation(m).astype(np.int32)
     many = GeneTable(np.ones((m, 1), np.float32), ranks)
     counts = CsrBlock(
-        np.arange(1, m + 1, dtype=np.float32), np.arange(m, dtype=np.int32), np.array([0, m]), m
+        data=np.arange(1, m + 1, dtype=np.float32),
+        indices=np.arange(m, dtype=np.int32),
+        indptr=np.array([0, m]),
+        n_columns=m,
     )
     picks = select_topk(upload(cupy, counts), many, k=4096, order=Order.SCORE)
     same(picks, cpu.select_topk(counts, many, k=4096, order=Order.SCORE))
@@ -275,7 +285,10 @@ def test_more_genes_by_score_than_shared_memory_holds_are_refused_with_the_most_
     m = 6000
     many = GeneTable(np.ones((m, 1), np.float32), np.arange(m, dtype=np.int32)[::-1].copy())
     counts = CsrBlock(
-        np.arange(1, m + 1, dtype=np.float32), np.arange(m, dtype=np.int32), np.array([0, m]), m
+        data=np.arange(1, m + 1, dtype=np.float32),
+        indices=np.arange(m, dtype=np.int32),
+        indptr=np.array([0, m]),
+        n_columns=m,
     )
     there = upload(cupy, counts)
     limits = {**cupy.cuda.Device.attributes, "MaxSharedMemoryPerBlockOptin": 64 * 1024}
@@ -298,7 +311,10 @@ def test_the_bitmaps_of_a_large_table_leave_less_room_for_picks_or_none(cupy, mo
     m = 3000
     many = GeneTable(np.ones((m, 1), np.float32), np.arange(m, dtype=np.int32)[::-1].copy())
     counts = CsrBlock(
-        np.arange(1, m + 1, dtype=np.float32), np.arange(m, dtype=np.int32), np.array([0, m]), m
+        data=np.arange(1, m + 1, dtype=np.float32),
+        indices=np.arange(m, dtype=np.int32),
+        indptr=np.array([0, m]),
+        n_columns=m,
     )
     limits = {**cupy.cuda.Device.attributes, "MaxSharedMemoryPerBlockOptin": 7000}
     monkeypatch.setattr(cupy.cuda.Device, "attributes", limits)
@@ -311,7 +327,9 @@ def test_the_bitmaps_of_a_large_table_leave_less_room_for_picks_or_none(cupy, mo
 def test_columns_beyond_32_bits_are_refused(cupy):
     v = 2**31
     wide = GeneTable(np.ones((1, 1), np.float32), np.broadcast_to(np.int32(-1), v))
-    counts = CsrBlock(np.ones(1, np.float32), np.zeros(1, np.int64), np.array([0, 1]), v)
+    counts = CsrBlock(
+        data=np.ones(1, np.float32), indices=np.zeros(1, np.int64), indptr=np.array([0, 1]), n_columns=v
+    )
     with pytest.raises(ValueError, match="2,147,483,648 columns; a GPU takes up to 2,147,483,647"):
         embed_rows(upload(cupy, counts), wide, k=1)
 
@@ -346,7 +364,12 @@ BAD = {
 
 def bad_block(name: str) -> CsrBlock:
     data, indices, values, columns = BAD[name]
-    return CsrBlock(np.array(data, values), np.array(indices, columns), np.array([0, 1, 3, 4]), V)
+    return CsrBlock(
+        data=np.array(data, values),
+        indices=np.array(indices, columns),
+        indptr=np.array([0, 1, 3, 4]),
+        n_columns=V,
+    )
 
 
 @pytest.mark.parametrize("name", BAD)
@@ -384,7 +407,10 @@ def test_the_other_rows_of_a_block_are_as_without_the_bad_one(cupy, table):
 
 def test_rows_out_of_order_are_put_in_order_for_host_arrays_and_flagged_for_cupys(cupy, table):
     counts = CsrBlock(
-        np.array([1, 5, 2, 2, 3], np.uint16), np.array([3, 9, 2, 9, 5], np.uint16), np.array([0, 1, 4, 5]), V
+        data=np.array([1, 5, 2, 2, 3], np.uint16),
+        indices=np.array([3, 9, 2, 9, 5], np.uint16),
+        indptr=np.array([0, 1, 4, 5]),
+        n_columns=V,
     )
     same(embed_rows(counts, table, k=2, device="cuda"), cpu.embed_rows(counts, table, k=2))
     there = upload(cupy, counts)
@@ -425,4 +451,6 @@ def test_errors_are_builtins_too_and_travel_between_processes(error, builtin):
 def test_arrays_of_another_package_have_no_kernel(table):
     Other = type("Array", (), {"__module__": "cupyx.scipy.sparse"})
     with pytest.raises(TypeError, match="no kernel for arrays of cupyx; there are kernels for cupy, numpy"):
-        lexicell_kernels.embed_rows(CsrBlock(Other(), Other(), Other(), V), table, k=1)
+        lexicell_kernels.embed_rows(
+            CsrBlock(data=Other(), indices=Other(), indptr=Other(), n_columns=V), table, k=1
+        )

@@ -64,7 +64,10 @@ def csr(dense: Any, values: Any = np.float32, columns: Any = np.int32) -> CsrBlo
     rows, indices = np.nonzero(dense)
     indptr = np.searchsorted(rows, np.arange(len(dense) + 1))
     return CsrBlock(
-        dense[rows, indices].astype(values), indices.astype(columns), indptr.astype(np.int64), dense.shape[1]
+        data=dense[rows, indices].astype(values),
+        indices=indices.astype(columns),
+        indptr=indptr.astype(np.int64),
+        n_columns=dense.shape[1],
     )
 
 
@@ -195,7 +198,12 @@ def test_stored_zeros_and_negative_zeros_are_nothing(device: Device, problem: Pr
     n, v = problem.dense.shape
     data = problem.dense.astype(np.float32).ravel()
     data[data == 0] = np.where(np.arange((data == 0).sum()) % 2, np.float32(0), np.float32(-0.0))
-    full = CsrBlock(data, np.tile(np.arange(v, dtype=np.int32), n), np.arange(n + 1, dtype=np.int64) * v, v)
+    full = CsrBlock(
+        data=data,
+        indices=np.tile(np.arange(v, dtype=np.int32), n),
+        indptr=np.arange(n + 1, dtype=np.int64) * v,
+        n_columns=v,
+    )
     same(embed(problem, full, device), embed(problem, device=device))
     parity.check_block(cpu, full, problem.table, k=problem.k, weight=problem.weight)
 
@@ -213,10 +221,10 @@ def test_columns_may_stand_in_any_order_inside_a_row(problem: Problem) -> None:
 def test_a_column_that_stands_twice_in_a_row_is_summed(problem: Problem) -> None:
     half = csr(problem.dense)
     twice = CsrBlock(
-        np.concatenate([np.r_[x, x] for x in np.split(half.data, half.indptr[1:-1])]),
-        np.concatenate([np.r_[c, c] for c in np.split(half.indices, half.indptr[1:-1])]),
-        2 * half.indptr,
-        half.n_columns,
+        data=np.concatenate([np.r_[x, x] for x in np.split(half.data, half.indptr[1:-1])]),
+        indices=np.concatenate([np.r_[c, c] for c in np.split(half.indices, half.indptr[1:-1])]),
+        indptr=2 * half.indptr,
+        n_columns=half.n_columns,
     )
     doubled = replace(problem, dense=2 * problem.dense)
     same(embed(problem, twice), embed(doubled))

@@ -18,7 +18,7 @@ def rows_of(block: CsrBlock, rows: np.ndarray) -> CsrBlock:
     parts = [np.arange(block.indptr[r], block.indptr[r + 1]) for r in rows]
     at = np.concatenate(parts)
     indptr = np.concatenate([[0], np.cumsum([len(p) for p in parts])]).astype(np.int64)
-    return CsrBlock(block.data[at], block.indices[at], indptr, block.n_columns)
+    return CsrBlock(data=block.data[at], indices=block.indices[at], indptr=indptr, n_columns=block.n_columns)
 
 
 def shuffled(block: CsrBlock, table: GeneTable) -> tuple[CsrBlock, GeneTable]:

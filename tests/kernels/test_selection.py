@@ -13,7 +13,12 @@ BACKENDS = pytest.mark.parametrize("backend", [cpu, reference], ids=["cpu", "ref
 def row(*counts: float, dtype: type = np.float32) -> CsrBlock:
     """One cell, one value for each column."""
     n = len(counts)
-    return CsrBlock(np.array(counts, dtype), np.arange(n, dtype=np.int32), np.array([0, n], np.int64), n)
+    return CsrBlock(
+        data=np.array(counts, dtype),
+        indices=np.arange(n, dtype=np.int32),
+        indptr=np.array([0, n], np.int64),
+        n_columns=n,
+    )
 
 
 def table(rank: list[int], factor: list[float] | None = None) -> GeneTable:
@@ -125,7 +130,10 @@ def test_a_bias_is_added_once_before_the_length_is_taken(backend):
 def test_a_cell_without_a_candidate_is_zero_and_flagged_even_with_a_bias(backend):
     genes = GeneTable(np.ones((1, 3), "f4"), np.array([0, -1], np.int32), None, np.ones(3, np.float32))
     block = CsrBlock(
-        np.array([4, 0], np.float32), np.array([1, 0], np.int32), np.array([0, 0, 1, 2], np.int64), 2
+        data=np.array([4, 0], np.float32),
+        indices=np.array([1, 0], np.int32),
+        indptr=np.array([0, 0, 1, 2], np.int64),
+        n_columns=2,
     )
     rows = backend.embed_rows(block, genes, k=2)
     assert not rows.vectors.any()
@@ -136,7 +144,9 @@ def test_a_cell_without_a_candidate_is_zero_and_flagged_even_with_a_bias(backend
 
 @BACKENDS
 def test_a_block_of_no_cells_gives_no_rows(backend):
-    block = CsrBlock(np.empty(0, "f4"), np.empty(0, np.int32), np.zeros(1, np.int64), 4)
+    block = CsrBlock(
+        data=np.empty(0, "f4"), indices=np.empty(0, np.int32), indptr=np.zeros(1, np.int64), n_columns=4
+    )
     rows = backend.embed_rows(block, table([0, 1, 2, 3]), k=2)
     assert rows.vectors.shape == (0, 4)
     assert backend.select_topk(block, table([0, 1, 2, 3]), k=2).genes.shape == (0, 2)

@@ -102,7 +102,12 @@ def _gpu_kernel() -> tuple[bool, str]:
     from lexicell.lexicon._table import shares_memory
     from lexicell_kernels import CsrBlock, GeneTable, embed_rows
 
-    block = CsrBlock(np.ones(1, np.float32), np.zeros(1, np.int32), np.array([0, 1], np.int64), 1)
+    block = CsrBlock(
+        data=np.ones(1, np.float32),
+        indices=np.zeros(1, np.int32),
+        indptr=np.array([0, 1], np.int64),
+        n_columns=1,
+    )
     table = GeneTable(np.ones((1, 16), np.float32), np.zeros(1, np.int32))
     try:
         embed_rows(block, table, k=1, device="cuda")

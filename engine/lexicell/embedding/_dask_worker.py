@@ -107,7 +107,7 @@ class ShardPlugin(WorkerPlugin):
         return worker
 
     def _open(self) -> CountSource:
-        """Open the inputs, and see that they, the output and the program are those of the client."""
+        """Open the inputs, and see that they, output, program and arithmetic are those of the client."""
         job, here = self._job, version("lexicell")
         assert job.inputs is not None  # noqa: S101 -- `run_distributed` has looked
         if here != self._version:
@@ -119,6 +119,8 @@ class ShardPlugin(WorkerPlugin):
                 "the output must be at the same path or URL for all workers"
             )
             raise InputError(msg)
+        if job.arithmetic is not None:
+            job.arithmetic.check(job.embedder, self._name, "give the run workers of one kind")
         try:
             source = job.inputs.open()
         except (LexicellError, OSError) as error:

@@ -5,16 +5,21 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
+import blake3
 import numpy as np
 from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.numpy import load, save
 
-from lexicell._arrays import Device, namespace, rows_of
+from lexicell._arrays import Device, namespace, rows_of, to_host
 from lexicell.errors import InputError
 from lexicell.lexicon import Alignment, Lexicon
 from lexicell.projection import Layer, Projection
 from lexicell_kernels import CsrBlock, GeneTable
 
 __all__ = ["FoldedTable", "either", "fold"]
+
+_VECTORS = "vectors"
 
 
 @dataclass(frozen=True)
@@ -42,6 +47,30 @@ class FoldedTable:
     def dim(self) -> int:
         """Output dimensions, after the head."""
         return len(self.head[-1].weight) if self.head else self.table.dim
+
+    @property
+    def digest(self) -> str:
+        """BLAKE3 of the table and of how columns are brought to it, as hex; not of the head."""
+        table = self.table
+        arrays = (table.vectors, table.rank, table.factor, table.bias, self.lexicon_rows, self.shared)
+        digest = blake3.blake3(max_threads=blake3.blake3.AUTO)
+        for array in arrays:
+            part = np.empty(0) if array is None else np.ascontiguousarray(to_host(array))
+            digest.update(f"{part.dtype.str} {part.shape}\0".encode())
+            digest.update(part.reshape(-1).view(np.uint8).data)
+        return digest.hexdigest()
+
+    def vectors_as_bytes(self) -> bytes:
+        """The table's vectors, for `with_vectors`: safetensors."""
+        return save({_VECTORS: to_host(self.table.vectors)})
+
+    def with_vectors(self, data: bytes) -> FoldedTable | None:
+        """Return the same with vectors that were computed elsewhere; None where the bytes are damaged."""
+        try:
+            vectors = load(data)[_VECTORS].copy()  # one that can be written to, as others are
+        except (SafetensorError, KeyError):
+            return None
+        return replace(self, table=replace(self.table, vectors=vectors))
 
     def prepare(self, block: CsrBlock) -> CsrBlock:
         """Sum columns that are one gene: one of a cell's values gets the sum, the others become 0.

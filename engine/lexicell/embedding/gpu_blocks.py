@@ -16,6 +16,7 @@ from lexicell.atlas.counts._blocks import cut_spans, slice_rows
 from lexicell.embedding.pipeline import BlockEmbedder, Names, gpu_faults
 from lexicell.errors import GpuMemoryError
 from lexicell_kernels import CsrBlock, Rows
+from lexicell_kernels.types import check_block
 
 __all__ = ["EmbeddedBlock", "GpuBlocks"]
 
@@ -160,7 +161,12 @@ class GpuBlocks:
             there.set(array, stream=lane.stream)
             return there
 
-        return CsrBlock(copied(block.data), copied(block.indices), copied(block.indptr), block.n_columns)
+        return CsrBlock(
+            data=copied(block.data),
+            indices=copied(block.indices),
+            indptr=copied(block.indptr),
+            n_columns=block.n_columns,
+        )
 
     def _in_pieces(self, lane: _Lane, work: Callable[[int, int], None]) -> None:
         """Do `work` for consecutive rows of a block, as many at a time as the GPU has room for."""
@@ -211,12 +217,13 @@ class _Lane:
 
     def hold(self, start: int, block: CsrBlock, dim: int) -> None:
         """Copy a block here and make room for its rows; the GPU must be done with the one before."""
+        check_block(block)
         n, self.start = block.n_rows, start
         self.block = CsrBlock(
-            self._copy("data", block.data),
-            self._copy("indices", block.indices),
-            self._copy("indptr", block.indptr),
-            block.n_columns,
+            data=self._copy("data", block.data),
+            indices=self._copy("indices", block.indices),
+            indptr=self._copy("indptr", block.indptr),
+            n_columns=block.n_columns,
         )
         self.rows = Rows(
             self._take("vectors", n * dim, np.float32).reshape(n, dim),

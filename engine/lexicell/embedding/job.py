@@ -14,6 +14,7 @@ from lexicell._trace import stage
 from lexicell.atlas import CountSource, Scratch, open_many
 from lexicell.atlas.store import Layout, Receipt, Shard, ShardWriter
 from lexicell.atlas.store._objects import open_objects
+from lexicell.embedding.continuing import Arithmetic
 from lexicell.embedding.events import Advanced, Listener, Started
 from lexicell.embedding.gpu_blocks import EmbeddedBlock, GpuBlocks
 from lexicell.embedding.pipeline import MAX_NNZ, BlockEmbedder
@@ -74,12 +75,15 @@ class ShardJob:
         Where the shards go.
     max_nnz
         Stored values of one block.
+    arithmetic
+        What a machine that makes shards compares first; None for nothing.
     """
 
     inputs: Inputs | None
     embedder: BlockEmbedder
     writer: ShardWriter
     max_nnz: int = MAX_NNZ
+    arithmetic: Arithmetic | None = None
 
 
 class Progress:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from lexicell._arrays import Device, require_gpu
 from lexicell.atlas import ConcatSource, CountSource, Values, decode_values, read_sample, resolve_values
+from lexicell.atlas.counts._blocks import gather_rows
 from lexicell.embedding.events import Listener, Note, ignore
 from lexicell.embedding.fold import FoldedTable, either, fold
 from lexicell.embedding.learned import about, facts, tell_chosen, tell_pooling
@@ -29,6 +30,8 @@ __all__ = ["DEFAULT_LEXICON", "Options", "Plan", "described_share", "make_plan"]
 DEFAULT_LEXICON = "human-go-minilm"
 #: Cells at the start, in the middle and at the end whose names identify an input.
 _NAMED = 1_000
+#: Cells of which machines compare what they become.
+_PROBED = 64
 #: Cells up to which all names are looked at for repeated ones.
 _MOST_NAMES = 200_000
 
@@ -78,7 +81,8 @@ class Plan:
     """Everything that is settled before a run; `describe` is what ``--dry-run`` prints.
 
     `mask` holds the flags of genes that are left out, `n_masked` how many genes of the data set have one,
-    `device` where cells are embedded, `names` a hash of names of cells and genes.
+    `device` where cells are embedded, `names` a hash of names of cells and genes. `probe` holds a few cells
+    as they are stored, and `refined` tells that the projection was made of the lexicon, for the recipe.
     """
 
     source: CountSource
@@ -88,7 +92,9 @@ class Plan:
     recipe: Recipe
     values: Values
     coverage: float
+    probe: CsrBlock
     projection: Projection | None = None
+    refined: bool = False
     mask: tuple[TextFlag, ...] = ()
     n_masked: int = 0
     device: Device = "cpu"
@@ -208,7 +214,8 @@ def make_plan(source: CountSource, options: Options, listener: Listener = ignore
     tell_pooling(learned, recipe, listener)
     device = _device(source, options.device)
     lexicon = options.lexicon if isinstance(options.lexicon, Lexicon) else Lexicon.open(options.lexicon)
-    if projection is None and recipe.refine:
+    is_refined = projection is None and recipe.refine
+    if is_refined:
         projection = refined(lexicon)
     elif projection is not None:
         projection.check_lexicon(lexicon)
@@ -263,7 +270,9 @@ def make_plan(source: CountSource, options: Options, listener: Listener = ignore
         recipe,
         values,
         coverage,
+        gather_rows(sample, np.arange(min(_PROBED, sample.n_rows))),
         projection,
+        is_refined,
         mask,
         n_masked,
         device,

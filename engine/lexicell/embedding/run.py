@@ -5,13 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from lexicell._trace import stage
-from lexicell.atlas import check_columns, create_h5ad, fingerprint, is_mudata, write_obs
+from lexicell.atlas import check_columns, create_h5ad, is_mudata, write_obs
 from lexicell.atlas.store import QUALITY, EmbeddingStore, Layout, Receipt, check_output, create_store
+from lexicell.embedding.continuing import settle
 from lexicell.embedding.events import Committed, Listener, Note, ignore
 from lexicell.embedding.job import Inputs, ShardJob
 from lexicell.embedding.local import run_local
@@ -25,8 +26,6 @@ __all__ = ["DTYPES", "Embedded", "Mode", "Output", "layout_of", "run_mode", "run
 DTYPES: dict[str, str] = {"f32": "float32", "f16": "float16"}
 #: Whether a run begins, replaces what is there, or goes on.
 Mode = Literal["new", "overwrite", "resume"]
-#: Of what is written; a store of another number is not continued.
-_FORMAT = 1
 
 
 @dataclass(frozen=True)
@@ -231,9 +230,16 @@ def _run_shards(
     layout = layout_of(plan, output)
     with ExitStack() as made:
         with stage("plan"):
-            identity = _identity(plan, output, inputs)
+            run = settle(plan, output, inputs, layout)
             store = made.enter_context(
-                create_store(output.path, layout, identity, mode=output.mode, keep=inputs is not None)
+                create_store(
+                    output.path,
+                    layout,
+                    run.identity,
+                    mode=output.mode,
+                    keep=inputs is not None,
+                    table=run.table,
+                )
             )
         made.enter_context(_telling_what_is_kept(store, layout, listener))
         resumed = sum(stop - start for start, stop in map(layout.rows, store.facts))
@@ -243,7 +249,7 @@ def _run_shards(
                 store.commit(receipt)
             listener(Committed(receipt.shard, len(store.facts), layout.n_shards))
 
-        job = ShardJob(inputs, plan.embedder, store.writer)
+        job = ShardJob(inputs, run.embedder, store.writer, arithmetic=run.arithmetic)
         if store.pending and scheduler is None:
             run_local(job, source, store.pending, workers=workers, commit=commit, listener=listener)
         elif store.pending:
@@ -261,7 +267,7 @@ def _run_shards(
             with stage("finish"):
                 store.finish(
                     lambda root: write_obs(root, source, output.obs_columns, present=QUALITY),
-                    plan.provenance(),
+                    plan.provenance() | {"projection": run.identity["projection"]},
                 )
         facts = list(store.facts.values())
     return Embedded(
@@ -289,22 +295,3 @@ def _telling_what_is_kept(store: EmbeddingStore, layout: Layout, listener: Liste
             raise PartialError(msg) from error
         listener(Note(kept, serious=True))
         raise
-
-
-def _identity(plan: Plan, output: Output, inputs: Inputs | None) -> dict[str, Any]:
-    """Everything that decides the bytes of a store: a run with another one is another run."""
-    provenance = plan.provenance()
-    provenance.pop("projection_card", None)  # what people say of it; its numbers are in its identity
-    identity: dict[str, Any] = {
-        "format": _FORMAT,
-        **provenance,
-        "dtype": output.dtype,
-        "obs_columns": list(output.obs_columns),
-    }
-    if inputs is not None:
-        identity["input"] |= {
-            "matrix": ".raw" if inputs.use_raw else "X" if inputs.layer is None else inputs.layer,
-            **({} if inputs.modality is None else {"modality": inputs.modality}),
-            **asdict(fingerprint(inputs.paths)),
-        }
-    return identity

@@ -118,10 +118,10 @@ def kernel_block(panel: Panel) -> CsrBlock:
     rest = panel.totals - np.asarray(panel.counts.sum(axis=1, dtype=np.float64))
     counts = sp.csr_array(sp.hstack([panel.counts, np.maximum(rest, 0)[:, None]], format="csr"))
     return CsrBlock(
-        counts.data.astype(np.float32),
-        counts.indices.astype(np.int32),
-        counts.indptr.astype(np.int64),
-        len(panel.rows) + 1,
+        data=counts.data.astype(np.float32),
+        indices=counts.indices.astype(np.int32),
+        indptr=counts.indptr.astype(np.int64),
+        n_columns=len(panel.rows) + 1,
     )
 
 

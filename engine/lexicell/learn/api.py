@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lexicell._files import remove
+from lexicell._files import is_taken, remove
 from lexicell.atlas import Values
 from lexicell.embedding import Listener, Note, Options, Plan, Recipe, make_plan
 from lexicell.embedding.events import log
@@ -256,7 +256,8 @@ def _checkpoint(
     if resume and overwrite:
         message = "training goes on (--resume) or starts over (--overwrite); give one of them"
         raise InputError(message)
-    if target is not None and target.exists() and not (overwrite and (target / "projection.json").is_file()):
+    replaced = target is not None and overwrite and (target / "projection.json").is_file()
+    if target is not None and is_taken(target) and not replaced:
         why = "is no projection, so it is not replaced" if overwrite else "exists"
         message = f"{target} {why}; choose another name" + ("" if overwrite else " or overwrite it")
         raise OutputExistsError(message)

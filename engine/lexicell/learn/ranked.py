@@ -242,7 +242,13 @@ def rank_counts(
     step = max(1, int(MAX_NNZ * counts.shape[0] / max(1, counts.nnz)))
     for start in range(0, counts.shape[0], step):
         part = counts[start : start + step]
-        parts.add(CsrBlock(part.data, part.indices, part.indptr.astype(np.int64), len(rows)), table, top_k)
+        parts.add(
+            CsrBlock(
+                data=part.data, indices=part.indices, indptr=part.indptr.astype(np.int64), n_columns=len(rows)
+            ),
+            table,
+            top_k,
+        )
     joined = parts.join(
         genes, n_lexicon=n_lexicon, lexicon=lexicon, top_k=top_k, weight=weight, factor=factor
     )

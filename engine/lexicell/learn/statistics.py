@@ -146,7 +146,9 @@ def count_statistics(
     step = max(1, int(MAX_NNZ * counts.shape[0] / max(1, counts.nnz)))
     for start in range(0, counts.shape[0], step):
         part = counts[start : start + step]
-        block = CsrBlock(part.data, part.indices, part.indptr.astype(np.int64), len(rows))
+        block = CsrBlock(
+            data=part.data, indices=part.indices, indptr=part.indptr.astype(np.int64), n_columns=len(rows)
+        )
         sums.add(block, rank, np.asarray(totals[start : start + step], np.float64))
     return sums.result(rows[order])
 

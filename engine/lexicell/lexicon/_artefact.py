@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lexicell._arrays import require_gpu
-from lexicell._files import hash_file, staged_folder
+from lexicell._files import hash_file, is_taken, staged_folder
 from lexicell._limits import limit_reached
 from lexicell.errors import (
     CorruptDataError,
@@ -380,7 +380,7 @@ def write_lexicon(
 
 def check_output(target: Path, *, overwrite: bool) -> None:
     """Raise `OutputExistsError` unless a lexicon may be written to `target`."""
-    if not target.exists():
+    if not is_taken(target):
         return
     if not overwrite:
         message = f"{target} exists; choose another name or overwrite it."

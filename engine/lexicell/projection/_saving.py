@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import blake3
 from numpy.typing import NDArray
 
-from lexicell._files import staged_folder
+from lexicell._files import is_taken, staged_folder
 from lexicell._limits import limit_reached
 from lexicell.errors import (
     CorruptDataError,
@@ -47,10 +47,10 @@ def write_projection(projection: Projection, folder: Path, *, overwrite: bool) -
     """Write a projection; see `Projection.save`."""
     from safetensors.numpy import save
 
-    if folder.exists() and not overwrite:
+    if is_taken(folder) and not overwrite:
         msg = f"{folder} exists; choose another name or overwrite it"
         raise OutputExistsError(msg)
-    if folder.exists() and not (folder / _CARD).is_file():
+    if is_taken(folder) and not (folder / _CARD).is_file():
         msg = f"{folder} is not a projection, so it is not overwritten; choose another name"
         raise OutputExistsError(msg)
     numbers = save(_tensors(projection))

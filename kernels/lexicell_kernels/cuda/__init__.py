@@ -66,7 +66,7 @@ def embed_rows(
         taken = max(1, m if k is None else min(k, m))
         chunk, shared = _chunk(instantiation, taken, m, by_score=weight is Weight.RANK)
         launch(instantiation, n, shared, (
-            values, columns, indptr, np.int32(block.n_columns),
+            values, columns, indptr, np.int64(len(values)), np.int32(block.n_columns),
             there.candidates, there.rank, there.factor, there.vectors, np.int32(m), there.bias, np.int32(p),
             np.int32(taken), np.int32(chunk), np.int32(_CODE[weight]), np.int32(normalise),
             out.vectors, out.n_genes, out.coverage, out.n_tied,
@@ -91,7 +91,7 @@ def select_topk(block: CsrBlock, table: GeneTable, *, k: int, order: Order = Ord
         taken, by_score = max(1, min(k, m)), order is Order.SCORE
         chunk, shared = _chunk(instantiation, taken, m, by_score=by_score)
         launch(instantiation, n, shared, (
-            values, columns, indptr, np.int32(block.n_columns),
+            values, columns, indptr, np.int64(len(values)), np.int32(block.n_columns),
             there.candidates, there.rank, there.factor, np.int32(m),
             np.int32(taken), np.int32(k), np.int32(chunk), np.int32(by_score),
             out.genes, out.scores, out.count,

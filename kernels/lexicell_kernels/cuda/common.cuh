@@ -23,7 +23,7 @@ constexpr u32 kInfinity = 0x7f800000u;  // as bits; negative numbers and NaN lie
 constexpr float kTwo23 = 8388608.f;     // from here on a float has no fraction bits
 
 // What a row's number of genes says where the row can't be used.
-enum Fault { kInvalid = -1, kOutside = -2, kDisordered = -3 };
+enum Fault { kInvalid = -1, kOutside = -2, kDisordered = -3, kNowhere = -4 };
 
 // ---- numbers ---------------------------------------------------------------------------------------
 struct Half {
@@ -138,16 +138,19 @@ struct Row {
   const I* __restrict__ columns;
   int n;
   int lo, hi;  // this warp's segment
+  int fault;   // kNowhere where the offsets don't lie within the values; the row is then empty
 };
 
 template <int NT, class V, class I>
-__device__ __forceinline__ Row<V, I> row_of(const V* values, const I* columns, const i64* indptr, i64 row) {
+__device__ __forceinline__ Row<V, I> row_of(const V* values, const I* columns, const i64* indptr, i64 n_values,
+                                             i64 row) {
   constexpr int kWarps = NT / kWarp;
-  const i64 begin = indptr[row];
-  const int n = int(indptr[row + 1] - begin);
+  const i64 begin = indptr[row], end = indptr[row + 1];
+  if (begin < 0 || end < begin || end > n_values) return {values, columns, 0, 0, 0, kNowhere};
+  const int n = int(end - begin);
   const int segment = ((n + kWarps - 1) / kWarps + kWarp - 1) / kWarp * kWarp;
   const int lo = min(int(threadIdx.x / kWarp) * segment, n);
-  return {values + begin, columns + begin, n, lo, min(lo + segment, n)};
+  return {values + begin, columns + begin, n, lo, min(lo + segment, n), 0};
 }
 
 // What the data set's columns are; see GeneTable.

@@ -9,9 +9,10 @@
 //   L2 or L1       the same values and columns once more (twice where columns are not in lexicon order; again for
 //                  each further chunk of picks), k P sizeof T of the table, one bit for each column
 //
-// Preconditions: columns ascend strictly inside a row (else the row is flagged); a column's rank is -1 or below
-// n_genes, and of columns with the same at most one is not 0; candidates and rank agree; factor > 0; the table's
-// rows are 16-byte aligned; dynamic shared memory as lexicell_kernels.cuda._source.shared_bytes says.
+// Preconditions: a row lies within the values and its columns ascend strictly (else it is flagged); a column's
+// rank is -1 or below n_genes, and of columns with the same at most one is not 0; candidates and rank agree;
+// factor > 0; the table's rows are 16-byte aligned; dynamic shared memory as
+// lexicell_kernels.cuda._source.shared_bytes says.
 #pragma once
 #include "pool.cuh"
 
@@ -54,11 +55,11 @@ __device__ __forceinline__ void for_each_chunk(const Row<V, I>& row, const Colum
 }
 
 template <class V, class I, class T, int P, int NT, bool kInOrder>
-__device__ __forceinline__ void embed(const V* values, const I* columns, const i64* indptr, int n_columns,
-                                      const u32* candidates, const int* rank, const float* column_factor,
-                                      const T* table, int n_genes, const float* bias, int dim, int k, int chunk,
-                                      int weight, int normalise, float* vectors, int* used, float* coverage,
-                                      int* tied) {
+__device__ __forceinline__ void embed(const V* values, const I* columns, const i64* indptr, i64 n_values,
+                                      int n_columns, const u32* candidates, const int* rank,
+                                      const float* column_factor, const T* table, int n_genes, const float* bias,
+                                      int dim, int k, int chunk, int weight, int normalise, float* vectors,
+                                      int* used, float* coverage, int* tied) {
   constexpr int kWarps = NT / kWarp;
   using L = Layout<T, P, NT>;
   struct Fixed {
@@ -77,7 +78,7 @@ __device__ __forceinline__ void embed(const V* values, const I* columns, const i
 
   const i64 r = blockIdx.x;
   const Columns all = {n_columns, candidates, rank, column_factor};
-  const Row<V, I> row = row_of<NT>(values, columns, indptr, r);
+  const Row<V, I> row = row_of<NT>(values, columns, indptr, n_values, r);
   if (!kInOrder) clear<NT>(memory.maps);
   const Facts facts = scan_row(row, all, fixed.hist, fixed.parts);
   if (threadIdx.x == 0)
@@ -112,10 +113,10 @@ __device__ __forceinline__ void embed(const V* values, const I* columns, const i
 }
 
 template <class V, class I, int NT, bool kInOrder>
-__device__ __forceinline__ void pick(const V* values, const I* columns, const i64* indptr, int n_columns,
-                                     const u32* candidates, const int* rank, const float* column_factor,
-                                     int n_genes, int k, int stride, int chunk, int by_score, int* genes,
-                                     float* scores, int* count) {
+__device__ __forceinline__ void pick(const V* values, const I* columns, const i64* indptr, i64 n_values,
+                                     int n_columns, const u32* candidates, const int* rank,
+                                     const float* column_factor, int n_genes, int k, int stride, int chunk,
+                                     int by_score, int* genes, float* scores, int* count) {
   constexpr int kWarps = NT / kWarp;
   struct Fixed {
     __align__(16) int hist[kWarps][kBins];
@@ -128,7 +129,7 @@ __device__ __forceinline__ void pick(const V* values, const I* columns, const i6
 
   const i64 r = blockIdx.x;
   const Columns all = {n_columns, candidates, rank, column_factor};
-  const Row<V, I> row = row_of<NT>(values, columns, indptr, r);
+  const Row<V, I> row = row_of<NT>(values, columns, indptr, n_values, r);
   if (!kInOrder) clear<NT>(memory.maps);
   const Facts facts = scan_row(row, all, fixed.hist, fixed.parts);
   Threshold t = {0u, 0, 0, 0, 0, 0};
@@ -162,19 +163,21 @@ __device__ __forceinline__ void pick(const V* values, const I* columns, const i6
 #else
 #define LEXICELL_EMBED(V, I, T, P, NT, IN_ORDER)                                                               \
   extern "C" __global__ void __launch_bounds__(NT, 1024 / NT) lexicell_embed(                                  \
-      const V* values, const I* columns, const long long* indptr, int n_columns, const unsigned* candidates,   \
-      const int* rank, const float* column_factor, const T* table, int n_genes, const float* bias, int dim,    \
-      int k, int chunk, int weight, int normalise, float* vectors, int* used, float* coverage, int* tied) {    \
-    lexicell::embed<V, I, T, P, NT, IN_ORDER>(values, columns, indptr, n_columns, candidates, rank,            \
+      const V* values, const I* columns, const long long* indptr, long long n_values, int n_columns,           \
+      const unsigned* candidates, const int* rank, const float* column_factor, const T* table, int n_genes,    \
+      const float* bias, int dim, int k, int chunk, int weight, int normalise, float* vectors, int* used,      \
+      float* coverage, int* tied) {                                                                            \
+    lexicell::embed<V, I, T, P, NT, IN_ORDER>(values, columns, indptr, n_values, n_columns, candidates, rank,  \
                                               column_factor, table, n_genes, bias, dim, k, chunk, weight,      \
                                               normalise, vectors, used, coverage, tied);                       \
   }
 #define LEXICELL_PICK(V, I, NT, IN_ORDER)                                                                      \
   extern "C" __global__ void __launch_bounds__(NT, 1024 / NT) lexicell_pick(                                   \
-      const V* values, const I* columns, const long long* indptr, int n_columns, const unsigned* candidates,   \
-      const int* rank, const float* column_factor, int n_genes, int k, int stride, int chunk, int by_score,    \
-      int* genes, float* scores, int* count) {                                                                 \
-    lexicell::pick<V, I, NT, IN_ORDER>(values, columns, indptr, n_columns, candidates, rank, column_factor,    \
-                                       n_genes, k, stride, chunk, by_score, genes, scores, count);             \
+      const V* values, const I* columns, const long long* indptr, long long n_values, int n_columns,           \
+      const unsigned* candidates, const int* rank, const float* column_factor, int n_genes, int k, int stride, \
+      int chunk, int by_score, int* genes, float* scores, int* count) {                                        \
+    lexicell::pick<V, I, NT, IN_ORDER>(values, columns, indptr, n_values, n_columns, candidates, rank,         \
+                                       column_factor, n_genes, k, stride, chunk, by_score, genes, scores,      \
+                                       count);                                                                 \
   }
 #endif

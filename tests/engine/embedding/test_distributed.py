@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 
@@ -18,6 +19,7 @@ import pytest
 from lexicell import errors
 from lexicell.atlas.store import Layout, create_store
 from lexicell.embedding import Advanced, Note, Options, make_plan
+from lexicell.embedding.continuing import Arithmetic
 from lexicell.embedding.events import Started
 from lexicell.embedding.job import Inputs, ShardJob
 from lexicell.embedding.local import run_local
@@ -122,7 +124,7 @@ class Run:
 
 
 def test_a_cluster_makes_the_bytes_that_threads_make_and_tells_its_progress(run, client):
-    job = run()
+    job = run(arithmetic=arithmetic(run))
     assert run.events[0] == Started(CELLS, 0, 14, 2)
     told = [event for event in run.events if isinstance(event, Advanced)]
     assert len(told) == 14
@@ -134,6 +136,13 @@ def test_a_cluster_makes_the_bytes_that_threads_make_and_tells_its_progress(run,
     assert job.inputs is not None
     assert set(client.run(plugins).values()) == {()}  # nothing stays behind
     assert not client.run_on_scheduler(known_tasks)
+
+
+def arithmetic(run):
+    """What the first cells of the atlas become here."""
+    with run.inputs.open() as source:
+        few = source.read(0, 20)
+    return Arithmetic(few, run.embedder.digest(few))
 
 
 def plugins(dask_worker):
@@ -304,7 +313,7 @@ PATCHES = {
 }
 
 
-@pytest.mark.parametrize("fault", ["version", "late version", "input", "other input", "output"])
+@pytest.mark.parametrize("fault", ["version", "late version", "input", "other input", "output", "rounding"])
 def test_a_worker_that_is_not_as_the_client_is_named(run, client, fault, tmp_path):
     job, says = {}, r"^worker tcp://\S+ on \S+ "
     if fault in PATCHES:
@@ -316,6 +325,9 @@ def test_a_worker_that_is_not_as_the_client_is_named(run, client, fault, tmp_pat
         }[fault]
         if fault == "version":
             says = says.replace(r" on \S+", "")
+    elif fault == "rounding":
+        job["arithmetic"] = replace(arithmetic(run), expected="0" * 64)
+        says += "rounds otherwise"
     elif fault == "input":
         job["inputs"] = Inputs((str(tmp_path / "gone.h5ad"),))
         says += r"can't open the input: .*gone\.h5ad"

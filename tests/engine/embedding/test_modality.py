@@ -115,14 +115,16 @@ def test_a_modality_of_a_mudata_is_embedded_and_belongs_to_the_run(both, alone, 
 
 def test_the_identity_of_a_run_names_a_modality_only_where_one_is_asked_for(cells, tmp_path):
     from lexicell.embedding import Options, make_plan
-    from lexicell.embedding.run import Output, _identity
+    from lexicell.embedding.continuing import settle
+    from lexicell.embedding.run import Output, layout_of
 
     cells.write_h5ad(tmp_path / "c.h5ad")
     found = []
     for modality in (None, "rna"):
         inputs = Inputs((str(tmp_path / "c.h5ad"),), modality=modality)
         with inputs.open() as source:
-            found.append(_identity(make_plan(source, Options()), Output(tmp_path / "o.zarr"), inputs))
+            plan, output = make_plan(source, Options()), Output(tmp_path / "o.zarr")
+            found.append(settle(plan, output, inputs, layout_of(plan, output)).identity)
     assert "modality" not in found[0]["input"]
     assert found[1]["input"].pop("modality") == "rna"
     assert found[0] == found[1]

@@ -25,8 +25,8 @@ def whole(many_file, tmp_path_factory) -> Path:
 
 
 def failing(monkeypatch, error: BaseException, calls: int) -> None:
-    """Let the kernel raise from its n-th call on."""
-    embed_rows, lock, seen = pipeline.embed_rows, threading.Lock(), 0
+    """Let the kernel raise after so many blocks; before them it is called for the probe."""
+    embed_rows, lock, seen = pipeline.embed_rows, threading.Lock(), -1
 
     def embed(*args, **options):
         nonlocal seen

@@ -65,7 +65,12 @@ def _run(path: Path, genes: np.ndarray, weights: np.ndarray) -> np.ndarray:
 def _served(counts: anndata.AnnData, folded, k: int) -> tuple[CsrBlock, np.ndarray, np.ndarray]:
     """Lexicon rows and log1p weights of the k genes that the kernel selects."""
     matrix = counts.X.tocsr()
-    block = CsrBlock(matrix.data, matrix.indices, matrix.indptr.astype(np.int64), matrix.shape[1])
+    block = CsrBlock(
+        data=matrix.data,
+        indices=matrix.indices,
+        indptr=matrix.indptr.astype(np.int64),
+        n_columns=matrix.shape[1],
+    )
     picks = select_topk(folded.prepare(block), folded.table, k=k)
     totals = np.asarray(matrix.sum(axis=1)).ravel()[:, None]
     weights = np.log1p(1e4 * picks.scores / np.maximum(totals, 1)).astype(np.float32)

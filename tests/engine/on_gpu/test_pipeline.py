@@ -79,7 +79,12 @@ def cut(block, ends):
         data[: len(part.data)], indices[: len(part.indices)] = part.data, part.indices
         yield (
             start,
-            CsrBlock(data[: len(part.data)], indices[: len(part.data)], part.indptr, part.n_columns),
+            CsrBlock(
+                data=data[: len(part.data)],
+                indices=indices[: len(part.data)],
+                indptr=part.indptr,
+                n_columns=part.n_columns,
+            ),
         )
 
 
@@ -209,7 +214,7 @@ def shuffled(block, rng, rows):
         here = slice(*block.indptr[row : row + 2])
         order = rng.permutation(here.stop - here.start)
         data[here], indices[here] = data[here][order], indices[here][order]
-    return CsrBlock(data, indices, block.indptr, block.n_columns)
+    return CsrBlock(data=data, indices=indices, indptr=block.indptr, n_columns=block.n_columns)
 
 
 @pytest.mark.parametrize("piece", [20_000, 1 << 30])
@@ -238,7 +243,9 @@ def test_rows_out_of_order_may_fail_to_fit_too(few, memory, monkeypatch):
 @pytest.mark.parametrize("value", [-4, np.nan, np.inf])
 def test_the_cell_of_a_bad_value_is_named_and_the_rows_before_are_not_lost(work, blood, value, piece):
     embedder, block, names, expected = work
-    block = CsrBlock(block.data.copy(), block.indices, block.indptr, block.n_columns)
+    block = CsrBlock(
+        data=block.data.copy(), indices=block.indices, indptr=block.indptr, n_columns=block.n_columns
+    )
     block.data[block.indptr[50] + 3] = value
     gene = blood.var_names[block.indices[block.indptr[50] + 3]]
     blocks = GpuBlocks(embedder)

@@ -14,6 +14,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -139,7 +140,7 @@ def _problems(*, in_order: bool, values: Any, columns: Any, vectors: Any) -> Ite
         counts = [draw(n) for n in lengths]
         indptr = np.cumsum([0, *lengths]).astype(np.int64)
         x, c = np.concatenate(counts).astype(values), np.concatenate(places).astype(columns)
-        return CsrBlock(x, c, indptr, v)
+        return CsrBlock(data=x, indices=c, indptr=indptr, n_columns=v)
 
     def mostly_ones(n: int) -> NDArray[Any]:
         return rng.choice([0, 1, 1, 1, 1, 1, 1, 2, 3], n)
@@ -167,17 +168,30 @@ def _problems(*, in_order: bool, values: Any, columns: Any, vectors: Any) -> Ite
         yield Problem(fractions, plain, {"k": 64})
         hidden = np.where(rank[fractions.indices] < 0, np.float32(3e20), fractions.data)
         # Candidates are next to nothing in these rows.
-        yield Problem(CsrBlock(hidden, fractions.indices, fractions.indptr, v), plain, {"k": 64})
+        yield Problem(
+            CsrBlock(data=hidden, indices=fractions.indices, indptr=fractions.indptr, n_columns=v),
+            plain,
+            {"k": 64},
+        )
 
 
 def _check_faults(backend: Any, cupy: Any, table: GeneTable) -> None:
-    """Rows that can't be used, and one that can."""
+    """Rows that can't be used, and some that can."""
     columns = np.array([3, 4, 3, 4, 3, table.n_columns, 5, 5, 9, 8], np.int32)
     values = np.array([1, np.inf, 1, 2, 1, 1, 1, 1, 1, 1], np.float32)
     indptr = np.arange(0, 11, 2, dtype=np.int64)
-    rows = CsrBlock(cupy.asarray(values), cupy.asarray(columns), cupy.asarray(indptr), table.n_columns)
+    rows = CsrBlock(
+        data=cupy.asarray(values),
+        indices=cupy.asarray(columns),
+        indptr=cupy.asarray(indptr),
+        n_columns=table.n_columns,
+    )
     found = cupy.asnumpy(backend.embed_rows(rows, table, k=5).n_genes)
     np.testing.assert_array_equal(found[[0, 2, 3, 4]], [-1, -2, -3, -3])
+    offsets = np.array([-1, 2, 0, 1, 10, 11, 2**40, 10], np.int64)
+    torn = replace(rows, data=cupy.ones(10, np.float32), indptr=cupy.asarray(offsets))
+    found = cupy.asnumpy(backend.embed_rows(torn, table, k=5).n_genes)
+    np.testing.assert_array_equal(found[[0, 1, 4, 5, 6]], -4)
 
 
 def _run(source: str) -> None:

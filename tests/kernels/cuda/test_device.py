@@ -12,6 +12,7 @@ from lexicell_kernels import (
     DeviceMemoryError,
     GeneTable,
     GpuUnavailableError,
+    block_to_device,
     embed_rows,
     select_topk,
 )
@@ -24,7 +25,12 @@ def table() -> GeneTable:
 
 @pytest.fixture
 def block() -> CsrBlock:
-    return CsrBlock(np.ones(3, np.uint16), np.array([1, 5, 2], np.uint16), np.array([0, 2, 2, 3]), 30)
+    return CsrBlock(
+        data=np.ones(3, np.uint16),
+        indices=np.array([1, 5, 2], np.uint16),
+        indptr=np.array([0, 2, 2, 3]),
+        n_columns=30,
+    )
 
 
 def test_without_cupy_the_extra_is_named(monkeypatch, block, table):
@@ -92,7 +98,7 @@ def test_a_missing_compiler_is_named(cupy, monkeypatch, block, table):
 
 
 def test_what_does_not_fit_the_gpus_memory_is_named_with_sizes(cupy, monkeypatch, block, table):
-    there = CsrBlock(*(cupy.asarray(a) for a in (block.data, block.indices, block.indptr)), 30)
+    there = block_to_device(block)
 
     def full(*args, **kwargs):
         raise cupy.cuda.memory.OutOfMemoryError(1, 2)

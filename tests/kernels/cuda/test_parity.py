@@ -10,7 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from tests.kernels.test_bad_blocks import BAD, OFFSETS, TABLE, sound
 
+import lexicell_kernels
 from lexicell_kernels import CsrBlock, GeneTable, Weight, parity
 
 from .stand_in import stand_in
@@ -40,20 +42,20 @@ CASES = [
 
 
 @pytest.fixture(scope="module")
-def _backend() -> Iterator[tuple[ModuleType, ModuleType]]:
+def backends() -> Iterator[tuple[ModuleType, ModuleType]]:
     with stand_in() as cupy:
         yield cupy, importlib.import_module("lexicell_kernels.cuda")
 
 
 @pytest.fixture(params=SEEDS, ids="seed {}".format)
 def check(
-    _backend: tuple[ModuleType, ModuleType],
+    backends: tuple[ModuleType, ModuleType],
     request: pytest.FixtureRequest,
     monkeypatch: pytest.MonkeyPatch,
 ) -> Check:
     """Hold the backend against the reference on a block."""
     monkeypatch.setenv("LEXICELL_SHIM_SEED", str(request.param))
-    cupy, backend = _backend
+    cupy, backend = backends
     cupy.testing_counters.reset()  # the seeds of launches count from here
 
     def check_block(block: CsrBlock, table: GeneTable, **options: Any) -> None:
@@ -69,12 +71,42 @@ def test_the_gpu_backend_agrees_with_the_reference(check: Check, case: parity.Ca
     )
 
 
+@pytest.mark.parametrize("bad", BAD)
+@pytest.mark.parametrize("select", [False, True], ids=["embed", "select"])
+def test_what_is_no_csr_matrix_is_refused_before_it_is_copied(
+    backends: tuple[ModuleType, ModuleType], bad: str, select: bool
+) -> None:
+    run: Callable[..., Any] = lexicell_kernels.select_topk if select else lexicell_kernels.embed_rows
+    with pytest.raises(lexicell_kernels.InvalidBlockError):
+        run(sound(**BAD[bad]), TABLE, k=2, device="cuda")
+
+
+@pytest.mark.parametrize("bad", OFFSETS)
+@pytest.mark.parametrize("select", [False, True], ids=["embed", "select"])
+def test_a_row_that_lies_nowhere_is_flagged_where_nobody_waits(
+    backends: tuple[ModuleType, ModuleType], bad: str, select: bool
+) -> None:
+    cupy, backend = backends
+    arrays = {name: getattr(sound(), name) for name in ("data", "indices")}
+    indptr = np.array(OFFSETS[bad], np.int64)
+    there = sound(**{name: cupy.asarray(a) for name, a in arrays.items()}, indptr=cupy.asarray(indptr))
+    result = (backend.select_topk if select else backend.embed_rows)(there, TABLE, k=2)
+    used = cupy.asnumpy(result.count if select else result.n_genes)
+    starts, stops = indptr[:-1], indptr[1:]
+    np.testing.assert_array_equal(used == -4, (starts < 0) | (stops < starts) | (stops > 4))
+    with pytest.raises(lexicell_kernels.InvalidBlockError):
+        lexicell_kernels.check_rows(result, there)
+
+
 def block(rows: Sequence[NDArray[Any]], n_columns: int, rng: np.random.Generator) -> CsrBlock:
     """Rows of given values in random columns."""
     columns = [np.sort(rng.permutation(n_columns)[: len(values)]) for values in rows]
     indptr = np.cumsum([0, *map(len, rows)])
     return CsrBlock(
-        np.concatenate(rows), np.concatenate(columns).astype(np.int32), indptr.astype(np.int64), n_columns
+        data=np.concatenate(rows),
+        indices=np.concatenate(columns).astype(np.int32),
+        indptr=indptr.astype(np.int64),
+        n_columns=n_columns,
     )
 
 
@@ -136,5 +168,10 @@ def test_counts_of_any_size_are_ordered_and_summed(
 def test_real_cells_agree(check: Check, pbmc3k: Any, in_order: bool, weight: Weight) -> None:
     counts = pbmc3k.X[np.random.default_rng(33).permutation(pbmc3k.n_obs)[:12]]
     rng = np.random.default_rng(34)
-    cells = CsrBlock(counts.data, counts.indices, counts.indptr.astype(np.int64), counts.shape[1])
+    cells = CsrBlock(
+        data=counts.data,
+        indices=counts.indices,
+        indptr=counts.indptr.astype(np.int64),
+        n_columns=counts.shape[1],
+    )
     check(cells, table(cells.n_columns, rng, in_order=in_order), k=128, weight=weight)

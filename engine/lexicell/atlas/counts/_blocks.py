@@ -205,7 +205,12 @@ def slice_rows(block: CsrBlock, start: int, stop: int) -> CsrBlock:
         return block
     indptr = block.indptr[start : stop + 1]
     first, last = int(indptr[0]), int(indptr[-1])
-    return CsrBlock(block.data[first:last], block.indices[first:last], indptr - first, block.n_columns)
+    return CsrBlock(
+        data=block.data[first:last],
+        indices=block.indices[first:last],
+        indptr=indptr - first,
+        n_columns=block.n_columns,
+    )
 
 
 def concat_rows(blocks: Sequence[CsrBlock]) -> CsrBlock:
@@ -216,10 +221,10 @@ def concat_rows(blocks: Sequence[CsrBlock]) -> CsrBlock:
     ends = np.cumsum([0, *(int(block.indptr[-1]) for block in blocks)]).tolist()
     pieces = [block.indptr[1:] + end for block, end in zip(blocks, ends, strict=False)]
     return CsrBlock(
-        xp.concatenate([block.data for block in blocks]),
-        xp.concatenate([block.indices for block in blocks]),
-        xp.concatenate([xp.zeros(1, np.int64), *pieces]),
-        blocks[0].n_columns,
+        data=xp.concatenate([block.data for block in blocks]),
+        indices=xp.concatenate([block.indices for block in blocks]),
+        indptr=xp.concatenate([xp.zeros(1, np.int64), *pieces]),
+        n_columns=blocks[0].n_columns,
     )
 
 
@@ -234,7 +239,9 @@ def gather_rows(block: CsrBlock, rows: Array) -> CsrBlock:
         flat += np.repeat(starts - indptr[:-1], lengths)
     else:  # CuPy repeats only by numbers that lie on the host
         flat += (starts - indptr[:-1])[rows_of(indptr, flat)]
-    return CsrBlock(block.data[flat], block.indices[flat], indptr, block.n_columns)
+    return CsrBlock(
+        data=block.data[flat], indices=block.indices[flat], indptr=indptr, n_columns=block.n_columns
+    )
 
 
 def new_places(columns: Array, n: int) -> NDArray[np.int32]:
@@ -250,7 +257,9 @@ def keep_columns(block: CsrBlock, new_column: NDArray[np.int32], n_columns: int)
     renamed = xp.asarray(new_column)[block.indices]
     kept = renamed >= 0
     before = xp.concatenate([xp.zeros(1, np.int64), xp.cumsum(kept)])
-    return CsrBlock(block.data[kept], renamed[kept], before[block.indptr], n_columns)
+    return CsrBlock(
+        data=block.data[kept], indices=renamed[kept], indptr=before[block.indptr], n_columns=n_columns
+    )
 
 
 def to_block(matrix: Any, where: Where) -> CsrBlock:
@@ -268,7 +277,9 @@ def to_block(matrix: Any, where: Where) -> CsrBlock:
         n, v = csr.shape
         indptr = check_indptr(csr.indptr, n, csr.indices.shape[0], where)
         check_columns(csr.indices, v, where)
-        return CsrBlock(kernel_values(csr.data), slim_indices(csr.indices), indptr, v)
+        return CsrBlock(
+            data=kernel_values(csr.data), indices=slim_indices(csr.indices), indptr=indptr, n_columns=v
+        )
     xp = namespace(matrix)
     dense = xp.asarray(matrix)
     n, v = dense.shape
@@ -276,4 +287,9 @@ def to_block(matrix: Any, where: Where) -> CsrBlock:
     stored = dense != 0
     indptr = xp.concatenate([xp.zeros(1, np.int64), xp.cumsum(xp.count_nonzero(stored, axis=1))])
     flat = xp.flatnonzero(stored)
-    return CsrBlock(kernel_values(dense.reshape(-1)[flat]), (flat % v).astype(np.int32), indptr, v)
+    return CsrBlock(
+        data=kernel_values(dense.reshape(-1)[flat]),
+        indices=(flat % v).astype(np.int32),
+        indptr=indptr,
+        n_columns=v,
+    )

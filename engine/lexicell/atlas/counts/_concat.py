@@ -274,7 +274,9 @@ class ConcatSource:
             block = self.read_own(number, first, last, kept)
             columns = self._members[number].columns
             indices = block.indices if columns is None else columns[block.indices]
-            blocks.append(CsrBlock(block.data, indices, block.indptr, self.n_columns))
+            blocks.append(
+                CsrBlock(data=block.data, indices=indices, indptr=block.indptr, n_columns=self.n_columns)
+            )
         return concat_rows(blocks)
 
     def read_own(self, number: int, start: int, stop: int, scratch: Scratch | None = None) -> CsrBlock:

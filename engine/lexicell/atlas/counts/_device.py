@@ -59,16 +59,28 @@ class DeviceRows(CsrRows):
         indices = slim_indices(self._indices[first:last])
         check_columns(indices, self.n_columns, self.where.rows(start, stop))
         indptr = namespace(indices).asarray(offsets - first)
-        return CsrBlock(kernel_values(self._data[first:last]), indices, indptr, self.n_columns)
+        return CsrBlock(
+            data=kernel_values(self._data[first:last]),
+            indices=indices,
+            indptr=indptr,
+            n_columns=self.n_columns,
+        )
 
     def take(self, rows: Array) -> CsrBlock:
         """Rows in any order, gathered on the GPU."""
         xp = namespace(self._data)
-        block = CsrBlock(self._data, self._indices, xp.asarray(self.offsets(0, self.n_cells)), self.n_columns)
+        block = CsrBlock(
+            data=self._data,
+            indices=self._indices,
+            indptr=xp.asarray(self.offsets(0, self.n_cells)),
+            n_columns=self.n_columns,
+        )
         block = gather_rows(block, xp.asarray(rows))
         indices = slim_indices(block.indices)
         check_columns(indices, self.n_columns, self.where)
-        return CsrBlock(kernel_values(block.data), indices, block.indptr, self.n_columns)
+        return CsrBlock(
+            data=kernel_values(block.data), indices=indices, indptr=block.indptr, n_columns=self.n_columns
+        )
 
 
 class DeviceDenseRows(DenseRows):

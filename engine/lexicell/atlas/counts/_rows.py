@@ -183,7 +183,9 @@ class CsrRows(MatrixRows):
             indices = _slice("indices", self._indices, first, last, scratch)
         slim = slim_indices(indices)
         check_columns(slim, self.n_columns, part)
-        block = CsrBlock(kernel_values(data), slim, offsets - first, self.n_columns)
+        block = CsrBlock(
+            data=kernel_values(data), indices=slim, indptr=offsets - first, n_columns=self.n_columns
+        )
         with reading(part):
             lost = lost_chunks(self._data, self._indices, first, data, indices, offsets[:-1] - first)
         if lost:
@@ -195,11 +197,18 @@ class CsrRows(MatrixRows):
         """Rows in any order; gathered in one step where the matrix is in memory."""
         if not isinstance(self._data, np.ndarray) or not isinstance(self._indices, np.ndarray):
             return super().take(rows)
-        whole = CsrBlock(self._data, self._indices, self.offsets(0, self.n_cells), self.n_columns)
+        whole = CsrBlock(
+            data=self._data,
+            indices=self._indices,
+            indptr=self.offsets(0, self.n_cells),
+            n_columns=self.n_columns,
+        )
         block = gather_rows(whole, rows)
         indices = slim_indices(block.indices)
         check_columns(indices, self.n_columns, self.where)
-        return CsrBlock(kernel_values(block.data), indices, block.indptr, self.n_columns)
+        return CsrBlock(
+            data=kernel_values(block.data), indices=indices, indptr=block.indptr, n_columns=self.n_columns
+        )
 
 
 def _slice(role: str, array: Any, start: int, stop: int, scratch: Scratch | None) -> Array:

@@ -144,7 +144,12 @@ class SpoolRows(SlabRows):
         # Stable: within a row the order of arrival stays, so columns that came sorted are sorted.
         order = np.argsort(local.astype(np.uint16) if stop - start <= 1 << 16 else local, kind="stable")
         indptr = spool.indptr[start : stop + 1]
-        return CsrBlock(records["value"][order], records["column"][order], indptr - indptr[0], self.n_columns)
+        return CsrBlock(
+            data=records["value"][order],
+            indices=records["column"][order],
+            indptr=indptr - indptr[0],
+            n_columns=self.n_columns,
+        )
 
     def close(self) -> None:
         """Delete the temporary file."""

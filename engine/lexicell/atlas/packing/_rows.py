@@ -164,7 +164,12 @@ def _summed(block: CsrBlock) -> CsrBlock:
     shape = (block.n_rows, block.n_columns)
     matrix = sparse.csr_matrix((data, block.indices.astype(np.int64), block.indptr), shape=shape)
     matrix.sum_duplicates()
-    return CsrBlock(matrix.data, matrix.indices, matrix.indptr.astype(np.int64), block.n_columns)
+    return CsrBlock(
+        data=matrix.data,
+        indices=matrix.indices,
+        indptr=matrix.indptr.astype(np.int64),
+        n_columns=block.n_columns,
+    )
 
 
 @kernel()

@@ -1,6 +1,8 @@
 """What is written: the journal that makes it safe, the embedding, and what reads, verifies and tidies it."""
 
 from lexicell.atlas.store._gc import Freed, gc
+from lexicell.atlas.store._identity import check_identity
+from lexicell.atlas.store._journal import Begun, begun
 from lexicell.atlas.store._layout import Layout, Shard
 from lexicell.atlas.store._reading import open_embedding
 from lexicell.atlas.store._verify import Verified, verify
@@ -15,6 +17,7 @@ from lexicell.atlas.store.embedding import (
 
 __all__ = [
     "QUALITY",
+    "Begun",
     "EmbeddingStore",
     "Freed",
     "Layout",
@@ -22,6 +25,8 @@ __all__ = [
     "Shard",
     "ShardWriter",
     "Verified",
+    "begun",
+    "check_identity",
     "check_output",
     "create_store",
     "gc",

@@ -9,6 +9,7 @@ import warnings
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -19,7 +20,7 @@ from lexicell.atlas.store._identity import check_identity
 from lexicell.atlas.store._ledger import open_ledger, seal, unseal
 from lexicell.atlas.store._lock import LOCK
 from lexicell.atlas.store._objects import TEMPORARY, Objects, Written
-from lexicell.atlas.store._place import COMPLETE, RUN, Place, is_history, place_of
+from lexicell.atlas.store._place import COMPLETE, RUN, TABLE, Place, is_history, place_of
 from lexicell.errors import CorruptDataError, OutputExistsError
 
 if TYPE_CHECKING:
@@ -29,9 +30,11 @@ __all__ = [
     "COMPLETE",
     "FORMAT",
     "RUN",
+    "Begun",
     "Journal",
     "Mode",
     "Written",
+    "begun",
     "check_target",
     "identity_hash",
     "open_journal",
@@ -145,13 +148,17 @@ class Journal:
         return seal({"format": FORMAT, "total": self.total, "identity": self._identity})
 
     def _publish(self) -> None:
+        self._place.objects.delete(TABLE)
+        self._place.objects.flush()
         self._place.publish(replace=any(record["replaces"] for record in self._ledger.of("begin")))
         self.complete = True
 
-    def _begin(self, *, replaces: bool) -> None:
+    def _begin(self, table: bytes | None, *, replaces: bool) -> None:
         """Start with nothing."""
         objects = self._place.objects
         self._place.clear()
+        if table is not None:  # before there is a run, so that none is without it
+            objects.put(TABLE, (table,))
         objects.put(RUN, self._run_record())
         objects.flush()
         self._ledger = open_ledger(objects)
@@ -217,6 +224,7 @@ def open_journal(
     total: int,
     mode: Mode,
     keep: bool = True,
+    table: bytes | None = None,
 ) -> Iterator[Journal]:
     """Begin to write a store in units, or go on.
 
@@ -236,6 +244,8 @@ def open_journal(
         "overwrite": begin, and replace `target` at the end (at a URL: now).
     keep
         Whether unfinished work is kept at all.
+    table
+        What a run that goes on needs of the one that began, which `begun` tells; gone from a complete store.
 
     Raises
     ------
@@ -259,7 +269,7 @@ def open_journal(
     journal = None
     try:
         check_target(place, mode)  # again: another process may have been faster
-        journal = _opened(place, identity, total, mode)
+        journal = _opened(place, identity, total, mode, table)
         yield journal
     finally:
         if journal is not None and not journal.complete and not (keep and journal.done):
@@ -285,7 +295,47 @@ def check_target(place: Place, mode: Mode) -> None:
         raise OutputExistsError(msg)
 
 
-def _opened(place: Place, identity: Mapping[str, Any], total: int, mode: Mode) -> Journal:
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """A run that may go on.
+
+    Attributes
+    ----------
+    identity
+        What decides what its store is.
+    pending
+        Whether units are missing.
+    table
+        What it was given to make them; None for nothing, or where that is lost.
+    """
+
+    identity: dict[str, Any]
+    pending: bool
+    table: bytes | None
+
+
+def begun(target: str | Path) -> Begun | None:
+    """Return the run to a target, complete or not; None where there is none.
+
+    Raises
+    ------
+    CorruptDataError
+        It can't be read.
+    """
+    place = place_of(target)
+    if place.unfinished is None and place.finished is not None:
+        run = unseal(place.finished.get(RUN))
+        return None if run is None else Begun(run["identity"], pending=False, table=None)
+    run = place.unfinished
+    if run is None:
+        return None
+    pending = len(units_done(place.objects)) < run["total"]
+    return Begun(run["identity"], pending, place.objects.get(TABLE))
+
+
+def _opened(
+    place: Place, identity: Mapping[str, Any], total: int, mode: Mode, table: bytes | None
+) -> Journal:
     """Open the work place, which is locked."""
     from lexicell.atlas.store._writer import WriterStore
 
@@ -297,7 +347,7 @@ def _opened(place: Place, identity: Mapping[str, Any], total: int, mode: Mode) -
         journal._go_on()
         return journal
     try:
-        journal._begin(replaces=mode == "overwrite")
+        journal._begin(table, replaces=mode == "overwrite")
     except BaseException:
         place.discard()
         raise

@@ -11,6 +11,7 @@ import threading
 import time
 from abc import ABC, abstractmethod
 from pathlib import Path
+from stat import S_ISREG
 from typing import Any
 
 from lexicell.atlas.store._objects import FOLDER, Objects, refusals, write_all
@@ -34,6 +35,8 @@ class Lock(ABC):
         ------
         InputError
             Somebody else has it.
+        WriteError
+            What lies there is no lock, a link for instance; it is left alone.
         """
 
     @abstractmethod
@@ -58,12 +61,27 @@ class FileLock(Lock):
 
     def acquire(self) -> None:
         with refusals(self._path):
-            self._descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o666)
+            if self._path.is_symlink():
+                raise self._planted()
+            self._descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
             try:
+                self._check()
                 self._take()
             except BaseException:
                 self.release()
                 raise
+
+    def _check(self) -> None:
+        """See that taking the lock overwrites nothing else: a file of one name, in its owner's folder."""
+        file, folder = os.fstat(self._descriptor), self._path.parent.stat()
+        if not S_ISREG(file.st_mode) or file.st_nlink > 1 or file.st_uid not in {os.geteuid(), folder.st_uid}:
+            raise self._planted()
+
+    def _planted(self) -> WriteError:
+        return WriteError(
+            f"{self._path} is no lock that lexicell made, but a link or something else; look who put it "
+            "there, and remove it"
+        )
 
     def _take(self) -> None:
         try:

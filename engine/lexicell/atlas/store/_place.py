@@ -8,7 +8,7 @@ from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Any
 
-from lexicell._files import fsync, remove
+from lexicell._files import fsync, is_taken, remove
 from lexicell.atlas._remote import is_url
 from lexicell.atlas.store import _steps
 from lexicell.atlas.store._ledger import unseal
@@ -16,11 +16,13 @@ from lexicell.atlas.store._lock import LOCK, FileLock, HeartbeatLock, Lock
 from lexicell.atlas.store._objects import FOLDER, TEMPORARY, LocalObjects, Objects, RemoteObjects, refusals
 from lexicell.errors import OutputExistsError
 
-__all__ = ["COMPLETE", "RUN", "Place", "place_of"]
+__all__ = ["COMPLETE", "RUN", "TABLE", "Place", "place_of"]
 
 #: What identifies a run, and what tells that it has ended well.
 RUN, COMPLETE = f"{FOLDER}/run.json", f"{FOLDER}/COMPLETE"
-_HISTORY = (f"{FOLDER}/ledger", LOCK, TEMPORARY)
+#: What was computed before the first unit and all units are made with; gone when the store is complete.
+TABLE = f"{FOLDER}/table"
+_HISTORY = (f"{FOLDER}/ledger", LOCK, TEMPORARY, TABLE)
 
 
 class Place(ABC):
@@ -43,7 +45,7 @@ class Place(ABC):
     @property
     @abstractmethod
     def finished(self) -> Objects | None:
-        """Objects of what lies at the target, whatever that is; None where nothing does."""
+        """Objects of what lies at the target, whatever that is, also a link; None where nothing does."""
 
     @property
     def unfinished(self) -> dict[str, Any] | None:
@@ -97,7 +99,7 @@ class _LocalPlace(Place):
 
     @property
     def finished(self) -> Objects | None:
-        return LocalObjects(self._target) if self._target.exists() else None
+        return LocalObjects(self._target) if is_taken(self._target) else None
 
     @property
     def begun(self) -> bool:
@@ -111,6 +113,10 @@ class _LocalPlace(Place):
     def prepare(self) -> None:
         folder = self._work / FOLDER
         with refusals(self._work):
+            for path in (self._work, folder):
+                if path.is_symlink():  # what is there would be written to, and removed
+                    msg = f"{path} is a link, and a run is not written through one; remove it"
+                    raise OutputExistsError(msg)
             if self._work.exists() and not folder.is_dir() and not self._is_empty():
                 msg = f"{self._work} is no unfinished run of lexicell, and in the way; move it"
                 raise OutputExistsError(msg)
@@ -128,7 +134,7 @@ class _LocalPlace(Place):
     def _rename(self, *, replace: bool) -> None:
         remove(self._work / TEMPORARY)
         retired = self._target.with_name(f".{self._target.name}.{secrets.token_hex(4)}.old")
-        if self._target.exists():
+        if is_taken(self._target):
             if not replace:
                 msg = f"{self.target} has appeared meanwhile; move it, and go on with --resume"
                 raise OutputExistsError(msg)
@@ -136,7 +142,7 @@ class _LocalPlace(Place):
         try:
             self._work.rename(self._target)
         except BaseException:  # an interrupt between the two renames is no reason to lose the old one
-            if retired.exists() and not self._target.exists():
+            if is_taken(retired) and not is_taken(self._target):
                 retired.rename(self._target)
             raise
         (self._target / LOCK).unlink(missing_ok=True)

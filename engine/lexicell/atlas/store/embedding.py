@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from lexicell._files import is_taken
 from lexicell._trace import detail
 from lexicell.atlas._remote import is_url
 from lexicell.atlas.store import _documents, _steps
@@ -221,7 +222,13 @@ class EmbeddingStore:
 
 @contextmanager
 def create_store(
-    target: str | Path, layout: Layout, identity: Mapping[str, Any], *, mode: Mode, keep: bool = True
+    target: str | Path,
+    layout: Layout,
+    identity: Mapping[str, Any],
+    *,
+    mode: Mode,
+    keep: bool = True,
+    table: bytes | None = None,
 ) -> Iterator[EmbeddingStore]:
     """Begin to write an embedding, or go on.
 
@@ -237,6 +244,8 @@ def create_store(
         "new", "resume" or "overwrite"; see `lexicell.atlas.store._journal.open_journal`.
     keep
         Whether shards that are done are kept when the block ends without `EmbeddingStore.finish`.
+    table
+        Kept with the run until it is complete; see `lexicell.atlas.store._journal.begun`.
 
     Raises
     ------
@@ -244,7 +253,7 @@ def create_store(
         See `lexicell.atlas.store._journal.open_journal`.
     """
     full = {**identity, "layout": asdict(layout)}
-    with open_journal(target, full, total=layout.n_shards, mode=mode, keep=keep) as journal:
+    with open_journal(target, full, total=layout.n_shards, mode=mode, keep=keep, table=table) as journal:
         yield EmbeddingStore(journal, layout, keep=keep)
 
 
@@ -256,7 +265,8 @@ def check_output(path: str | Path, *, overwrite: bool, resume: bool = False, dat
     path
         Of the output; a ``.zarr`` may be a URL.
     overwrite
-        Whether it may exist.
+        Whether it may exist. A link to what lexicell wrote is then replaced itself, and what it points to
+        stays; one that leads nowhere is never replaced.
     resume
         Whether an unfinished run to it goes on.
     data
@@ -279,7 +289,7 @@ def check_output(path: str | Path, *, overwrite: bool, resume: bool = False, dat
         raise InputError(msg)
     if suffix == ".zarr":
         check_target(place_of(output), "overwrite" if overwrite else "resume" if resume else "new")
-    elif (file := Path(output)).exists():
+    elif is_taken(file := Path(output)):
         if not overwrite:
             msg = f"{output} exists; choose another name or overwrite it (--overwrite)"
             raise OutputExistsError(msg)

@@ -18,7 +18,12 @@ DTYPES = ["uint8", "int64", "float32"]
 
 
 def block_of(matrix: sparse.csr_matrix) -> CsrBlock:
-    return CsrBlock(matrix.data, matrix.indices, matrix.indptr.astype(np.int64), matrix.shape[1])
+    return CsrBlock(
+        data=matrix.data,
+        indices=matrix.indices,
+        indptr=matrix.indptr.astype(np.int64),
+        n_columns=matrix.shape[1],
+    )
 
 
 def packed_matrix(packed: Any, n_columns: int) -> sparse.csr_matrix:
@@ -115,7 +120,7 @@ def test_a_value_that_does_not_fit_is_noticed(value: float, narrow: str) -> None
 
 def test_sums_of_repeated_narrow_integers_do_not_overflow() -> None:
     data, indices = np.array([200, 100, 7], np.uint8), np.array([1, 1, 0], np.int32)
-    matrix = CsrBlock(data, indices, np.array([0, 3], np.int64), 2)
+    matrix = CsrBlock(data=data, indices=indices, indptr=np.array([0, 3], np.int64), n_columns=2)
     numbers = np.array([3, 4], np.uint64)
     packed = pack_rows(matrix, np.arange(2, dtype=np.int32), numbers, 2, np.dtype(np.uint16))
     assert packed.values.tolist() == [7, 300]
