@@ -5,13 +5,17 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 SETUP := pyproject.toml constraints.txt
 
-.PHONY: demo test bench micro torture lint format lexicon clean
+.PHONY: demo test test-data bench micro torture lint format lexicon clean
 
 demo: $(VENV)/.demo
 	$(BIN)/lexicell demo --out demo
 
 test: $(VENV)/.test
 	$(BIN)/python -m pytest -n 2 --dist worksteal
+
+# Those of them that need the real data sets.
+test-data: $(VENV)/.test
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m data
 
 # Measures this machine, ourselves and what people use today, and appends to bench/results: about 15 minutes.
 bench: $(VENV)/.test

@@ -16,6 +16,7 @@ import zarr
 from numpy.typing import NDArray
 
 from bench import cells, cells_zarr
+from bench.real_data import data_folder
 from bench.scenario import Scenario
 from lexicell.atlas import open_counts
 from lexicell.embedding import Options, make_plan
@@ -166,13 +167,16 @@ def drop_cache(root: Path) -> None:
                 os.close(descriptor)
 
 
-@lru_cache(maxsize=2)
 def _real(name: str) -> ad.AnnData:
-    root = Path(os.environ.get("LEXICELL_DATA", Path(__file__).parents[2] / "shared" / "data"))
-    path = root / "expr" / _REAL[name]
+    path = data_folder() / "expr" / _REAL[name]
     if not path.is_file():
         msg = f"no {path.name}: set LEXICELL_DATA to the folder that holds expr/{path.name}"
         raise Missing(msg)
+    return _read(path)
+
+
+@lru_cache(maxsize=2)
+def _read(path: Path) -> ad.AnnData:
     return ad.read_h5ad(path)
 
 

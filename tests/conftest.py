@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import blake3
 import pytest
+from bench.real_data import data_folder
 from hypothesis import settings
 
 if TYPE_CHECKING:
@@ -36,15 +37,28 @@ def repository() -> Path:
     return REPOSITORY
 
 
+def pytest_report_header() -> str:
+    folder = data_folder()
+    return f"real data: {folder if folder.is_dir() else f'none, {folder} does not exist (LEXICELL_DATA)'}"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what asks for real data, directly or through other fixtures."""
+    for item in items:
+        given = getattr(getattr(item, "callspec", None), "params", {})
+        if "data" in getattr(item, "fixturenames", ()) and "data" not in given:
+            item.add_marker("data")
+
+
 @pytest.fixture(scope="session")
 def data() -> Callable[[str], Path]:
-    """Path of a real data set, by file name; skips where the data are not beside the repository."""
-    folder = Path(os.environ.get("LEXICELL_DATA", REPOSITORY.parent / "shared" / "data"))
+    """Path of a real file: a data set by its name, others as ``tables/NAME``; skips where it is not there."""
 
     def find(name: str) -> Path:
-        path = folder / "expr" / name
+        place = name if "/" in name else f"expr/{name}"
+        path = data_folder() / place
         if not path.is_file():
-            pytest.skip(f"no {name}: set LEXICELL_DATA to the folder that holds expr/{name}")
+            pytest.skip(f"no {path.name}: set LEXICELL_DATA to the folder that holds {place}")
         return path
 
     return find

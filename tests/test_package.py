@@ -110,6 +110,7 @@ def test_errors_travel_say_one_thing_and_are_caught_as_the_builtin_too(kind):
         "OutputExistsError": FileExistsError,
         "MissingExtraError": ImportError,
         "CorruptDataError": OSError,
+        "ResourceError": OSError,
         "WriteError": OSError,
         "PartialError": OSError,
         "LexicellError": Exception,

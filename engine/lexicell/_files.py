@@ -13,6 +13,7 @@ from pathlib import Path
 
 import blake3
 
+from lexicell._limits import limit_reached
 from lexicell.errors import (
     CorruptDataError,
     InputError,
@@ -47,9 +48,12 @@ def cache_folder() -> Path:
 
 
 def hash_file(path: Path) -> str:
-    """BLAKE3 of a file as hex; the file is memory-mapped, so its size costs no memory."""
-    hasher = blake3.blake3(max_threads=blake3.blake3.AUTO)
-    return hasher.update_mmap(path).hexdigest()
+    """BLAKE3 of a file as hex; the file is memory-mapped, so its size costs no memory.
+
+    In this thread, at about a GB/s: BLAKE3's own threads do not outlive a fork, and whoever hashes after one
+    would wait for them for ever.
+    """
+    return blake3.blake3().update_mmap(path).hexdigest()
 
 
 def read_utf8(path: Path) -> bytes:
@@ -83,7 +87,7 @@ def read_utf8(path: Path) -> bytes:
         raise CorruptDataError(message) from error
     except OSError as error:
         message = f"{path} cannot be read ({error.strerror or error})."
-        raise InputError(message) from error
+        raise limit_reached(str(path), error) or InputError(message) from error
     return data.removeprefix(_BOM)
 
 
@@ -121,7 +125,7 @@ def staged_path(target: Path, *, replace: bool) -> Iterator[Path]:
     ------
     OutputExistsError
         If `target` exists and `replace` is false.
-    WriteError
+    WriteError, ResourceError
         If the file system refuses, here or in the block.
     """
     try:
@@ -134,7 +138,7 @@ def staged_path(target: Path, *, replace: bool) -> Iterator[Path]:
         message = (
             f"{target} cannot be written ({reason}); make room or choose another place: nothing is left of it"
         )
-        raise WriteError(message) from error
+        raise limit_reached(str(target), error) or WriteError(message) from error
 
 
 @contextmanager

@@ -20,6 +20,7 @@ __all__ = [
     "MissingExtraError",
     "OutputExistsError",
     "PartialError",
+    "ResourceError",
     "WriteError",
 ]
 
@@ -83,6 +84,10 @@ class CorruptDataError(LexicellError, OSError):
     """A file is truncated, changed or unreadable."""
 
     exit_code: ClassVar[int] = 4
+
+
+class ResourceError(LexicellError, OSError):
+    """The system's limit of open files is reached, or its memory does not suffice."""
 
 
 class WriteError(LexicellError, OSError):

@@ -34,7 +34,7 @@ def shuffled(block: CsrBlock, table: GeneTable) -> tuple[CsrBlock, GeneTable]:
 
 
 @pytest.fixture(scope="module", params=["pbmc3k", "baron"])
-def problem(request, bundled):
+def problem(request, data, bundled):
     adata = request.getfixturevalue(request.param)
     with open_counts(adata) as source:
         folded = fold(bundled, align_genes(bundled, source.var))

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from lexicell.annotate.cell_ontology import CellType, embed_types, text_scores
 from lexicell.annotate.reference import EVERY_GENE, Cells, Fitted, fit_reference, read_labels, with_projection
 from lexicell.annotate.result import Annotation, check_output, make_annotation
-from lexicell.atlas import CountSource, open_counts
+from lexicell.atlas import CountSource, check_writable, open_counts
 from lexicell.embedding import Listener, Note, Options, make_plan
 from lexicell.embedding.events import ignore, log
 from lexicell.embedding.plan import DEFAULT_LEXICON
@@ -49,8 +49,10 @@ def annotate(
     options: Options | None = None,
     layer: str | None = None,
     use_raw: bool = False,
+    modality: str | None = None,
     reference_layer: str | None = None,
     reference_use_raw: bool = False,
+    reference_modality: str | None = None,
     seed: int = 0,
     overwrite: bool = False,
     listener: Listener = log,
@@ -87,7 +89,9 @@ def annotate(
         How the query's counts and gene names are understood; its lexicon, projection and recipe are not used.
     layer, use_raw
         Read ``layers[layer]`` or ``.raw`` of the query instead of ``X``.
-    reference_layer, reference_use_raw
+    modality
+        See `lexicell.embed`.
+    reference_layer, reference_use_raw, reference_modality
         The same for a reference of labelled cells.
     seed
         Of folds, solvers and simulated panels.
@@ -116,10 +120,10 @@ def annotate(
     with `smoothed` of the query) are in memory.
     """
     target = None if output is None else check_output(output, query, overwrite=overwrite)
-    with open_counts(query, layer=layer, use_raw=use_raw) as source:
+    with open_counts(query, layer=layer, use_raw=use_raw, modality=modality) as source:
         fitted, cells = _fit(
-            source, reference, label, method, lexicon, options, reference_layer, seed, listener,
-            reference_use_raw=reference_use_raw,
+            source, reference, label, method, lexicon, options, reference_layer, reference_modality, seed,
+            listener, reference_use_raw=reference_use_raw,
         )  # fmt: skip
         made = _annotate(fitted, cells, threshold, seed, listener, smoothed=smoothed)
     if target is not None:
@@ -138,6 +142,7 @@ def annotate_by_text(
     options: Options | None = None,
     layer: str | None = None,
     use_raw: bool = False,
+    modality: str | None = None,
     overwrite: bool = False,
     listener: Listener = log,
 ) -> Annotation:
@@ -149,7 +154,7 @@ def annotate_by_text(
 
     Parameters
     ----------
-    query, output, key_added, lexicon, options, layer, use_raw, overwrite, listener
+    query, output, key_added, lexicon, options, layer, use_raw, modality, overwrite, listener
         See `annotate`.
     types
         Two or more; see `read_types`.
@@ -169,7 +174,7 @@ def annotate_by_text(
     target = None if output is None else check_output(output, query, overwrite=overwrite)
     opened = lexicon if isinstance(lexicon, Lexicon) else Lexicon.open(lexicon)
     vectors = embed_types(types, opened, listener)
-    with open_counts(query, layer=layer, use_raw=use_raw) as source:
+    with open_counts(query, layer=layer, use_raw=use_raw, modality=modality) as source:
         cells = _cells(source, opened, options, listener)
         scores, quality = text_scores(cells, vectors)
         names = source.names(0, source.n_cells)
@@ -219,6 +224,7 @@ def annotate_anndata(
     InputError, CountsError, CoverageError, CorruptDataError
         As `annotate`; `adata` is then unchanged.
     """
+    check_writable(adata)
     made = annotate(adata, reference=reference, **options)
     for name, column in made.columns(key_added).items():
         adata.obs[name] = column.array
@@ -233,6 +239,7 @@ def _fit(
     lexicon: str | Lexicon,
     options: Options | None,
     layer: str | None,
+    modality: str | None,
     seed: int,
     listener: Listener,
     *,
@@ -256,7 +263,7 @@ def _fit(
         bare = Cells(with_projection(plan, None), ignore)
         return Fitted("projection", classifier, plan, None, facts), bare
     cells = _cells(source, opened, options, listener)
-    with open_counts(reference, layer=layer, use_raw=reference_use_raw) as labelled:
+    with open_counts(reference, layer=layer, use_raw=reference_use_raw, modality=modality) as labelled:
         if label is None:
             have = ", ".join(labelled.obs_columns) or "no columns at all"
             msg = f"{labelled.label}: name the column of obs that holds its labels (--label); it has {have}"

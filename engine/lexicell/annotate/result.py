@@ -13,6 +13,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from lexicell._files import check_new_file, staged_path
+from lexicell.atlas import is_mudata
 from lexicell.errors import InputError
 from lexicell.projection import UNKNOWN
 
@@ -123,7 +124,7 @@ def check_output(path: str | Path, query: Any, *, overwrite: bool) -> Path:
     if target.suffix not in _SUFFIXES:
         msg = f"{target}: labels are written to {', '.join(_SUFFIXES)}; name such a file"
         raise InputError(msg)
-    is_h5ad = isinstance(query, str | Path) and str(query).endswith(".h5ad")
+    is_h5ad = isinstance(query, str | Path) and str(query).endswith(".h5ad") and not is_mudata(query)
     if target.suffix == ".h5ad" and not is_h5ad:
         msg = f"{target}: an .h5ad is written as a copy of an .h5ad; name a .csv or .parquet"
         raise InputError(msg)

@@ -2,11 +2,20 @@
 
 from lexicell.atlas.counts._concat import ConcatSource, open_many
 from lexicell.atlas.counts._fingerprint import Fingerprint, fingerprint
+from lexicell.atlas.counts._guess import Values
 from lexicell.atlas.counts._inputs import expand_inputs
-from lexicell.atlas.counts._memory import chunk_block, dask_counts
-from lexicell.atlas.counts._open import open_counts
+from lexicell.atlas.counts._memory import check_writable, chunk_block, dask_counts
+from lexicell.atlas.counts._open import is_mudata, open_counts
 from lexicell.atlas.counts._scratch import Scratch
-from lexicell.atlas.counts._values import Values, decode_values, read_sample, resolve_values
+from lexicell.atlas.counts._values import (
+    Resolved,
+    bad_value,
+    blame_row,
+    check_values,
+    decode_values,
+    read_sample,
+    resolve_values,
+)
 from lexicell.atlas.source import CountSource
 from lexicell.atlas.store import EmbeddingStore, create_store
 from lexicell.atlas.store._h5ad_output import create_h5ad
@@ -17,9 +26,14 @@ __all__ = [
     "CountSource",
     "EmbeddingStore",
     "Fingerprint",
+    "Resolved",
     "Scratch",
     "Values",
+    "bad_value",
+    "blame_row",
     "check_columns",
+    "check_values",
+    "check_writable",
     "chunk_block",
     "create_h5ad",
     "create_store",
@@ -27,6 +41,7 @@ __all__ = [
     "decode_values",
     "expand_inputs",
     "fingerprint",
+    "is_mudata",
     "open_counts",
     "open_many",
     "read_sample",

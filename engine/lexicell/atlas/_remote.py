@@ -44,12 +44,11 @@ def open_store(url: str, *, read_only: bool) -> Store:
     Raises
     ------
     InputError
-        The URL, or what the environment says about it, cannot be used.
+        The URL, or what the environment says about it, cannot be used; or this process was
+        forked from one that had used a URL.
     MissingExtraError
         obstore is not installed.
     """
-    from zarr.storage import ObjectStore
-
     scheme = url.partition("://")[0]
     if scheme not in _SCHEMES:
         msg = f"{url}: {scheme}:// is not read; give a path or a URL that begins with {', '.join(_SCHEMES)}"
@@ -58,6 +57,9 @@ def open_store(url: str, *, read_only: bool) -> Store:
         from obstore.store import from_url
     except ImportError as exc:
         raise MissingExtraError.of(extra="remote", why=f"{url}: a URL") from exc
+    from lexicell.atlas._url_store import UrlStore, check_process
+
+    check_process(url)
     # Options that are given hide this one of the environment.
     plain = scheme == "http" or os.environ.get("AWS_ALLOW_HTTP", "").lower() in ("true", "1", "yes")
     try:
@@ -65,7 +67,7 @@ def open_store(url: str, *, read_only: bool) -> Store:
     except Exception as exc:
         msg = f"{url}: the URL cannot be used ({_reason(exc)}); check it and the environment variables"
         raise InputError(msg) from exc
-    return ObjectStore(store, read_only=read_only)
+    return UrlStore(store, read_only=read_only)
 
 
 def local_or_remote_store(location: str, *, read_only: bool) -> Store:

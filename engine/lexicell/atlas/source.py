@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Protocol, Self, runtime_checkable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from types import TracebackType
 
+    import numpy as np
     import pandas as pd
+    from numpy.typing import NDArray
 
     from lexicell._arrays import Device
     from lexicell.atlas.counts._scratch import Scratch
@@ -32,6 +34,11 @@ class CountSource(Protocol):
         Names of the layers that the data set has, whichever is being read.
     has_raw
         Whether the data set has a ``.raw`` matrix, whichever is being read.
+    notes
+        What a person should know about how the data set is read, as which columns are left out; sentences.
+    picked
+        ``[n_columns]`` int64 columns of the matrix as it is stored that are read, or None for all; of one
+        data set.
     device
         Where the blocks lie: "cpu" for NumPy arrays, "cuda" for CuPy ones, which are read in the calling
         thread only.
@@ -40,6 +47,8 @@ class CountSource(Protocol):
     label: str
     layers: tuple[str, ...]
     has_raw: bool
+    notes: tuple[str, ...]
+    picked: NDArray[np.int64] | None
     device: Device
 
     @property
@@ -68,8 +77,16 @@ class CountSource(Protocol):
         ...
 
     @property
-    def log1p_hint(self) -> bool:
-        """Whether the file itself says that its values went through ``log1p`` (``uns["log1p"]``)."""
+    def log_base(self) -> float | None:
+        """Base of the logarithm that the file says was taken (``uns["log1p"]``); None if it says nothing."""
+        ...
+
+    @property
+    def others(self) -> Mapping[str, Callable[[], CountSource]]:
+        """What opens each other matrix of the data set for a look, before this source is closed.
+
+        By the option that reads it: "--layer counts", "--use-raw".
+        """
         ...
 
     def spans(self, max_nnz: int, start: int = 0, stop: int | None = None) -> Iterator[tuple[int, int]]:

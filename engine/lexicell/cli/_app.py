@@ -111,7 +111,10 @@ def main(args: Sequence[str] | None = None) -> NoReturn:
     except Exception as error:
         if debug:
             raise
-        _console.error(f"unexpected {type(error).__name__}: {error}; run again with `lexicell --debug ...`")
+        from lexicell._limits import limit_reached
+
+        unexpected = f"unexpected {type(error).__name__}: {error}; run again with `lexicell --debug ...`"
+        _console.error(str(limit_reached("lexicell", error) or unexpected))
         code = 1
     if code == _INTERRUPTED:  # also where typer caught it first
         _console.error("interrupted; no output was written")

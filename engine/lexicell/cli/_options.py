@@ -15,6 +15,7 @@ __all__ = [
     "Json",
     "Layer",
     "LexiconName",
+    "Modality",
     "Organism",
     "Overwrite",
     "Resume",
@@ -26,15 +27,16 @@ __all__ = [
 Data = Annotated[
     Path,
     typer.Argument(
-        metavar="IN", help="An .h5ad, an AnnData-Zarr, a 10x .h5, or a 10x folder with matrix.mtx."
+        metavar="IN",
+        help="An .h5ad, an AnnData-Zarr, a MuData (.h5mu), a 10x .h5, or a folder with matrix.mtx.",
     ),
 ]
 DataList = Annotated[
     list[str],
     typer.Argument(
         metavar="IN...",
-        help="An .h5ad, an AnnData-Zarr (also by URL), a 10x .h5 or folder; several of these, a pattern, a "
-        "folder that holds them, or a .txt with one on each line.",
+        help="An .h5ad, an AnnData-Zarr (also by URL), a MuData (.h5mu), a 10x .h5 or folder; several of "
+        "these, a pattern, a folder that holds them, or a .txt with one on each line.",
     ),
 ]
 LexiconName = Annotated[
@@ -42,9 +44,21 @@ LexiconName = Annotated[
 ]
 Layer = Annotated[str | None, typer.Option(help="Read this layer instead of X.")]
 UseRaw = Annotated[bool, typer.Option("--use-raw", help="Read .raw instead of X.")]
+Modality = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="Modality of a MuData, or type of feature of a matrix with several. Default: gene expression; a "
+        "MuData is refused.",
+    ),
+]
 ValuesOption = Annotated[
-    Literal["counts", "normalised", "lognorm"] | None,
-    typer.Option("--values", help="What the matrix holds. Default: found out; log1p values are refused."),
+    Literal["counts", "normalised", "lognorm", "log2", "log10", "sqrt"] | None,
+    typer.Option(
+        "--values",
+        help="What the matrix holds; lognorm is log1p (natural), log2 and log10 are of 1 + x. Default: found "
+        "out; logarithms and roots are refused.",
+    ),
 ]
 GeneColumn = Annotated[
     str | None,

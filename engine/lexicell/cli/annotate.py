@@ -13,6 +13,7 @@ from lexicell.cli._options import (
     Json,
     Layer,
     LexiconName,
+    Modality,
     Organism,
     Overwrite,
     UseRaw,
@@ -75,12 +76,16 @@ def annotate(
     lexicon: LexiconName = "human-go-minilm",
     layer: Layer = None,
     use_raw: UseRaw = False,
+    modality: Modality = None,
     reference_layer: Annotated[
         str | None, typer.Option(help="Read this layer of the reference instead of X.")
     ] = None,
     reference_raw: Annotated[
         bool, typer.Option("--reference-raw", help="Read .raw of the reference instead of X.")
     ] = False,
+    reference_modality: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Modality of the reference.")
+    ] = None,
     values: ValuesOption = None,
     gene_column: GeneColumn = None,
     organism: Organism = None,
@@ -105,6 +110,7 @@ def annotate(
     _check(reference, label, types, method, zero_shot=zero_shot, smooth=smooth)
     common: dict[str, Any] = {
         "output": out, "key_added": key_added, "lexicon": lexicon, "layer": layer, "use_raw": use_raw,
+        "modality": modality,
         "options": Options(values=values, gene_column=gene_column, organism=organism),
         "overwrite": overwrite,
     }  # fmt: skip
@@ -118,7 +124,8 @@ def annotate(
         elif reference is not None:
             found = name_cells(
                 query, reference=reference, label=label, method=method, threshold=threshold, smoothed=smooth,
-                reference_layer=reference_layer, reference_use_raw=reference_raw, seed=seed,
+                reference_layer=reference_layer, reference_use_raw=reference_raw,
+                reference_modality=reference_modality, seed=seed,
                 listener=listener, **common,
             )  # fmt: skip
     if as_json:

@@ -20,6 +20,7 @@ from lexicell.cli._options import (
     Json,
     Layer,
     LexiconName,
+    Modality,
     Organism,
     Overwrite,
     Resume,
@@ -59,7 +60,8 @@ def embed(
     recipe: Annotated[
         str | None,
         typer.Option(
-            help="Preset: paper or genept-w. Default: what the projection was learned with, or paper."
+            help="Preset: lexicell, paper or genept-w. Default: what the projection was learned with, or "
+            "lexicell."
         ),
     ] = None,
     top_k: Annotated[
@@ -72,6 +74,7 @@ def embed(
     dtype: Annotated[Literal["f32", "f16"], typer.Option(help="Type of the stored vectors.")] = "f32",
     layer: Layer = None,
     use_raw: UseRaw = False,
+    modality: Modality = None,
     values: ValuesOption = None,
     gene_column: GeneColumn = None,
     organism: Organism = None,
@@ -144,7 +147,7 @@ def embed(
     mode = run_mode(overwrite=overwrite, resume=resume)
     columns = tuple(obs_column or ())
     parts = _each(paths, output) if each else [(tuple(paths), output)]
-    jobs = [(Inputs(of, layer, use_raw), Output(to, dtype, columns, mode)) for of, to in parts]
+    jobs = [(Inputs(of, layer, use_raw, modality), Output(to, dtype, columns, mode)) for of, to in parts]
     if not dry_run:
         for inputs, made in jobs:
             made.check(inputs)

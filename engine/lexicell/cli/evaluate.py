@@ -14,6 +14,7 @@ from lexicell.cli._options import (
     Json,
     Layer,
     LexiconName,
+    Modality,
     Organism,
     Overwrite,
     UseRaw,
@@ -66,6 +67,7 @@ def evaluate(
     lexicon: LexiconName = "human-go-minilm",
     layer: Layer = None,
     use_raw: UseRaw = False,
+    modality: Modality = None,
     values: ValuesOption = None,
     gene_column: GeneColumn = None,
     organism: Organism = None,
@@ -96,7 +98,7 @@ def evaluate(
             data, label=label, query=query, query_label=query_label, names=_read_map(label_map),
             batch=batch_key, methods=named, protocol=protocol, lexicon=lexicon,
             options=Options(values=values, gene_column=gene_column, organism=organism),
-            layer=layer, use_raw=use_raw, jobs=jobs, listener=_console.listen(bar),
+            layer=layer, use_raw=use_raw, modality=modality, jobs=jobs, listener=_console.listen(bar),
         )  # fmt: skip
     if out is not None:
         _write(found, out, overwrite=overwrite)

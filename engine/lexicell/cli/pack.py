@@ -8,7 +8,17 @@ from typing import Annotated
 import typer
 
 from lexicell.cli import _console
-from lexicell.cli._options import DataList, Json, Layer, LexiconName, Overwrite, Resume, UseRaw, Workers
+from lexicell.cli._options import (
+    DataList,
+    Json,
+    Layer,
+    LexiconName,
+    Modality,
+    Overwrite,
+    Resume,
+    UseRaw,
+    Workers,
+)
 
 __all__ = ["pack"]
 
@@ -21,6 +31,7 @@ def pack(
     lexicon: LexiconName = "human-go-minilm",
     layer: Layer = None,
     use_raw: UseRaw = False,
+    modality: Modality = None,
     obs_column: Annotated[
         list[str] | None,
         typer.Option("--obs-column", help="Column of obs to keep; may be repeated. Default: all."),
@@ -46,7 +57,13 @@ def pack(
     with _console.bar("packing", "cells") as bar:
         listener = _console.listen(bar)
         with packing(
-            paths, lexicon, layer=layer, use_raw=use_raw, obs_columns=obs_column, listener=listener
+            paths,
+            lexicon,
+            layer=layer,
+            use_raw=use_raw,
+            modality=modality,
+            obs_columns=obs_column,
+            listener=listener,
         ) as plan:
             described = {**plan.describe(), "output": output}
             if dry_run:

@@ -15,6 +15,7 @@ from lexicell.cli._options import (
     Json,
     Layer,
     LexiconName,
+    Modality,
     Organism,
     Overwrite,
     UseRaw,
@@ -86,6 +87,7 @@ def train(
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint, or begin.")] = False,
     layer: Layer = None,
     use_raw: UseRaw = False,
+    modality: Modality = None,
     values: ValuesOption = None,
     gene_column: GeneColumn = None,
     organism: Organism = None,
@@ -118,7 +120,7 @@ def train(
             batch_key=batch_key, background=_background(background), alpha=alpha, top_k=top_k,
             genes=genes or None, dim=dim, settings=_settings(steps, rate), held_out=held_out, seed=seed,
             device=device, checkpoint=checkpoint, resume=resume, overwrite=overwrite, layer=layer,
-            use_raw=use_raw, values=values, gene_column=gene_column, organism=organism,
+            use_raw=use_raw, modality=modality, values=values, gene_column=gene_column, organism=organism,
             min_coverage=min_coverage, mask=mask_genes or (), listener=_listen(bar),
         )  # fmt: skip
     if made.card["loss_curve"]:

@@ -11,7 +11,8 @@ import numpy as np
 
 from lexicell._arrays import Device, require_gpu
 from lexicell._trace import stage
-from lexicell.atlas import CountSource, Values, dask_counts, open_counts
+from lexicell.atlas import CountSource, Values, check_writable, dask_counts, open_counts
+from lexicell.embedding._main_guard import check_main_guard
 from lexicell.embedding.events import Listener, Note, log
 from lexicell.embedding.job import inputs_of
 from lexicell.embedding.lazy import embed_lazily
@@ -41,6 +42,7 @@ def embed(
     weight: str | None = None,
     layer: str | None = None,
     use_raw: bool = False,
+    modality: str | None = None,
     values: Values | str | None = None,
     gene_column: str | None = None,
     organism: str | None = None,
@@ -61,9 +63,9 @@ def embed(
     Parameters
     ----------
     data
-        An ``.h5ad``, an AnnData-Zarr (v2 or v3, here or at a URL), a 10x ``.h5`` or folder; several of these,
-        whose cells follow one another; or an AnnData, in memory, on a GPU or of Dask arrays, which are
-        computed chunk by chunk.
+        An ``.h5ad``, an AnnData-Zarr (v2 or v3, here or at a URL), a MuData (``.h5mu`` or Zarr; see
+        `modality`), a 10x ``.h5`` or folder; several of these, whose cells follow one another; or an AnnData,
+        in memory, on a GPU or of Dask arrays, which are computed chunk by chunk.
     output
         ``.zarr``, here or at a URL: a new AnnData-Zarr v3 with ``obsm["X_lexicell"]`` (``[N, p]``), ``obs``
         (cell names, `obs_columns` and ``lexicell_n_genes`` int32, ``lexicell_coverage`` float32,
@@ -72,14 +74,19 @@ def embed(
     lexicon
         Bundled name or folder.
     projection
-        Learned map, or the folder of one; None for the lexicon's own vectors.
+        Learned map, or the folder of one; None for what the recipe makes of the lexicon's vectors.
     recipe, top_k, weight
-        What an embedding is; see `Recipe`. By default the recipe is what the projection was learned with,
-        else "paper"; `top_k` and `weight` replace the recipe's.
+        What an embedding is; see `Recipe`. The recipe is "lexicell", "paper" or "genept-w", by default
+        what the projection was learned with, else "lexicell"; `top_k` and `weight` replace the recipe's.
     layer, use_raw
         Read ``layers[layer]`` or ``.raw`` instead of ``X``.
+    modality
+        Modality of a MuData, or type of feature of a matrix with several, in any case ("rna"). By default
+        columns of other types than gene expression are left out and told, and a MuData is refused.
     values
-        ``"counts"``, ``"normalised"`` or ``"lognorm"``; None to find out.
+        What the matrix holds: ``"counts"``, ``"normalised"``, or what was made of either, ``"lognorm"``
+        (``log1p``, the natural logarithm), ``"log2"`` and ``"log10"`` (of ``1 + x``) or ``"sqrt"``. None to
+        find out; logarithms and roots are then refused.
     gene_column, organism
         Column of ``var`` with gene names, and whose genes they are; None to find out.
     min_coverage
@@ -102,7 +109,7 @@ def embed(
         CPUs.
     scheduler
         Address of a Dask scheduler whose workers make the shards, or ``"local"`` for processes of this
-        machine.
+        machine; a script then does its work under ``if __name__ == "__main__":``.
     profile
         A ``.json`` that gets a trace of where the time went, by worker and stage, for chrome://tracing and
         ui.perfetto.dev; an existing one is replaced with `overwrite` or `resume`. It is also written when a
@@ -124,8 +131,8 @@ def embed(
     PartialError
         The run could not go on (the disk is full, a GPU's memory too small, the cluster gone), and what is
         done can be continued with `resume`.
-    WriteError, GpuMemoryError
-        The same before anything was done.
+    WriteError, GpuMemoryError, ResourceError
+        The same before anything was done; the last one also for too many open files, or too little memory.
 
     Notes
     -----
@@ -137,16 +144,20 @@ def embed(
     >>> import lexicell
     >>> lexicell.embed("pbmc.h5ad", "pbmc.zarr", top_k=128)  # doctest: +SKIP
     """
+    if scheduler == "local":
+        check_main_guard()
     options = Options(
         lexicon, projection, recipe, top_k, weight, values, gene_column, organism, min_coverage, mask, device
     )
-    inputs = inputs_of(data, layer, use_raw=use_raw)
+    inputs = inputs_of(data, layer, modality, use_raw=use_raw)
     made = Output(output, dtype, tuple(obs_columns), run_mode(overwrite=overwrite, resume=resume))
     made.check(inputs if inputs is not None else data)
     with profiled(profile, replace=overwrite or resume), ExitStack() as opened:
         with stage("plan"):
             source = opened.enter_context(
-                open_counts(data, layer=layer, use_raw=use_raw) if inputs is None else inputs.open()
+                open_counts(data, layer=layer, use_raw=use_raw, modality=modality)
+                if inputs is None
+                else inputs.open()
             )
             plan = make_plan(source, options, listener)
         return run_to_store(plan, made, inputs, workers=workers, scheduler=scheduler, listener=listener)
@@ -162,6 +173,7 @@ def embed_anndata(
     weight: str | None = None,
     layer: str | None = None,
     use_raw: bool = False,
+    modality: str | None = None,
     values: Values | str | None = None,
     gene_column: str | None = None,
     organism: str | None = None,
@@ -179,7 +191,7 @@ def embed_anndata(
     adata
         Cells x genes, counts in ``X`` (CSR, CSC, dense, or a Dask array of these), `layer` or ``.raw``. What
         ``rapids_singlecell.get.anndata_to_GPU`` has moved to a GPU is embedded there, where it lies.
-    lexicon, projection, recipe, top_k, weight, layer, use_raw, values
+    lexicon, projection, recipe, top_k, weight, layer, use_raw, modality, values
         See `lexicell.embed`.
     gene_column, organism, min_coverage, mask
         See `lexicell.embed`.
@@ -237,12 +249,13 @@ def embed_anndata(
         lexicon, projection, recipe, top_k, weight, values, gene_column, organism, min_coverage, mask, device
     )
     prefix, key = key_added or "lexicell", key_added or "X_lexicell"
-    with open_counts(adata, layer=layer, use_raw=use_raw) as source:
+    check_writable(adata)
+    with open_counts(adata, layer=layer, use_raw=use_raw, modality=modality) as source:
         plan = make_plan(source, options, listener)
         home = _home(source, plan, on_device=on_device)
         array = dask_counts(adata, layer=layer, use_raw=use_raw)
         if array is not None:
-            adata.obsm[key], adata.obsm[f"{prefix}_quality"] = embed_lazily(array, plan, home)
+            adata.obsm[key], adata.obsm[f"{prefix}_quality"] = embed_lazily(array, plan, home, source.picked)
             listener(Note(f"the counts are a Dask array: obsm[{key!r}] is embedded when it is computed"))
         else:
             vectors, quality = _embed_in_memory(source, plan, home, listener)

@@ -152,6 +152,7 @@ def _chosen(plan: Plan, output: Output, inputs: Inputs | None) -> dict[str, Any]
     if inputs is not None:
         identity["input"] |= {
             "matrix": ".raw" if inputs.use_raw else "X" if inputs.layer is None else inputs.layer,
+            **({} if inputs.modality is None else {"modality": inputs.modality}),
             **asdict(fingerprint(inputs.paths)),
         }
     return identity

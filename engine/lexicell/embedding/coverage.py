@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from lexicell._arrays import move
-from lexicell.atlas import CountSource, Values, decode_values
+from lexicell.atlas import CountSource, Values, check_values, decode_values
 from lexicell.embedding.events import Advanced, Listener, ignore
 from lexicell.embedding.pipeline import MAX_NNZ
 from lexicell.lexicon import Alignment, Route
@@ -74,10 +74,17 @@ def gene_report(
         How many undescribed genes to name.
     listener
         Is told the progress.
+
+    Raises
+    ------
+    CountsError
+        A count is negative, NaN or infinite; the message names cell and gene.
     """
     totals = np.zeros(source.n_columns)
     for start, stop in source.spans(MAX_NNZ):
-        block = decode_values(move(source.read(start, stop), "cpu"), values)
+        block = move(source.read(start, stop), "cpu")
+        check_values(source, block, start, values)
+        block = decode_values(block, values)
         totals += np.bincount(block.indices, weights=block.data, minlength=source.n_columns)
         listener(Advanced(stop, source.n_cells))
     shares = totals / (totals.sum() or 1.0)

@@ -18,6 +18,7 @@ from typing import Any
 from lexicell._trace import Crew, stage
 from lexicell._trace import Worker as Trace
 from lexicell.atlas.store import Receipt
+from lexicell.embedding._main_guard import GUARD
 from lexicell.embedding.events import Listener, Note
 from lexicell.embedding.job import Progress, ShardJob
 from lexicell.errors import InputError, LexicellError, MissingExtraError, PartialError
@@ -68,8 +69,8 @@ def run_distributed(
     Raises
     ------
     InputError
-        There is no such scheduler, the counts are in the memory of this process, or a worker has other
-        versions or sees other files.
+        There is no such scheduler, own processes do not start, the counts are in the memory of this process,
+        or a worker has other versions or sees other files.
     PartialError
         The scheduler is gone, or a shard has ended every worker that tried it.
     MissingExtraError
@@ -210,6 +211,7 @@ def own_processes(workers: int) -> Iterator[Any]:
     environ.pop("MALLOC_TRIM_THRESHOLD_", None)
     local_cluster: Any = LocalCluster
     with (
+        _starting() as started,
         dask.config.set(
             {
                 "distributed.nanny.pre-spawn-environ": environ,
@@ -227,7 +229,26 @@ def own_processes(workers: int) -> Iterator[Any]:
             silence_logs=logging.CRITICAL,
         ) as cluster,
     ):
+        started()
         yield cluster
+
+
+@contextmanager
+def _starting() -> Iterator[Callable[[], None]]:
+    """Say in a sentence that processes do not start, until it is told that they have."""
+    running = False
+
+    def started() -> None:
+        nonlocal running
+        running = True
+
+    try:
+        yield started
+    except (RuntimeError, OSError) as error:
+        if running:
+            raise
+        msg = f"processes of this machine do not start ({_first_line(error)}); in a script, {GUARD}"
+        raise InputError(msg) from None
 
 
 @contextmanager

@@ -38,25 +38,26 @@ class Inputs:
     ----------
     paths
         Files, folders or URLs; their rows follow one another.
-    layer, use_raw
+    layer, use_raw, modality
         See `lexicell.atlas.open_counts`.
     """
 
     paths: tuple[str, ...]
     layer: str | None = None
     use_raw: bool = False
+    modality: str | None = None
 
     def open(self) -> CountSource:
         """Open them as one source."""
-        return open_many(self.paths, layer=self.layer, use_raw=self.use_raw)
+        return open_many(self.paths, layer=self.layer, use_raw=self.use_raw, modality=self.modality)
 
 
-def inputs_of(data: Any, layer: str | None, *, use_raw: bool) -> Inputs | None:
+def inputs_of(data: Any, layer: str | None, modality: str | None, *, use_raw: bool) -> Inputs | None:
     """Inputs of a path or of several; None for an AnnData, which only this process has."""
     if isinstance(data, str | os.PathLike):
-        return Inputs((os.fspath(data),), layer, use_raw)
+        return Inputs((os.fspath(data),), layer, use_raw, modality)
     if isinstance(data, Sequence):
-        return Inputs(tuple(map(os.fspath, data)), layer, use_raw)
+        return Inputs(tuple(map(os.fspath, data)), layer, use_raw, modality)
     return None
 
 

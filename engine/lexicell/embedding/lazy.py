@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from lexicell._arrays import Device, device_of, namespace, require_gpu, to_host
 from lexicell.atlas import chunk_block
@@ -20,18 +21,22 @@ __all__ = ["QUALITY", "embed_lazily"]
 QUALITY = ("n_genes", "coverage", "n_tied")
 
 
-def embed_lazily(array: Any, plan: Plan, home: Device) -> tuple[Any, Any]:
+def embed_lazily(
+    array: Any, plan: Plan, home: Device, columns: NDArray[np.int64] | None = None
+) -> tuple[Any, Any]:
     """Plan the tasks that embed a Dask array.
 
     Parameters
     ----------
     array
         ``[N, v]`` Dask array of known chunk sizes whose chunks are dense or sparse, of NumPy and scipy or of
-        CuPy: the counts of ``plan.source``.
+        CuPy: the counts of ``plan.source``, and columns that it leaves out.
     plan
         How to embed them. Each of Dask's workers gets what it needs of it once.
     home
         Where the results lie.
+    columns
+        ``[kept]`` int64 columns of `array` that ``plan.source`` has; None for all.
 
     Returns
     -------
@@ -52,6 +57,7 @@ def embed_lazily(array: Any, plan: Plan, home: Device) -> tuple[Any, Any]:
         names,
         embedder=dask.delayed(plan.embedder, name=f"lexicell-{identity}", traverse=False),
         home=home,
+        columns=columns,
         chunks=(rows, (dim + len(QUALITY),)),
         meta=meta,
     )
@@ -64,11 +70,17 @@ def embed_lazily(array: Any, plan: Plan, home: Device) -> tuple[Any, Any]:
 
 
 def _embed_chunk(
-    chunk: Any, names: Any, *, embedder: BlockEmbedder, home: Device, block_info: Any = None
+    chunk: Any,
+    names: Any,
+    *,
+    embedder: BlockEmbedder,
+    home: Device,
+    columns: NDArray[np.int64] | None,
+    block_info: Any = None,
 ) -> Any:
     """Embed a chunk: float32 ``[n, p + 3]``, the vectors and then the quality."""
     start, stop = block_info[0]["array-location"][0]
-    block = chunk_block(chunk, embedder.label, start, stop)
+    block = chunk_block(chunk, embedder.label, start, stop, columns)
     rows = embedder.embed(block, start, lambda a, b: pd.Index(names[a - start : b - start, 0]))
     xp = namespace(rows.vectors)
     quality = [getattr(rows, name).astype(np.float32)[:, None] for name in QUALITY]

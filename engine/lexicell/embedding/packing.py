@@ -30,6 +30,7 @@ def pack(
     lexicon: str | Lexicon = DEFAULT_LEXICON,
     layer: str | None = None,
     use_raw: bool = False,
+    modality: str | None = None,
     obs_columns: Sequence[str] | None = None,
     resume: bool = False,
     overwrite: bool = False,
@@ -41,8 +42,8 @@ def pack(
     Parameters
     ----------
     inputs
-        An ``.h5ad``, AnnData-Zarr (also by URL), 10x ``.h5`` or folder; several of these, a glob, a folder
-        that holds them, or a ``.txt`` with one a line. Their rows follow one another.
+        An ``.h5ad``, AnnData-Zarr (also by URL), MuData, 10x ``.h5`` or folder; several of these, a glob, a
+        folder that holds them, or a ``.txt`` with one a line. Their rows follow one another.
     output
         ``.zarr``, a folder or a URL: an AnnData-Zarr v3. ``X`` (``[N, v]``) is CSR and has all columns of all
         inputs, those that the lexicon describes first and in its order; values are uint16 where that loses
@@ -53,6 +54,8 @@ def pack(
         Whose order of genes it is: bundled name or folder. Any other lexicon embeds the atlas as well.
     layer, use_raw
         Pack ``layers[layer]`` or ``.raw`` instead of ``X``.
+    modality
+        See `lexicell.embed`; columns that are left out there are left out here too.
     obs_columns
         Columns of ``obs`` to keep, ``input`` and ``input_row`` (the data set and row of a cell) among them;
         None for all.
@@ -87,7 +90,13 @@ def pack(
     mode = run_mode(overwrite=overwrite, resume=resume)
     paths = check_paths(inputs, output, mode)
     with packing(
-        paths, lexicon, layer=layer, use_raw=use_raw, obs_columns=obs_columns, listener=listener
+        paths,
+        lexicon,
+        layer=layer,
+        use_raw=use_raw,
+        modality=modality,
+        obs_columns=obs_columns,
+        listener=listener,
     ) as plan:
         return carry_out(plan, output, mode=mode, workers=workers, listener=listener)
 
@@ -112,12 +121,15 @@ def packing(
     *,
     layer: str | None,
     use_raw: bool,
+    modality: str | None,
     obs_columns: Sequence[str] | None,
     listener: Listener,
 ) -> Iterator[PackPlan]:
     """Open inputs and settle how they are packed; see `pack`."""
     opened = lexicon if isinstance(lexicon, Lexicon) else Lexicon.open(lexicon)
-    with ConcatSource(paths, layer=layer, use_raw=use_raw) as source:
+    with ConcatSource(paths, layer=layer, use_raw=use_raw, modality=modality) as source:
+        for text in source.notes:
+            listener(Note(text))
         alignment = align_genes(opened, source.var)
         listener(Note(alignment.describe()))
         last = len(opened.genes)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from lexicell._arrays import Device, in_order, move, to_host
 from lexicell._trace import Crew, stage
-from lexicell.atlas import CountSource, Values, decode_values
+from lexicell.atlas import CountSource, Values, bad_value, blame_row, decode_values
 from lexicell.embedding.events import Advanced, Listener, ignore
 from lexicell.embedding.fold import FoldedTable
 from lexicell.embedding.recipe import Recipe
@@ -125,7 +125,9 @@ class BlockEmbedder:
                 except DisorderedRowsError:  # on a GPU only; the CPU's kernel puts rows in order itself
                     return self._checked(in_order(ready), threads)
         except InvalidCountsError as error:
-            raise CountsError(self._blame(block, start, names, error)) from error
+            column, value = blame_row(block, error.row, self.values)
+            said = bad_value(self.label, names, self.genes, start + error.row, column, value)
+            raise CountsError(said) from error
 
     def digest(self, block: CsrBlock) -> str:
         """BLAKE3 of what some rows become here, as hex; it differs where the last bit is rounded otherwise.
@@ -171,18 +173,6 @@ class BlockEmbedder:
         rows = self.launch(block, threads)
         check_rows(rows, block)
         return rows
-
-    def _blame(self, block: CsrBlock, start: int, names: Names, error: InvalidCountsError) -> str:
-        """Name the cell and the gene, and show the value as the file has it."""
-        a, b = (int(end) for end in block.indptr[error.row : error.row + 2])
-        x, columns = to_host(block.data[a:b]), to_host(block.indices[a:b])
-        bad = np.flatnonzero(~(np.isfinite(x) & (x >= 0)))
-        at = int(bad[0]) if len(bad) else int(x.argmax())  # finite, but not after expm1
-        row = start + error.row
-        return (
-            f"{self.label}: cell {names(row, row + 1)[0]!r} (row {row}) has {x[at]} for gene "
-            f"{self.genes[int(columns[at])]!r}; counts are finite and not negative"
-        )
 
 
 def embed_source(

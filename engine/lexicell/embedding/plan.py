@@ -45,7 +45,7 @@ class Options:
     lexicon
         Name of a bundled lexicon, a folder, or an opened one.
     projection
-        Learned map or its folder, or None for the lexicon's own vectors.
+        Learned map or its folder, or None for what the recipe makes of the lexicon's vectors.
     recipe
         Name or `Recipe`, or None for what the projection was learned with, else the default; `top_k` and
         `weight` replace its settings.
@@ -219,18 +219,17 @@ def make_plan(source: CountSource, options: Options, listener: Listener = ignore
         projection = refined(lexicon)
     elif projection is not None:
         projection.check_lexicon(lexicon)
+    asked = _values(options.values)
+    for text in source.notes:
+        listener(Note(text))
     if isinstance(source, ConcatSource):
-        for text in source.check():
+        for text in source.check(asked):
             listener(Note(text))
     sample = read_sample(source)
-    values = resolve_values(source, _values(options.values), sample)
-    if values is Values.NORMALISED:
-        listener(
-            Note(
-                "the matrix holds fractions: taken as normalised counts, so ties and totals are theirs",
-                serious=True,
-            )
-        )
+    resolved = resolve_values(source, asked, sample)
+    values = resolved.values
+    if resolved.note:
+        listener(Note(resolved.note, serious=True))
     alignment = align_genes(lexicon, source.var, column=options.gene_column, organism=options.organism)
     listener(Note(alignment.describe()))
     mask = _mask(options.mask)

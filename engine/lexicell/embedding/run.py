@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from lexicell._trace import stage
-from lexicell.atlas import check_columns, create_h5ad, write_obs
+from lexicell.atlas import check_columns, create_h5ad, is_mudata, write_obs
 from lexicell.atlas.store import QUALITY, EmbeddingStore, Layout, Receipt, check_output, create_store
 from lexicell.embedding.continuing import settle
 from lexicell.embedding.events import Committed, Listener, Note, ignore
@@ -19,7 +19,7 @@ from lexicell.embedding.local import run_local
 from lexicell.embedding.pipeline import embed_source
 from lexicell.embedding.plan import Plan
 from lexicell.embedding.profile import Profile
-from lexicell.errors import GpuMemoryError, InputError, PartialError, WriteError
+from lexicell.errors import GpuMemoryError, InputError, PartialError, ResourceError, WriteError
 
 __all__ = ["DTYPES", "Embedded", "Mode", "Output", "layout_of", "run_mode", "run_to_store", "tell_empty"]
 
@@ -155,10 +155,14 @@ def run_to_store(
     LexicellError
         See `lexicell.embed`.
     """
-    check_columns(plan.source, output.obs_columns, present=() if output.is_h5ad else QUALITY)
+    copied = _copied(output, inputs)
+    if copied:
+        plan.source.read_obs(output.obs_columns, 0, 0)  # they are there
+    else:
+        check_columns(plan.source, output.obs_columns, present=QUALITY)
     with nullcontext() if profile is None else profile.here():
         if output.is_h5ad:
-            done = _run_in_order(plan, output, inputs, listener)
+            done = _run_in_order(plan, output, copied, listener)
         else:
             done = _run_shards(plan, output, inputs, workers, scheduler, listener)
     tell_empty(done.empty_cells, listener)
@@ -176,10 +180,15 @@ def tell_empty(n: int, listener: Listener) -> None:
         )
 
 
-def _run_in_order(plan: Plan, output: Output, inputs: Inputs | None, listener: Listener) -> Embedded:
+def _copied(output: Output, inputs: Inputs | None) -> str | None:
+    """The one h5ad that the output is a copy of, with every column that it has, if it is one."""
+    only = inputs.paths[0] if inputs is not None and len(inputs.paths) == 1 else ""
+    return only if output.is_h5ad and only.endswith(".h5ad") and not is_mudata(only) else None
+
+
+def _run_in_order(plan: Plan, output: Output, copied: str | None, listener: Listener) -> Embedded:
     """Write an h5ad, first row to last."""
     source, started = plan.source, time.perf_counter()
-    copied = inputs.paths[0] if inputs is not None and len(inputs.paths) == 1 else ""
     with ExitStack() as written:
         file = written.enter_context(
             create_h5ad(
@@ -187,13 +196,13 @@ def _run_in_order(plan: Plan, output: Output, inputs: Inputs | None, listener: L
                 n_cells=source.n_cells,
                 dim=plan.dim,
                 dtype=DTYPES[output.dtype],
-                copy_of=copied if copied.endswith(".h5ad") else None,
+                copy_of=copied,
                 overwrite=output.mode == "overwrite",
             )
         )
         quality = embed_source(source, plan.embedder, file.append, listener=listener)
         with stage("finish"):
-            obs = source.read_obs(output.obs_columns, 0, source.n_cells)
+            obs = source.read_obs(() if copied else output.obs_columns, 0, source.n_cells)
             for name, column in quality.columns("lexicell").items():
                 obs[name] = column
             file.finish(obs, plan.provenance())
@@ -281,7 +290,7 @@ def _telling_what_is_kept(store: EmbeddingStore, layout: Layout, listener: Liste
         if not store.facts or not store.keep:
             raise
         kept = f"{len(store.facts):,} of {layout.n_shards:,} shards are kept: go on with --resume"
-        if isinstance(error, WriteError | GpuMemoryError):
+        if isinstance(error, WriteError | GpuMemoryError | ResourceError):
             msg = f"{error}; {kept}"
             raise PartialError(msg) from error
         listener(Note(kept, serious=True))

@@ -106,6 +106,7 @@ def evaluate_cells(
     options: Options | None = None,
     layer: str | None = None,
     use_raw: bool = False,
+    modality: str | None = None,
     jobs: int | None = None,
     listener: Listener = log,
 ) -> Evaluation:
@@ -130,7 +131,7 @@ def evaluate_cells(
         Bundled name, folder or opened lexicon.
     options
         How counts and gene names are understood; its lexicon, projection and recipe are not used.
-    layer, use_raw
+    layer, use_raw, modality
         See `lexicell.embed`.
     jobs
         Threads that classify; by default one for each CPU. They don't change the numbers.
@@ -162,7 +163,14 @@ def evaluate_cells(
 
     def read(one: Any, column: str, key: str | None) -> Panel:
         return panel_of(
-            one, options, label=column, batch=key, layer=layer, use_raw=use_raw, listener=listener
+            one,
+            options,
+            label=column,
+            batch=key,
+            layer=layer,
+            use_raw=use_raw,
+            modality=modality,
+            listener=listener,
         )
 
     panels = {_name(one, i): read(one, label, batch) for i, one in enumerate(inputs)}

@@ -13,10 +13,11 @@ import pandas as pd
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from lexicell.atlas import CountSource, decode_values, open_counts
+from lexicell._arrays import move
+from lexicell.atlas import CountSource, check_values, decode_values, open_counts
 from lexicell.embedding import Listener, Note, Options, make_plan
 from lexicell.embedding.events import ignore
-from lexicell.errors import CountsError, InputError
+from lexicell.errors import InputError
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -136,6 +137,7 @@ def panel_of(
     batch: str | None = None,
     layer: str | None = None,
     use_raw: bool = False,
+    modality: str | None = None,
     listener: Listener = ignore,
 ) -> Panel:
     """Read all labelled cells of a data set and align its genes.
@@ -150,6 +152,8 @@ def panel_of(
         Columns of ``obs``. Cells without a label are left out and counted.
     layer, use_raw
         Read ``layers[layer]`` or ``.raw`` instead of ``X``.
+    modality
+        See `lexicell.embed`.
     listener
         Is told how the input was understood.
 
@@ -165,15 +169,17 @@ def panel_of(
     CountsError, CoverageError
         As `lexicell.embedding.make_plan`, or a count is negative or not finite.
     """
-    with open_counts(data, layer=layer, use_raw=use_raw) as source:
+    with open_counts(data, layer=layer, use_raw=use_raw, modality=modality) as source:
         labels = _column(source, label)
         batches = None if batch is None else _column(source, batch)
         known = np.flatnonzero(labels.notna().to_numpy())
         _check_labels(source, label, labels)
         plan = make_plan(source, options, listener)
-        spans = source.spans(_MAX_NNZ)
-        blocks = [decode_values(source.read(*span), plan.values) for span in spans]
-        label_of_source = source.label
+        blocks = []
+        for start, stop in source.spans(_MAX_NNZ):
+            block = move(source.read(start, stop), "cpu")
+            check_values(source, block, start, plan.values)
+            blocks.append(decode_values(block, plan.values))
     v = len(plan.alignment.rows)
     parts = [
         sp.csr_array((b.data.astype(np.float32), b.indices, b.indptr), shape=(b.n_rows, v)) for b in blocks
@@ -181,11 +187,6 @@ def panel_of(
     expression = sp.csr_array(sp.vstack(parts, format="csr"))
     expression.sum_duplicates()
     expression = expression[known]
-    if not (np.isfinite(expression.data).all() and (expression.data >= 0).all()):
-        msg = (
-            f"{label_of_source}: a labelled cell has a negative or infinite count, or NaN; correct the matrix"
-        )
-        raise CountsError(msg)
     if len(known) < len(labels):
         listener(Note(f"{len(labels) - len(known):,} cells have no {label}; they are left out"))
     of_column, rows = plan.folded.table.rank, plan.folded.lexicon_rows

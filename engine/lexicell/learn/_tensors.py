@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lexicell._files import check_new_file, staged_path
+from lexicell._limits import limit_reached
 from lexicell.errors import CorruptDataError, InputError, InputNotFoundError
 
 __all__ = ["hash_arrays", "read_tensors", "write_tensors"]
@@ -22,7 +23,7 @@ _ENTRY = "lexicell"
 
 def hash_arrays(arrays: Mapping[str, NDArray[Any]]) -> str:
     """BLAKE3 of names, types, shapes and bytes, as hex; independent of the order of the names."""
-    digest = blake3.blake3(max_threads=blake3.blake3.AUTO)
+    digest = blake3.blake3()
     for name in sorted(arrays):
         array = np.ascontiguousarray(arrays[name])
         digest.update(f"{name} {array.dtype.str} {array.shape}\n".encode())
@@ -89,7 +90,7 @@ def read_tensors(path: Path, kind: str) -> tuple[dict[str, NDArray[Any]], dict[s
         entry = json.loads(metadata[_ENTRY]) if _ENTRY in metadata else None
     except (SafetensorError, OSError, ValueError) as error:
         message = f"{path} is truncated or damaged ({error}); make it again."
-        raise CorruptDataError(message) from error
+        raise limit_reached(str(path), error) or CorruptDataError(message) from error
     if not isinstance(entry, dict) or entry.get("kind") != kind:
         message = f"{path} holds no {kind}."
         raise InputError(message)

@@ -65,6 +65,7 @@ def train(
     overwrite: bool = False,
     layer: str | None = None,
     use_raw: bool = False,
+    modality: str | None = None,
     values: Values | str | None = None,
     gene_column: str | None = None,
     organism: str | None = None,
@@ -117,7 +118,7 @@ def train(
         Go on from the checkpoint, or begin where there is none.
     overwrite
         Replace a projection at `output`, and begin anew where there is a checkpoint beside it.
-    layer, use_raw, values, gene_column, organism, min_coverage, mask
+    layer, use_raw, modality, values, gene_column, organism, min_coverage, mask
         See `lexicell.embed`.
     listener
         Is told what was understood and how far it is: cells read, then steps.
@@ -159,7 +160,7 @@ def train(
         device="cpu",
     )  # fmt: skip
     with ExitStack() as opened:
-        source = opened.enter_context(open_data(data, layer, use_raw=use_raw))
+        source = opened.enter_context(open_data(data, layer, modality, use_raw=use_raw))
         labels = None if label is None else read_labels(source, label, chosen, listener)
         if batch_key is not None:
             options["batches"] = read_batches(source, batch_key, chosen)

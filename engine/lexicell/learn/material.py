@@ -44,10 +44,14 @@ _HELD = 11
 _MOST_NAMED = 10
 
 
-def open_data(data: Data, layer: str | None, *, use_raw: bool) -> CountSource:
+def open_data(
+    data: Data, layer: str | None = None, modality: str | None = None, *, use_raw: bool = False
+) -> CountSource:
     """Open counts, of an AnnData or from files."""
-    inputs = inputs_of(data, layer, use_raw=use_raw)
-    return open_counts(data, layer=layer, use_raw=use_raw) if inputs is None else inputs.open()
+    inputs = inputs_of(data, layer, modality, use_raw=use_raw)
+    if inputs is not None:
+        return inputs.open()
+    return open_counts(data, layer=layer, use_raw=use_raw, modality=modality)
 
 
 def _column(source: CountSource, name: str) -> pd.Series[Any]:
@@ -156,7 +160,7 @@ def choose_genes(plan: Plan, n: int | None, listener: Listener) -> tuple[Plan, N
 
 def rank_background(background: Data, plan: Plan, options: Options, listener: Listener) -> RankedCells:
     """Rank the cells of another data set by the genes that were chosen."""
-    with open_data(background, None, use_raw=False) as source:
+    with open_data(background) as source:
         other = make_plan(source, replace(options, lexicon=plan.lexicon), listener)
         masked = np.ones(plan.lexicon.n_genes, bool)
         masked[plan.folded.lexicon_rows] = False

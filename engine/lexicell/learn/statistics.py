@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 
 from lexicell._arrays import in_order, move, to_host
 from lexicell._trace import stage
-from lexicell.atlas import CountSource, Values, decode_values
+from lexicell.atlas import CountSource, Values, check_values, decode_values
 from lexicell.embedding.events import Advanced, Listener, ignore
 from lexicell.embedding.fold import FoldedTable
 from lexicell.embedding.pipeline import MAX_NNZ
-from lexicell.errors import CountsError, InputError
+from lexicell.errors import InputError
 from lexicell_kernels import CsrBlock
 
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ def gene_statistics(
     Raises
     ------
     CountsError
-        A count is negative, NaN or infinite.
+        A count is negative, NaN or infinite; the message names cell and gene.
     """
     sums = _Sums(folded.table.n_genes)
     rank = to_host(folded.table.rank)
@@ -116,13 +116,9 @@ def gene_statistics(
         with stage("decode"):
             block = source.read(start, stop)
         decoded += int(block.data.nbytes + block.indices.nbytes)
-        ready = folded.prepare(decode_values(move(block, "cpu"), values))
-        if not (np.isfinite(ready.data) & (ready.data >= 0)).all():
-            message = (
-                f"{source.label}: there is a negative, missing or infinite count in the cells {start:,} to "
-                f"{stop - 1:,}; counts are finite and not negative"
-            )
-            raise CountsError(message)
+        block = move(block, "cpu")
+        check_values(source, block, start, values)
+        ready = folded.prepare(decode_values(block, values))
         with stage("statistics"):
             sums.add(_sorted(ready), rank)
         listener(Advanced(stop, source.n_cells, decoded))

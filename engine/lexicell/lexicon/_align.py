@@ -320,7 +320,7 @@ def _filled(
         return unused("has few values that are genes, and its name does not say that it names them")
     if (differ := _differ(best, other)) > 1 - _AGREE:
         why = f"names other genes than {shown(best.column)} in {differ:.0%} of the columns that both name"
-        return unused(why, contradicts=other_named.grade is Grade.STATED)
+        return unused(why, contradicts=other_named.grade is Grade.STATED and _are_genes(other_named, other))
     if other_named.grade < named.grade:
         return unused("names genes, but its name does not say so")
     if other.column != INDEX and not ((best.rows >= 0) & (other.rows >= 0)).any():

@@ -12,6 +12,7 @@ import numpy as np
 
 from lexicell._arrays import require_gpu
 from lexicell._files import hash_file, is_taken, staged_folder
+from lexicell._limits import limit_reached
 from lexicell.errors import (
     CorruptDataError,
     InputError,
@@ -49,7 +50,10 @@ _DATA = Path(__file__).with_name("data")
 
 def bundled_lexicons() -> tuple[str, ...]:
     """Names of the lexicons that come with the package, sorted."""
-    folders = (manifest.parent.name for manifest in _DATA.glob(f"*/{MANIFEST_FILE}"))
+    try:
+        folders = [manifest.parent.name for manifest in _DATA.glob(f"*/{MANIFEST_FILE}")]
+    except OSError as error:
+        raise limit_reached("the lexicons of the package", error) or error from None
     return tuple(sorted(name for name in folders if not name.startswith(".")))  # dots: a build under way
 
 
@@ -145,7 +149,7 @@ class Lexicon:
                 message = (
                     f"{file} cannot be read ({error.strerror or error}); restore or rebuild the lexicon."
                 )
-                raise CorruptDataError(message) from error
+                raise limit_reached(str(file), error) or CorruptDataError(message) from error
             if found != recorded.blake3:
                 message = f"{file} was changed after it was written (hash); restore or rebuild the lexicon."
                 raise CorruptDataError(message)
@@ -257,7 +261,7 @@ class Lexicon:
             return np.memmap(file, dtype, mode="r", shape=(self.n_genes, self.dim))
         except (OSError, ValueError) as error:  # ValueError: the file is too short
             message = f"{file} is not a table of {self.n_genes:,} x {self.dim} numbers; rebuild the lexicon."
-            raise CorruptDataError(message) from error
+            raise limit_reached(str(file), error) or CorruptDataError(message) from error
 
     @property
     def card(self) -> str:
@@ -267,8 +271,9 @@ class Lexicon:
         try:
             return (self.path / CARD_FILE).read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
-            message = f"{self.path / CARD_FILE} cannot be read; restore or rebuild the lexicon."
-            raise CorruptDataError(message) from error
+            file = self.path / CARD_FILE
+            message = f"{file} cannot be read; restore or rebuild the lexicon."
+            raise limit_reached(str(file), error) or CorruptDataError(message) from error
 
     def read_notes(self) -> dict[str, bytes]:
         """Files for people that came with the lexicon ("NOTICE.md"), other than its card."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
+from lexicell._limits import limit_reached
 from lexicell.errors import CorruptDataError, InputError
 
 if TYPE_CHECKING:
@@ -120,4 +121,4 @@ def read_genes(folder: Path, columns: Sequence[str]) -> pa.Table:
             return file.read(columns=list(columns))
     except (pa.ArrowException, OSError) as error:
         message = f"{path} cannot be read ({str(error).splitlines()[0]}); restore or rebuild the lexicon."
-        raise CorruptDataError(message) from error
+        raise limit_reached(str(path), error) or CorruptDataError(message) from error

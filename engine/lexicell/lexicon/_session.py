@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from lexicell._limits import limit_reached
 from lexicell.errors import CorruptDataError, InputError
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ def open_session(model: Path, options: Any, device: Device, *, remedy: str) -> A
     except Exception as error:  # ONNX Runtime's errors have no common base but Exception
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         message = f"ONNX Runtime cannot open {model} ({reason}); {remedy}."
-        raise CorruptDataError(message) from error
+        raise limit_reached(str(model), error) or CorruptDataError(message) from error
     # It falls back to the CPU in silence, for instance where CUDA's libraries are missing.
     if session.get_providers()[0] != provider[0]:
         raise _no_device(session.get_providers())

@@ -12,6 +12,7 @@ import blake3
 from numpy.typing import NDArray
 
 from lexicell._files import is_taken, staged_folder
+from lexicell._limits import limit_reached
 from lexicell.errors import (
     CorruptDataError,
     InputError,
@@ -80,7 +81,7 @@ def read_projection(folder: Path, kind: type[Projection]) -> Projection:
     except OSError as error:
         gone = "is missing" if isinstance(error, FileNotFoundError) else f"cannot be read ({error.strerror})"
         msg = f"{file} {gone}; {_RESTORE}"
-        raise CorruptDataError(msg) from error
+        raise limit_reached(str(file), error) or CorruptDataError(msg) from error
     try:
         recorded = content["file"]
         if len(numbers) != recorded["bytes"]:
@@ -110,7 +111,7 @@ def _read_card(folder: Path) -> dict[str, Any]:
         raise InputNotFoundError(msg) from error
     except OSError as error:
         msg = f"{path} cannot be read ({error.strerror or error})"
-        raise CorruptDataError(msg) from error
+        raise limit_reached(str(path), error) or CorruptDataError(msg) from error
     except ValueError as error:  # includes undecodable bytes
         msg = f"{path} is not valid JSON ({error}); {_RESTORE}"
         raise CorruptDataError(msg) from error

@@ -8,6 +8,7 @@ from bench import scenario
 from bench.measure import measure
 from bench.suites import kernel
 from bench.workbench import Workbench
+from tests.bench.conftest import by_group
 
 ROWS = scenario.load("kernel")
 GROUPS = dict(scenario.groups(ROWS))
@@ -27,7 +28,7 @@ def _rows(*names):
     return [next(row for row in GROUPS["synthetic"] if row.what == name) for name in names]
 
 
-@pytest.mark.parametrize("group", GROUPS)
+@pytest.mark.parametrize("group", by_group(GROUPS))
 def test_every_row_has_a_time_that_its_gate_lets_count_or_says_why_not(group, bench):
     with kernel.cases(GROUPS[group], bench) as cases:
         assert [case.scenario for case in cases] == GROUPS[group]
@@ -133,9 +134,6 @@ def test_rows_that_this_machine_lacks_something_for_are_empty(bench, monkeypatch
 
 
 def test_a_missing_data_set_leaves_all_rows_empty(bench, monkeypatch, tmp_path):
-    from bench import workbench
-
-    workbench._real.cache_clear()
     monkeypatch.setenv("LEXICELL_DATA", str(tmp_path))
     for one in _measured(GROUPS["baron"], bench).values():
         assert "baron_h1_pancreas.h5ad" in one.empty

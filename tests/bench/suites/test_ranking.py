@@ -8,6 +8,7 @@ from bench import scenario
 from bench.measure import measure
 from bench.suites import ranking
 from bench.workbench import Workbench
+from tests.bench.conftest import by_group
 
 GROUPS = dict(scenario.groups(scenario.load("ranking")))
 
@@ -22,7 +23,7 @@ def _measured(rows, bench):
         return {one.case.scenario.what: one for one in measure(cases, 1)}
 
 
-@pytest.mark.parametrize("group", GROUPS)
+@pytest.mark.parametrize("group", by_group(GROUPS))
 def test_every_row_has_a_time_that_its_gate_lets_count_or_says_why_not(group, bench):
     with ranking.cases(GROUPS[group], bench) as cases:
         assert [case.scenario for case in cases] == GROUPS[group]
@@ -77,11 +78,8 @@ def test_a_loop_with_other_genes_gets_no_time(group, loop, change, bench, monkey
 
 
 def test_rows_that_this_machine_lacks_something_for_are_empty(bench, monkeypatch, tmp_path):
-    from bench import workbench
-
     row = GROUPS["sentences"][0]
     assert "4096 threads" in _measured([replace(row, threads="4096")], bench)[row.what].empty
-    workbench._real.cache_clear()
     monkeypatch.setenv("LEXICELL_DATA", str(tmp_path))
     for one in _measured(GROUPS["tokens-pbmc3k"], bench).values():
         assert "pbmc3k_raw_labelled.h5ad" in one.empty

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import os
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -17,9 +16,6 @@ import pytest
 from scipy import io, sparse
 
 from lexicell.atlas import CountSource
-
-REPOSITORY = Path(__file__).parents[3]
-EXPR = Path(os.environ.get("LEXICELL_DATA", REPOSITORY.parent / "shared" / "data")) / "expr"
 
 
 def counts(n: int = 61, v: int = 37, *, seed: int = 7, dtype: Any = np.int32) -> sparse.csr_matrix:
@@ -132,9 +128,7 @@ def write_mtx(
 
 @pytest.fixture(scope="session")
 def matrix() -> sparse.csr_matrix:
-    """Real counts where they are, else seeded ones."""
-    path = EXPR / "macosko2015_retina_subset_300x259.h5ad"
-    return sparse.csr_matrix(anndata.read_h5ad(path).X) if path.is_file() else counts(200, 150)
+    return counts(200, 150)
 
 
 @pytest.fixture

@@ -74,7 +74,8 @@ def test_hdf5_and_folders_that_are_no_counts(refused, tmp_path):
 def test_no_gene_in_common(refused, write, cells):
     names = pd.Index([f"CLUSTER_{i}" for i in range(cells.n_vars)])
     said = refused(write(var_names=names))
-    assert "no gene in common (CLUSTER_0, CLUSTER_1, CLUSTER_2, ...)" in said
+    assert "no gene in common" in said
+    assert "CLUSTER_0, CLUSTER_1, CLUSTER_2" in said
     assert "--gene-column" in said
 
 

@@ -52,7 +52,6 @@ def test_what_would_be_lost_or_misread_is_refused(h5ad: Path, tmp_path: Path, bu
         lexicell.pack(h5ad, tmp_path / "new.zarr", lexicon=bundled, overwrite=True, resume=True)
 
 
-@pytest.mark.data
 def test_embedding_the_atlas_gives_the_same_bits(data: Callable[[str], Path], tmp_path: Path) -> None:
     given = data("pbmc3k_raw_labelled.h5ad")
     lexicell.pack(given, tmp_path / "packed.zarr")

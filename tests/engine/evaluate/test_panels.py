@@ -38,11 +38,11 @@ def test_columns_that_are_one_gene_are_summed_and_others_are_kept_beside(cells, 
     once, double = (
         panel_of(
             data,
-            Options(lexicon=bundled),
+            Options(lexicon=bundled, gene_column=column),
             label=LABEL,
             listener=lambda e: seen.append(e.text) if isinstance(e, Note) else None,
         )
-        for data in (cells, twice)
+        for data, column in ((cells, None), (twice, "symbol"))
     )
     np.testing.assert_array_equal(once.rows, double.rows)
     first = np.asarray(cells.X[:, :3].sum(axis=1)).ravel()

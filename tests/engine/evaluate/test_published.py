@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
-
 import pytest
 
 from lexicell.errors import InputError, InputNotFoundError
@@ -65,11 +62,7 @@ def test_missing_and_binary_files_are_told_apart(tmp_path):
         read_published(tmp_path)
 
 
-def test_the_published_tables_are_read(repository):
-    folder = Path(os.environ.get("LEXICELL_DATA", repository.parent / "shared" / "data")) / "tables"
-    paths = [folder / f"ylab_single_gene_{kind}_AUROC.tsv" for kind in ("go", "omim")]
-    if not all(path.is_file() for path in paths):
-        pytest.skip("no published AUROCs: set LEXICELL_DATA to the folder that holds tables/")
-    go, omim = map(read_published, paths)
+def test_the_published_tables_are_read(data):
+    go, omim = (read_published(data(f"tables/ylab_single_gene_{kind}_AUROC.tsv")) for kind in ("go", "omim"))
     assert (go.auroc.shape, omim.auroc.shape) == ((38, 56), (38, 103))
     assert go.standing(dict.fromkeys(go.terms, 0.5)).rank == 39

@@ -328,7 +328,6 @@ def test_a_missing_torch_is_told_before_anything_is_read(tmp_path, monkeypatch):
         learn(tmp_path / "there is no such file.h5ad")
 
 
-@pytest.mark.data
 def test_what_is_learned_on_one_data_set_embeds_another(pbmc3k, cells):
     made = lexicell.train(pbmc3k, label="cell_type", genes=2_000)
     lexicell.tl.embed(cells, projection=made)

@@ -51,7 +51,6 @@ def model_of(monkeypatch):
     return made
 
 
-@pytest.mark.data
 def test_the_fused_kernel_gives_what_torch_gives(pbmc3k, monkeypatch):
     import torch
 

@@ -41,7 +41,6 @@ def ranked(adata, factor=None, **options):
         return rank_cells(plan), kernel(plan), vectors
 
 
-@pytest.mark.data
 @pytest.mark.parametrize("weight", list(Weight))
 def test_its_vectors_are_the_kernels_for_every_weight(pbmc3k, weight):
     cells, expected, vectors = ranked(pbmc3k[:900], top_k=128, weight=weight)
@@ -80,7 +79,6 @@ def test_blocks_do_not_show(cells, monkeypatch):
         np.testing.assert_array_equal(getattr(whole, name), getattr(parts, name))
 
 
-@pytest.mark.data
 def test_a_cell_takes_half_a_kilobyte(blood):
     cells, _, _ = blood
     assert cells.genes.dtype == np.uint16

@@ -39,7 +39,6 @@ def known(pbmc3k):
     return found, 1e4 * dense / np.asarray(part.X.sum(1)).reshape(-1, 1)
 
 
-@pytest.mark.data
 def test_moments_and_detection_are_numpys(known):
     found, share = known
     assert found.n_cells == 400
@@ -48,7 +47,6 @@ def test_moments_and_detection_are_numpys(known):
     np.testing.assert_array_equal(found.detected, (share > 0).mean(0))
 
 
-@pytest.mark.data
 def test_the_median_is_within_half_a_percent(known):
     found, share = known
     share[share == 0] = np.nan
@@ -100,7 +98,6 @@ def test_a_negative_count_is_an_error(cells):
         gene_statistics(source, plan.folded)
 
 
-@pytest.mark.data
 @pytest.mark.parametrize("kind", ["dispersion", "specificity", "idf", "median"])
 def test_factors_are_positive_and_finite(known, kind):
     found, _ = known
@@ -110,7 +107,6 @@ def test_factors_are_positive_and_finite(known, kind):
     assert (factor[found.detected == 0] == 1).all()
 
 
-@pytest.mark.data
 @pytest.mark.parametrize("kind", ["dispersion", "specificity"])
 def test_markers_count_more_than_housekeeping(known, pbmc3k, kind):
     found, _ = known
@@ -134,7 +130,6 @@ def test_idf_and_median_are_their_formulas():
         factors(made, "x")
 
 
-@pytest.mark.data
 def test_the_most_dispersed_are_scanpys_more_often_than_not(pbmc3k):
     sc = pytest.importorskip("scanpy")
     found, plan = statistics(pbmc3k)

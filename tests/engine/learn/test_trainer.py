@@ -54,7 +54,6 @@ def score(z, labels, fitted, asked):
     return f1_score(labels[asked], neighbours.predict(z[asked]), average="macro")
 
 
-@pytest.mark.data
 def test_on_pbmc3k_supcon_beats_raw_pooling(blood):
     cells, labels, vectors = blood
     known = np.flatnonzero(labels != "")

@@ -229,7 +229,9 @@ def test_both_spellings_of_a_gene_lead_to_one_row(bundled):
         ("retina", "index", "mouse", 240, 0.96),
     ],
 )
-def test_real_data_are_understood_without_a_word(request, bundled, name, column, organism, matched, coverage):
+def test_real_data_are_understood_without_a_word(
+    request, data, bundled, name, column, organism, matched, coverage
+):
     adata = request.getfixturevalue(name)
     with open_counts(adata) as source:
         found = align_genes(bundled, source.var)

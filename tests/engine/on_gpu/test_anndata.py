@@ -6,6 +6,7 @@ import anndata
 import numpy as np
 import pandas as pd
 import pytest
+import scipy.sparse
 
 import lexicell
 from lexicell.atlas.counts import _rows, _values
@@ -282,3 +283,15 @@ def test_the_command_line_embeds_a_file_on_the_gpu(counts, tmp_path, capsys):
     told = capsys.readouterr().out
     assert "runs on compute capability" in told
     assert "GiB free" in told
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_columns_of_other_modalities_are_left_out_on_the_gpu(counts, form):
+    extra = scipy.sparse.csr_matrix(np.full((counts.n_obs, 2), 900, np.float32))
+    both = anndata.AnnData(scipy.sparse.hstack([extra, counts.X]).tocsr(), obs=counts.obs[[]].copy())
+    both.var_names = ["chr1:100-900", "CD4_protein", *counts.var_names]
+    both.var["feature_types"] = ["Peaks", "Antibody Capture", *["Gene Expression"] * counts.n_vars]
+    adata = on_gpu(both, form)
+    lexicell.tl.embed(adata, top_k=40)
+    assert isinstance(adata.obsm["X_lexicell"], cupy.ndarray)
+    same(adata, counts)

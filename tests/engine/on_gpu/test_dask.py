@@ -100,3 +100,14 @@ def test_a_store_is_written_chunk_by_chunk(counts, tmp_path):
     lexicell.embed(lazy(counts), tmp_path / "out.zarr", top_k=40)
     written = anndata.read_zarr(tmp_path / "out.zarr").obsm["X_lexicell"]
     np.testing.assert_allclose(written, counts.obsm["X_lexicell"], rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("form", CHUNKS)
+def test_columns_of_other_modalities_are_left_out_of_chunks(counts, form):
+    extra = scipy.sparse.csr_matrix(np.full((counts.n_obs, 1), 900, np.float32))
+    both = anndata.AnnData(scipy.sparse.hstack([extra, counts.X]).tocsr(), obs=counts.obs[[]].copy())
+    both.var_names = ["ADT_CD4", *counts.var_names]
+    adata = lazy(both, form)
+    lexicell.tl.embed(adata, top_k=40)
+    vectors = adata.obsm["X_lexicell"].compute()
+    np.testing.assert_allclose(vectors.get(), counts.obsm["X_lexicell"], rtol=0, atol=1e-6)

@@ -5,6 +5,7 @@ Blocks of CuPy arrays stay on their GPU.
 
 from __future__ import annotations
 
+import re
 import zlib
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lexicell._arrays import Array, namespace, rows_of
+from lexicell._limits import limit_reached
 from lexicell.atlas._remote import network_fault
 from lexicell.errors import CorruptDataError, InputError, LexicellError
 from lexicell_kernels.types import CsrBlock
@@ -31,8 +33,10 @@ __all__ = [
     "concat_rows",
     "cut_spans",
     "gather_rows",
+    "is_unknown",
     "keep_columns",
     "kernel_values",
+    "new_places",
     "reading",
     "slice_rows",
     "slim_indices",
@@ -51,6 +55,13 @@ _READ_FAULTS = (
     LookupError,
     AttributeError,
     zlib.error,
+)
+
+#: How zarr, numcodecs, HDF5 and anndata say that something is of a kind they don't know.
+_UNKNOWN = re.compile(
+    r"No Zarr data type|Unknown (codec|chunk)|codec not available|disallowed extra fields"
+    r"|No read method registered|node_type|filter .*not registered|can't open directory \(.*plugin",
+    re.IGNORECASE,
 )
 
 _KERNEL_DTYPES = {
@@ -95,21 +106,35 @@ class Where:
 
 @contextmanager
 def reading(where: Where) -> Iterator[None]:
-    """Turn what a storage library raises while reading into a CorruptDataError; a network's fault is none."""
+    """Turn what a storage library raises while reading into a CorruptDataError.
+
+    Where a limit of the system or the network is the reason, the error says that.
+    """
     try:
         yield
     except LexicellError:
         raise
     except Exception as exc:
-        remote = network_fault(where.label, exc)
-        if remote is not None:
-            raise remote from exc
+        fault = limit_reached(str(where), exc) or network_fault(where.label, exc)
+        if fault is not None:
+            raise fault from exc
+        reason = next((line.strip() for line in str(exc).splitlines() if line.strip()), "")[:160]
+        if is_unknown(exc):
+            msg = (
+                f"{where} is stored in a way that is not known here ({reason}); update zarr, anndata and "
+                "hdf5plugin, or write it without"
+            )
+            raise InputError(msg) from exc
         if not isinstance(exc, _READ_FAULTS):
             raise
-        reason = next((line.strip() for line in str(exc).splitlines() if line.strip()), "")[:160]
         cause = f"{type(exc).__name__}: {reason}" if reason else type(exc).__name__
-        fault = f"cannot be read ({cause})"
-        raise where.corrupt(fault) from exc
+        raise where.corrupt(f"cannot be read ({cause})") from exc  # noqa: EM102
+
+
+def is_unknown(error: BaseException) -> bool:
+    """Whether a library says that it doesn't know a type, a codec or an encoding: no sign of damage."""
+    causes = (error, error.__cause__, error.__context__)
+    return any(cause is not None and _UNKNOWN.search(str(cause)) for cause in causes)
 
 
 def check_value_dtype(dtype: Any, where: Where) -> np.dtype[Any]:
@@ -217,6 +242,13 @@ def gather_rows(block: CsrBlock, rows: Array) -> CsrBlock:
     return CsrBlock(
         data=block.data[flat], indices=block.indices[flat], indptr=indptr, n_columns=block.n_columns
     )
+
+
+def new_places(columns: Array, n: int) -> NDArray[np.int32]:
+    """Place of each of `n` columns among those that are kept, -1 for others."""
+    places = np.full(n, -1, np.int32)
+    places[columns] = np.arange(len(columns), dtype=np.int32)
+    return places
 
 
 def keep_columns(block: CsrBlock, new_column: NDArray[np.int32], n_columns: int) -> CsrBlock:

@@ -7,6 +7,7 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Self
 
@@ -14,12 +15,15 @@ import numpy as np
 import pandas as pd
 
 from lexicell._arrays import Device
+from lexicell._limits import open_file_limit
 from lexicell._say import listed
 from lexicell.atlas.counts._blocks import concat_rows
+from lexicell.atlas.counts._guess import Values
 from lexicell.atlas.counts._open import open_counts
+from lexicell.atlas.counts._stored import other_parts
 from lexicell.atlas.counts._unite import UnitedCells, UnitedGenes
-from lexicell.atlas.counts._values import resolve_values
-from lexicell.errors import CountsError, InputError
+from lexicell.atlas.counts._values import guess_source
+from lexicell.errors import InputError
 from lexicell_kernels.types import CsrBlock
 
 if TYPE_CHECKING:
@@ -35,16 +39,24 @@ __all__ = ["INPUT", "INPUT_ROW", "ConcatSource", "open_many"]
 
 #: Columns of obs that tell where a cell comes from.
 INPUT, INPUT_ROW = "input", "input_row"
-#: Inputs that are open at a time: each holds a file, and thousands would exceed what a process may open.
+#: Inputs that are open at a time, unless the process may not open so many files: thousands would exceed that.
 MOST_OPEN = 24
+#: Files that an open input holds (HDF5's, our own beside it, a spool), and those that all else needs.
+_FILES_EACH, _OTHER_FILES = 3, 32
 #: Cells of each input that are looked at when their values are compared.
 _LOOK_CELLS = 48
+#: Lines about how single inputs are read.
+_MOST_NOTES = 3
 #: Inputs that `ConcatSource.peek` spreads over.
 _PEEK_INPUTS = 12
 
 
 def open_many(
-    paths: Sequence[str | os.PathLike[str]], *, layer: str | None = None, use_raw: bool = False
+    paths: Sequence[str | os.PathLike[str]],
+    *,
+    layer: str | None = None,
+    use_raw: bool = False,
+    modality: str | None = None,
 ) -> CountSource:
     """Open several data sets as one; a single one is opened by `open_counts`.
 
@@ -55,7 +67,7 @@ def open_many(
         has a name several times, by which of them it is; they stand in order of first appearance. obs has
         the columns of all, categories united and missing where a data set has none, and two more: ``input``
         (categorical, the data set) and ``input_row`` (int64).
-    layer, use_raw
+    layer, use_raw, modality
         See `open_counts`.
 
     Raises
@@ -64,8 +76,8 @@ def open_many(
         See `open_counts`.
     """
     if len(paths) == 1:
-        return open_counts(paths[0], layer=layer, use_raw=use_raw)
-    return ConcatSource(paths, layer=layer, use_raw=use_raw)
+        return open_counts(paths[0], layer=layer, use_raw=use_raw, modality=modality)
+    return ConcatSource(paths, layer=layer, use_raw=use_raw, modality=modality)
 
 
 @dataclass(frozen=True)
@@ -94,8 +106,8 @@ class ConcatSource:
     """A CountSource of several data sets. See `CountSource` for the members, `open_many` for what they hold.
 
     Opening looks into each input once, for its columns and the types of its tables. Then at most `MOST_OPEN`
-    are open at a time, and what is kept of the others is a number for each of their columns, shared where
-    several have the same columns.
+    are open at a time, fewer where the process may open few files, and what is kept of the others is a number
+    for each of their columns, shared where several have the same columns.
 
     Attributes
     ----------
@@ -106,12 +118,18 @@ class ConcatSource:
     """
 
     device: Device = "cpu"
+    picked: NDArray[np.int64] | None = None
 
     def __init__(
-        self, paths: Sequence[str | os.PathLike[str]], *, layer: str | None = None, use_raw: bool = False
+        self,
+        paths: Sequence[str | os.PathLike[str]],
+        *,
+        layer: str | None = None,
+        use_raw: bool = False,
+        modality: str | None = None,
     ) -> None:
         names = [os.fspath(path) for path in paths]
-        self._layer, self._use_raw = layer, use_raw
+        self._asked: dict[str, Any] = {"layer": layer, "use_raw": use_raw, "modality": modality}
         self._lock, self._open = Lock(), True
         self._held: OrderedDict[int, _Held] = OrderedDict()
         self.inputs = tuple(_short(names))
@@ -122,11 +140,13 @@ class ConcatSource:
         genes, self._cells = UnitedGenes(), UnitedCells()
         shared: dict[bytes, NDArray[np.int32]] = {}
         places, sizes, layers = [], [], []
-        self._hint, self.has_raw = False, True
+        self._log_base: float | None = None
+        self.has_raw = True
         self._strangers: list[str] = []
         self._own_names: list[str] = []
+        notes: dict[str, list[str]] = {}
         for path, name in zip(names, self.inputs, strict=True):
-            with open_counts(path, layer=self._layer, use_raw=self._use_raw) as source:
+            with open_counts(path, **self._asked) as source:
                 known = len(genes.keys)
                 columns = genes.add(source.var)
                 if known and int(columns.min()) >= known:
@@ -137,10 +157,13 @@ class ConcatSource:
                 self._cells.add(source.read_obs(kept, 0, 0))
                 layers.append(source.layers)
                 sizes.append(source.n_cells)
-                self._hint |= source.log1p_hint
+                self._log_base = self._log_base or source.log_base
                 self.has_raw &= source.has_raw
+                for note in source.notes:
+                    notes.setdefault(note, []).append(name)
             places.append(shared.setdefault(columns.tobytes(), columns))
         self._cells.settle()
+        self.notes = _merged(notes, len(names))
         self.ends = np.concatenate([np.zeros(1, np.int64), np.cumsum(sizes)])
         self._var = genes.table()
         everything = np.arange(len(self._var), dtype=np.int32).tobytes()
@@ -149,6 +172,14 @@ class ConcatSource:
             for path, name, columns in zip(names, self.inputs, places, strict=True)
         ]
         self.layers = tuple(name for name in layers[0] if all(name in others for others in layers))
+        self.others = other_parts(
+            partial(open_counts, names[0], modality=self._asked["modality"]),
+            self.layers,
+            has_x=True,
+            has_raw=self.has_raw,
+            layer=self._asked["layer"],
+            use_raw=self._asked["use_raw"],
+        )
 
     @property
     def var(self) -> pd.DataFrame:
@@ -166,12 +197,17 @@ class ConcatSource:
         return len(self._var)
 
     @property
-    def log1p_hint(self) -> bool:
-        """Whether one of the files says that its values are logarithms."""
-        return self._hint
+    def log_base(self) -> float | None:
+        """Base of the logarithm that the first of the files that says so says was taken."""
+        return self._log_base
 
-    def check(self) -> tuple[str, ...]:
+    def check(self, values: Values | None = None) -> tuple[str, ...]:
         """Look at some cells of each input; what a person should know about putting them together.
+
+        Parameters
+        ----------
+        values
+            What the user says that all hold, or None.
 
         Returns
         -------
@@ -179,21 +215,24 @@ class ConcatSource:
 
         Raises
         ------
+        CountsError
+            A value is no count; the message names input, cell and gene.
         InputError
-            Some inputs hold counts and others fractions or logarithms: as one matrix they mean nothing.
+            Some inputs hold counts and others fractions or logarithms: as one matrix they mean nothing. Where
+            the user says what they are, this is a sentence only.
         """
         kinds: dict[str, str] = {}
         for number, member in enumerate(self._members):
             with self._borrow(number) as source:
                 kinds.setdefault(_kind_of(source), member.name)
+        said = []
         if len(kinds) > 1:
             (one, first), (other, second) = list(kinds.items())[:2]
-            msg = (
-                f"{first} holds {one} and {second} holds {other}; give inputs of one kind, or a --layer that "
-                "is the same in all"
-            )
-            raise InputError(msg)
-        said = []
+            mixed_kinds = f"{first} holds {one} and {second} holds {other}"
+            if values is None:
+                msg = f"{mixed_kinds}; give inputs of one kind, or a --layer that is the same in all"
+                raise InputError(msg)
+            said.append(f"{mixed_kinds}; all are taken as {values}, as --values says")
         if self._strangers:
             said.append(
                 f"{listed(self._strangers, 3)}: no gene in common with the inputs before; rows of different "
@@ -319,7 +358,7 @@ class ConcatSource:
             self._held.move_to_end(number)
             held.users += 1
             idle = [key for key, other in self._held.items() if not other.users]
-            spare = [self._held.pop(key) for key in idle[: max(len(self._held) - MOST_OPEN, 0)]]
+            spare = [self._held.pop(key) for key in idle[: max(len(self._held) - _most_open(), 0)]]
         try:
             for other in spare:
                 _close(other)
@@ -333,7 +372,7 @@ class ConcatSource:
 
     def _reopen(self, number: int) -> CountSource:
         member = self._members[number]
-        source = open_counts(member.path, layer=self._layer, use_raw=self._use_raw)
+        source = open_counts(member.path, **self._asked)
         cells = int(self.ends[number + 1] - self.ends[number])
         if (source.n_cells, source.n_columns) != (cells, member.n_columns):
             source.close()
@@ -363,6 +402,13 @@ def _close(held: _Held) -> None:
     with held.lock:
         if held.source is not None:
             held.source.close()
+            held.source = None  # what it still holds goes with it
+
+
+def _most_open() -> int:
+    """How many inputs may be open at a time, as ``ulimit -n`` has it now."""
+    limit = open_file_limit()
+    return MOST_OPEN if limit is None else max(1, min(MOST_OPEN, (limit - _OTHER_FILES) // _FILES_EACH))
 
 
 def _short(paths: Sequence[str]) -> list[str]:
@@ -374,9 +420,18 @@ def _short(paths: Sequence[str]) -> list[str]:
     return [os.path.relpath(path, os.path.commonpath(absolute)) for path in absolute]
 
 
+def _merged(notes: dict[str, list[str]], n_inputs: int) -> tuple[str, ...]:
+    """What was noted of which inputs, one line for what is the same, and few lines altogether."""
+    if n_inputs == 1:
+        return tuple(notes)
+    lines = [f"{listed(names, 3)}: {note}" for note, names in notes.items()]
+    if len(lines) > _MOST_NOTES:
+        lines[_MOST_NOTES:] = [f"and {len(lines) - _MOST_NOTES:,} more notes of this kind about other inputs"]
+    return tuple(lines)
+
+
 def _kind_of(source: CountSource) -> str:
-    sample = concat_rows([source.read(start, stop) for start, stop in source.peek(_LOOK_CELLS)])
-    try:
-        return {"counts": "counts", "normalised": "fractions"}[resolve_values(source, None, sample)]
-    except CountsError:
-        return "logarithms"
+    guess = guess_source(source, _LOOK_CELLS)
+    if guess.values is None:
+        return "values of an unknown kind"
+    return {Values.COUNTS: "counts", Values.NORMALISED: "fractions"}.get(guess.values, guess.values.formula)

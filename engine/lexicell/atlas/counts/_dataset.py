@@ -6,15 +6,21 @@ from contextlib import ExitStack
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Self
 
+from lexicell.atlas.counts._modality import choose_columns
+from lexicell.atlas.counts._rows import PickedRows
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from types import TracebackType
 
+    import numpy as np
     import pandas as pd
+    from numpy.typing import NDArray
 
     from lexicell.atlas.counts._rows import MatrixRows
     from lexicell.atlas.counts._scratch import Scratch
     from lexicell.atlas.counts._tables import Table
+    from lexicell.atlas.source import CountSource
     from lexicell_kernels.types import CsrBlock
 
 __all__ = ["RowsSource"]
@@ -31,7 +37,7 @@ class RowsSource:
         ``n`` rows, or CorruptDataError is raised.
     var
         ``v`` rows, or CorruptDataError is raised.
-    log1p_hint, layers, has_raw
+    log_base, layers, has_raw, others, notes
         See `CountSource`.
     on_close
         Called in turn when the source is closed.
@@ -43,9 +49,11 @@ class RowsSource:
         obs: Table,
         var: pd.DataFrame,
         *,
-        log1p_hint: bool = False,
+        log_base: float | None = None,
         layers: Sequence[str] = (),
         has_raw: bool = False,
+        others: Mapping[str, Callable[[], CountSource]] | None = None,
+        notes: Sequence[str] = (),
         on_close: Sequence[Callable[[], None]] = (),
     ) -> None:
         for name, entries, side in (("obs", len(obs), rows.n_cells), ("var", len(var), rows.n_columns)):
@@ -53,13 +61,23 @@ class RowsSource:
                 fault = f"has {side} rows or columns where {name} has {entries} entries"
                 raise rows.where.corrupt(fault)
         self.label, self.layers, self.has_raw = rows.where.label, tuple(layers), has_raw
-        self.device = rows.device
-        self._rows, self._table, self._var, self._log1p_hint = rows, obs, var, log1p_hint
+        self._others = others or {}
+        self.device, self.notes = rows.device, tuple(notes)
+        self.picked: NDArray[np.int64] | None = None
+        self._rows, self._table, self._var, self._log_base = rows, obs, var, log_base
         self._closing = ExitStack()
         for call in reversed(on_close):
             self._closing.callback(call)
         self._closing.callback(rows.close)
         self._open = True
+
+    def keep_modality(self, asked: str | None) -> None:
+        """Read the columns of one type of feature only, as if there were no others; see `choose_columns`."""
+        self.picked, told = choose_columns(self._var, self.label, asked)
+        self.notes += told
+        if self.picked is not None:
+            self._rows = PickedRows(self._rows, None, self.picked)
+            self._var = self._var.iloc[self.picked]
 
     @cached_property
     def obs(self) -> pd.DataFrame:
@@ -98,9 +116,14 @@ class RowsSource:
         return self._rows.n_columns
 
     @property
-    def log1p_hint(self) -> bool:
-        """Whether the file says that its values are logarithms."""
-        return self._log1p_hint
+    def log_base(self) -> float | None:
+        """Base of the logarithm that the file says was taken."""
+        return self._log_base
+
+    @property
+    def others(self) -> Mapping[str, Callable[[], CountSource]]:
+        """What opens each other matrix of the data set."""
+        return self._others
 
     def spans(self, max_nnz: int, start: int = 0, stop: int | None = None) -> Iterator[tuple[int, int]]:
         """Cut the rows ``start:stop`` into spans."""

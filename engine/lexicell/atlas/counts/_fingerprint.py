@@ -78,8 +78,7 @@ def _entries(location: str | Path) -> Iterator[_Entry]:
         is_folder = path.is_dir()
         matrix = find_mtx(path) if is_folder else path if path.name.endswith((".mtx", ".mtx.gz")) else None
         if matrix is not None:
-            tables = tables_of(matrix, "barcodes", "features", "genes")
-            yield from (_entry(file, file.name) for file in (matrix, *filter(Path.is_file, tables)))
+            yield from (_entry(file, file.name) for file in (matrix, *tables_of(matrix)))
         elif is_folder:
             yield from _tree(path, "")
         else:

@@ -76,6 +76,10 @@ class _File:
     @classmethod
     def of(cls, file: h5py.File) -> _File | None:
         """Open the file anew, or return None where its bytes may not lie, or stay, where HDF5 says."""
+        handle = file.id.get_vfd_handle()
+        held = _OPEN.get(handle)
+        if held is not None and held.is_of(handle):
+            return held
         # With a user block before it, releases of HDF5 differ in where they count from.
         unchanging = file.mode == "r" and not file.swmr_mode and file.userblock_size == 0
         if not unchanging or file.driver != "sec2" or not hasattr(os, "preadv"):
@@ -85,8 +89,15 @@ class _File:
         except OSError:
             return None
         # The path may name another file by now.
-        same = os.path.samestat(os.fstat(found._descriptor), os.fstat(file.id.get_vfd_handle()))
-        return found if same else None
+        if not found.is_of(handle):
+            return None
+        _OPEN[handle] = found
+        return found
+
+    def is_of(self, handle: int) -> bool:
+        """Whether it is the file that HDF5 has open under this descriptor, as it is now."""
+        theirs = os.fstat(handle)
+        return theirs.st_size == self.size and os.path.samestat(os.fstat(self._descriptor), theirs)
 
     def read_into(self, out: NDArray[np.uint8], place: int) -> None:
         """Read as many bytes at `place` as `out` has."""
@@ -98,6 +109,10 @@ class _File:
                     msg = f"the file ends before byte {place + len(rest)}"
                     raise EOFError(msg)
                 rest, place = rest[count:], place + count
+
+
+#: One for all arrays of a file, by the descriptor that HDF5 has of it.
+_OPEN: weakref.WeakValueDictionary[int, _File] = weakref.WeakValueDictionary()
 
 
 class _ContiguousSlices(Slices):

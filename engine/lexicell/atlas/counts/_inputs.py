@@ -8,11 +8,12 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from lexicell._files import read_utf8
+from lexicell.atlas.counts._mtx import matrices_in
 from lexicell.errors import InputError, InputNotFoundError
 
 __all__ = ["expand_inputs"]
 
-_DATA_SETS = (".h5ad", ".zarr", ".h5")
+_DATA_SETS = (".h5ad", ".h5mu", ".zarr", ".h5")
 _ZARR = ("zarr.json", ".zgroup", ".zarray", ".zmetadata")
 
 
@@ -24,8 +25,8 @@ def expand_inputs(args: Sequence[str | os.PathLike[str]]) -> list[str]:
     args
         Each a data set; a URL; a glob (``"atlas/**/*.h5ad"``); a ``.txt`` with one of these a line, where
         blank lines and lines that begin with ``#`` are skipped and relative paths start from the list's
-        folder; or a folder of ``.h5ad``, ``.zarr`` and 10x ``.h5``, as CELLxGENE publishes them. Globs and
-        folders are sorted by name.
+        folder; or a folder of ``.h5ad``, ``.h5mu``, ``.zarr`` and 10x ``.h5``, as CELLxGENE publishes them.
+        Globs and folders are sorted by name; hidden files of theirs are none of the inputs.
 
     Returns
     -------
@@ -95,8 +96,8 @@ def _listed(path: Path) -> Iterator[str]:
 
 def _folder(path: Path, arg: str) -> Iterator[str]:
     names = sorted(os.listdir(path))  # noqa: PTH208 -- names are what is looked at
-    one = any(name in _ZARR or "matrix.mtx" in name for name in names)
-    inside = [] if one else [name for name in names if name.endswith(_DATA_SETS)]
+    one = any(name in _ZARR for name in names) or matrices_in(path)
+    inside = [] if one else [name for name in names if name.endswith(_DATA_SETS) and name[0] != "."]
     if not inside:  # itself a data set, or what `open_counts` complains of
         yield arg
     for name in inside:

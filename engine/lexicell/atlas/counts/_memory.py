@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
 from lexicell._arrays import device_of, move, packages_of
-from lexicell.atlas.counts._blocks import Array, Where, check_value_dtype, reading, to_block
+from lexicell.atlas.counts._blocks import (
+    Array,
+    Where,
+    check_value_dtype,
+    keep_columns,
+    new_places,
+    reading,
+    to_block,
+)
 from lexicell.atlas.counts._dataset import RowsSource
 from lexicell.atlas.counts._device import device_rows
+from lexicell.atlas.counts._modality import types_of_shared_names
 from lexicell.atlas.counts._rows import CsrRows, MatrixRows, PickedRows
 from lexicell.atlas.counts._slabs import DenseRows, SlabRows
-from lexicell.atlas.counts._stored import choose_part, stored_rows
+from lexicell.atlas.counts._stored import choose_part, other_parts, stated_base, stored_rows
 from lexicell.atlas.counts._tables import FrameTable
 from lexicell.errors import InputError
 
@@ -24,7 +34,7 @@ if TYPE_CHECKING:
 
     from lexicell_kernels.types import CsrBlock
 
-__all__ = ["DaskRows", "chunk_block", "dask_counts", "open_anndata"]
+__all__ = ["DaskRows", "check_writable", "chunk_block", "dask_counts", "open_anndata"]
 
 
 def open_anndata(adata: AnnData, *, layer: str | None, use_raw: bool) -> RowsSource:
@@ -35,7 +45,7 @@ def open_anndata(adata: AnnData, *, layer: str | None, use_raw: bool) -> RowsSou
     layers = sorted(name for name in parent.layers if name is not None)  # newer anndata: None is X
     what = choose_part(label, layers, layer, has_raw=parent.raw is not None, use_raw=use_raw)
     columns: Any = adata._vidx if adata.is_view and not use_raw else None
-    var = parent.raw.var if use_raw else adata.var
+    var = types_of_shared_names(parent.raw.var, lambda: parent.var) if use_raw else adata.var
     matrix = _matrix(parent, layer, use_raw=use_raw)
     if matrix is None:
         msg = f"{label}: there is no X; choose a layer" + (f" ({', '.join(layers)})" if layers else "")
@@ -53,9 +63,17 @@ def open_anndata(adata: AnnData, *, layer: str | None, use_raw: bool) -> RowsSou
         rows,
         FrameTable(_table(adata.obs), label),
         _table(var),
-        log1p_hint=what == "X" and "log1p" in adata.uns,
+        log_base=stated_base(adata.uns) if what == "X" else None,
         layers=layers,
         has_raw=parent.raw is not None,
+        others=other_parts(
+            partial(open_anndata, adata),
+            layers,
+            has_x=parent.X is not None,
+            has_raw=parent.raw is not None,
+            layer=layer,
+            use_raw=use_raw,
+        ),
     )
 
 
@@ -127,7 +145,7 @@ def _matrix(adata: AnnData, layer: str | None, *, use_raw: bool) -> Any:
     return adata.raw.X if use_raw else adata.X
 
 
-def chunk_block(chunk: Any, label: str, start: int, stop: int) -> CsrBlock:
+def chunk_block(chunk: Any, label: str, start: int, stop: int, columns: Array | None = None) -> CsrBlock:
     """CSR block of a chunk of a Dask array, where it lies.
 
     Parameters
@@ -136,13 +154,28 @@ def chunk_block(chunk: Any, label: str, start: int, stop: int) -> CsrBlock:
         ``[stop - start, v]``, dense or sparse, of NumPy and scipy or of CuPy.
     label, start, stop
         The data set and which of its rows these are, for messages.
+    columns
+        ``[kept]`` int64 columns that are read, in this order; None for all.
 
     Raises
     ------
     InputError, CorruptDataError
         The chunk is no CSR matrix of numbers.
     """
-    return to_block(chunk, Where(label, f"rows {start}:{stop}"))
+    block = to_block(chunk, Where(label, f"rows {start}:{stop}"))
+    if columns is None:
+        return block
+    return keep_columns(block, new_places(columns, block.n_columns), len(columns))
+
+
+def check_writable(adata: AnnData) -> None:
+    """Raise InputError for a view of a backed AnnData, which anndata cannot write to."""
+    if getattr(adata, "is_view", False) and adata.isbacked:
+        where = f"AnnData ({adata._adata_ref.filename})"
+        msg = (
+            f"{where}: this is a view of a backed AnnData, which takes no results; call its to_memory() first"
+        )
+        raise InputError(msg)
 
 
 def _positions(index: Any, n: int) -> Array | None:

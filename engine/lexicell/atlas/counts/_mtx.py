@@ -1,29 +1,76 @@
-"""Matrix Market with its two tables: ``matrix.mtx``, ``barcodes.tsv``, ``features.tsv`` or ``genes.tsv``."""
+"""Matrix Market with its two tables, under the names that the common tools give them."""
 
 from __future__ import annotations
 
 import csv
 import gzip
+import re
 from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
+from lexicell._say import listed
 from lexicell.atlas.counts._blocks import Where, reading
 from lexicell.atlas.counts._dataset import RowsSource
-from lexicell.atlas.counts._rows import MatrixRows
 from lexicell.atlas.counts._spool import Entries, SpoolRows
 from lexicell.atlas.counts._tables import FrameTable
-from lexicell.atlas.counts._tenx import keep_genes
 from lexicell.errors import CorruptDataError, InputError, InputNotFoundError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-__all__ = ["find_mtx", "open_mtx", "tables_of"]
+__all__ = ["find_mtx", "matrices_in", "open_mtx", "tables_of"]
 
 _INT32_MAX = np.iinfo(np.int32).max
+_ENDS = (".mtx", ".mtx.gz")
+
+
+class _Layout(NamedTuple):
+    """How a tool names a matrix and its tables; each may be gzipped.
+
+    Attributes
+    ----------
+    matrix
+        The name without ``.mtx``, of which the first group stands for ``{}`` in the names of the tables.
+    cells, genes
+        Names of the tables.
+    symbols
+        Name of one more table, with a line for each gene.
+    cells_first
+        Whether rows are cells where the numbers of cells and genes are the same.
+    """
+
+    matrix: str
+    cells: tuple[str, ...]
+    genes: tuple[str, ...]
+    symbols: str = ""
+    cells_first: bool = False
+
+
+_TENX = _Layout("(.*)matrix", ("{}barcodes.tsv",), ("{}features.tsv", "{}genes.tsv"))
+_LAYOUTS = (
+    _TENX,  # and STARsolo
+    _Layout("(.*)(?<!matrix)", ("{}.barcodes.tsv",), ("{}.features.tsv", "{}.genes.tsv")),
+    # STARsolo's matrices beside matrix.mtx, as UniqueAndMult-EM.mtx.
+    _Layout("(.*)", ("barcodes.tsv",), ("features.tsv", "genes.tsv")),
+    # alevin-fry
+    _Layout("(quants_mat)", ("{}_rows.txt",), ("{}_cols.txt",), cells_first=True),
+    # kallisto | bustools, and its spliced and unspliced counts as cells_x_genes.mature.mtx
+    _Layout(
+        r"(cells_x_genes)(?:\.\w+)?",
+        ("{}.barcodes.txt",),
+        ("{}.genes.txt",),
+        "{}.genes.names.txt",
+        cells_first=True,
+    ),
+    # Parse
+    _Layout("(count_matrix|DGE)", ("cell_metadata.csv",), ("all_genes.csv",), cells_first=True),
+)
+_SUMMED = "alevin-fry counted spliced, unspliced and ambiguous molecules: their sum is read for each gene"
+#: Names of matrices in a folder: where the first of these patterns has one, that is meant.
+_NAMES = (r".*matrix", "DGE|quants_mat|cells_x_genes", r"cells_x_genes\.\w+")
 
 
 class _Header(NamedTuple):
@@ -34,42 +81,53 @@ class _Header(NamedTuple):
     integer: bool
 
 
+def matrices_in(folder: Path) -> list[Path]:
+    """The ``.mtx`` and ``.mtx.gz`` that a folder may stand for; hidden files are none."""
+    files = sorted(path for path in folder.iterdir() if path.name.endswith(_ENDS) and path.name[0] != ".")
+    inner = (folder / "alevin" / f"quants_mat{end}" for end in _ENDS)
+    choices = ([path for path in files if re.fullmatch(pattern, _stem(path))] for pattern in _NAMES)
+    return next(filter(None, choices), [path for path in inner if path.is_file()])
+
+
 def find_mtx(folder: Path) -> Path | None:
-    """Find the one ``*matrix.mtx`` or ``.mtx.gz`` of a folder; None without, InputError with several."""
-    found = sorted(path for path in folder.glob("*matrix.mtx*") if path.name.endswith((".mtx", ".mtx.gz")))
-    if len(found) > 1:
-        names = ", ".join(path.name for path in found)
+    """Find the matrix of a folder that one of `_LAYOUTS` fits; None without, InputError with several."""
+    matrices = matrices_in(folder)
+    if len(matrices) > 1:
+        names = listed(path.name for path in matrices)
         msg = f"{folder}: there are several matrices ({names}); give the path of one"
         raise InputError(msg)
-    return found[0] if found else None
+    return matrices[0] if matrices else None
 
 
 def open_mtx(path: Path) -> RowsSource:
-    """Open a ``.mtx`` or ``.mtx.gz``; the two tables are looked for beside it, under the same prefix."""
+    """Open a ``.mtx`` or ``.mtx.gz``; its tables are looked for beside it."""
     label = str(path)
     where = Where(label, "the matrix")
     with reading(where):
         header = _header(path)
-    barcodes = _tsv(path, "barcodes")
-    features = _tsv(path, "features", "genes")
-    obs = pd.DataFrame(index=pd.Index(barcodes[0].to_numpy(), dtype=object))
-    var = _var(features)
-    by_gene = (header.rows, header.columns) == (len(var), len(obs))
-    if not by_gene and (header.rows, header.columns) != (len(obs), len(var)):
+    layout, tables = _find_tables(path)
+    obs, (var, copies) = _cells(tables[0][0]), _genes(*(paths[0] for paths in tables[1:] if paths))
+    n, v = len(obs), len(var) * copies
+    by_gene, by_cell = (header.rows, header.columns) == (v, n), (header.rows, header.columns) == (n, v)
+    if not by_gene and not by_cell:
         msg = (
-            f"{where} is {header.rows} x {header.columns} where its tables have {len(var)} genes and "
-            f"{len(obs)} cells; put files together that belong together"
+            f"{where} is {header.rows} x {header.columns} where its tables have {v} genes and "
+            f"{n} cells; put files together that belong together"
         )
         raise CorruptDataError(msg)
+    cells_first = by_cell and (layout.cells_first or not by_gene)
 
     def stream(size: int) -> Iterator[Entries]:
         for first, second, values in _entries(path, header, size):
-            yield (second, first, values) if by_gene else (first, second, values)
+            cells, genes = (first, second) if cells_first else (second, first)
+            if copies > 1:  # indices out of range stay so
+                genes = np.where((genes >= 0) & (genes < v), genes % len(var), genes)
+            yield cells, genes, values
 
     value = np.int32 if header.integer else np.float64
-    rows: MatrixRows = SpoolRows(stream, header.nnz, value, (len(obs), len(var)), where)
-    rows, var = keep_genes(rows, var, label)
-    return RowsSource(rows, FrameTable(obs, label), var)
+    rows = SpoolRows(stream, header.nnz, value, (n, len(var)), where)
+    notes = (_SUMMED,) if copies > 1 else ()
+    return RowsSource(rows, FrameTable(obs, label), var, notes=notes)
 
 
 def _open(path: Path) -> IO[bytes]:
@@ -84,7 +142,7 @@ def _header(path: Path) -> _Header:
             raise InputError(msg)
         if (
             words[1:3] != ["matrix", "coordinate"]
-            or words[3] not in ("integer", "real")
+            or words[3] not in ("integer", "real", "float")
             or words[4] != "general"
         ):
             kind = " ".join(words[1:])
@@ -126,29 +184,98 @@ def _entries(path: Path, header: _Header, size: int) -> Iterator[Entries]:
             yield chunk["first"].to_numpy() - 1, chunk["second"].to_numpy() - 1, values
 
 
-def tables_of(matrix: Path, *names: str) -> list[Path]:
-    """Where tables of these names may lie beside a ``.mtx``: under the same prefix, gzipped or not."""
-    plain = matrix.name.removesuffix(".gz").removesuffix(".mtx")
-    prefix = plain.removesuffix("matrix") if plain.endswith("matrix") else f"{plain}."
-    return [matrix.with_name(f"{prefix}{name}.tsv{suffix}") for name in names for suffix in ("", ".gz")]
+def tables_of(matrix: Path) -> list[Path]:
+    """Tables that belong to a ``.mtx``; none where not all of them are there."""
+    chosen = next((tables for _, tables in _layouts_of(matrix) if all(tables[:2])), ())
+    return [path for paths in chosen for path in paths]
 
 
-def _tsv(matrix: Path, *names: str) -> pd.DataFrame:
-    tried = tables_of(matrix, *names)
-    path = next((path for path in tried if path.is_file()), None)
-    if path is None:
-        listed = ", ".join(path.name for path in tried)
-        msg = f"{matrix}: none of {listed} lies beside it; put the tables of the matrix there"
-        raise InputNotFoundError(msg)
+def _stem(matrix: Path) -> str:
+    return matrix.name.removesuffix(".gz").removesuffix(".mtx")
+
+
+def _layouts_of(matrix: Path) -> Iterator[tuple[_Layout, list[list[Path]]]]:
+    """Layouts that fit a matrix's name; of each the tables of cells, genes and symbols that are there."""
+    for layout in _LAYOUTS:
+        if (fits := re.fullmatch(layout.matrix, _stem(matrix))) is not None:
+            parts = (layout.cells, layout.genes, (layout.symbols,) if layout.symbols else ())
+            yield (
+                layout,
+                [[path for path in _paths(matrix, part, fits[1]) if path.is_file()] for part in parts],
+            )
+
+
+def _paths(matrix: Path, names: tuple[str, ...], prefix: str) -> list[Path]:
+    return [matrix.with_name(name.format(prefix) + suffix) for name in names for suffix in ("", ".gz")]
+
+
+def _find_tables(matrix: Path) -> tuple[_Layout, list[list[Path]]]:
+    """Layout whose tables of cells and genes are there, and these; InputNotFoundError without."""
+    layouts = list(_layouts_of(matrix))
+    complete = next((found for found in layouts if all(found[1][:2])), None)
+    if complete is not None:
+        return complete
+    layout, tables = next((found for found in layouts if any(found[1])), layouts[0])
+    names = layout.genes if tables[0] else layout.cells
+    tried = _paths(matrix, names, re.fullmatch(layout.matrix, _stem(matrix))[1])  # type: ignore[index]
+    msg = (
+        f"{matrix}: none of {listed(path.name for path in tried)} lies beside it; put the tables of the "
+        "matrix there"
+    )
+    raise InputNotFoundError(msg)
+
+
+def _is_csv(path: Path) -> bool:
+    return path.name.removesuffix(".gz").endswith(".csv")
+
+
+def _read(path: Path, **options: Any) -> pd.DataFrame:
+    """Read a table of text, the type of the file by its name."""
+    if not _is_csv(path):
+        options |= {"sep": "\t", "header": None, "dtype": str, "quoting": csv.QUOTE_NONE}
     with reading(Where(str(path), "the table")):
-        return pd.read_csv(
-            path, sep="\t", header=None, dtype=str, keep_default_na=False, quoting=csv.QUOTE_NONE
-        )
+        table: pd.DataFrame = pd.read_csv(path, keep_default_na=False, **options)
+    return table
 
 
-def _var(features: pd.DataFrame) -> pd.DataFrame:
-    names = features[1 if features.shape[1] > 1 else 0].to_numpy()
-    table = {"gene_ids": features[0].to_numpy()}
-    if features.shape[1] > 2:
-        table["feature_types"] = features[2].to_numpy()
-    return pd.DataFrame(table, index=pd.Index(names, dtype=object))
+def _cells(path: Path) -> pd.DataFrame:
+    if _is_csv(path):
+        table = _read(path, converters={0: str})
+        names = table.iloc[:, 0].to_numpy()
+        return table.iloc[:, 1:].set_index(pd.Index(names, dtype=object))
+    return pd.DataFrame(index=pd.Index(_read(path)[0].to_numpy(), dtype=object))
+
+
+def _genes(path: Path, symbols: Path | None = None) -> tuple[pd.DataFrame, int]:
+    """Genes as var, and how many columns of the file there are for each."""
+    if _is_csv(path):  # Parse
+        table = _read(path, dtype=str).rename(columns={"gene_id": "gene_ids"})
+        named = "gene_name" if "gene_name" in table else table.columns[0]
+        return table.set_index(pd.Index(table.pop(named).to_numpy(), dtype=object)), 1
+    table = _read(path)
+    ids = table[0].to_numpy()
+    if (n := _molecules(ids)) is not None:
+        ids = ids[:n]
+        return pd.DataFrame({"gene_ids": ids}, index=pd.Index(ids, dtype=object)), 3
+    if symbols is not None:
+        lines = _read(symbols, skip_blank_lines=False)[0].to_numpy()
+        if len(lines) != len(ids):
+            fault = f"has {len(lines)} lines for {len(ids)} genes"
+            raise Where(str(symbols), "the table").corrupt(fault)
+        names = np.where(lines == "", ids, lines)
+    else:
+        names = table[1 if table.shape[1] > 1 else 0].to_numpy()
+    columns = {"gene_ids": ids}
+    if table.shape[1] > 2:
+        columns["feature_types"] = table[2].to_numpy()
+    return pd.DataFrame(columns, index=pd.Index(names, dtype=object)), 1
+
+
+def _molecules(names: Any) -> int | None:
+    """How many genes there are where alevin-fry lists each three times, with ``-U`` and ``-A`` after it."""
+    n = len(names) // 3
+    if n == 0 or 3 * n != len(names) or not str(names[n]).endswith("-U"):
+        return None
+    spliced = names[:n]
+    same = (names[n : 2 * n] == spliced + "-U").all() and (names[2 * n :] == spliced + "-A").all()
+    return n if same else None

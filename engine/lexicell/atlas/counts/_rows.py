@@ -19,6 +19,7 @@ from lexicell.atlas.counts._blocks import (
     gather_rows,
     keep_columns,
     kernel_values,
+    new_places,
     reading,
     slim_indices,
 )
@@ -29,8 +30,6 @@ from lexicell_kernels.types import CsrBlock
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-    from numpy.typing import NDArray
 
     from lexicell.atlas.counts._scratch import Scratch
 
@@ -238,10 +237,7 @@ class PickedRows(MatrixRows):
         super().__init__((n, v), inner.where)
         self._inner, self._rows = inner, rows
         self.device = inner.device
-        self._new_column: NDArray[np.int32] | None = None
-        if columns is not None:
-            self._new_column = np.full(inner.n_columns, -1, np.int32)
-            self._new_column[columns] = np.arange(v, dtype=np.int32)
+        self._new_column = None if columns is None else new_places(columns, inner.n_columns)
 
     def offsets(self, start: int, stop: int) -> Offsets | None:
         """Offsets before columns are dropped: an upper bound that costs nothing."""

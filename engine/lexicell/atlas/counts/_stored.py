@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import shlex
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from lexicell.atlas.counts._blocks import Where, reading
+import numpy as np
+
+from lexicell.atlas.counts._blocks import Where, is_unknown, reading
 from lexicell.atlas.counts._dataset import RowsSource
+from lexicell.atlas.counts._modality import types_of_shared_names
 from lexicell.atlas.counts._rows import CsrRows, MatrixRows
 from lexicell.atlas.counts._slabs import DenseRows
 from lexicell.atlas.counts._spool import csc_rows
@@ -13,9 +18,11 @@ from lexicell.atlas.counts._tables import attribute, open_table, read_table
 from lexicell.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
-__all__ = ["choose_part", "open_stored", "stored_rows"]
+    from lexicell.atlas.source import CountSource
+
+__all__ = ["choose_part", "keys_of", "open_stored", "other_parts", "stated_base", "stored_rows"]
 
 
 def choose_part(label: str, layers: list[str], layer: str | None, *, has_raw: bool, use_raw: bool) -> str:
@@ -30,6 +37,42 @@ def choose_part(label: str, layers: list[str], layer: str | None, *, has_raw: bo
         msg = f"{label}: there is no layer {layer!r}; {_offer(layers)}"
         raise InputError(msg)
     return ".raw" if use_raw else "X" if layer is None else f"layer {layer!r}"
+
+
+def other_parts(
+    open_part: Callable[..., CountSource], layers: Sequence[str], *, has_x: bool, has_raw: bool, **read: Any
+) -> dict[str, Callable[[], CountSource]]:
+    """Return what opens each matrix but the one that is read, by the option that asks for it.
+
+    Parameters
+    ----------
+    open_part
+        Takes ``layer`` and ``use_raw``.
+    layers, has_x, has_raw
+        What there is.
+    **read
+        ``layer`` and ``use_raw`` of the matrix that is read.
+    """
+    parts: dict[str, dict[str, Any]] = {
+        f"--layer {shlex.quote(name)}": {"layer": name, "use_raw": False} for name in layers
+    }
+    if has_raw:
+        parts["--use-raw"] = {"layer": None, "use_raw": True}
+    if has_x:
+        parts["X instead"] = {"layer": None, "use_raw": False}
+    return {option: partial(open_part, **part) for option, part in parts.items() if part != read}
+
+
+def stated_base(uns: Any) -> float | None:
+    """Base of the logarithm that scanpy noted as ``uns["log1p"]``: natural, unless it says another."""
+    if "log1p" not in uns:
+        return None
+    try:
+        base = uns["log1p"]["base"]
+        base = float(base[()] if hasattr(base, "shape") else base)
+    except Exception:
+        return float(np.e)
+    return base if base > 1 else float(np.e)
 
 
 def open_stored(
@@ -49,10 +92,10 @@ def open_stored(
         Closes `root`.
     """
     with reading(Where(label, "the table of contents")):
-        layers = sorted(root["layers"].keys()) if "layers" in root else []
+        layers = keys_of(root["layers"]) if "layers" in root else []
         raw = next((prefix for prefix in ("raw/", "raw.") if prefix + "X" in root), None)
         has_x = "X" in root and attribute(root["X"], "encoding-type") != "null"
-        hint = "uns" in root and "log1p" in root["uns"]
+        log_base = _stored_base(root)
     what = choose_part(label, layers, layer, has_raw=raw is not None, use_raw=use_raw)
     if layer is not None:
         matrix, columns = f"layers/{layer}", "var"
@@ -68,13 +111,24 @@ def open_stored(
     with reading(where):
         element = root[matrix]
     rows = stored_rows(element, where)
+    var = read_table(root, columns, label)
+    if use_raw and "var" in root:
+        var = types_of_shared_names(var, lambda: read_table(root, "var", label))
     return RowsSource(
         rows,
         open_table(root, label),
-        read_table(root, columns, label),
-        log1p_hint=hint and what == "X",
+        var,
+        log_base=log_base if what == "X" else None,
         layers=layers,
         has_raw=raw is not None,
+        others=other_parts(
+            partial(open_stored, root, label),
+            layers,
+            has_x=has_x,
+            has_raw=raw is not None,
+            layer=layer,
+            use_raw=use_raw,
+        ),
         on_close=[] if on_close is None else [on_close],
     )
 
@@ -105,6 +159,35 @@ def stored_rows(element: Any, where: Where) -> MatrixRows:
     if kind == "csr":
         return CsrRows(data, indices, indptr, (n, v), where)
     return csc_rows(data, indices, indptr, (n, v), where)
+
+
+def keys_of(group: Any) -> list[str]:
+    """Names of what a group of h5py or zarr holds, sorted."""
+    try:
+        return sorted(group.keys())
+    except Exception as exc:
+        if not is_unknown(exc):
+            raise
+    # zarr looks at each member to list them, and one of them is of a kind that it doesn't know.
+    from zarr.core.sync import sync
+
+    async def names() -> list[str]:
+        return [name async for name in group.store.list_dir(group.path)]
+
+    return sorted(name for name in sync(names()) if name != "zarr.json" and not name.startswith(".z"))
+
+
+def _stored_base(root: Any) -> float | None:
+    """Base of the logarithm that ``uns`` notes, whatever else it holds; None where it notes none."""
+    try:
+        uns = root["uns"]
+        return stated_base(uns) if hasattr(uns, "keys") else None
+    except KeyError:
+        return None
+    except Exception as exc:
+        if not is_unknown(exc):
+            raise
+        return None
 
 
 def _offer(layers: list[str]) -> str:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from lexicell.atlas.counts._blocks import Where, reading
+from lexicell.atlas.counts._blocks import Where, is_unknown, reading
 from lexicell.atlas.counts._zarr import lacks_chunks
 from lexicell.errors import InputError
 
@@ -36,6 +36,8 @@ Column = Callable[[int, int], Any]
 
 #: Text comes as ``object``, which says that no value is missing, whatever pandas' own default is.
 _TEXT = np.dtype(object)
+#: Rows of a column that are looked at together.
+_LOOK_ROWS = 1 << 20
 _MASKED: dict[str, Callable[[Any, Any], Any]] = {
     "nullable-integer": pd.arrays.IntegerArray,
     "nullable-boolean": pd.arrays.BooleanArray,
@@ -215,17 +217,36 @@ def open_table(root: Any, label: str) -> Table:
 
 
 def read_table(root: Any, name: str, label: str) -> pd.DataFrame:
-    """Read the table `name` of a stored AnnData whole, as anndata does."""
+    """Read the table `name` of a stored AnnData whole, as anndata does.
+
+    Columns of var that are stored in a way that is not known here are left out.
+    """
     where = Where(label, name)
     with reading(where):
         element = root[name]
         if not hasattr(element, "keys"):
             return _legacy_table(root, element[()], name)
-        table = _read_elem(element)
+        try:
+            table = _read_elem(element)
+        except Exception as exc:
+            if name == "obs" or not is_unknown(exc):
+                raise
+            table = _known_columns(element)
         if not isinstance(table, pd.DataFrame):
             fault = "is not a table"
             raise where.corrupt(fault)
         return table
+
+
+def _known_columns(group: Any) -> pd.DataFrame:
+    columns = {}
+    for name in map(str, group.attrs["column-order"]):
+        try:
+            columns[name] = _read_elem(group[name])
+        except Exception as exc:
+            if not is_unknown(exc):
+                raise
+    return pd.DataFrame(columns, index=_read_elem(group[attribute(group, "_index")]))
 
 
 def _read_elem(element: Any) -> Any:
@@ -265,6 +286,7 @@ def _stored(element: Any, where: Where, n: int) -> Column:
         codes = _Pieces(element["codes"], where, n)
         ordered = bool(attribute(element, "ordered"))
         dtype = pd.Categorical.from_codes([], _read_elem(element["categories"]), ordered=ordered).dtype
+        _check_codes(codes, n, len(dtype.categories), where)
         return lambda start, stop: pd.Categorical.from_codes(codes.read(start, stop), dtype=dtype)
     if kind in _MASKED or kind == "nullable-string-array":
         values, mask = (_Pieces(element[part], where, n) for part in ("values", "mask"))
@@ -273,6 +295,17 @@ def _stored(element: Any, where: Where, n: int) -> Column:
     column = pd.Series(_read_elem(element))
     _check_length(len(column), n, where)
     return _held(column, where)
+
+
+def _check_codes(codes: _Pieces, n: int, n_categories: int, where: Where) -> None:
+    """Find a bad code when a column is opened: whoever writes it comes to the last one after the work."""
+    for start in range(0, n, _LOOK_ROWS):
+        part = codes.read(start, min(start + _LOOK_ROWS, n))
+        bad = np.flatnonzero((part < -1) | (part >= n_categories))
+        if len(bad):
+            row = start + int(bad[0])
+            fault = f"has category {part[bad[0]]} in row {row}, and only {n_categories} categories"
+            raise where.corrupt(fault)
 
 
 def _nullable_text(is_nan: bool) -> Callable[[Any, Any], Any]:  # noqa: FBT001

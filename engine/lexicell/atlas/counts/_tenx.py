@@ -9,17 +9,19 @@ import pandas as pd
 
 from lexicell.atlas.counts._blocks import Where, reading
 from lexicell.atlas.counts._dataset import RowsSource
-from lexicell.atlas.counts._rows import CsrRows, MatrixRows, PickedRows
+from lexicell.atlas.counts._rows import CsrRows
 from lexicell.atlas.counts._tables import NamesTable
 from lexicell.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["genomes_of", "keep_genes", "open_tenx", "refuse_parts"]
+__all__ = ["genomes_of", "open_tenx", "refuse_parts"]
 
 _V2_PARTS = {"barcodes", "data", "gene_names", "genes", "indices", "indptr", "shape"}
-_EXPRESSION = "Gene Expression"
+#: Parts of ``features`` that are no column of var, or have another name there.
+_INDEX, _TAGS = "name", "_all_tag_keys"
+_RENAMED = {"id": "gene_ids", "feature_type": "feature_types"}
 
 
 def refuse_parts(label: str, layer: str | None, *, use_raw: bool) -> None:
@@ -28,18 +30,6 @@ def refuse_parts(label: str, layer: str | None, *, use_raw: bool) -> None:
         option = "--use-raw" if use_raw else "--layer"
         msg = f"{label}: a 10x matrix has neither layers nor .raw; leave out {option}"
         raise InputError(msg)
-
-
-def keep_genes(rows: MatrixRows, var: pd.DataFrame, label: str) -> tuple[MatrixRows, pd.DataFrame]:
-    """Keep the columns of type "Gene Expression" where `var` has several ``feature_types``."""
-    if "feature_types" not in var or var["feature_types"].nunique() < 2:
-        return rows, var
-    kept = np.flatnonzero((var["feature_types"] == _EXPRESSION).to_numpy())
-    if kept.size == 0:
-        types = ", ".join(sorted(var["feature_types"].unique()))
-        msg = f"{label}: no feature is {_EXPRESSION!r}, all are {types}; give a matrix with gene counts"
-        raise InputError(msg)
-    return PickedRows(rows, None, kept), var.iloc[kept]
 
 
 def genomes_of(root: Any) -> list[str]:
@@ -67,10 +57,9 @@ def open_tenx(root: Any, label: str, *, on_close: Callable[[], None]) -> RowsSou
             raise InputError(msg)
         group = root[genomes[0]]
         v, n = (int(side) for side in group["shape"][:])
-        rows: MatrixRows = CsrRows(group["data"], group["indices"], group["indptr"], (n, v), where)
+        rows = CsrRows(group["data"], group["indices"], group["indptr"], (n, v), where)
         obs = NamesTable(group["barcodes"], label)
         var = _features(group)
-    rows, var = keep_genes(rows, var, label) if len(var) == v else (rows, var)
     return RowsSource(rows, obs, var, on_close=[on_close])
 
 
@@ -78,10 +67,15 @@ def _features(group: Any) -> pd.DataFrame:
     if "features" not in group:
         names, ids = _strings(group["gene_names"]), _strings(group["genes"])
         return pd.DataFrame({"gene_ids": ids}, index=pd.Index(names, dtype=object))
-    features = group["features"]
-    columns = {"gene_ids": "id", "feature_types": "feature_type", "genome": "genome"}
-    table = {name: _strings(features[key]) for name, key in columns.items() if key in features}
-    return pd.DataFrame(table, index=pd.Index(_strings(features["name"]), dtype=object))
+    features, table = group["features"], {}
+    n = features[_INDEX].shape
+    # Those of Cell Ranger first, whatever their order in the file; other parts may be no columns at all.
+    for key in dict.fromkeys((*_RENAMED, "genome", *features)):
+        part = features.get(key)
+        if key in (_INDEX, _TAGS) or not hasattr(part, "dtype") or (part.shape != n and key not in _RENAMED):
+            continue
+        table[_RENAMED.get(key, key)] = part[:] if part.dtype.kind in "biuf" else _strings(part)
+    return pd.DataFrame(table, index=pd.Index(_strings(features[_INDEX]), dtype=object))
 
 
 def _strings(dataset: Any) -> Any:

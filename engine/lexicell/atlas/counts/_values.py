@@ -1,60 +1,72 @@
-"""What the numbers of a matrix are: counts, normalised counts or their logarithms."""
+"""What the numbers of a matrix are taken for: what the user says, or else what a sample shows."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from enum import StrEnum
-from typing import TYPE_CHECKING
+from itertools import chain
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lexicell._arrays import move, namespace
+from lexicell._arrays import move, namespace, to_host
 from lexicell.atlas.counts._blocks import concat_rows
+from lexicell.atlas.counts._guess import LOG_BASES, Guess, Values, guess_values
+from lexicell.atlas.counts._ways import counts_elsewhere
 from lexicell.errors import CountsError
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
+    from collections.abc import Callable
+
+    import pandas as pd
 
     from lexicell.atlas.source import CountSource
     from lexicell_kernels.types import CsrBlock
 
-__all__ = ["Values", "decode_values", "read_sample", "resolve_values"]
+__all__ = [
+    "Resolved",
+    "bad_value",
+    "blame_row",
+    "check_values",
+    "decode_values",
+    "guess_source",
+    "read_sample",
+    "resolve_values",
+]
 
 #: Cells that are looked at.
 SAMPLE_CELLS = 1800
-#: No logarithm of a count comes near this: exp(20) is half a billion.
-_LARGEST_LOG = 20.0
-#: Sums over cells that differ by less than this share are one constant.
-_CONSTANT = 2e-3
-
-
-class Values(StrEnum):
-    """What a matrix holds.
-
-    ``counts`` are whole numbers, ``normalised`` are counts divided by a size factor, and ``lognorm`` are
-    ``log1p`` (natural logarithm) of the latter.
-    """
-
-    COUNTS = "counts"
-    NORMALISED = "normalised"
-    LOGNORM = "lognorm"
+#: Share of negative values from which on they are no slip.
+_SCALED = 0.01
 
 
 @dataclass(frozen=True, slots=True)
-class _Look:
-    """What a sample shows."""
+class Resolved:
+    """What a matrix is taken for.
 
-    integer: bool
-    logged: bool
+    Attributes
+    ----------
+    values
+        What `decode_values` is to undo.
+    note
+        One sentence that a person should read, since library size and ranks mean something else than of whole
+        counts; empty for these, and for what the user says where nothing speaks against it.
+    """
+
+    values: Values
+    note: str = ""
 
 
-def read_sample(source: CountSource) -> CsrBlock:
+def read_sample(source: CountSource, max_cells: int | None = None) -> CsrBlock:
     """Read at most `SAMPLE_CELLS` cells, where ``source.peek`` says; on the host wherever they lie."""
-    return concat_rows([move(source.read(start, stop), "cpu") for start, stop in source.peek(SAMPLE_CELLS)])
+    spans = source.peek(SAMPLE_CELLS if max_cells is None else max_cells)
+    return concat_rows([move(source.read(start, stop), "cpu") for start, stop in spans])
 
 
-def resolve_values(source: CountSource, asked: Values | None, sample: CsrBlock | None = None) -> Values:
+def resolve_values(source: CountSource, asked: Values | None, sample: CsrBlock | None = None) -> Resolved:
     """Decide from a sample of at most `SAMPLE_CELLS` cells what a matrix holds.
+
+    What the user says is done. A sample only refuses it by a fact: a value that is negative, NaN or infinite,
+    or becomes so when what the user says is undone.
 
     Parameters
     ----------
@@ -67,66 +79,172 @@ def resolve_values(source: CountSource, asked: Values | None, sample: CsrBlock |
 
     Returns
     -------
-    `asked`, or what was found: ``counts`` or ``normalised``. The latter changes what library size and ranks
-    mean, so the caller announces it.
+    Resolved
+        `asked`, or what was found: ``counts`` or ``normalised``.
 
     Raises
     ------
     CountsError
-        The values look log1p-transformed and the user did not say so, or they are not what the user says.
+        A value is no count; the message names cell and gene. Or the user does not say what the values are,
+        and they look transformed or like nothing that is recognised. Either message names what else of the
+        data set holds counts.
     """
-    look = _look(source, read_sample(source) if sample is None else sample)
-    if look.integer:
-        if asked is Values.LOGNORM:
-            msg = f"{source.label}: the matrix holds whole numbers, so counts; leave out --values lognorm"
-            raise CountsError(msg)
-        return asked or Values.COUNTS
-    if asked is Values.LOGNORM:
-        return asked
-    if look.logged:
-        msg = f"{source.label}: the matrix looks log1p-transformed, not like counts; give {_ways_out(source)}"
-        raise CountsError(msg)
-    if asked is Values.COUNTS:
-        msg = f"{source.label}: the matrix holds fractions, which are no counts; give --values normalised"
-        raise CountsError(msg)
-    return Values.NORMALISED
+    sample = read_sample(source) if sample is None else sample
+    _check_sample(source, sample, asked)
+    guess = guess_values(sample, source.log_base)
+    if asked is not None:
+        return Resolved(asked, _told(asked, guess))
+    if guess.values is Values.COUNTS:
+        return Resolved(Values.COUNTS)
+    if guess.values is Values.NORMALISED:
+        how = "" if guess.sure == "sure" else "probably "
+        note = (
+            f"the matrix holds fractions, {how}{guess.what} ({guess.evidence}): taken as normalised counts, "
+            "so ties and totals are theirs"
+        )
+        return Resolved(Values.NORMALISED, note)
+    raise CountsError(_refusal(source, guess))
+
+
+def guess_source(source: CountSource, max_cells: int) -> Guess:
+    """Say what the values of a few cells look like.
+
+    Raises
+    ------
+    CountsError
+        A value is no count; the message names cell and gene.
+    """
+    sample = read_sample(source, max_cells)
+    _check_sample(source, sample, None, max_cells)
+    return guess_values(sample, source.log_base)
 
 
 def decode_values(block: CsrBlock, values: Values) -> CsrBlock:
-    """Undo the logarithm of ``lognorm`` values, in their own precision; pass others through."""
-    if values is not Values.LOGNORM:
+    """Undo a logarithm or a root, in the precision of the values; pass others through.
+
+    Negative values stay negative, so that they are found.
+    """
+    if values in (Values.COUNTS, Values.NORMALISED):
         return block
     data = block.data if block.data.dtype.kind == "f" else block.data.astype(np.float32)
-    return replace(block, data=namespace(data).expm1(data))
+    xp = namespace(data)
+    with np.errstate(over="ignore"):  # what is too large becomes infinite, and is reported as that
+        if values is Values.SQRT:
+            return replace(block, data=data * xp.abs(data))
+        base = LOG_BASES[values]
+        return replace(block, data=xp.expm1(data if base == np.e else data * float(np.log(base))))
 
 
-def _look(source: CountSource, block: CsrBlock) -> _Look:
-    if block.data.dtype.kind != "f":
-        return _Look(integer=True, logged=False)
-    finite = np.isfinite(block.data)
-    data = np.where(finite, block.data, 0).astype(np.float64)
-    if not bool((data != np.rint(data)).any()):
-        return _Look(integer=True, logged=False)
-    if float(data.min()) < 0 or float(data.max()) > _LARGEST_LOG:
-        # Neither happens to logarithms of counts; the kernel names the cell of a negative value.
-        return _Look(integer=False, logged=False)
-    logged = source.log1p_hint or _constant_sums(np.expm1(data), block) or not _constant_sums(data, block)
-    return _Look(integer=False, logged=logged)
+def check_values(source: CountSource, block: CsrBlock, start: int, values: Values) -> None:
+    """Raise CountsError for the first value of a block, as it is stored, that is no count.
+
+    Parameters
+    ----------
+    source
+        The data set.
+    block
+        Its rows from `start` on, on the host.
+    start
+        Number of the first row.
+    values
+        What the numbers are.
+    """
+    at = _first_bad(block, values)
+    if at is None:
+        return
+    row = int(np.searchsorted(block.indptr, at, side="right")) - 1
+    raise CountsError(_blame(source, block, at, start + row))
 
 
-def _constant_sums(data: NDArray[np.float64], block: CsrBlock) -> bool:
-    ends = np.concatenate([np.zeros(1), np.cumsum(data)])
-    sums = np.diff(ends[block.indptr])
-    sums = sums[np.diff(block.indptr) > 0]
-    return sums.size > 2 and bool(np.ptp(sums) <= _CONSTANT * np.mean(sums))
+def bad_value(
+    label: str,
+    names: Callable[[int, int], pd.Index[Any]],
+    genes: pd.Index[Any],
+    row: int,
+    column: int,
+    value: Any,
+) -> str:
+    """Say which value is no count: the sentence of all verbs.
+
+    Parameters
+    ----------
+    label, names, genes
+        The data set, what gives the names of its cells ``start:stop``, and the names of its columns.
+    row, column, value
+        Where the value is in the data set, and the value as it is stored.
+    """
+    return (
+        f"{label}: cell {names(row, row + 1)[0]!r} (row {row}) has {value} for gene {genes[column]!r}; "
+        "counts are finite and not negative"
+    )
 
 
-def _ways_out(source: CountSource) -> str:
-    layers = sorted(source.layers, key=lambda name: ("count" not in name.lower(), "raw" not in name.lower()))[
-        :3
-    ]
-    ways = [f"--layer {name}" for name in layers]
-    if source.has_raw:
-        ways.insert(0 if not layers or "count" not in layers[0].lower() else 1, "--use-raw")
-    ways.append("--values lognorm")
-    return ways[0] if len(ways) == 1 else f"{', '.join(ways[:-1])} or {ways[-1]}"
+def blame_row(block: CsrBlock, row: int, values: Values) -> tuple[int, Any]:
+    """Column and stored value of what is no count in a row of a block, wherever it lies.
+
+    The largest value where none is bad alone, but a sum of several columns is.
+    """
+    a, b = (int(end) for end in block.indptr[row : row + 2])
+    x, columns = to_host(block.data[a:b]), to_host(block.indices[a:b])
+    part = replace(block, data=x, indices=columns, indptr=np.array([0, b - a]))
+    at = _first_bad(part, values)
+    at = int(x.argmax()) if at is None else at
+    return int(columns[at]), x[at]
+
+
+def _first_bad(block: CsrBlock, values: Values) -> int | None:
+    """Position of the first value of a block on the host that is no count, as the kernels see it."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        x = decode_values(block, values).data
+        x = x.astype(np.float32) if x.dtype.kind == "f" else x
+    bad = ~(np.isfinite(x) & (x >= 0))
+    return int(bad.argmax()) if bad.any() else None
+
+
+def _check_sample(
+    source: CountSource, sample: CsrBlock, asked: Values | None, max_cells: int | None = None
+) -> None:
+    values = Values.COUNTS if asked is None else asked
+    at = _first_bad(sample, values)
+    if at is None:
+        return
+    spans = source.peek(SAMPLE_CELLS if max_cells is None else max_cells)
+    rows = list(chain.from_iterable(range(*span) for span in spans))
+    row = rows[int(np.searchsorted(sample.indptr, at, side="right")) - 1]
+    raise CountsError(_blame(source, sample, at, row))
+
+
+def _blame(source: CountSource, block: CsrBlock, at: int, row: int) -> str:
+    column, value = int(block.indices[at]), block.data[at]
+    said = bad_value(source.label, source.names, source.var.index, row, column, value)
+    if float((block.data < 0).mean()) > _SCALED:
+        said += ", so the matrix was scaled or centred"
+    ways = counts_elsewhere(source)
+    return f"{said}; give {_any_of(ways)}" if ways else said
+
+
+def _told(asked: Values, guess: Guess) -> str:
+    """Say what speaks against what the user says, or that fractions are taken for counts."""
+    taken = f"the values are taken as {asked}, as --values says"
+    if asked is guess.values:
+        if asked is Values.NORMALISED:
+            return f"{taken} ({guess.what}: {guess.evidence}): ties and totals are those of fractions"
+        return ""
+    if guess.values is None:
+        return "" if asked in LOG_BASES and asked in guess.ways else f"{taken}; {guess.evidence}"
+    return f"{taken}, but they look like {guess.what} ({guess.evidence}), which is --values {guess.values}"
+
+
+def _refusal(source: CountSource, guess: Guess) -> str:
+    ways = counts_elsewhere(source) + tuple(f"--values {kind}" for kind in guess.ways)
+    if guess.values is None:
+        seen = f"the matrix holds {guess.what} ({guess.evidence})"
+    else:
+        how = "looks" if guess.sure == "sure" else "probably looks"
+        word = "log1p-transformed" if guess.values is Values.LOGNORM else f"{guess.values}-transformed"
+        seen = f"the matrix {how} {word}, not like counts: it holds {guess.what} ({guess.evidence})"
+    return f"{source.label}: {seen}; give {_any_of(ways) or 'a matrix of counts'}"
+
+
+def _any_of(ways: tuple[str, ...]) -> str:
+    return " or ".join(filter(None, (", ".join(ways[:-1]), *ways[-1:])))

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,9 +15,11 @@ from numpy.typing import DTypeLike, NDArray
 from lexicell._files import staged_path
 from lexicell._trace import stage
 from lexicell.atlas.store._anndata import ANNDATA, ARRAY, KEY, PARTS, write_element
-from lexicell.atlas.store._layout import chunk_rows
+from lexicell.atlas.store._layout import QUALITY_DTYPES, chunk_rows
+from lexicell.errors import InputError
 
 if TYPE_CHECKING:
+    import h5py
     import pandas as pd
 
 __all__ = ["H5adOutput", "create_h5ad"]
@@ -41,17 +44,32 @@ class H5adOutput:
             with stage("write"):
                 shutil.copyfile(copy_of, path)
         self._file = h5py.File(path, "r+" if self._copied else "w")
-        if not self._copied:
+        try:
+            self._prepare(dim)
+        except BaseException as error:
+            self._file.close()
+            if isinstance(error, OSError) or not isinstance(error, Exception):
+                raise
+            reason = f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
+            msg = f"{copy_of}: a copy of it can't take vectors ({reason}); write to a .zarr instead"
+            raise InputError(msg) from error
+
+    def _prepare(self, dim: int) -> None:
+        """Make room for all that is written later, so that a copy that can't take it is told before."""
+        if self._copied:
+            self._obs = _room_in_obs(self._file, self._n_cells)
+        else:
             self._file.attrs.update(ANNDATA)
             for part in PARTS:
                 write_element(self._file, part, {})
-        obsm = self._file.require_group("obsm")
+        obsm = _group(self._file, "obsm")
         if KEY in obsm:
             del obsm[KEY]
         self._vectors = obsm.create_dataset(
-            KEY, shape=(n_cells, dim), dtype=self._chunk.dtype, chunks=self._chunk.shape
+            KEY, shape=(self._n_cells, dim), dtype=self._chunk.dtype, chunks=self._chunk.shape
         )
         self._vectors.attrs.update(ARRAY)
+        self._uns = self._file.require_group("uns")
 
     def append(self, vectors: NDArray[np.float32]) -> None:
         """Add the next rows, ``[n, p]``."""
@@ -70,7 +88,7 @@ class H5adOutput:
         Parameters
         ----------
         obs
-            One row per cell, in order.
+            One row per cell, in order. A copy gets those columns that it lacks, `QUALITY_DTYPES`.
         uns
             Goes to ``uns["lexicell"]``.
 
@@ -80,21 +98,18 @@ class H5adOutput:
             Not every row has been appended.
         """
         import pandas as pd
-        from anndata.io import read_elem
 
         self._flush()
         if self._written != self._n_cells:
             msg = f"{self._written} of {self._n_cells} rows were appended"
             raise ValueError(msg)
         if self._copied:
-            full = read_elem(self._file["obs"])
-            for column in obs:
-                full[column] = obs[column].array  # a category stays one
-            write_element(self._file, "obs", full)
+            for name, write in self._obs.items():
+                write(obs[name].to_numpy())
         else:
             write_element(self._file, "obs", obs)
             write_element(self._file, "var", pd.DataFrame(index=pd.Index([], dtype="object")))
-        write_element(self._file.require_group("uns"), "lexicell", dict(uns))
+        write_element(self._uns, "lexicell", dict(uns))
 
     def close(self) -> None:
         """Close the file, before it gets its name."""
@@ -108,6 +123,55 @@ class H5adOutput:
 
     def _write(self, start: int, rows: NDArray[Any]) -> None:
         self._vectors[start : start + len(rows)] = rows
+
+
+def _room_in_obs(file: h5py.File, n: int) -> dict[str, Callable[[NDArray[Any]], None]]:
+    """Add the columns of `QUALITY_DTYPES` to obs, and touch no other; returns what fills each of them."""
+    import h5py
+
+    obs = file["obs"]
+    if not hasattr(obs, "keys"):
+        return _room_in_records(file, n)
+    order = [name.decode() if isinstance(name, bytes) else str(name) for name in obs.attrs["column-order"]]
+    for name, dtype in QUALITY_DTYPES.items():
+        if name in obs:
+            del obs[name]
+        obs.create_dataset(name, shape=(n,), dtype=dtype).attrs.update(ARRAY)
+    everything = [*order, *(name for name in QUALITY_DTYPES if name not in order)]
+    obs.attrs["column-order"] = np.array(everything, h5py.string_dtype())
+    return {name: partial(obs[name].__setitem__, ...) for name in QUALITY_DTYPES}
+
+
+def _room_in_records(file: h5py.File, n: int) -> dict[str, Callable[[NDArray[Any]], None]]:
+    """The same for anndata before 0.7: obs is one dataset of records, a field for each column."""
+    old = file["obs"]
+    records, attributes = old[()], dict(old.attrs)
+    kept = [name for name in records.dtype.names if name not in QUALITY_DTYPES]
+    kinds = {name: records.dtype[name] for name in kept} | QUALITY_DTYPES
+    table = np.zeros(n, np.dtype({"names": list(kinds), "formats": list(kinds.values())}))
+    for name in kept:
+        table[name] = records[name]
+    del file["obs"]
+    new = file.create_dataset("obs", data=table)
+    new.attrs.update(attributes)
+
+    def fill(name: str, values: NDArray[Any]) -> None:
+        table[name] = values
+        new[...] = table
+
+    return {name: partial(fill, name) for name in QUALITY_DTYPES}
+
+
+def _group(file: h5py.File, name: str) -> h5py.Group:
+    """Group of matrices; anndata before 0.7 has one dataset of records instead."""
+    if name not in file or hasattr(file[name], "keys"):
+        return file.require_group(name)
+    records = file[name][()]
+    del file[name]
+    group = file.create_group(name)
+    for field in records.dtype.names or ():
+        group[field] = records[field]
+    return group
 
 
 @contextmanager
@@ -131,7 +195,7 @@ def create_h5ad(
     dtype
         float32 or float16.
     copy_of
-        An h5ad whose content the output gets too.
+        An h5ad whose content the output gets too, as it is there.
     overwrite
         Whether an output of this name is replaced.
 
@@ -139,6 +203,8 @@ def create_h5ad(
     ------
     OutputExistsError
         It exists, and is not to be replaced.
+    InputError
+        `copy_of` is laid out in a way that nothing can be added to.
     WriteError
         The disk is full, or the folder may not be written to.
     """

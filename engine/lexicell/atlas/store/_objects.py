@@ -14,6 +14,7 @@ from typing import Any
 import blake3
 
 from lexicell._files import fsync
+from lexicell._limits import limit_reached
 from lexicell._trace import detail
 from lexicell.atlas._remote import is_url, network_fault, open_store
 from lexicell.atlas.store import _steps
@@ -223,8 +224,10 @@ class LocalObjects(Objects):
             folder.mkdir(parents=True, exist_ok=True)
         self._known.add(folder)
 
-    def _unreadable(self, key: str, error: OSError) -> CorruptDataError:
-        return CorruptDataError(f"{self.root / key} cannot be read ({error.strerror or error})")
+    def _unreadable(self, key: str, error: OSError) -> LexicellError:
+        file = self.root / key
+        unreadable = CorruptDataError(f"{file} cannot be read ({error.strerror or error})")
+        return limit_reached(str(file), error) or unreadable
 
 
 class RemoteObjects(Objects):
@@ -295,7 +298,7 @@ def open_objects(location: str) -> Objects:
 
 @contextmanager
 def refusals(where: object, errors: tuple[type[Exception], ...] = (OSError,)) -> Iterator[None]:
-    """Make what the system refuses a WriteError that says where."""
+    """Make what the system refuses a WriteError, or a ResourceError, that says where."""
     try:
         yield
     except LexicellError:
@@ -303,7 +306,7 @@ def refusals(where: object, errors: tuple[type[Exception], ...] = (OSError,)) ->
     except errors as error:
         reason = getattr(error, "strerror", None) or str(error).partition("\n")[0]
         msg = f"{where} cannot be written ({reason}); make room or choose another place"
-        raise WriteError(msg) from error
+        raise limit_reached(str(where), error) or WriteError(msg) from error
 
 
 def write_durably(path: Path, parts: Sequence[Bytes]) -> None:

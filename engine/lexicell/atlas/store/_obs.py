@@ -20,6 +20,8 @@ __all__ = ["check_columns", "write_obs"]
 #: Rows of one chunk, whatever the column: a window of a table fills whole chunks of all its columns.
 _CHUNK_ROWS = 1 << 16
 _INDEX = "_index"
+#: Bytes that file systems allow.
+_LONGEST_NAME = 255
 
 #: Writes the values of a column from a row on.
 _Write = Callable[[int, Any], None]
@@ -45,7 +47,7 @@ def check_columns(source: CountSource, columns: Sequence[str], *, present: Seque
             why = "is written anyway" if name in present else "is asked for twice"
             msg = f"{source.label}: obs column {name!r} {why}; leave it out"
             raise InputError(msg)
-        if name in ("", ".", "..", _INDEX, "zarr.json") or "/" in name:
+        if not _can_be_named(name):
             msg = f"{source.label}: obs column {name!r} has a name that cannot be stored; leave it out"
             raise InputError(msg)
     first = source.read_obs(columns, 0, min(source.n_cells, 1))
@@ -102,6 +104,16 @@ def write_obs(
             "_index": _INDEX,
         }
     )
+
+
+def _can_be_named(name: str) -> bool:
+    """Whether a name can be that of a folder, which a column becomes; to zarr a backslash is a slash."""
+    try:
+        size = len(name.encode())
+    except UnicodeEncodeError:
+        return False
+    taken = name in (".", "..", _INDEX, "zarr.json") or any(sign in name for sign in "/\\\0")
+    return 0 < size <= _LONGEST_NAME and not taken
 
 
 def _fault(dtype: Any) -> str | None:

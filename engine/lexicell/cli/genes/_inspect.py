@@ -7,7 +7,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from lexicell.cli import _console
-from lexicell.cli._options import Data, GeneColumn, Json, Layer, LexiconName, Organism, UseRaw, ValuesOption
+from lexicell.cli._options import (
+    Data,
+    GeneColumn,
+    Json,
+    Layer,
+    LexiconName,
+    Modality,
+    Organism,
+    UseRaw,
+    ValuesOption,
+)
 
 if TYPE_CHECKING:
     from lexicell.lexicon import EncoderInfo
@@ -37,6 +47,7 @@ def align(
     lexicon: LexiconName = "human-go-minilm",
     layer: Layer = None,
     use_raw: UseRaw = False,
+    modality: Modality = None,
     values: ValuesOption = None,
     gene_column: GeneColumn = None,
     organism: Organism = None,
@@ -48,10 +59,15 @@ def align(
     from lexicell.lexicon import Lexicon, align_genes
 
     opened = Lexicon.open(lexicon)
-    with open_counts(data, layer=layer, use_raw=use_raw) as source, _console.bar("reading", "cells") as bar:
-        held = resolve_values(source, None if values is None else Values(values))
+    with (
+        open_counts(data, layer=layer, use_raw=use_raw, modality=modality) as source,
+        _console.bar("reading", "cells") as bar,
+    ):
+        resolved = resolve_values(source, None if values is None else Values(values))
+        for text in (*source.notes, *filter(None, [resolved.note])):
+            _console.note(text)
         alignment = align_genes(opened, source.var, column=gene_column, organism=organism)
-        report = gene_report(source, alignment, held, listener=_console.listen(bar))
+        report = gene_report(source, alignment, resolved.values, listener=_console.listen(bar))
     if as_json:
         _console.result_json(report.as_dict())
         return

@@ -6,6 +6,7 @@ import csv
 from typing import TYPE_CHECKING
 
 from lexicell._files import read_utf8
+from lexicell._limits import limit_reached
 from lexicell.errors import CorruptDataError, InputError, InputNotFoundError
 
 if TYPE_CHECKING:
@@ -96,7 +97,7 @@ def read_parquet(path: Path) -> pa.Table:
             return file.read()
     except (pa.ArrowException, OSError) as error:
         message = f"{path} cannot be read as Parquet ({_short(error)})."
-        raise CorruptDataError(message) from error
+        raise limit_reached(str(path), error) or CorruptDataError(message) from error
 
 
 def _short(error: Exception) -> str:

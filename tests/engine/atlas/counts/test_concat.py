@@ -15,11 +15,11 @@ import pytest
 from scipy import sparse
 from tests.engine.atlas.conftest import as_anndata, assemble, counts, same, write_tenx, write_zarr
 
-from lexicell.atlas import CountSource, open_counts, open_many, read_sample
+from lexicell.atlas import CountSource, Values, open_counts, open_many, read_sample
 from lexicell.atlas.counts import _concat
 from lexicell.atlas.counts._concat import ConcatSource
 from lexicell.atlas.counts._scratch import Scratch
-from lexicell.errors import InputError, InputNotFoundError
+from lexicell.errors import CountsError, InputError, InputNotFoundError
 
 
 def part(seed: int, n: int, genes: list[str], **obs: Any) -> anndata.AnnData:
@@ -186,9 +186,41 @@ def test_counts_and_logarithms_do_not_mix(write) -> None:
     logged.uns["log1p"] = {"base": None}
     paths = write([part(1, 40, names(0, 12)), logged])
     with ConcatSource(paths) as source:
-        assert source.log1p_hint
-        with pytest.raises(InputError, match=r"part0\.h5ad holds counts and part1\.zarr holds logarithms"):
+        assert source.log_base == np.e
+        with pytest.raises(InputError, match=r"part0\.h5ad holds counts and part1\.zarr holds log1p\(x\)"):
             source.check()
+        assert any("part1.zarr holds log1p(x)" in said for said in source.check(Values.COUNTS))
+
+
+@pytest.mark.parametrize(
+    ("make", "kind"),
+    [
+        (lambda x: np.log2(1 + x / 3), r"log2\(1 \+ x\)"),
+        (lambda x: np.sqrt(x / 3), r"sqrt\(x\)"),
+        (lambda x: x / 3, "fractions"),
+        (lambda x: np.where(x > 0, 0.7, 0), "values of an unknown kind"),
+    ],
+)
+def test_inputs_of_two_kinds_do_not_mix(write, make, kind) -> None:
+    other = part(2, 40, names(0, 12))
+    other.X = sparse.csr_matrix(make(other.X.toarray().astype(float)))
+    with (
+        ConcatSource(write([part(1, 40, names(0, 12)), other])) as source,
+        pytest.raises(InputError, match=f"part1.zarr holds {kind}"),
+    ):
+        source.check()
+
+
+def test_a_negative_value_of_one_input_is_named(write) -> None:
+    scaled = part(2, 40, names(0, 12))
+    scaled.X = sparse.csr_matrix(scaled.X.toarray() - 1.5)
+    with (
+        ConcatSource(write([part(1, 40, names(0, 12)), scaled])) as source,
+        pytest.raises(CountsError) as caught,
+    ):
+        source.check()
+    assert "part1.zarr" in str(caught.value)
+    assert repr(scaled.obs_names[0]) in str(caught.value)
 
 
 def test_a_missing_input_and_a_missing_layer_name_their_file(parts, write, tmp_path: Path) -> None:

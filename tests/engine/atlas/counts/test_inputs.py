@@ -41,6 +41,33 @@ def test_a_folder_of_data_sets_is_each_of_them(folder: Path) -> None:
     assert expand_inputs([folder]) == [str(folder / name) for name in ("a.h5ad", "b.h5ad", "c.zarr")]
 
 
+@pytest.mark.parametrize("hidden", ["._a.h5ad", ".a.h5ad", "._c.zarr", ".b.h5mu", "._matrix.mtx.gz", ".x.h5"])
+def test_hidden_files_are_no_inputs(folder: Path, hidden: str) -> None:
+    (folder / hidden).write_bytes(b"\0\5\26\7")
+    shown = [str(folder / name) for name in ("a.h5ad", "b.h5ad", "c.zarr")]
+    assert expand_inputs([folder]) == shown
+    assert expand_inputs([str(folder / "*.h5ad")]) == shown[:2]
+    assert expand_inputs([str(folder / "**" / "*.h5ad")]) == shown[:2]
+    assert expand_inputs([folder / hidden]) == [str(folder / hidden)]
+
+
+def test_a_mudata_is_an_input_like_others(folder: Path) -> None:
+    (folder / "b.h5mu").write_bytes(b"")
+    assert expand_inputs([folder])[1:3] == [str(folder / "b.h5ad"), str(folder / "b.h5mu")]
+    assert expand_inputs([str(folder / "*.h5mu")]) == [str(folder / "b.h5mu")]
+
+
+@pytest.mark.parametrize(
+    "matrix", ["cells_x_genes.mtx", "alevin/quants_mat.mtx", "DGE.mtx.gz", "cells_x_genes.total.mtx"]
+)
+def test_a_folder_of_another_tool_is_one_data_set(folder: Path, matrix: str) -> None:
+    out = folder / "out"
+    (out / matrix).parent.mkdir(parents=True)
+    (out / matrix).write_bytes(b"")
+    (out / "adata.h5ad").write_bytes(b"")
+    assert expand_inputs([out]) == [str(out)]
+
+
 def test_a_folder_that_is_a_data_set_is_one(folder: Path) -> None:
     tenx = folder / "tenx"
     tenx.mkdir()

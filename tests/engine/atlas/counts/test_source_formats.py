@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,6 @@ import pytest
 import zarr
 from scipy import sparse
 from tests.engine.atlas.conftest import (
-    EXPR,
     as_anndata,
     assemble,
     counts,
@@ -27,6 +27,7 @@ from tests.engine.atlas.conftest import (
 
 from lexicell.atlas import CountSource, open_counts
 from lexicell.atlas.counts import _slabs, _spool
+from lexicell.errors import CorruptDataError
 
 LAYOUTS = {"csr": sparse.csr_matrix, "csc": sparse.csc_matrix, "dense": lambda matrix: matrix.toarray()}
 
@@ -132,12 +133,9 @@ def test_spans_of_any_size_give_back_the_matrix(
             assert source.var.index[5] == "gene5"
 
 
-@pytest.mark.data
 @pytest.mark.parametrize("name", ["pbmc3k_raw_labelled", "baron_h1_pancreas"])
-def test_real_files_are_read_as_anndata_reads_them(name: str) -> None:
-    path = EXPR / f"{name}.h5ad"
-    if not path.is_file():
-        pytest.skip(f"{path} is not there; set LEXICELL_DATA")
+def test_real_files_are_read_as_anndata_reads_them(name: str, data: Callable[[str], Path]) -> None:
+    path = data(f"{name}.h5ad")
     expected = anndata.read_h5ad(path)
     with open_counts(path) as source:
         same(assemble(source, 1 << 20), expected.X)
@@ -219,15 +217,15 @@ def test_layer_and_raw_are_read_with_their_own_genes(tmp_path: Path) -> None:
     view = adata[5:30]
     for data in (adata, tmp_path / "c.h5ad", tmp_path / "c.zarr", backed):
         with open_counts(data) as source:
-            assert source.log1p_hint
+            assert source.log_base == np.e
             assert (source.layers, source.has_raw) == (("counts",), True)
         with open_counts(data, layer="counts") as source:
             same(assemble(source), full[:, :10] * 3)
-            assert not source.log1p_hint
+            assert source.log_base is None
         with open_counts(data, use_raw=True) as source:
             same(assemble(source), full)
             assert source.var.index[-1] == "gene36"
-            assert not source.log1p_hint
+            assert source.log_base is None
     with open_counts(view, use_raw=True) as source:
         same(assemble(source), full[5:30])
     with open_counts(view, layer="counts") as source:
@@ -235,18 +233,30 @@ def test_layer_and_raw_are_read_with_their_own_genes(tmp_path: Path) -> None:
     backed.file.close()
 
 
-def test_only_gene_expression_is_kept_of_several_feature_types(tmp_path: Path) -> None:
-    matrix = counts()
-    types = ["Antibody Capture" if j % 4 == 1 else "Gene Expression" for j in range(matrix.shape[1])]
-    kept = [j for j, kind in enumerate(types) if kind == "Gene Expression"]
-    for data in (
-        write_tenx(matrix, tmp_path / "c.h5", 3, types),
-        write_mtx(matrix, tmp_path / "m", types=types),
-    ):
-        with open_counts(data) as source:
-            same(assemble(source, 50), matrix[:, kept])
-            assert source.var.index.tolist() == [f"gene{j}" for j in kept]
-            assert source.var["gene_ids"].iloc[1] == f"ENSG{kept[1]}"
+def test_every_column_of_features_of_a_10x_h5_is_one_of_var(tmp_path: Path) -> None:
+    path = write_tenx(counts(), tmp_path / "c.h5", 3)
+    v = counts().shape[1]
+    with h5py.File(path, "r+") as file:
+        features = file["matrix/features"]
+        features["gene_name"] = np.array([f"SYMBOL{j}" for j in range(v)], "S")
+        features["probe_region"] = [f"spliced {j % 2}" for j in range(v)]
+        features["included"] = np.arange(v) % 3 > 0
+        features["length"] = np.arange(v, dtype=np.int32)
+        features["target_sets/panel"] = np.arange(4)
+        features["shape"] = np.zeros((v, 2))
+        features["of_another_length"] = np.arange(3)
+    with open_counts(path) as source:
+        assert list(source.var.columns[:3]) == ["gene_ids", "feature_types", "genome"]
+        assert set(source.var.columns[3:]) == {"gene_name", "probe_region", "included", "length"}
+        assert source.var["gene_name"].tolist()[:2] == ["SYMBOL0", "SYMBOL1"]
+        assert source.var["probe_region"].tolist()[:2] == ["spliced 0", "spliced 1"]
+        assert source.var["included"].dtype == bool
+        assert source.var["length"].tolist() == list(range(v))
+    with h5py.File(path, "r+") as file:
+        del file["matrix/features/feature_type"]
+        file["matrix/features/feature_type"] = np.array(["Gene Expression"] * 3, "S")
+    with pytest.raises(CorruptDataError):
+        open_counts(path)
 
 
 def test_files_of_anndata_before_0_7_are_read(tmp_path: Path) -> None:

@@ -10,10 +10,12 @@ import anndata
 import numpy as np
 import pytest
 from scipy import sparse
-from tests.engine.atlas.conftest import EXPR, as_anndata, counts
+from tests.engine.atlas.conftest import as_anndata, counts, write_zarr
+from tests.engine.atlas.counts.kinds import KINDS, cells
 
 from lexicell.atlas import open_counts
-from lexicell.atlas.counts._values import SAMPLE_CELLS, Values, decode_values, resolve_values
+from lexicell.atlas.counts._blocks import Where, to_block
+from lexicell.atlas.counts._values import SAMPLE_CELLS, Resolved, Values, decode_values, resolve_values
 from lexicell.errors import CountsError
 
 
@@ -23,14 +25,17 @@ def _normalised(matrix: Any, target: float = 1e4) -> sparse.csr_matrix:
 
 
 def _resolve(data: Any, asked: Values | None = None, **options: Any) -> Values:
+    return _resolved(data, asked, **options).values
+
+
+def _resolved(data: Any, asked: Values | None = None, **options: Any) -> Resolved:
     with open_counts(data, **options) as source:
         return resolve_values(source, asked)
 
 
 @pytest.fixture(scope="module")
 def raw() -> sparse.csr_matrix:
-    path = EXPR / "baron_h1_pancreas.h5ad"
-    return sparse.csr_matrix(anndata.read_h5ad(path).X[:400]) if path.is_file() else counts(400, 300)
+    return counts(400, 300)
 
 
 @pytest.mark.parametrize("dtype", [np.int32, np.uint16, np.float32, np.float64])
@@ -70,47 +75,143 @@ def test_the_hint_of_the_file_decides_where_values_allow_it(raw: sparse.csr_matr
             _resolve(adata)
 
 
-def test_the_way_out_names_what_the_file_has(raw: sparse.csr_matrix) -> None:
-    adata = as_anndata(_normalised(raw).log1p())
-    with pytest.raises(CountsError, match=r"give --values lognorm$"):
-        _resolve(adata)
-    adata.layers["spliced"] = raw
-    adata.layers["counts"] = raw
-    with pytest.raises(CountsError, match=r"give --layer counts, --layer spliced or --values lognorm$"):
-        _resolve(adata)
-    adata.raw = as_anndata(raw)
-    with pytest.raises(CountsError, match=r"--use-raw"):
-        _resolve(adata)
-    assert _resolve(adata, layer="counts") is Values.COUNTS
-    assert _resolve(adata, use_raw=True) is Values.COUNTS
+def _stored(adata: anndata.AnnData, path: Path, form: str) -> Any:
+    if form == "memory":
+        return adata
+    adata.write_h5ad(path / "data.h5ad")
+    return path / "data.h5ad" if form == "h5ad" else anndata.read_h5ad(path / "data.h5ad", backed="r")
 
 
-def test_what_the_user_says_is_checked(raw: sparse.csr_matrix) -> None:
-    whole, normalised = as_anndata(raw), as_anndata(_normalised(raw))
-    logged = as_anndata(_normalised(raw).log1p())
-    assert _resolve(logged, Values.LOGNORM) is Values.LOGNORM
-    assert _resolve(normalised, Values.LOGNORM) is Values.LOGNORM
-    assert _resolve(normalised, Values.NORMALISED) is Values.NORMALISED
-    assert _resolve(whole, Values.NORMALISED) is Values.NORMALISED
-    assert _resolve(whole, Values.COUNTS) is Values.COUNTS
-    with pytest.raises(CountsError, match="whole numbers"):
-        _resolve(whole, Values.LOGNORM)
-    with pytest.raises(CountsError, match="log1p"):
-        _resolve(logged, Values.NORMALISED)
-    with pytest.raises(CountsError, match="log1p"):
-        _resolve(logged, Values.COUNTS)
-    with pytest.raises(CountsError, match="fractions"):
-        _resolve(normalised, Values.COUNTS)
+@pytest.mark.parametrize("form", ["memory", "h5ad", "backed"])
+@pytest.mark.parametrize("refused", ["logarithms", "scaled"])
+@pytest.mark.parametrize(
+    ("others", "ways"),
+    [
+        ({}, []),
+        ({"counts": "raw"}, ["--layer counts (whole numbers)"]),
+        ({".raw": "raw"}, ["--use-raw (whole numbers)"]),
+        ({".raw": "logged", "umis": "raw"}, ["--layer umis (whole numbers)"]),
+        ({".raw": "scaled", "scaled": "scaled", "logcounts": "logged"}, []),
+        # Whole before fractions; a name that says it before one that does not.
+        ({"cp10k": "normalised", "a": "raw"}, ["--layer a (whole", "--layer cp10k (counts over"]),
+        ({"a": "raw", "my counts": "raw"}, ["--layer 'my counts' (whole", "--layer a (whole"]),
+        # Parts of the counts and smoothed ones only where there is nothing else.
+        ({"spliced": "raw", "unspliced": "raw", "counts": "raw"}, ["--layer counts (whole numbers)"]),
+        (
+            {"spliced": "raw", "unspliced": "raw", "Ms": "normalised"},
+            ["--layer spliced", "--layer unspliced"],
+        ),
+        ({"MAGIC_imputed_data": "normalised", "cpm": "normalised"}, ["--layer cpm (counts over"]),
+        ({"denoised": "normalised"}, ["--layer denoised"]),
+    ],
+)
+def test_what_holds_counts_is_proposed_first(
+    raw: sparse.csr_matrix, refused: str, form: str, others: dict[str, str], ways: list[str], tmp_path: Path
+) -> None:
+    some = raw[:100]
+    scaled = sparse.csr_matrix(some.toarray() - some.mean(0).A)
+    matrices = {
+        "raw": some,
+        "normalised": _normalised(some),
+        "logged": _normalised(some).log1p(),
+        "scaled": scaled,
+    }
+    adata = as_anndata(matrices["logged" if refused == "logarithms" else "scaled"].copy())
+    for name, what in others.items():
+        if name == ".raw":
+            adata.raw = as_anndata(matrices[what])
+        else:
+            adata.layers[name] = matrices[what]
+    with pytest.raises(CountsError) as caught:
+        _resolve(_stored(adata, tmp_path, form))
+    said = str(caught.value)
+    proposed = [*ways, "--values lognorm"] if refused == "logarithms" else ways
+    places = [said.index(way) for way in proposed]
+    assert places == sorted(places)
+    assert said.count("--layer") + said.count("--use-raw") == len(ways)
+    assert ("--values" in said) == (refused == "logarithms")
 
 
+def test_a_layer_that_is_refused_has_x_as_its_way_out(raw: sparse.csr_matrix) -> None:
+    adata = as_anndata(raw)
+    adata.layers["scaled"] = raw.toarray() - 0.5
+    with pytest.raises(CountsError, match=r"X instead \(whole numbers\)"):
+        _resolve(adata, layer="scaled")
+
+
+@pytest.mark.parametrize("asked", Values)
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_the_user_says_is_done(kind: str, asked: Values) -> None:
+    expected, make = KINDS[kind]
+    matrix = make(cells(1, n=20, genes=300, depth=150)).astype(np.float32)
+    if np.isfinite(decode_values(to_block(matrix, Where("", "")), asked).data).all():
+        resolved = _resolved(as_anndata(matrix), asked)
+        assert resolved.values is asked
+        if expected is not None:
+            # Silence only where the guess agrees and the values are what the kernel takes for counts.
+            assert bool(resolved.note) == (asked != expected or asked is Values.NORMALISED)
+    else:
+        with pytest.raises(CountsError, match="cell 'cell"):
+            _resolve(as_anndata(matrix), asked)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_the_user_does_not_say_is_found_or_refused(kind: str) -> None:
+    expected, make = KINDS[kind]
+    adata = as_anndata(make(cells(1)).astype(np.float32))
+    if expected in ("counts", "normalised"):
+        resolved = _resolved(adata)
+        assert resolved.values == expected
+        assert bool(resolved.note) == (expected == "normalised")
+    else:
+        with pytest.raises(CountsError) as caught:
+            _resolve(adata)
+        ways = [expected] if expected else ["normalised"]
+        assert all(f"--values {way}" in str(caught.value) for way in ways)
+        assert expected in (None, "lognorm") or "--values lognorm" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("stated", "base"),
+    [({}, np.e), ({"base": None}, np.e), ({"base": 2}, 2), ({"base": 10.0}, 10), ({"base": 0}, np.e)],
+)
+def test_the_base_that_the_file_states_is_read(stated: dict[str, Any], base: float, tmp_path: Path) -> None:
+    adata = as_anndata(_normalised(counts()).log1p())
+    adata.uns["log1p"] = stated
+    with open_counts(adata) as source:
+        assert source.log_base == base
+    adata.uns["log1p"] = {name: value for name, value in stated.items() if value is not None}
+    adata.write_h5ad(tmp_path / "data.h5ad")
+    for path in (tmp_path / "data.h5ad", write_zarr(adata, tmp_path / "data.zarr", 3)):
+        with open_counts(path) as source:
+            assert source.log_base == base
+
+
+def test_lognorm_is_the_natural_logarithm_whatever_the_file_says(raw: sparse.csr_matrix) -> None:
+    adata = as_anndata(_normalised(raw).log1p() / np.float32(np.log(2)))
+    adata.uns["log1p"] = {"base": 2}
+    resolved = _resolved(adata, Values.LOGNORM)
+    assert resolved.values is Values.LOGNORM
+    assert "--values log2" in resolved.note
+    assert not _resolved(adata, Values.LOG2).note
+
+
+@pytest.mark.parametrize("asked", [None, *Values])
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf, -1.5])
 @pytest.mark.parametrize("fraction", [False, True])
-def test_values_that_are_no_counts_are_left_to_the_kernel(
-    raw: sparse.csr_matrix, bad: float, fraction: bool
+def test_values_that_are_no_counts_are_refused_with_cell_and_gene(
+    raw: sparse.csr_matrix, bad: float, fraction: bool, asked: Values | None
 ) -> None:
-    matrix = _normalised(raw) if fraction else raw.astype(np.float32)
-    matrix.data[5] = bad
-    assert _resolve(as_anndata(matrix)) in (Values.COUNTS, Values.NORMALISED)
+    matrix = _normalised(raw[:60]).log1p() if fraction else raw[:60].astype(np.float32)
+    row = 41
+    at = matrix.indptr[row]
+    assert matrix.indptr[row + 1] > at
+    matrix.data[at] = bad
+    if asked in (Values.LOGNORM, Values.LOG2, Values.LOG10):
+        matrix.data.clip(max=5, out=matrix.data, where=np.isfinite(matrix.data))
+    with pytest.raises(CountsError) as caught:
+        _resolve(as_anndata(matrix), asked)
+    assert f"cell 'cell{row}' (row {row}) has {bad} for gene 'gene{matrix.indices[at]}'" in str(caught.value)
 
 
 def test_a_matrix_without_values_and_one_of_one_cell_are_decided() -> None:
@@ -145,13 +246,30 @@ def test_of_dask_only_the_first_chunk_is_looked_at(raw: sparse.csr_matrix) -> No
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_decoding_undoes_the_logarithm_in_its_own_precision(
-    raw: sparse.csr_matrix, dtype: Any, tmp_path: Path
+@pytest.mark.parametrize(
+    ("values", "encode"),
+    [
+        (Values.LOGNORM, np.log1p),
+        (Values.LOG2, lambda x: np.log2(1 + x)),
+        (Values.LOG10, lambda x: np.log10(1 + x)),
+        (Values.SQRT, np.sqrt),
+    ],
+)
+def test_decoding_undoes_what_was_done_in_its_own_precision(
+    raw: sparse.csr_matrix, dtype: Any, values: Values, encode: Any
 ) -> None:
-    normalised = _normalised(raw).astype(dtype)
-    with open_counts(as_anndata(normalised.log1p())) as source:
+    normalised = _normalised(raw[:20]).astype(dtype)
+    encoded = normalised.copy()
+    encoded.data = encode(encoded.data)
+    with open_counts(as_anndata(encoded)) as source:
         block = source.read(0, 20)
-        decoded = decode_values(block, Values.LOGNORM)
+        decoded = decode_values(block, values)
         assert decoded.data.dtype == dtype
-        np.testing.assert_allclose(decoded.data, normalised[:20].data, rtol=1e-5)
+        np.testing.assert_allclose(decoded.data, normalised.data, rtol=2e-5)
         assert decode_values(block, Values.NORMALISED) is block
+
+
+@pytest.mark.parametrize("values", Values)
+def test_decoding_keeps_negative_values_negative(values: Values) -> None:
+    block = to_block(np.array([[-2.0, 0, 3]], np.float32), Where("", ""))
+    assert decode_values(block, values).data[0] < 0

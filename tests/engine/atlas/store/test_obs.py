@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import anndata
+import h5py
 import numpy as np
 import pandas as pd
 import pytest
 import zarr
-from tests.engine.atlas.conftest import as_anndata, counts
+from tests.engine.atlas.conftest import as_anndata, counts, write_zarr
 from tests.engine.atlas.counts.test_tables import cells
 
 from lexicell.atlas import open_counts
+from lexicell.atlas.counts import _tables
 from lexicell.atlas.store import _obs
 from lexicell.atlas.store._obs import check_columns, write_obs
 from lexicell.errors import CorruptDataError, InputError
@@ -68,7 +71,6 @@ def test_text_without_gaps_is_plain_text_and_missing_text_stays_missing(tmp_path
     assert found["full"].tolist() == list(map(str, range(61)))
 
 
-@pytest.mark.data
 def test_real_cells_keep_their_names_and_types(tmp_path: Path, data: Callable[[str], Path]) -> None:
     path = data("macosko2015_retina_subset_300x259.h5ad")
     expected = anndata.read_h5ad(path).obs
@@ -151,6 +153,13 @@ def test_columns_that_are_there_are_kept_and_listed_last(tmp_path: Path) -> None
         ("a/b", np.arange(61), "name that cannot be stored"),
         ("_index", np.arange(61), "name that cannot be stored"),
         ("..", np.arange(61), "name that cannot be stored"),
+        ("a" * 256, np.arange(61), "name that cannot be stored"),
+        ("ü" * 128, np.arange(61), "name that cannot be stored"),
+        ("a/", np.arange(61), "name that cannot be stored"),
+        ("zarr.json", np.arange(61), "name that cannot be stored"),
+        ("a\0b", np.arange(61), "name that cannot be stored"),
+        ("a\\b", np.arange(61), "name that cannot be stored"),
+        ("a\ud800b", np.arange(61), "name that cannot be stored"),
         ("quality", np.arange(61), "is written anyway"),
     ],
 )
@@ -161,7 +170,9 @@ def test_a_column_that_cannot_be_stored_is_told_before_anything_is_written(
     adata.obs[name] = values
     root = zarr.open_group(tmp_path / "o.zarr", mode="w", zarr_format=3)
     with open_counts(adata) as source:
-        with pytest.raises(InputError, match=f"AnnData: obs column '{name}'.*{says}") as caught:
+        with pytest.raises(
+            InputError, match=re.escape(f"AnnData: obs column {name!r} ") + f".*{says}"
+        ) as caught:
             check_columns(source, ["type", name], present=["quality"])
         with pytest.raises(InputError, match=says):
             write_obs(root, source, ["type", name], present=["quality"])
@@ -186,6 +197,33 @@ def test_columns_of_one_name_are_told() -> None:
         pytest.raises(InputError, match="several columns of obs are called 'a'"),
     ):
         check_columns(source, ["a"])
+
+
+@pytest.mark.parametrize("name", ["a" * 255, "ü" * 127, "...", "a:b", " ", "%2F", "A"])
+def test_any_other_name_is_kept(name: str, tmp_path: Path) -> None:
+    adata = as_anndata(counts())
+    adata.obs[name] = np.arange(61)
+    found = anndata.io.read_elem(zarr.open_group(_write(adata, tmp_path / "o.zarr"), mode="r")["obs"])
+    assert found[name].tolist() == list(range(61))
+
+
+@pytest.mark.parametrize("row", [0, 30, 60])
+@pytest.mark.parametrize("code", [-2, 2, 100])
+@pytest.mark.parametrize("kind", ["h5ad", "zarr"])
+def test_a_code_beyond_the_categories_is_told_beforehand(
+    kind: str, code: int, row: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_tables, "_LOOK_ROWS", 16)
+    path = tmp_path / f"c.{kind}"
+    if kind == "h5ad":
+        as_anndata(counts()).write_h5ad(path)
+        with h5py.File(path, "r+") as file:
+            file["obs/type/codes"][row] = code
+    else:
+        root = zarr.open_group(write_zarr(as_anndata(counts()), path, 3), mode="r+")
+        root["obs/type/codes"][row] = code
+    with open_counts(path) as source, pytest.raises(CorruptDataError, match=f"'type' .* {code} in row {row}"):
+        check_columns(source, ["type"])
 
 
 def test_a_column_that_ends_early_is_told_beforehand(tmp_path: Path) -> None:

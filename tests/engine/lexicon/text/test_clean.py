@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from lexicell.lexicon.text.clean import clean, tidy
 from lexicell.lexicon.text.tabular import read_delimited
-
-DATA = Path(os.environ.get("LEXICELL_DATA", Path(__file__).parents[5] / "shared" / "data"))
 
 
 @pytest.mark.parametrize(
@@ -86,11 +81,8 @@ def test_tidying_loses_no_letter_and_no_digit(text):
     assert "  " not in clean(text)
 
 
-@pytest.mark.data
-def test_the_refseq_summaries_lose_their_citations_and_nothing_else():
-    path = DATA / "gene_text" / "ncbi_refseq_summary_human.tsv.gz"
-    if not path.exists():
-        pytest.skip(f"the real data sets are not at {DATA} (set LEXICELL_DATA)")
+def test_the_refseq_summaries_lose_their_citations_and_nothing_else(data):
+    path = data("gene_text/ncbi_refseq_summary_human.tsv.gz")
     summaries = set(read_delimited(path, separator="\t")["summary"].to_pylist())
     changed = [(before, clean(before)) for before in summaries if clean(before) != " ".join(before.split())]
     lost = sum(len(before) - len(after) for before, after in changed)

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
 
 from lexicell.lexicon import read_gene_texts
 from lexicell.lexicon.text.flags import SHARED_BY, flag_texts
-
-DATA = Path(os.environ.get("LEXICELL_DATA", Path(__file__).parents[5] / "shared" / "data"))
 
 
 @dataclass(frozen=True)
@@ -68,12 +64,9 @@ def test_a_text_is_shared_when_enough_others_have_it_but_for_names_and_numbers()
     assert flag_texts([*family(SHARED_BY + 1), other])[-1] is None
 
 
-@pytest.mark.data
 @pytest.mark.parametrize(("species", "n_genes", "n_shared"), [("human", 15149, 2443), ("mouse", 3835, 2378)])
-def test_real_families_share_their_texts(species, n_genes, n_shared):
-    path = DATA / "gene_text" / f"ncbi_refseq_summary_{species}.tsv.gz"
-    if not path.exists():
-        pytest.skip(f"the real data sets are not at {DATA} (set LEXICELL_DATA)")
+def test_real_families_share_their_texts(data, species, n_genes, n_shared):
+    path = data(f"gene_text/ncbi_refseq_summary_{species}.tsv.gz")
     genes = read_gene_texts(path)
     assert (genes.table.num_rows, genes.flags) == (n_genes, {"shared": n_shared})
     shared = {

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import gzip
 import json
-import os
 from pathlib import Path
 
 import pandas as pd
@@ -13,7 +12,6 @@ import pytest
 from lexicell.errors import CorruptDataError, InputError, InputNotFoundError
 from lexicell.lexicon import TextOptions, read_gene_texts, read_orthologues
 
-DATA = Path(os.environ.get("LEXICELL_DATA", Path(__file__).parents[5] / "shared" / "data"))
 HEADER = "gene_id\tsymbol\tensembl_ids\taliases\tgene_name\ttext\n"
 
 
@@ -46,11 +44,8 @@ def test_the_whole_human_table_is_read(gene_table, orthologue_table):
     assert genes.flags == {"shared": 1868, "name-only": 1286, "placeholder": 544}
 
 
-@pytest.mark.data
-def test_the_refseq_summaries_are_read_with_their_gaps():
-    path = DATA / "gene_text" / "ncbi_refseq_summary_human.tsv.gz"
-    if not path.exists():
-        pytest.skip(f"the real data sets are not at {DATA} (set LEXICELL_DATA)")
+def test_the_refseq_summaries_are_read_with_their_gaps(data):
+    path = data("gene_text/ncbi_refseq_summary_human.tsv.gz")
     genes = read_gene_texts(path)
     # One row of this table has neither id nor symbol, 13 more have an id and no symbol and no name.
     assert (genes.n_read, genes.n_unnamed, genes.table.num_rows) == (15150, 1, 15149)
