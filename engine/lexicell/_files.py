@@ -1,8 +1,9 @@
-"""The cache folder, hashes, texts read whole, and outputs that are there completely or not at all."""
+"""The cache folder, hashes, files that are read or named in an error, outputs that are whole or absent."""
 
 from __future__ import annotations
 
 import gzip
+import json
 import os
 import secrets
 import shutil
@@ -10,6 +11,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import blake3
 
@@ -25,9 +27,13 @@ from lexicell.errors import (
 __all__ = [
     "cache_folder",
     "check_new_file",
+    "check_new_folder",
     "fsync",
     "hash_file",
+    "parse_json",
+    "read_file",
     "read_utf8",
+    "reading_file",
     "remove",
     "staged_folder",
     "staged_path",
@@ -35,6 +41,7 @@ __all__ = [
 
 _BOM = b"\xef\xbb\xbf"
 _GZIP = b"\x1f\x8b"
+_SHOWN = 160  # characters of what a library says
 
 
 def cache_folder() -> Path:
@@ -49,6 +56,55 @@ def hash_file(path: Path) -> str:
     """BLAKE3 of a file as hex; the file is memory-mapped, so its size costs no memory."""
     hasher = blake3.blake3(max_threads=blake3.blake3.AUTO)
     return hasher.update_mmap(path).hexdigest()
+
+
+@contextmanager
+def reading_file(
+    path: str | Path, remedy: str, kind: type[LexicellError] = CorruptDataError
+) -> Iterator[None]:
+    """Turn whatever goes wrong while a file is read into one error that names it.
+
+    Libraries raise almost anything for content that nobody foresaw, so nothing is listed here. Memory that is
+    not there is no damage, and only gets the file's name.
+
+    Parameters
+    ----------
+    path
+        What is read, for the message.
+    remedy
+        What to do about it; ends a sentence.
+    kind
+        Class of the error.
+    """
+    try:
+        yield
+    except LexicellError:
+        raise
+    except MemoryError as error:
+        message = f"{path} needs more memory than there is to be read ({error or 'MemoryError'}); {remedy}."
+        raise LexicellError(message) from error
+    except Exception as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        line = next((line.strip() for line in reason.splitlines() if line.strip()), "")[:_SHOWN]
+        message = f"{path} cannot be read ({type(error).__name__}{line and ': '}{line}); {remedy}."
+        raise kind(message) from error
+
+
+def read_file(path: Path) -> bytes:
+    """Return the content of a regular file; anything else (a pipe) is an OSError, and not waited for."""
+    if path.exists() and not path.is_file():
+        message = "not a regular file"
+        raise OSError(message)
+    return path.read_bytes()
+
+
+def parse_json(text: str | bytes) -> Any:
+    """Parse JSON as `json.loads` does, with a ValueError for nesting too deep for it too."""
+    try:
+        return json.loads(text)
+    except RecursionError as error:
+        message = "nested too deeply"
+        raise ValueError(message) from error
 
 
 def read_utf8(path: Path) -> bytes:
@@ -88,11 +144,27 @@ def read_utf8(path: Path) -> bytes:
 
 def check_new_file(path: Path, *, overwrite: bool) -> None:
     """Raise `OutputExistsError` unless a file may be written to `path`; a folder is never replaced by one."""
-    if path.is_dir():
-        message = f"{path} is a folder; name a file."
-        raise OutputExistsError(message)
-    if path.exists() and not overwrite:
-        raise _exists(path)
+    with _writing(path):
+        if path.is_dir():
+            message = f"{path} is a folder; name a file."
+            raise OutputExistsError(message)
+        if path.exists() and not overwrite:
+            raise _exists(path)
+
+
+def check_new_folder(path: Path, holds: str, what: str, *, overwrite: bool) -> None:
+    """Raise `OutputExistsError` unless a folder may be written to `path`.
+
+    Only a folder with a file called `holds` is ever replaced; without it, it is no `what` ("lexicon").
+    """
+    with _writing(path):
+        if not path.exists():
+            return
+        if not overwrite:
+            raise _exists(path)
+        if not (path / holds).is_file():
+            message = f"{path} is not a {what}, so it is not overwritten; choose another name."
+            raise OutputExistsError(message)
 
 
 @contextmanager
@@ -117,17 +189,8 @@ def staged_path(target: Path, *, replace: bool) -> Iterator[Path]:
     WriteError
         If the file system refuses, here or in the block.
     """
-    try:
-        with _staged(target, replace=replace) as staging:
-            yield staging
-    except LexicellError:
-        raise
-    except OSError as error:
-        reason = error.strerror or str(error).partition("\n")[0]
-        message = (
-            f"{target} cannot be written ({reason}); make room or choose another place: nothing is left of it"
-        )
-        raise WriteError(message) from error
+    with _writing(target), _staged(target, replace=replace) as staging:
+        yield staging
 
 
 @contextmanager
@@ -136,6 +199,20 @@ def staged_folder(target: Path, *, replace: bool) -> Iterator[Path]:
     with staged_path(target, replace=replace) as staging:
         staging.mkdir()
         yield staging
+
+
+@contextmanager
+def _writing(target: Path) -> Iterator[None]:
+    try:
+        yield
+    except LexicellError:
+        raise
+    except OSError as error:
+        reason = error.strerror or str(error).partition("\n")[0]
+        message = (
+            f"{target} cannot be written ({reason}); make room or choose another place: nothing is left of it"
+        )
+        raise WriteError(message) from error
 
 
 @contextmanager
