@@ -16,7 +16,7 @@ __all__ = ["MachineCode"]
 _DIGEST = 16
 
 
-class _CheckedFiles(IndexDataCacheFile):
+class _CheckedFiles(IndexDataCacheFile):  # type: ignore[misc]  # Numba has no types
     """An index and one file for each signature, each behind a checksum.
 
     Without one, a truncated file raises whatever unpickling it raises, at every start, and a flipped bit in
@@ -55,7 +55,7 @@ class _CheckedFiles(IndexDataCacheFile):
                 file.unlink(missing_ok=True)
 
 
-class MachineCode(FunctionCache):
+class MachineCode(FunctionCache):  # type: ignore[misc]  # Numba has no types
     """Numba's cache of one function; whatever is wrong with its files, the function is compiled and runs.
 
     Raises

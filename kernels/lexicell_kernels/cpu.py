@@ -150,7 +150,8 @@ def available_cpus() -> int:
 
 def machine_code_folder() -> str | None:
     """Where compiled kernels are kept for the next start, None where nothing could be written to."""
-    folder: str | None = embed.stats.cache_path
+    entry: Any = embed
+    folder: str | None = entry.stats.cache_path
     return folder
 
 

@@ -70,7 +70,8 @@ def write_table(folder: Path, vectors: NDArray[np.floating[Any]], dtype: TableDt
     stored = _storable(vectors, dtype)
     (folder / TABLE_DATA).write_bytes(stored.data.cast("B"))
     path = folder / TABLE_MODEL
-    path.write_bytes(_lookup(*stored.shape, dtype).SerializeToString(deterministic=True))
+    n_rows, dim = stored.shape
+    path.write_bytes(_lookup(n_rows, dim, dtype).SerializeToString(deterministic=True))
     onnx.checker.check_model(str(path))  # by path, so that the external data is checked too
 
 

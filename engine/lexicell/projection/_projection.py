@@ -125,12 +125,10 @@ class Projection:
                 msg = f"the projection's masked is a list of bool, not {masked.dtype} {list(masked.shape)}"
                 raise InputError(msg)
             put(self, masked=np.ascontiguousarray(masked))
-        if not isinstance(self.card, Mapping):
-            msg = f"the projection's card is a mapping of names to plain JSON, not {type(self.card).__name__}"
-            raise InputError(msg)
-        if not isinstance(self.lexicon, str | None):
-            msg = f"the projection's lexicon is the identity of one, as text, not {self.lexicon!r}"
-            raise InputError(msg)
+        for name, value, kind in (("card", self.card, Mapping), ("lexicon", self.lexicon or "", str)):
+            if not isinstance(value, kind):
+                msg = f"the projection's {name} is a {kind.__name__}, not {type(value).__name__}"
+                raise InputError(msg)
         self._check_shapes()
 
     def _check_shapes(self) -> None:
