@@ -19,7 +19,7 @@ from typing import Any, Literal, TypeAlias
 
 import blake3
 
-from lexicell._files import hash_file, staged_path
+from lexicell._files import hash_file, parse_json, staged_path
 from lexicell._http import TRANSIENT, Backoff, connection_pool, retry_after, split_credentials
 from lexicell._say import silent
 from lexicell.errors import InputError, InputNotFoundError, LexicellError, WriteError
@@ -240,7 +240,7 @@ class _Fetch:
     def _arrived(self) -> tuple[_Version | None, int]:
         """Version and number of bytes that an earlier attempt left, where one can go on from there."""
         try:
-            version = _Version(**json.loads(_record_of(self._part).read_bytes()))
+            version = _Version(**parse_json(_record_of(self._part).read_bytes()))
             there = self._part.stat().st_size
         except (OSError, ValueError, TypeError):
             return None, 0
@@ -350,7 +350,7 @@ def _outdated(response: Any, version: _Version, there: int) -> bool:
 def _held(url: str, path: Path, tell: Callable[[str], None]) -> Download | None:
     """The complete copy in the cache, if its bytes are what they were."""
     try:
-        record = json.loads(_record_of(path).read_bytes())
+        record = parse_json(_record_of(path).read_bytes())
         held = Download(path, record["url"], record["date"], record["size"], record["blake3"], "unchanged")
         if held.url == url and path.stat().st_size == held.bytes and hash_file(path) == held.blake3:
             return held
@@ -364,7 +364,7 @@ def _held(url: str, path: Path, tell: Callable[[str], None]) -> Download | None:
 
 
 def _conditions(held: Download) -> dict[str, str]:
-    record = json.loads(_record_of(held.path).read_bytes())
+    record = parse_json(_record_of(held.path).read_bytes())
     wanted = {"If-None-Match": record["etag"], "If-Modified-Since": record["last_modified"]}
     return {name: value for name, value in wanted.items() if value}
 

@@ -1,8 +1,9 @@
-"""The cache folder, hashes, texts read whole, and outputs that are there completely or not at all."""
+"""The cache folder, hashes, files that are read or named in an error, outputs that are whole or absent."""
 
 from __future__ import annotations
 
 import gzip
+import json
 import os
 import secrets
 import shutil
@@ -10,6 +11,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import blake3
 
@@ -26,10 +28,14 @@ from lexicell.errors import (
 __all__ = [
     "cache_folder",
     "check_new_file",
+    "check_new_folder",
     "fsync",
     "hash_file",
     "is_taken",
+    "parse_json",
+    "read_file",
     "read_utf8",
+    "reading_file",
     "remove",
     "staged_folder",
     "staged_path",
@@ -37,6 +43,7 @@ __all__ = [
 
 _BOM = b"\xef\xbb\xbf"
 _GZIP = b"\x1f\x8b"
+_SHOWN = 160  # characters of what a library says
 
 
 def cache_folder() -> Path:
@@ -54,6 +61,54 @@ def hash_file(path: Path) -> str:
     would wait for them for ever.
     """
     return blake3.blake3().update_mmap(path).hexdigest()
+
+
+@contextmanager
+def reading_file(
+    path: str | Path, remedy: str, kind: type[LexicellError] = CorruptDataError
+) -> Iterator[None]:
+    """Turn whatever goes wrong while a file is read into one error that names it.
+
+    Libraries raise almost anything for content that nobody foresaw, so nothing is listed here. A limit of the
+    system, memory or open files, is no damage, and gets the file's name only.
+
+    Parameters
+    ----------
+    path
+        What is read, for the message.
+    remedy
+        What to do about it; ends a sentence.
+    kind
+        Class of the error.
+    """
+    try:
+        yield
+    except LexicellError:
+        raise
+    except Exception as error:
+        if (limit := limit_reached(str(path), error)) is not None:
+            raise limit from error
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        line = next((line.strip() for line in reason.splitlines() if line.strip()), "")[:_SHOWN]
+        message = f"{path} cannot be read ({type(error).__name__}{line and ': '}{line}); {remedy}."
+        raise kind(message) from error
+
+
+def read_file(path: Path) -> bytes:
+    """Return the content of a regular file; anything else (a pipe) is an OSError, and not waited for."""
+    if path.exists() and not path.is_file():
+        message = "not a regular file"
+        raise OSError(message)
+    return path.read_bytes()
+
+
+def parse_json(text: str | bytes) -> Any:
+    """Parse JSON as `json.loads` does, with a ValueError for nesting too deep for it too."""
+    try:
+        return json.loads(text)
+    except RecursionError as error:
+        message = "nested too deeply"
+        raise ValueError(message) from error
 
 
 def read_utf8(path: Path) -> bytes:
@@ -98,11 +153,27 @@ def is_taken(path: Path) -> bool:
 
 def check_new_file(path: Path, *, overwrite: bool) -> None:
     """Raise `OutputExistsError` unless a file may be written to `path`; a folder is never replaced by one."""
-    if path.is_dir():
-        message = f"{path} is a folder; name a file."
-        raise OutputExistsError(message)
-    if is_taken(path) and not overwrite:
-        raise _exists(path)
+    with _writing(path):
+        if path.is_dir():
+            message = f"{path} is a folder; name a file."
+            raise OutputExistsError(message)
+        if is_taken(path) and not overwrite:
+            raise _exists(path)
+
+
+def check_new_folder(path: Path, holds: str, what: str, *, overwrite: bool) -> None:
+    """Raise `OutputExistsError` unless a folder may be written to `path`.
+
+    Only a folder with a file called `holds` is ever replaced; without it, it is no `what` ("lexicon").
+    """
+    with _writing(path):
+        if not is_taken(path):
+            return
+        if not overwrite:
+            raise _exists(path)
+        if not (path / holds).is_file():
+            message = f"{path} is not a {what}, so it is not overwritten; choose another name."
+            raise OutputExistsError(message)
 
 
 @contextmanager
@@ -128,17 +199,8 @@ def staged_path(target: Path, *, replace: bool) -> Iterator[Path]:
     WriteError, ResourceError
         If the file system refuses, here or in the block.
     """
-    try:
-        with _staged(target, replace=replace) as staging:
-            yield staging
-    except LexicellError:
-        raise
-    except OSError as error:
-        reason = error.strerror or str(error).partition("\n")[0]
-        message = (
-            f"{target} cannot be written ({reason}); make room or choose another place: nothing is left of it"
-        )
-        raise limit_reached(str(target), error) or WriteError(message) from error
+    with _writing(target), _staged(target, replace=replace) as staging:
+        yield staging
 
 
 @contextmanager
@@ -147,6 +209,20 @@ def staged_folder(target: Path, *, replace: bool) -> Iterator[Path]:
     with staged_path(target, replace=replace) as staging:
         staging.mkdir()
         yield staging
+
+
+@contextmanager
+def _writing(target: Path) -> Iterator[None]:
+    try:
+        yield
+    except LexicellError:
+        raise
+    except OSError as error:
+        reason = error.strerror or str(error).partition("\n")[0]
+        message = (
+            f"{target} cannot be written ({reason}); make room or choose another place: nothing is left of it"
+        )
+        raise limit_reached(str(target), error) or WriteError(message) from error
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from lexicell.errors import InputError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["TRANSIENT", "Backoff", "connection_pool", "retry_after", "split_credentials"]
+__all__ = ["TRANSIENT", "Backoff", "connection_pool", "read_body", "retry_after", "split_credentials"]
 
 #: Answers after which the same request may succeed later.
 TRANSIENT = frozenset({408, 425, 429, 500, 502, 503, 504})
@@ -87,6 +87,19 @@ def split_credentials(url: str) -> tuple[str, str | None]:
     bare = parts._replace(netloc=shown if port is None else f"{shown}:{port}", fragment="")
     credentials = unquote(f"{parts.username}:{parts.password or ''}") if parts.username else None
     return urlunsplit(bare), credentials
+
+
+def read_body(response: Any, most: int) -> bytes | None:
+    """Read an answer that `urllib3` was told not to read, or None if it has more than `most` bytes."""
+    parts, size = [], 0
+    for part in response.stream(1 << 16):
+        parts.append(part)
+        size += len(part)
+        if size > most:
+            response.close()
+            return None
+    response.release_conn()
+    return b"".join(parts)
 
 
 def connection_pool(url: str, *, connections: int = 1, timeout: float = 60.0) -> Any:

@@ -1,10 +1,22 @@
-"""What messages to people share."""
+"""What is said to people: lists of names, and names that a terminal or a spreadsheet would obey."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["listed", "silent"]
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["listed", "printable", "silent", "spreadsheet_cell", "spreadsheet_cells"]
+
+# Control characters but tab and new line; marks that turn the direction of writing; halves of characters,
+# which cannot be written at all.
+_OBEYED = re.compile(
+    r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
+)
+_FORMULA = tuple("=+-@\t\r\n\uff1d\uff0b\uff0d\uff20")
 
 
 def listed(names: Iterable[str], most: int = 12) -> str:
@@ -15,3 +27,29 @@ def listed(names: Iterable[str], most: int = 12) -> str:
 
 def silent(*_: object) -> None:
     """Say nothing; for whoever was given nobody to tell."""
+
+
+def printable(text: str) -> str:
+    """Return text with every character that a terminal would obey written out, ESC as a backslash and x1b."""
+    return _OBEYED.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+
+
+def spreadsheet_cell(value: Any) -> Any:
+    """Return what may stand in a CSV file: text that a spreadsheet would run as a formula begins with ``'``.
+
+    Numbers, also as text, stay as they are.
+    """
+    if not (isinstance(value, str) and value.startswith(_FORMULA)):
+        return value
+    try:
+        float(value)
+    except ValueError:
+        return f"'{value}"
+    return value
+
+
+def spreadsheet_cells(table: pd.DataFrame) -> pd.DataFrame:
+    """Return a table whose names and texts have passed `spreadsheet_cell`."""
+    texts = table.select_dtypes(exclude=["number", "bool"]).columns
+    safe = table.assign(**{name: table[name].map(spreadsheet_cell) for name in texts})
+    return safe.rename(index=spreadsheet_cell, columns=spreadsheet_cell)

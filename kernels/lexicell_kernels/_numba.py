@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import platform
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,8 @@ from llvmlite.binding import get_host_cpu_features
 from numba import njit, types
 from numba.core import config
 from numba.extending import intrinsic
+
+from lexicell_kernels._machine_code import MachineCode
 
 __all__ = [
     "as_float32",
@@ -38,16 +41,18 @@ def kernel(
         Allow sums to be split over vector lanes. Off for sums whose order is part of the definition;
         NaN and infinity keep their meaning either way.
     cache
-        Keep the machine code on disk. Only for entry points that close over `source_stamp`.
+        Keep the machine code on disk, where there is a folder for it. Only for entry points that close over
+        `source_stamp`.
     """
     flags = {"contract", "reassoc", "nsz"} if reorder else {"contract"}
     options = {"nogil": True, "fastmath": flags, "error_model": "numpy"}
 
     def compiled(function: Callable[..., Any]) -> Any:
-        try:
-            return njit(cache=cache, **options)(function)
-        except RuntimeError:  # nowhere to write a cache: a read-only home in a container
-            return njit(**options)(function)
+        dispatcher = njit(**options)(function)
+        if cache:
+            with suppress(RuntimeError):  # nowhere to write a cache: a read-only home in a container
+                dispatcher._cache = MachineCode(function)  # what `cache=True` does, with Numba's own
+        return dispatcher
 
     return compiled
 

@@ -37,7 +37,7 @@ from lexicell_kernels.types import (
     out_of_range,
 )
 
-__all__ = ["available_cpus", "embed_rows", "select_topk"]
+__all__ = ["available_cpus", "embed_rows", "machine_code_folder", "select_topk"]
 
 _KIND = {Weight.LOG1P: LOG1P, Weight.COUNT: COUNT, Weight.UNIFORM: UNIFORM, Weight.RANK: RANK}
 _INLINE_NNZ = 100_000  # below this, handing work to threads costs more than it saves
@@ -146,6 +146,13 @@ def _over_rows(
 def available_cpus() -> int:
     """CPUs that this process may run on."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def machine_code_folder() -> str | None:
+    """Where compiled kernels are kept for the next start, None where nothing could be written to."""
+    entry: Any = embed
+    folder: str | None = entry.stats.cache_path
+    return folder
 
 
 @lru_cache(maxsize=4)

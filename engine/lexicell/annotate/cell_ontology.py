@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import re
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from importlib import import_module
@@ -13,7 +13,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from lexicell._files import read_utf8
+from lexicell._files import parse_json, read_utf8, reading_file
 from lexicell.annotate.reference import Cells, embed_plan
 from lexicell.embedding import Listener, Note, Quality
 from lexicell.errors import InputError, MissingExtraError
@@ -88,11 +88,11 @@ def read_types(given: str | Path | Sequence[str]) -> tuple[CellType, ...]:
             lines = (line.partition("\t") for line in text.splitlines() if line.strip())
             found = (CellType(name.strip(), definition.strip()) for name, _, definition in lines)
     types = tuple(found)
-    names = [of.name for of in types]
+    names = Counter(kind.name for kind in types)
     if len(types) < 2:
         msg = f"{len(types)} cell types were found in {given}; two or more are needed"
         raise InputError(msg)
-    twice = next((name for name in names if names.count(name) > 1), None)
+    twice = next((name for name, times in names.items() if times > 1), None)
     if twice is not None or UNKNOWN in names:
         what = f"{UNKNOWN!r} is no cell type" if UNKNOWN in names else f"the cell type {twice!r} occurs twice"
         msg = f"{what}; name each type once"
@@ -176,16 +176,16 @@ def _from_obo(text: str) -> Iterable[CellType]:
 
 def _from_graph(path: Path, text: str) -> Iterable[CellType]:
     """Nodes of an OBO graph, obsolete ones excepted."""
-    try:
-        nodes = [node for graph in json.loads(text)["graphs"] for node in graph["nodes"]]
-        for node in nodes:
+    with reading_file(path, "give an OBO graph (cl.json) or cl.obo", InputError):
+        for node in [node for graph in parse_json(text)["graphs"] for node in graph["nodes"]]:
             about: dict[str, Any] = node.get("meta", {})
             term = node["id"].rpartition("/")[2].replace("_", ":", 1)
             if term.startswith(_CELL) and node.get("lbl") and not about.get("deprecated"):
-                yield CellType(node["lbl"], about.get("definition", {}).get("val", ""), term)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        msg = f"{path} is no OBO graph ({type(error).__name__}: {error}); give cl.obo or cl.json"
-        raise InputError(msg) from error
+                name, definition = node["lbl"], about.get("definition", {}).get("val", "")
+                if not (isinstance(name, str) and isinstance(definition, str)):
+                    message = f"name and definition of {term} are not text"
+                    raise TypeError(message)
+                yield CellType(name, definition, term)
 
 
 def _from_guide() -> Iterable[CellType]:

@@ -13,6 +13,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from lexicell._files import check_new_file, staged_path
+from lexicell._say import spreadsheet_cells
 from lexicell.atlas import is_mudata
 from lexicell.errors import InputError
 from lexicell.projection import UNKNOWN
@@ -69,7 +70,8 @@ class Annotation:
         Parameters
         ----------
         path
-            ``.csv`` or ``.parquet``: the cells' names and the three columns; ``.h5ad``: the query's file,
+            ``.csv`` (where text that a spreadsheet would run as a formula begins with ``'``) or ``.parquet``:
+            the cells' names and the three columns; ``.h5ad``: the query's file,
             with the columns of `columns` in ``obs`` and the facts in ``uns[key]``.
         query
             Where the cells are from.
@@ -88,7 +90,7 @@ class Annotation:
         target = check_output(path, query, overwrite=overwrite)
         with staged_path(target, replace=overwrite) as staging:
             if target.suffix == ".csv":
-                self.cells.to_csv(staging, index_label="cell", lineterminator="\n")
+                spreadsheet_cells(self.cells).to_csv(staging, index_label="cell", lineterminator="\n")
             elif target.suffix == ".parquet":
                 self.cells.rename_axis("cell").reset_index().to_parquet(staging, index=False)
             else:

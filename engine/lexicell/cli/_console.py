@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Protocol
 
+from lexicell._say import printable
+
 if TYPE_CHECKING:
     from rich.progress import Progress
 
@@ -30,12 +32,12 @@ class Bar(Protocol):
 
 def result(text: str) -> None:
     """Print a result."""
-    sys.stdout.write(text + "\n")
+    sys.stdout.write(printable(text) + "\n")
 
 
 def result_json(value: Mapping[str, Any]) -> None:
     """Print a result for machines."""
-    result(json.dumps(value, indent=2, default=str))
+    sys.stdout.write(json.dumps(value, indent=2, default=str) + "\n")  # JSON writes out what a terminal obeys
 
 
 def facts(values: Mapping[str, Any]) -> None:
@@ -48,6 +50,7 @@ def facts(values: Mapping[str, Any]) -> None:
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]], say: Callable[[str], None] = result) -> None:
     """Print a table; columns of numbers are right-aligned, others left."""
+    header, *rows = [[printable(cell).replace("\n", r"\n") for cell in row] for row in (header, *rows)]
     widths = [max(len(r[i]) for r in (header, *rows)) for i in range(len(header))]
     numbers = [all(r[i][:1] in "+-.0123456789" for r in rows) for i in range(len(header))]
     for i, row in enumerate((header, *rows)):
@@ -68,18 +71,18 @@ def markdown(text: str) -> None:
     from rich.console import Console
     from rich.markdown import Markdown
 
-    Console().print(Markdown(text), "")
+    Console().print(Markdown(printable(text)), "")
 
 
 def note(text: str) -> None:
     """Say how something was understood."""
-    sys.stderr.write(text + "\n")
+    sys.stderr.write(printable(text) + "\n")
 
 
 def error(text: str) -> None:
     """Say what went wrong."""
     bold, plain = ("\x1b[1;31m", "\x1b[0m") if sys.stderr.isatty() else ("", "")
-    sys.stderr.write(f"{bold}lexicell: error:{plain} {text}\n")
+    sys.stderr.write(f"{bold}lexicell: error:{plain} {printable(text)}\n")
 
 
 @contextmanager

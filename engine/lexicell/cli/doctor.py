@@ -44,7 +44,7 @@ def _examine() -> dict[str, Any]:
 
     from lexicell.errors import LexicellError
     from lexicell.lexicon import Lexicon, bundled_lexicons
-    from lexicell_kernels.cpu import available_cpus
+    from lexicell_kernels.cpu import available_cpus, machine_code_folder
 
     lexicons = {}
     for name in bundled_lexicons():
@@ -64,6 +64,8 @@ def _examine() -> dict[str, Any]:
         + ("; with --device cuda, and for CuPy matrices, the GPU kernel" if runs else ""),
         "onnxruntime providers": ", ".join(onnxruntime.get_available_providers()),
         "cache": _cache(),
+        "machine code": machine_code_folder()
+        or "not kept, so each start compiles anew: set NUMBA_CACHE_DIR to a folder that can be written to",
         "versions": {name: _version(name) for name in _CORE},
         "extras": {
             extra: "installed"

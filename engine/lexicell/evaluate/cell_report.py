@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lexicell._files import staged_path
+from lexicell._say import spreadsheet_cell
 from lexicell.evaluate.intervals import Comparison, Interval, compare, mean_interval
 from lexicell.evaluate.methods import Method
 from lexicell.evaluate.panels import Panel
@@ -182,7 +183,10 @@ class Evaluation:
         return plain
 
     def csv(self) -> str:
-        """Records in long format, one a line, what was not measured left empty."""
+        """Records in long format, one a line, what was not measured left empty.
+
+        Text that a spreadsheet would run as a formula begins with ``'``.
+        """
         clusters = sorted({name for record in self.records for name in record.clusters})
         out = io.StringIO()
         writer: csv.DictWriter[str] | None = None
@@ -190,7 +194,10 @@ class Evaluation:
             row = asdict(record)
             measured = row.pop("clusters")
             row |= {name: measured.get(name) for name in clusters}
-            row = {name: "" if _is_nan(value) else value for name, value in row.items()}
+            row = {
+                spreadsheet_cell(name): "" if _is_nan(value) else spreadsheet_cell(value)
+                for name, value in row.items()
+            }
             if writer is None:
                 writer = csv.DictWriter(out, list(row), lineterminator="\n")
                 writer.writeheader()

@@ -11,8 +11,7 @@ import blake3
 import numpy as np
 from numpy.typing import NDArray
 
-from lexicell._files import check_new_file, staged_path
-from lexicell._limits import limit_reached
+from lexicell._files import check_new_file, reading_file, staged_path
 from lexicell.errors import CorruptDataError, InputError, InputNotFoundError
 
 __all__ = ["hash_arrays", "read_tensors", "write_tensors"]
@@ -78,28 +77,27 @@ def read_tensors(path: Path, kind: str) -> tuple[dict[str, NDArray[Any]], dict[s
     CorruptDataError
         If it was truncated or changed.
     """
-    from safetensors import SafetensorError, safe_open
+    from safetensors import safe_open
 
-    if not path.is_file():
-        message = f"{path} does not exist."
-        raise InputNotFoundError(message)
-    try:
+    with reading_file(path, "make it again"):
+        if not path.is_file():
+            message = f"{path} does not exist."
+            raise InputNotFoundError(message)
         with safe_open(path, "numpy") as file:
             metadata = file.metadata() or {}
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         entry = json.loads(metadata[_ENTRY]) if _ENTRY in metadata else None
-    except (SafetensorError, OSError, ValueError) as error:
-        message = f"{path} is truncated or damaged ({error}); make it again."
-        raise limit_reached(str(path), error) or CorruptDataError(message) from error
-    if not isinstance(entry, dict) or entry.get("kind") != kind:
-        message = f"{path} holds no {kind}."
-        raise InputError(message)
-    if entry.get("format", 0) > _FORMAT:
-        message = f"{path} was written by a newer version of lexicell (format {entry['format']}); update it."
-        raise InputError(message)
-    body = str(entry.get("document"))
-    if blake3.blake3(f"{hash_arrays(arrays)}\n{body}".encode()).hexdigest() != entry.get("blake3"):
-        message = f"{path} was changed after it was written (hash); make it again."
-        raise CorruptDataError(message)
-    document: dict[str, Any] = json.loads(body)
-    return arrays, document
+        if not isinstance(entry, dict) or entry.get("kind") != kind:
+            message = f"{path} holds no {kind}."
+            raise InputError(message)
+        if entry.get("format", 0) > _FORMAT:
+            message = (
+                f"{path} was written by a newer version of lexicell (format {entry['format']}); update it."
+            )
+            raise InputError(message)
+        body = str(entry.get("document"))
+        if blake3.blake3(f"{hash_arrays(arrays)}\n{body}".encode()).hexdigest() != entry.get("blake3"):
+            message = f"{path} was changed after it was written (hash); make it again."
+            raise CorruptDataError(message)
+        document: dict[str, Any] = json.loads(body)
+        return arrays, document

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lexicell._arrays import move, to_host
+from lexicell._files import reading_file
 from lexicell._trace import stage
 from lexicell.embedding.events import Advanced, Listener, ignore
 from lexicell.embedding.pipeline import MAX_NNZ
@@ -152,7 +153,8 @@ class RankedCells:
             There is no such file, it is something else, or it was changed.
         """
         arrays, document = read_tensors(Path(path), _KIND)
-        return cls(**{**arrays, **document, "weight": Weight(document["weight"])})
+        with reading_file(path, "make it again"):
+            return cls(**{**arrays, **document, "weight": Weight(document["weight"])})
 
 
 def rank_cells(plan: Plan, *, listener: Listener = ignore) -> RankedCells:

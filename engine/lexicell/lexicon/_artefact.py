@@ -11,21 +11,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lexicell._arrays import require_gpu
-from lexicell._files import hash_file, is_taken, staged_folder
+from lexicell._files import check_new_folder, hash_file, reading_file, staged_folder
 from lexicell._limits import limit_reached
-from lexicell.errors import (
-    CorruptDataError,
-    InputError,
-    InputNotFoundError,
-    OutputExistsError,
-)
-from lexicell.lexicon._card import CARD_FILE, make_card
+from lexicell.errors import CorruptDataError, InputError, InputNotFoundError
+from lexicell.lexicon._card import CARD_FILE, gene_label, make_card
 from lexicell.lexicon._genes import GENE_COLUMNS, GENES_FILE, ID_COLUMNS, read_genes, write_genes
-from lexicell.lexicon._manifest import MANIFEST_FILE, EncoderInfo, FileInfo, Manifest, TextInfo
+from lexicell.lexicon._manifest import MANIFEST_FILE, RESTORE, EncoderInfo, FileInfo, Manifest, TextInfo
 from lexicell.lexicon._table import (
     TABLE_DATA,
     TABLE_MODEL,
     TableDtype,
+    check_table,
+    first_not_finite,
     gather,
     gather_shared,
     open_table,
@@ -86,8 +83,8 @@ class Lexicon:
             A folder, or the name of a bundled lexicon ("human-go-minilm"). A bundled name wins over
             a folder of that name in the working directory; write "./name" for the latter.
         verify
-            Whether to hash the files (about 10 ms for 20 MB). Without it only their sizes are
-            checked, which is for tables of many gigabytes.
+            Whether to hash and check the files, see `verify` (about 20 ms for 20 MB). Without it only their
+            sizes are compared, which is for tables of many gigabytes; what is read later is checked then.
 
         Raises
         ------
@@ -96,7 +93,7 @@ class Lexicon:
         InputError
             If it was written by a newer version of this package.
         CorruptDataError
-            If a file is missing, truncated or changed.
+            If a file is missing, truncated or changed, or not what the manifest says.
         """
         opened = cls._open(_locate(lexicon))
         if verify:
@@ -108,18 +105,20 @@ class Lexicon:
         opened = cls(path, Manifest.read(path))
         for name in _REQUIRED_FILES:
             if name not in opened.info.files:
-                message = f"{path / MANIFEST_FILE} does not list {name}; restore or rebuild the lexicon."
+                message = f"{path / MANIFEST_FILE} does not list {name}; {RESTORE}."
                 raise CorruptDataError(message)
         for name, recorded in opened.info.files.items():
             file = path / name
-            if not file.is_file():
-                message = f"{file} is missing; restore or rebuild the lexicon."
+            with reading_file(file, RESTORE):
+                if not file.is_file():
+                    message = f"{file} is missing; {RESTORE}."
+                    raise CorruptDataError(message)
+                size = file.stat().st_size
+            if size != recorded.bytes:
+                message = f"{file} has {size:,} bytes, not {recorded.bytes:,}; {RESTORE}."
                 raise CorruptDataError(message)
-            if (size := file.stat().st_size) != recorded.bytes:
-                message = (
-                    f"{file} has {size:,} bytes, not {recorded.bytes:,}; restore or rebuild the lexicon."
-                )
-                raise CorruptDataError(message)
+        if opened.info.files[TABLE_DATA].bytes != opened.info.table_bytes:
+            raise opened._other_table()
         return opened
 
     @classmethod
@@ -134,25 +133,38 @@ class Lexicon:
         return (Lexicon._reopen, (self.path, self.identity))
 
     def verify(self) -> None:
-        """Hash every file again.
+        """Hash every file again, and see that genes and vectors are what the manifest says.
 
         Raises
         ------
         CorruptDataError
-            Naming the first file that is missing or not as it was written.
+            Naming the first file that is missing or not as it was written; a row, column or shape that is
+            not the manifest's; or the first gene whose vector is not finite.
         """
         for name, recorded in self.info.files.items():
             file = self.path / name
-            try:
-                found = hash_file(file)
-            except OSError as error:
-                message = (
-                    f"{file} cannot be read ({error.strerror or error}); restore or rebuild the lexicon."
-                )
-                raise limit_reached(str(file), error) or CorruptDataError(message) from error
-            if found != recorded.blake3:
-                message = f"{file} was changed after it was written (hash); restore or rebuild the lexicon."
+            with reading_file(file, RESTORE):
+                digest = hash_file(file)
+            if digest != recorded.blake3:
+                message = f"{file} was changed after it was written (hash); {RESTORE}."
                 raise CorruptDataError(message)
+        self.read_genes(["row"])
+        check_table(self.path, self.n_genes, self.dim, self.info.dtype)
+        self._refuse_not_finite(self.stored, self.rows)
+
+    def _refuse_not_finite(self, vectors: Any, rows: NDArray[np.int64]) -> None:
+        place = first_not_finite(vectors)
+        if place is not None:
+            row = int(rows[place])
+            gene = gene_label(self.genes.slice(row, 1).to_pylist()[0])
+            message = f"{self.path / TABLE_DATA} has no finite vector for {gene} (row {row:,}); {RESTORE}."
+            raise CorruptDataError(message)
+
+    def _other_table(self) -> CorruptDataError:
+        return CorruptDataError(
+            f"{self.path / TABLE_DATA} is not a table of {self.n_genes:,} x {self.dim:,} {self.info.dtype} "
+            f"numbers; {RESTORE}."
+        )
 
     @property
     def name(self) -> str:
@@ -204,9 +216,9 @@ class Lexicon:
         InputError
             If a column does not exist.
         CorruptDataError
-            If the file cannot be read.
+            If the file cannot be read, or is not the table of ``G`` genes that the manifest says it is.
         """
-        return read_genes(self.path, columns)
+        return read_genes(self.path, columns, self.n_genes)
 
     def vectors(self, rows: NDArray[np.integer[Any]], *, device: Device = "cpu") -> NDArray[np.float32]:
         """Vectors of some genes, gathered by ONNX Runtime: from the mapped table, or on a GPU.
@@ -232,7 +244,7 @@ class Lexicon:
             If `rows` is not one-dimensional, not integer, or out of range; there is no GPU that can be
             used; or ONNX Runtime is made for GPUs and cannot use this one.
         CorruptDataError
-            If the table cannot be opened.
+            If the table cannot be opened, or the vector of a gene is not finite.
         """
         rows = np.asarray(rows)
         if rows.ndim != 1 or not (np.issubdtype(rows.dtype, np.integer) or rows.size == 0):
@@ -242,38 +254,33 @@ class Lexicon:
             message = f"Lexicon rows must lie in [0, {self.n_genes}); found {rows.min()} to {rows.max()}."
             raise InputError(message)
         wanted = np.ascontiguousarray(rows, dtype=np.int64)
-        if device == "cpu":
-            return gather(self._session, wanted)
-        cupy = require_gpu()
         vectors: NDArray[np.float32]
-        if shares_memory():
-            vectors = cupy.from_dlpack(gather_shared(self._session_on_gpu, wanted, device))
-        else:
-            vectors = cupy.asarray(gather(self._session, wanted))
-        return vectors
+        if device == "cuda" and shares_memory():
+            vectors = require_gpu().from_dlpack(gather_shared(self._session_on_gpu, wanted, device))
+            self._refuse_not_finite(vectors, wanted)
+            return vectors
+        cupy = None if device == "cpu" else require_gpu()
+        vectors = gather(self._session, wanted)
+        self._refuse_not_finite(vectors, wanted)
+        return vectors if cupy is None else cupy.asarray(vectors)
 
     @cached_property
     def stored(self) -> NDArray[np.floating[Any]]:
         """The table as it lies on disk, float16 or float32 ``[G, d]``: mapped, read-only."""
         file = self.path / TABLE_DATA
         dtype = np.dtype(self.info.dtype).newbyteorder("<")
-        try:
+        with reading_file(file, RESTORE):
+            if file.stat().st_size != self.info.table_bytes:
+                raise self._other_table()
             return np.memmap(file, dtype, mode="r", shape=(self.n_genes, self.dim))
-        except (OSError, ValueError) as error:  # ValueError: the file is too short
-            message = f"{file} is not a table of {self.n_genes:,} x {self.dim} numbers; rebuild the lexicon."
-            raise limit_reached(str(file), error) or CorruptDataError(message) from error
 
     @property
     def card(self) -> str:
         """What a person should know about the lexicon, Markdown; made here for one written without."""
         if CARD_FILE not in self.info.files:
             return make_card(self.info, self.read_genes())
-        try:
+        with reading_file(self.path / CARD_FILE, RESTORE):
             return (self.path / CARD_FILE).read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            file = self.path / CARD_FILE
-            message = f"{file} cannot be read; restore or rebuild the lexicon."
-            raise limit_reached(str(file), error) or CorruptDataError(message) from error
 
     def read_notes(self) -> dict[str, bytes]:
         """Files for people that came with the lexicon ("NOTICE.md"), other than its card."""
@@ -288,12 +295,8 @@ class Lexicon:
         return self._open_session("cuda")
 
     def _open_session(self, device: Device) -> Any:
-        session = open_table(self.path, device)
-        outputs = [(output.name, output.type, output.shape[1:]) for output in session.get_outputs()]
-        if outputs != [("vectors", "tensor(float)", [self.dim])]:
-            message = f"{self.path / TABLE_MODEL} is not a table of {self.dim}-vectors; rebuild the lexicon."
-            raise CorruptDataError(message)
-        return session
+        check_table(self.path, self.n_genes, self.dim, self.info.dtype)
+        return open_table(self.path, device)
 
 
 def write_lexicon(
@@ -367,7 +370,7 @@ def write_lexicon(
             dtype=dtype,
             files={},
         )
-        card = make_card(about, read_genes(folder, GENE_COLUMNS))
+        card = make_card(about, read_genes(folder, GENE_COLUMNS, about.n_genes))
         for note, content in {**(notes or {}), CARD_FILE: card.encode()}.items():
             (folder / note).write_bytes(content)
         files = {
@@ -380,14 +383,7 @@ def write_lexicon(
 
 def check_output(target: Path, *, overwrite: bool) -> None:
     """Raise `OutputExistsError` unless a lexicon may be written to `target`."""
-    if not is_taken(target):
-        return
-    if not overwrite:
-        message = f"{target} exists; choose another name or overwrite it."
-        raise OutputExistsError(message)
-    if not (target / MANIFEST_FILE).is_file():
-        message = f"{target} is not a lexicon, so it is not overwritten; choose another name."
-        raise OutputExistsError(message)
+    check_new_folder(target, MANIFEST_FILE, "lexicon", overwrite=overwrite)
 
 
 def _locate(lexicon: str | Path) -> Path:
@@ -395,8 +391,9 @@ def _locate(lexicon: str | Path) -> Path:
     if isinstance(lexicon, str) and lexicon in bundled:
         return _DATA / lexicon
     path = Path(lexicon)
-    if path.exists():
-        return path
+    with reading_file(path, "name a lexicon or the folder of one", InputError):
+        if path.exists():
+            return path
     known = ", ".join(bundled) or "none"
     close = difflib.get_close_matches(str(lexicon), bundled, n=1)
     hint = f" Did you mean {close[0]}?" if close else ""

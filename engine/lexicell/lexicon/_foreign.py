@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import json
-import zipfile
 import zlib
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lexicell.errors import CorruptDataError, InputError, InputNotFoundError
+from lexicell._files import parse_json, reading_file
+from lexicell.errors import InputError, InputNotFoundError
 from lexicell.lexicon._foreign_text import read_json, read_text, refuse
 from lexicell.lexicon.text.tabular import read_parquet
 
@@ -78,15 +77,16 @@ def read_vectors(path: Path, names: Sequence[str] | None = None) -> NamedVectors
     CorruptDataError
         If it is truncated or damaged.
     """
-    if not path.is_file():
-        message = f"{path} does not exist." if not path.exists() else f"{path} is not a file."
-        raise InputNotFoundError(message)
-    _refuse_pickle(path)
-    suffix = _suffix(path)
-    if suffix not in FORMATS:
-        message = f"{path} is of no known format by its name: expected {', '.join(FORMATS)}."
-        raise InputError(message)
-    found, vectors = FORMATS[suffix](path, names)
+    with reading_file(path, "fetch it again, or write it as another of the formats"):
+        if not path.is_file():
+            message = f"{path} does not exist." if not path.exists() else f"{path} is not a file."
+            raise InputNotFoundError(message)
+        _refuse_pickle(path)
+        suffix = _suffix(path)
+        if suffix not in FORMATS:
+            message = f"{path} is of no known format by its name: expected {', '.join(FORMATS)}."
+            raise InputError(message)
+        found, vectors = FORMATS[suffix](path, names)
     if vectors.ndim != 2 or 0 in vectors.shape:
         refuse(path, f"its vectors have the shape {list(vectors.shape)}, not [genes, dimensions]")
     if names is not None:
@@ -102,7 +102,7 @@ _Read = tuple["dict[str, Sequence[str]]", "NDArray[np.floating[Any]]"]
 
 def _read_npz(path: Path, names: Sequence[str] | None) -> _Read:
     # NumPy is given an open file, as it leaves one that it opened itself open when that is damaged.
-    with path.open("rb") as stream, _numpy_errors(path), np.load(stream, allow_pickle=False) as file:
+    with path.open("rb") as stream, _no_pickle(path), np.load(stream, allow_pickle=False) as file:
         arrays = {name: file[name] for name in getattr(file, "files", ())}
     arrays = {name: array for name, array in arrays.items() if isinstance(array, np.ndarray)}
     vectors = _the_matrix(
@@ -117,7 +117,7 @@ def _read_npz(path: Path, names: Sequence[str] | None) -> _Read:
 
 
 def _read_npy(path: Path, names: Sequence[str] | None) -> _Read:
-    with _numpy_errors(path):
+    with _no_pickle(path):
         array = np.load(path, allow_pickle=False)
     if array.dtype.kind not in "fiu":
         refuse(path, f"it holds {array.dtype}, not numbers")
@@ -125,15 +125,12 @@ def _read_npy(path: Path, names: Sequence[str] | None) -> _Read:
 
 
 def _read_safetensors(path: Path, names: Sequence[str] | None) -> _Read:
-    from safetensors import SafetensorError, safe_open
+    from safetensors import safe_open
 
     try:
         with safe_open(path, framework="numpy") as file:
             metadata: dict[str, str] = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except SafetensorError as error:
-        message = f"{path} cannot be read as safetensors ({error})."
-        raise CorruptDataError(message) from error
     except (TypeError, AttributeError) as error:  # bfloat16 and smaller, which NumPy has not
         refuse(path, f"NumPy cannot hold its numbers ({error}): save them as float16 or float32")
     vectors = _the_matrix(
@@ -290,7 +287,7 @@ def _decoded(value: Any) -> str:
 def _listed(name: str, value: str) -> dict[str, list[str]]:
     """Names in an entry of metadata: lines, a JSON list, or one such list per kind of name as we write it."""
     try:
-        found = json.loads(value)
+        found = parse_json(value)
     except ValueError:
         found = value.splitlines()
     columns = found if isinstance(found, dict) else {name: found}
@@ -302,15 +299,11 @@ def _listed(name: str, value: str) -> dict[str, list[str]]:
 
 
 @contextmanager
-def _numpy_errors(path: Path) -> Iterator[None]:
-    """One sentence for what NumPy says of a file that it cannot read, or that it would have to unpickle."""
+def _no_pickle(path: Path) -> Iterator[None]:
+    """Say of a file that NumPy would have to unpickle what to do about it."""
     try:
         yield
     except ValueError as error:
         if "pickle" in str(error):
             refuse(path, "it holds Python objects, which only a pickle can read; save names with astype(str)")
-        message = f"{path} cannot be read as NumPy arrays ({error})."
-        raise CorruptDataError(message) from error
-    except (OSError, EOFError, zipfile.BadZipFile, zlib.error, KeyError, NotImplementedError) as error:
-        message = f"{path} cannot be read as NumPy arrays ({error or 'it is empty'})."
-        raise CorruptDataError(message) from error
+        raise

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from lexicell._limits import limit_reached
+import numpy as np
+
+from lexicell._files import reading_file
 from lexicell.errors import CorruptDataError, InputError
+from lexicell.lexicon._manifest import MANIFEST_FILE, RESTORE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
     import pyarrow as pa
+    import pyarrow.parquet as pq
 
 __all__ = [
     "GENES_FILE",
@@ -35,6 +39,9 @@ GENE_COLUMNS = (*ID_COLUMNS, "name", "gene_type", "text", "text_source", "text_f
 TextFlag = Literal["name-only", "shared", "placeholder"]
 TEXT_FLAGS: tuple[TextFlag, ...] = get_args(TextFlag)
 _OPTIONAL = ("gene_type", "text_flag")
+
+# Texts shrink to a third or so, and to a fiftieth where many genes share one.
+_PLAUSIBLE, _EXPANSION = 64 << 20, 200
 
 
 def gene_schema() -> pa.Schema:
@@ -97,17 +104,25 @@ def write_genes(folder: Path, genes: pa.Table) -> None:
     pq.write_table(table, folder / GENES_FILE, compression="zstd", compression_level=12, store_schema=False)
 
 
-def read_genes(folder: Path, columns: Sequence[str]) -> pa.Table:
+def read_genes(folder: Path, columns: Sequence[str], n_genes: int) -> pa.Table:
     """Read `columns` of ``genes.parquet``; the others are not touched on disk.
+
+    Parameters
+    ----------
+    folder
+        The lexicon's.
+    columns
+        Some of `GENE_COLUMNS`.
+    n_genes
+        Rows that the manifest says there are.
 
     Raises
     ------
     InputError
         If a column does not exist.
     CorruptDataError
-        If the file cannot be read.
+        If the file cannot be read, or does not hold `gene_schema` and rows 0 to ``n_genes - 1``.
     """
-    import pyarrow as pa
     import pyarrow.parquet as pq
 
     unknown = [name for name in columns if name not in GENE_COLUMNS]
@@ -115,10 +130,29 @@ def read_genes(folder: Path, columns: Sequence[str]) -> pa.Table:
         message = f"A lexicon has no gene column {unknown[0]!r}; there are {', '.join(GENE_COLUMNS)}."
         raise InputError(message)
     path = folder / GENES_FILE
-    try:
-        # Read as one file: through the data-set layer, folder names such as "a=b" would become columns.
-        with pq.ParquetFile(path) as file:
-            return file.read(columns=list(columns))
-    except (pa.ArrowException, OSError) as error:
-        message = f"{path} cannot be read ({str(error).splitlines()[0]}); restore or rebuild the lexicon."
-        raise limit_reached(str(path), error) or CorruptDataError(message) from error
+    # Read as one file: through the data-set layer, folder names such as "a=b" would become columns.
+    with reading_file(path, RESTORE), pq.ParquetFile(path) as file:
+        _check_footer(path, file, n_genes)
+        genes: pa.Table = file.read(columns=list(columns))
+        is_numbered = "row" not in columns or np.array_equal(genes["row"], np.arange(n_genes))
+        if genes.num_rows != n_genes or not is_numbered:
+            message = f"{path} does not number its rows from 0 to {n_genes - 1:,}; {RESTORE}."
+            raise CorruptDataError(message)
+    return genes
+
+
+def _check_footer(path: Path, file: pq.ParquetFile, n_genes: int) -> None:
+    """Compare rows, columns and sizes with what they have to be, before anything is decoded."""
+    fault = None
+    if file.metadata.num_rows != n_genes:
+        fault = f"has {file.metadata.num_rows:,} genes where {MANIFEST_FILE} says {n_genes:,}"
+    for field in gene_schema():
+        place = file.schema_arrow.get_field_index(field.name)  # -1 also where there are two of that name
+        if place < 0 or file.schema_arrow.field(place).type != field.type:
+            fault = f"has no column {field.name!r} of type {field.type}"
+    groups = [file.metadata.row_group(i) for i in range(file.metadata.num_row_groups)]
+    if sum(group.total_byte_size for group in groups) > _PLAUSIBLE + _EXPANSION * path.stat().st_size:
+        fault = "unpacks to far more bytes than descriptions of genes do"
+    if fault is not None:
+        message = f"{path} {fault}; {RESTORE}."
+        raise CorruptDataError(message)

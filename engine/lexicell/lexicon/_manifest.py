@@ -8,13 +8,16 @@ from pathlib import Path
 from typing import Any, Literal
 
 import blake3
+import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from lexicell._files import read_file, reading_file
 from lexicell.errors import CorruptDataError, InputError, InputNotFoundError
 
 __all__ = [
     "FORMAT_VERSION",
     "MANIFEST_FILE",
+    "RESTORE",
     "EncoderInfo",
     "FileInfo",
     "LongText",
@@ -27,6 +30,8 @@ FORMAT_VERSION = 1
 LongText = Literal["window", "truncate"]
 Precision = Literal["float32", "int8"]
 MANIFEST_FILE = "lexicon.json"
+#: What to do about a damaged file of a lexicon; ends a sentence.
+RESTORE = "restore or rebuild the lexicon"
 
 
 class _Frozen(BaseModel):
@@ -127,6 +132,11 @@ class Manifest(_Frozen):
     files: dict[str, FileInfo]
 
     @property
+    def table_bytes(self) -> int:
+        """Size of the table in bytes."""
+        return self.n_genes * self.dim * np.dtype(self.dtype).itemsize
+
+    @property
     def checksum(self) -> str:
         """BLAKE3 of the canonical JSON; as it covers the files' hashes, it identifies the lexicon.
 
@@ -156,18 +166,16 @@ class Manifest(_Frozen):
             If it is not what was written.
         """
         path = folder / MANIFEST_FILE
-        try:
-            content = json.loads(path.read_bytes())
-        except (FileNotFoundError, NotADirectoryError) as error:
-            message = f"{folder} is not a lexicon: it has no {MANIFEST_FILE}."
-            raise InputNotFoundError(message) from error
-        except ValueError as error:  # includes undecodable bytes
-            message = f"{path} is not valid JSON ({error}); restore or rebuild the lexicon."
-            raise CorruptDataError(message) from error
-        if not isinstance(content, Mapping):
-            message = f"{path} does not describe a lexicon; restore or rebuild it."
-            raise CorruptDataError(message)
-        return cls._checked(path, dict(content))
+        with reading_file(path, RESTORE):
+            try:
+                content = json.loads(read_file(path))
+            except (FileNotFoundError, NotADirectoryError) as error:
+                message = f"{folder} is not a lexicon: it has no {MANIFEST_FILE}."
+                raise InputNotFoundError(message) from error
+            if not isinstance(content, Mapping):
+                message = f"{path} does not describe a lexicon; restore or rebuild it."
+                raise CorruptDataError(message)
+            return cls._checked(path, dict(content))
 
     @classmethod
     def _checked(cls, path: Path, content: dict[str, Any]) -> Manifest:
@@ -184,12 +192,12 @@ class Manifest(_Frozen):
         except ValidationError as error:
             first = error.errors()[0]
             field = ".".join(str(part) for part in first["loc"])
-            message = f"{path} is damaged at {field!r} ({first['msg']}); restore or rebuild the lexicon."
+            message = f"{path} is damaged at {field!r} ({first['msg']}); {RESTORE}."
             raise CorruptDataError(message) from error
         if checksum != manifest.checksum:
-            message = f"{path} was changed after it was written (checksum); restore or rebuild the lexicon."
+            message = f"{path} was changed after it was written (checksum); {RESTORE}."
             raise CorruptDataError(message)
         if any(Path(name).name != name for name in manifest.files):
-            message = f"{path} names a file outside its folder; restore or rebuild the lexicon."
+            message = f"{path} names a file outside its folder; {RESTORE}."
             raise CorruptDataError(message)
         return manifest

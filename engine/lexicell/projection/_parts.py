@@ -34,7 +34,7 @@ class Pooling:
     Raises
     ------
     InputError
-        ``top_k < 1``, or there is no such weight.
+        ``top_k`` is no whole number from 1, `normalise` no bool, or there is no such weight.
     """
 
     top_k: int | None
@@ -42,8 +42,13 @@ class Pooling:
     normalise: bool = True
 
     def __post_init__(self) -> None:
-        if self.top_k is not None and self.top_k < 1:
-            msg = f"top_k must be at least 1, not {self.top_k}"
+        top_k: object = self.top_k
+        if top_k is not None and not (isinstance(top_k, int | np.integer) and top_k >= 1):
+            msg = f"top_k must be a whole number from 1, not {top_k}"
+            raise InputError(msg)
+        normalise: object = self.normalise
+        if not isinstance(normalise, bool | np.bool_):
+            msg = f"normalise is true or false, not {normalise!r}"
             raise InputError(msg)
         if self.weight not in list(Weight):
             msg = f"there is no weight {self.weight!r}; there are {', '.join(Weight)}"

@@ -125,6 +125,10 @@ class Projection:
                 msg = f"the projection's masked is a list of bool, not {masked.dtype} {list(masked.shape)}"
                 raise InputError(msg)
             put(self, masked=np.ascontiguousarray(masked))
+        for name, value, kind in (("card", self.card, Mapping), ("lexicon", self.lexicon or "", str)):
+            if not isinstance(value, kind):
+                msg = f"the projection's {name} is a {kind.__name__}, not {type(value).__name__}"
+                raise InputError(msg)
         self._check_shapes()
 
     def _check_shapes(self) -> None:

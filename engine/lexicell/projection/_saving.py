@@ -11,14 +11,8 @@ from typing import TYPE_CHECKING, Any
 import blake3
 from numpy.typing import NDArray
 
-from lexicell._files import is_taken, staged_folder
-from lexicell._limits import limit_reached
-from lexicell.errors import (
-    CorruptDataError,
-    InputError,
-    InputNotFoundError,
-    OutputExistsError,
-)
+from lexicell._files import check_new_folder, read_file, reading_file, staged_folder
+from lexicell.errors import CorruptDataError, InputError, InputNotFoundError
 from lexicell.projection._classifier import Classifier
 from lexicell.projection._parts import KernelFeatures, Layer, Pooling, Residual
 
@@ -47,12 +41,7 @@ def write_projection(projection: Projection, folder: Path, *, overwrite: bool) -
     """Write a projection; see `Projection.save`."""
     from safetensors.numpy import save
 
-    if is_taken(folder) and not overwrite:
-        msg = f"{folder} exists; choose another name or overwrite it"
-        raise OutputExistsError(msg)
-    if is_taken(folder) and not (folder / _CARD).is_file():
-        msg = f"{folder} is not a projection, so it is not overwritten; choose another name"
-        raise OutputExistsError(msg)
+    check_new_folder(folder, _CARD, "projection", overwrite=overwrite)
     numbers = save(_tensors(projection))
     content = {
         "format_version": FORMAT_VERSION,
@@ -71,18 +60,17 @@ def write_projection(projection: Projection, folder: Path, *, overwrite: bool) -
 
 def read_projection(folder: Path, kind: type[Projection]) -> Projection:
     """Read a projection; see `Projection.load`."""
-    from safetensors import SafetensorError
     from safetensors.numpy import load
 
     card, file = folder / _CARD, folder / _NUMBERS
     content = _read_card(folder)
-    try:
-        numbers = file.read_bytes()
-    except OSError as error:
-        gone = "is missing" if isinstance(error, FileNotFoundError) else f"cannot be read ({error.strerror})"
-        msg = f"{file} {gone}; {_RESTORE}"
-        raise limit_reached(str(file), error) or CorruptDataError(msg) from error
-    try:
+    with reading_file(file, _RESTORE):
+        if not file.exists():
+            msg = f"{file} is missing; {_RESTORE}"
+            raise CorruptDataError(msg)
+        numbers = read_file(file)
+    # What does not fit below was sealed with the right hashes, so somebody wrote it this way on purpose.
+    with reading_file(card, _RESTORE):
         recorded = content["file"]
         if len(numbers) != recorded["bytes"]:
             msg = f"{file} has {len(numbers):,} bytes, not {recorded['bytes']:,}; {_RESTORE}"
@@ -90,44 +78,40 @@ def read_projection(folder: Path, kind: type[Projection]) -> Projection:
         if blake3.blake3(numbers).hexdigest() != recorded["blake3"]:
             msg = f"{file} was changed after it was written (hash); {_RESTORE}"
             raise CorruptDataError(msg)
-        made = kind(**_parts(content, load(numbers)))
-        if made.identity != content["identity"]:
+        tensors = load(numbers)
+        try:
+            projection = kind(**_parts(content, tensors))
+        except InputError as error:
+            msg = f"{card} does not describe a projection ({error}); {_RESTORE}"
+            raise CorruptDataError(msg) from error
+        if projection.identity != content["identity"] or tensors.keys() != _tensors(projection).keys():
             msg = f"{folder} holds other numbers than its identity says; {_RESTORE}"
             raise CorruptDataError(msg)
-    except (KeyError, TypeError, AttributeError, InputError, SafetensorError) as error:
-        # The hashes are right, so somebody wrote it this way on purpose.
-        msg = f"{card} does not describe a projection ({type(error).__name__}: {error}); {_RESTORE}"
-        raise CorruptDataError(msg) from error
-    return made
+    return projection
 
 
 def _read_card(folder: Path) -> dict[str, Any]:
     path = folder / _CARD
-    try:
-        content = json.loads(path.read_bytes())
-    except (FileNotFoundError, NotADirectoryError) as error:
-        gone = f"it has no {_CARD}" if folder.is_dir() else "there is no such folder"
-        msg = f"{folder} is not a projection: {gone}"
-        raise InputNotFoundError(msg) from error
-    except OSError as error:
-        msg = f"{path} cannot be read ({error.strerror or error})"
-        raise limit_reached(str(path), error) or CorruptDataError(msg) from error
-    except ValueError as error:  # includes undecodable bytes
-        msg = f"{path} is not valid JSON ({error}); {_RESTORE}"
-        raise CorruptDataError(msg) from error
-    if not isinstance(content, dict):
-        msg = f"{path} does not describe a projection; {_RESTORE}"
-        raise CorruptDataError(msg)
-    version = content.get("format_version")
-    if isinstance(version, int) and version > FORMAT_VERSION:
-        msg = (
-            f"{path} has format version {version}, this lexicell reads up to {FORMAT_VERSION}: "
-            "upgrade lexicell"
-        )
-        raise InputError(msg)
-    if content.pop("checksum", None) != _checksum(content):
-        msg = f"{path} was changed after it was written (checksum); {_RESTORE}"
-        raise CorruptDataError(msg)
+    with reading_file(path, _RESTORE):
+        try:
+            content = json.loads(read_file(path))
+        except (FileNotFoundError, NotADirectoryError) as error:
+            gone = f"it has no {_CARD}" if folder.is_dir() else "there is no such folder"
+            msg = f"{folder} is not a projection: {gone}"
+            raise InputNotFoundError(msg) from error
+        if not isinstance(content, dict):
+            msg = f"{path} does not describe a projection; {_RESTORE}"
+            raise CorruptDataError(msg)
+        version = content.get("format_version")
+        if isinstance(version, int) and version > FORMAT_VERSION:
+            msg = (
+                f"{path} has format version {version}, this lexicell reads up to {FORMAT_VERSION}: "
+                "upgrade lexicell"
+            )
+            raise InputError(msg)
+        if content.pop("checksum", None) != _checksum(content):
+            msg = f"{path} was changed after it was written (checksum); {_RESTORE}"
+            raise CorruptDataError(msg)
     return content
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lexicell.annotate import annotate, annotate_anndata
+from lexicell.annotate import Annotation, annotate, annotate_anndata
 from lexicell.atlas import open_counts
 from lexicell.embedding import Note, Options, embed_source, make_plan
 from lexicell.errors import InputError, InputNotFoundError, OutputExistsError
@@ -133,6 +133,22 @@ def test_a_table_holds_names_and_labels(files, tmp_path, suffix):
     assert list(table.columns) == ["cell", "label", "confidence", "second"]
     assert list(table["cell"]) == list(made.cells.index)
     assert list(table["label"].astype(str)) == list(made.cells["label"].astype(str))
+
+
+def test_names_and_labels_are_no_formulas_in_a_csv_and_as_they_are_in_a_parquet(tmp_path):
+    names, labels = ["=cmd|' /C calc'!A0", "cell"], ["@SUM(A1)", "-B"]
+    cells = pd.DataFrame(
+        {"label": pd.Categorical(labels), "confidence": [0.5, 1.0], "second": pd.Categorical(["B", "=1"])},
+        index=names,
+    )
+    given = Annotation(cells, "reference", {})
+    table = pd.read_csv(given.write(tmp_path / "out.csv", query=None, key="type"))
+    assert table["cell"].tolist() == [f"'{names[0]}", "cell"]
+    assert table["label"].tolist() == ["'@SUM(A1)", "'-B"]
+    assert table["second"].tolist() == ["B", "'=1"]
+    table = pd.read_parquet(given.write(tmp_path / "out.parquet", query=None, key="type"))
+    assert table["cell"].tolist() == names
+    assert table["label"].tolist() == labels
 
 
 def test_a_copy_of_the_query_gets_three_columns(files, halves, tmp_path):

@@ -103,13 +103,50 @@ def test_what_is_no_list_of_types_is_one_sentence(tmp_path):
         (["B cell"], "1 cell types were found"),
         (["B cell", "B cell"], "'B cell' occurs twice"),
         (["B cell", "unknown"], "'unknown' is no cell type"),
-        (tmp_path / "bad.json", "is no OBO graph"),
+        (tmp_path / "bad.json", "OBO graph"),
     ):
         with pytest.raises(InputError) as error:
             read_types(given)
         assert says in str(error.value)
     with pytest.raises(InputNotFoundError):
         read_types(tmp_path / "none.txt")
+
+
+def graph(*nodes: object) -> str:
+    return json.dumps({"graphs": [{"nodes": list(nodes)}]})
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["[" * 100_000, '{"graphs":' * 100_000, '{"graphs": [{"nodes": ' + "[" * 100_000, "1" * 5_000, "",
+     "{", "5", "null", "{}", '{"graphs": 5}', '{"graphs": [5]}', '{"graphs": [{}]}',
+     '{"graphs": [{"nodes": 5}]}',
+     graph(5), graph({}), graph({"id": 5}), graph({"id": "x/CL_1", "lbl": 5}),
+     graph({"id": "x/CL_1", "lbl": ["B"]}), graph({"id": "x/CL_1", "lbl": "B", "meta": 5}),
+     graph({"id": "x/CL_1", "lbl": "B", "meta": {"definition": 5}}),
+     graph({"id": "x/CL_1", "lbl": "B", "meta": {"definition": {"val": 5}}})],
+    ids=lambda text: text[:60],
+)  # fmt: skip
+def test_json_that_is_no_graph_of_types_is_an_input_error_that_names_the_file(tmp_path, text):
+    (tmp_path / "types.json").write_text(text)
+    with pytest.raises(InputError, match=r"types\.json"):
+        read_types(tmp_path / "types.json")
+
+
+@pytest.mark.parametrize("name", ["a" * 300 + ".txt", "a" * 5_000 + ".json", "folder.txt", "loop.obo"])
+def test_a_path_that_is_no_file_of_types_is_an_input_error(tmp_path, name):
+    (tmp_path / "folder.txt").mkdir()
+    (tmp_path / "loop.obo").symlink_to(tmp_path / "loop.obo")
+    with pytest.raises(InputError):
+        read_types(tmp_path / name)
+
+
+def test_sixty_thousand_names_are_read_and_the_one_that_occurs_twice_is_told(tmp_path):
+    names = [f"type {number}" for number in range(60_000)]
+    (tmp_path / "many.txt").write_text("\n".join(names))
+    assert [kind.name for kind in read_types(tmp_path / "many.txt")] == names
+    with pytest.raises(InputError, match="'type 59999' occurs twice"):
+        read_types([*names, "type 59999"])
 
 
 class Known:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -132,6 +133,13 @@ def test_a_method_is_compared_with_its_controls_draw_by_draw(found):
     assert lines["paper, random vectors", "halves", "logistic"].is_control
     assert not lines["pca50-all", "n=2", "knn"].against
     assert lines["pca50-all", "n=2", "knn"].transductive
+
+
+def test_names_are_no_formulas_in_the_table_of_scores(found):
+    clusters = {"=1+1": -0.5}
+    record = replace(found.records[0], data="=cmd|' /C calc'!A0", setting="-n", clusters=clusters)
+    (row,) = csv.DictReader(io.StringIO(replace(found, records=[record]).csv()))
+    assert (row["data"], row["setting"], row["'=1+1"]) == ("'=cmd|' /C calc'!A0", "'-n", "-0.5")
 
 
 def test_results_are_lines_a_document_and_tables(found, tmp_path):

@@ -77,14 +77,17 @@ def test_gathered_memory_is_shared_and_outlives_its_session(bundled):
 def test_a_gpu_gets_what_onnx_runtime_gathered_there_or_one_upload(bundled, monkeypatch):
     """The two ways, with a CuPy that only tells which one was taken."""
 
+    asked, ways = [], []
+
     class Told:
         def from_dlpack(self, value):
-            return "shared", np.from_dlpack(value)
+            ways.append("shared")
+            return np.from_dlpack(value)
 
         def asarray(self, vectors):
-            return "uploaded", vectors
+            ways.append("uploaded")
+            return vectors
 
-    asked = []
     artefact = "lexicell.lexicon._artefact."
     monkeypatch.setattr(artefact + "require_gpu", Told)
     monkeypatch.setattr(artefact + "gather_shared", lambda s, rows, _: gather_shared(s, rows, "cpu"))
@@ -94,13 +97,11 @@ def test_a_gpu_gets_what_onnx_runtime_gathered_there_or_one_upload(bundled, monk
     rows = np.array([3, 1])
     expected = bundled.vectors(rows)
     asked.clear()
-    for shares, way in ((True, "shared"), (False, "uploaded")):
+    for shares in (True, False):
         monkeypatch.setattr(artefact + "shares_memory", lambda shares=shares: shares)
         lexicon = type(bundled).open(bundled.path)
-        found, vectors = lexicon.vectors(rows, device="cuda")
-        assert found == way
-        np.testing.assert_array_equal(vectors, expected)
-    assert asked == ["cuda", "cpu"]
+        np.testing.assert_array_equal(lexicon.vectors(rows, device="cuda"), expected)
+    assert (asked, ways) == (["cuda", "cpu"], ["shared", "uploaded"])
     with pytest.raises(InputError, match="must lie in"):
         bundled.vectors(np.array([-1]), device="cuda")
 

@@ -93,7 +93,7 @@ def test_parts_that_do_not_fit_each_other_are_refused(parts, said):
 @pytest.mark.parametrize(
     ("make", "said"),
     [
-        (lambda: Pooling(0, "log1p"), "top_k must be at least 1, not 0"),
+        (lambda: Pooling(0, "log1p"), "top_k must be a whole number from 1, not 0"),
         (lambda: Pooling(5, "tfidf"), "no weight 'tfidf'; there are log1p, count"),
         (lambda: KernelFeatures([1], [0], 0), "gamma is finite and larger than 0"),
         (lambda: KernelFeatures([1], [-1, 4], 1), "landmarks goes from -1 to 4"),

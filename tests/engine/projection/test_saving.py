@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import errno
 import json
+import os
 import pickle
 from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
 
+import blake3
 import numpy as np
 import pytest
+from safetensors.numpy import load, save
 
 from lexicell.errors import (
     CorruptDataError,
@@ -20,6 +23,7 @@ from lexicell.errors import (
     WriteError,
 )
 from lexicell.projection import Projection
+from lexicell.projection._saving import _checksum
 
 NUMBERS, CARD = "projection.safetensors", "projection.json"
 
@@ -113,7 +117,7 @@ def test_a_truncated_file_is_corrupt(tmp_path, full, name, share):
     path = full().save(tmp_path / "p") / name
     content = path.read_bytes()
     path.write_bytes(content[: int(share * len(content))])
-    with pytest.raises(CorruptDataError, match=rf"{name} (has|is not valid JSON)"):
+    with pytest.raises(CorruptDataError, match=rf"{name} (has|cannot be read)"):
         Projection.load(path.parent)
 
 
@@ -166,20 +170,117 @@ def test_a_newer_format_asks_for_an_upgrade(tmp_path, full):
     assert not isinstance(caught.value, CorruptDataError)
 
 
+def sealed(folder: Path, tensors: dict[str, np.ndarray] | None = None, **changed: object) -> Path:
+    """Change a projection and write all its hashes anew but that of the content."""
+    content = {**json.loads((folder / CARD).read_text()), **changed}
+    if tensors is not None:
+        numbers = save(tensors)
+        (folder / NUMBERS).write_bytes(numbers)
+        content["file"] = {"bytes": len(numbers), "blake3": blake3.blake3(numbers).hexdigest()}
+    del content["checksum"]
+    (folder / CARD).write_text(json.dumps({**content, "checksum": _checksum(content)}))
+    return folder
+
+
+POOLING = {"top_k": 60, "weight": "count", "normalise": True}
+CLASSIFIER = {"classes": ["B", "CD4 T", "CD8 T", "NK"], "temperature": 1.5, "threshold": 0.6}
+
+
 @pytest.mark.parametrize(
     "changed",
-    [{"head": ["gelu"]}, {"head": ["swish", "none"]}, {"pooling": {"top": 3}}, {"classifier": 5},
-     {"identity": "0" * 64}, {"file": 5}],
+    [{"head": ["gelu"]}, {"head": ["swish", "none"]}, {"head": [["gelu"], "none"]}, {"head": 5},
+     {"head": None},
+     {"pooling": {"top": 3}}, {"pooling": "count"}, {"pooling": [60]},
+     *({"pooling": {**POOLING, "top_k": k}} for k in (np.inf, np.nan, 0, -1, 2.5, "60", [60], {})),
+     {"pooling": {**POOLING, "weight": ["count"]}}, {"pooling": {**POOLING, "weight": "most"}},
+     {"pooling": {**POOLING, "normalise": "false"}}, {"pooling": {**POOLING, "normalise": 0.5}},
+     {"features": {}}, {"features": {"gamma": "x"}}, {"features": {"gamma": 10**400}}, {"features": 5},
+     {"classifier": 5}, {"classifier": {**CLASSIFIER, "classes": 4}},
+     {"classifier": {**CLASSIFIER, "classes": ["B"]}}, {"classifier": {**CLASSIFIER, "temperature": 10**400}},
+     {"classifier": {**CLASSIFIER, "threshold": None}},
+     {"card": "x"}, {"card": ["x"]}, {"card": None}, {"card": 5},
+     {"lexicon": 5}, {"lexicon": ["x"]}, {"identity": "0" * 64}, {"identity": None}, {"file": 5},
+     {"file": {"bytes": "many"}}, {"file": {"bytes": 10**400, "blake3": ""}}],
+    ids=str,
 )  # fmt: skip
 def test_a_card_that_was_made_by_hand_is_one_clear_error(tmp_path, full, changed):
-    from lexicell.projection._saving import _checksum
-
-    path = full().save(tmp_path / "p") / CARD
-    content = {**json.loads(path.read_text()), **changed}
-    del content["checksum"]
-    path.write_text(json.dumps({**content, "checksum": _checksum(content)}))
+    folder = sealed(full().save(tmp_path / "p"), **changed)
     with pytest.raises(CorruptDataError, match="restore the folder, or train again"):
-        Projection.load(path.parent)
+        Projection.load(folder)
+
+
+def _without(tensors, name):
+    return {key: part for key, part in tensors.items() if key != name}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda t: {**t, "weight": t["weight"].astype(np.complex64)},
+        lambda t: {**t, "weight": t["weight"].astype(bool)},
+        lambda t: {**t, "weight": t["weight"].ravel()},
+        lambda t: {**t, "weight": t["weight"][:-1]},
+        lambda t: {**t, "weight": t["weight"][:0]},
+        lambda t: {**t, "weight": np.full_like(t["weight"], np.nan)},
+        lambda t: {**t, "bias": np.full_like(t["bias"], np.inf)},
+        lambda t: {**t, "bias": t["bias"].astype(np.float64) * 1e300},
+        lambda t: {**t, "bias": t["bias"][:-1]},
+        lambda t: {**t, "masked": t["masked"].astype(np.uint8)},
+        lambda t: {**t, "masked": t["masked"][:-1]},
+        lambda t: {**t, "rank_factor": -t["rank_factor"]},
+        lambda t: {**t, "residual.rows": t["residual.rows"][::-1].copy()},
+        lambda t: {**t, "residual.rows": t["residual.rows"] - 10**6},
+        lambda t: {**t, "residual.rows": t["residual.rows"].astype(np.float32)},
+        lambda t: {**t, "features.landmarks": t["features.landmarks"].astype(np.float32)},
+        lambda t: _without(t, "weight"),
+        lambda t: _without(t, "residual.basis"),
+        lambda t: _without(t, "features.mean"),
+        lambda t: _without(t, "head.1.bias"),
+        lambda t: _without(t, "classifier.weight"),
+        lambda t: {**t, "more": t["bias"]},
+        lambda t: {**t, "residual.more": t["bias"]},
+        lambda t: {**t, "head.2.weight": t["bias"]},
+        lambda t: {},
+    ],
+)  # fmt: skip
+def test_numbers_of_other_names_types_or_shapes_are_corrupt(tmp_path, full, change):
+    folder = full().save(tmp_path / "p")
+    sealed(folder, tensors=change(load((folder / NUMBERS).read_bytes())))
+    with pytest.raises(CorruptDataError, match=str(folder)):
+        Projection.load(folder)
+
+
+@pytest.mark.parametrize(
+    "text", ["[" * 100_000, '{"a":' * 100_000, '{"card":' + "[" * 100_000, "1" * 5_000, "NaN", "\x00", ""]
+)
+def test_a_card_that_json_cannot_hold_is_corrupt(tmp_path, full, text):
+    folder = full().save(tmp_path / "p")
+    (folder / CARD).write_text(text)
+    with pytest.raises(CorruptDataError, match=CARD):
+        Projection.load(folder)
+
+
+@pytest.mark.parametrize("name", [NUMBERS, CARD])
+@pytest.mark.parametrize("instead", ["folder", "loop", "pipe", "long name"])
+def test_what_is_no_file_is_corrupt_and_nothing_waits_for_it(tmp_path, full, name, instead):
+    file = full().save(tmp_path / "p") / name
+    file.unlink()
+    if instead == "folder":
+        file.mkdir()
+    elif instead == "pipe":
+        os.mkfifo(file)
+    else:
+        file.symlink_to(file if instead == "loop" else "a" * 300)
+    with pytest.raises(LexicellError, match=str(file)):
+        Projection.load(file.parent)
+
+
+@pytest.mark.parametrize("name", ["a" * 300, "a" * 5_000])
+def test_a_path_that_cannot_be_one_is_one_sentence(tmp_path, full, name):
+    with pytest.raises(LexicellError):
+        Projection.load(tmp_path / name)
+    with pytest.raises(LexicellError):
+        full().save(tmp_path / name)
 
 
 def test_the_json_tells_people_and_holds_no_path(tmp_path, full, bundled):

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import blake3
 
-from lexicell._files import hash_file
+from lexicell._files import hash_file, parse_json
 from lexicell.errors import CorruptDataError, InputNotFoundError
 
 if TYPE_CHECKING:
@@ -234,8 +234,8 @@ def load_json(path: Path) -> Any:
         If it cannot be read.
     """
     try:
-        return json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError) as error:
+        return parse_json(path.read_bytes())
+    except (OSError, ValueError) as error:
         message = f"{path} cannot be read as JSON ({error}); fetch it again."
         raise CorruptDataError(message) from error
 

@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from lexicell._files import cache_folder, hash_file, staged_folder
+from lexicell._files import cache_folder, hash_file, parse_json, staged_folder
 from lexicell.errors import OutputExistsError, WriteError
 from lexicell.lexicon.encoders.model_config import ModelUse, architecture, known_use, shipped_use
 from lexicell.lexicon.encoders.model_files import ModelFiles, ModelSpec, find_model
@@ -177,7 +177,7 @@ def keep_export(target: Path, revision: str, make: Callable[[Path], None]) -> Ex
 def cached_export(folder: Path, revision: str) -> ExportedEncoder | None:
     """Return the export at `folder` if it is of that revision and as it was written."""
     try:
-        record = json.loads((folder / _RECORD).read_bytes())
+        record = parse_json((folder / _RECORD).read_bytes())
         hashes = record["blake3"]
         intact = (
             record["revision"] == revision

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lexicell._http import Backoff, connection_pool
+from lexicell._http import Backoff, connection_pool, read_body
 from lexicell.errors import InputError, LexicellError
 from lexicell.lexicon.encoders.openai_protocol import Later, Service, Smaller, go_duration, judge
 from lexicell.lexicon.encoders.token_estimate import estimated_tokens, windows
@@ -287,8 +287,10 @@ class _Exchange:
         try:
             answer = self.pool.request(
                 "POST", service.endpoint, body=service.body(texts), headers=service.headers(),
-                retries=False, redirect=False,
+                retries=False, redirect=False, preload_content=False,
             )  # fmt: skip
+            most = service.longest_answer(len(texts))
+            body = read_body(answer, most)
         except http.SSLError:
             failed = InputError(f"The certificate of {service.label} is not trusted, so nothing was sent.")
         except http.NewConnectionError:  # nobody there; later on that may be an interruption
@@ -302,8 +304,13 @@ class _Exchange:
         except (http.HTTPError, OSError):
             failed = Later("the connection broke")
         else:
+            if body is None:
+                return LexicellError(
+                    f"The answer of {service.label} to {len(texts)} texts is longer than {most >> 20} MiB; "
+                    "is it an OpenAI-compatible /embeddings service?"
+                )
             client.learn(answer.headers)
-            return judge(service, answer.status, answer.headers, answer.data, len(texts), time.time())
+            return judge(service, answer.status, answer.headers, body, len(texts), time.time())
         return failed
 
     def _smaller(self, texts: Sequence[str], outcome: Smaller) -> NDArray[np.float32]:

@@ -17,6 +17,7 @@ import blake3
 import numpy as np
 from pydantic import SecretStr
 
+from lexicell._files import parse_json
 from lexicell._http import TRANSIENT, retry_after
 from lexicell.errors import InputError, LexicellError
 
@@ -30,6 +31,8 @@ __all__ = ["Later", "Service", "Smaller", "go_duration", "judge", "service_from_
 _DEFAULT_URL = "https://api.openai.com/v1"
 _URL_VARIABLE, _KEY_VARIABLE = "OPENAI_BASE_URL", "OPENAI_API_KEY"
 _SHOWN = 200
+# Of an answer in bytes; a number with all its digits, a sign, an exponent and white space around it.
+_BESIDES, _BESIDES_VECTOR, _BYTES_PER_NUMBER, _MOST_DIMENSIONS = 1 << 20, 1 << 12, 40, 1 << 14
 _TELLING = 4  # so many characters of a key in a row are a part of it, and no accident
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|h|m|s)")
 _SECONDS = {"ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
@@ -108,6 +111,11 @@ class Service:
         if self.dimensions is not None:
             asked["dimensions"] = self.dimensions
         return json.dumps(asked).encode()
+
+    def longest_answer(self, texts: int) -> int:
+        """Bytes that an answer to so many texts may have; one that goes on would fill the memory."""
+        dimensions = self.dimensions or self.dim or _MOST_DIMENSIONS
+        return _BESIDES + texts * (_BESIDES_VECTOR + dimensions * _BYTES_PER_NUMBER)
 
     def scrubbed(self, text: str) -> str:
         """One line of `text` for people, without any word that holds a part of the key or the address."""
@@ -257,7 +265,7 @@ def _asked(headers: Mapping[str, str], said: str, now: float) -> float | None:
 def _error(body: bytes) -> tuple[str, str]:
     """Kind and message of an error, as far as the answer holds them; servers differ."""
     try:
-        content = json.loads(body)
+        content = parse_json(body)
     except ValueError:
         return "", ""
     error = content.get("error", content) if isinstance(content, dict) else content
@@ -278,7 +286,7 @@ def _vectors(
         return LexicellError(f"{who} answered with {what}; is it an OpenAI-compatible /embeddings service?")
 
     try:
-        content = json.loads(body)
+        content = parse_json(body)
     except ValueError:
         kind = headers.get("Content-Type", "").partition(";")[0].strip()
         return odd(service.scrubbed(f"{kind or 'something'} that is not JSON"))
@@ -295,7 +303,7 @@ def _vectors(
     for index in range(n):
         try:
             row = np.asarray(by_index[index], dtype=np.float64)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             return odd("vectors that are not lists of numbers")
         if row.ndim != 1 or not row.size:
             return odd("vectors that are not lists of numbers")

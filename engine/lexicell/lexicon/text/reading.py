@@ -10,10 +10,9 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pydantic import ValidationError
-
+from lexicell._files import reading_file
 from lexicell._say import listed
-from lexicell.errors import CorruptDataError, InputError
+from lexicell.errors import InputError
 from lexicell.lexicon._genes import gene_schema
 from lexicell.lexicon._manifest import TextInfo
 from lexicell.lexicon._match import GeneKey
@@ -323,13 +322,10 @@ def _source(path: Path, table: pa.Table) -> tuple[TextInfo | None, str | None]:
     note = (table.schema.metadata or {}).get(SOURCE_KEY)
     if note is None:
         return None, None
-    try:
+    with reading_file(f"What {path} says about its texts", "fetch it again"):
         said = json.loads(note)
         info = TextInfo(**{name: said[name] for name in ("source", "date", "licence", "attribution")})
         return info, str(said["organism"])
-    except (ValueError, KeyError, TypeError, ValidationError) as error:
-        message = f"{path} says where its texts come from in a way that cannot be read; fetch it again."
-        raise CorruptDataError(message) from error
 
 
 def _scalar(value: Any) -> str:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import csv
-from typing import TYPE_CHECKING
+from collections import Counter
+from typing import TYPE_CHECKING, Any
 
-from lexicell._files import read_utf8
-from lexicell._limits import limit_reached
-from lexicell.errors import CorruptDataError, InputError, InputNotFoundError
+from lexicell._files import read_utf8, reading_file
+from lexicell.errors import InputError, InputNotFoundError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -44,21 +44,17 @@ def read_delimited(path: Path, *, separator: str, header: bool = True) -> pa.Tab
     data = read_utf8(path)
     first = data.split(b"\n", 1)[0].decode().rstrip("\r")
     quote = '"' if separator == "," else False
-    names = (
-        next(csv.reader([first], delimiter=separator, quoting=csv.QUOTE_MINIMAL if quote else csv.QUOTE_NONE))
-        if first
-        else []
-    )
-    if not names:
-        message = f"{path} is empty."
-        raise InputError(message)
-    if not header:
-        names = [str(number) for number in range(len(names))]
-    elif len(set(names)) != len(names):
-        twice = next(name for name in names if names.count(name) > 1)
-        message = f"{path} has two columns named {twice!r}."
-        raise InputError(message)
-    try:
+    quoting: Any = csv.QUOTE_MINIMAL if quote else csv.QUOTE_NONE
+    with reading_file(path, "give a table with as many fields in every line", InputError):
+        names = next(csv.reader([first], delimiter=separator, quoting=quoting)) if first else []
+        if not names:
+            message = f"{path} is empty."
+            raise InputError(message)
+        if not header:
+            names = [str(number) for number in range(len(names))]
+        elif len(set(names)) != len(names):
+            message = f"{path} has two columns named {Counter(names).most_common(1)[0][0]!r}."
+            raise InputError(message)
         return arrow_csv.read_csv(
             pa.BufferReader(data),
             read_options=arrow_csv.ReadOptions(
@@ -71,9 +67,6 @@ def read_delimited(path: Path, *, separator: str, header: bool = True) -> pa.Tab
                 column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=False
             ),
         )
-    except pa.ArrowInvalid as error:
-        message = f"{path} cannot be read as a table ({_short(error)})."
-        raise InputError(message) from error
 
 
 def read_parquet(path: Path) -> pa.Table:
@@ -86,20 +79,11 @@ def read_parquet(path: Path) -> pa.Table:
     CorruptDataError
         If it is not complete Parquet.
     """
-    import pyarrow as pa
     import pyarrow.parquet as pq
 
-    if not path.is_file():
-        message = f"{path} does not exist."
-        raise InputNotFoundError(message)
-    try:
+    with reading_file(path, "write it again as Parquet"):
+        if not path.is_file():
+            message = f"{path} does not exist."
+            raise InputNotFoundError(message)
         with pq.ParquetFile(path) as file:
             return file.read()
-    except (pa.ArrowException, OSError) as error:
-        message = f"{path} cannot be read as Parquet ({_short(error)})."
-        raise limit_reached(str(path), error) or CorruptDataError(message) from error
-
-
-def _short(error: Exception) -> str:
-    line = (str(error).splitlines() or [type(error).__name__])[0]
-    return line if len(line) <= 160 else line[:157] + "..."

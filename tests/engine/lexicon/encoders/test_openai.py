@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+import gzip
+import json
 import re
 import threading
 import time
 import traceback
+import tracemalloc
 from dataclasses import replace
 
 import numpy as np
@@ -261,6 +264,70 @@ def test_what_cannot_help_is_not_tried_again(embedding_server, service, clock, t
     assert clock.waits == []
 
 
+def without_end(status, body, **headers):
+    """Answer until nobody listens."""
+
+    def answer(handler, asked):
+        handler.send_response(status)
+        for name, value in headers.items():
+            handler.send_header(name.replace("_", "-"), value)
+        handler.end_headers()
+        handler.close_connection = True
+        while True:
+            handler.wfile.write(body)
+
+    return answer
+
+
+@pytest.mark.parametrize(
+    "endless",
+    [
+        without_end(200, b"[" * 65_536),
+        without_end(200, b" " * 65_536, Content_Type="application/json"),
+        without_end(200, gzip.compress(bytes(1 << 24)), Content_Encoding="gzip"),
+        without_end(500, b"x" * 65_536),
+        without_end(200, b"10000\r\n" + b"1" * 65_536 + b"\r\n", Transfer_Encoding="chunked"),
+        without_end(302, b"x" * 65_536, Location="/v1/elsewhere"),
+    ],
+    ids=["nested", "blanks", "gzip", "error", "chunked", "elsewhere"],
+)
+def test_an_answer_without_end_is_cut_off(embedding_server, service, endless):
+    embedding_server.script.append(endless)
+    tracemalloc.start()
+    try:
+        assert "longer than" in refusal(service)
+        most = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert most < 100 << 20
+
+
+def test_a_long_answer_of_many_digits_is_no_endless_one(embedding_server, service, monkeypatch):
+    def padded(handler, asked):
+        vectors = [handler.server.vector(text) for text in asked["input"]]
+        data = [{"index": i, "embedding": vector} for i, vector in enumerate(vectors)]
+        handler.say(200, json.dumps({"data": data}, indent=8).encode(), Content_Type="application/json")
+
+    embedding_server.dim = 8_192
+    embedding_server.script.append(padded)
+    np.testing.assert_array_equal(service.encode(TEXTS), embedding_server.unit(TEXTS, 8_192))
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"[" * 100_000,
+        b'{"data":' * 100_000,
+        b'{"data":[{"index":0,"embedding":' + b"[" * 100_000,
+        b"1" * 5_000,
+    ],
+)
+@pytest.mark.parametrize("status", [200, 400])
+def test_json_that_cannot_be_read_is_one_sentence(embedding_server, service, status, body):
+    embedding_server.script.append(lambda handler, asked: handler.say(status, body))
+    assert refusal(service)
+
+
 @pytest.mark.parametrize(
     ("vector", "said"),
     [
@@ -268,6 +335,7 @@ def test_what_cannot_help_is_not_tried_again(embedding_server, service, clock, t
         ([float("nan")] * 8, "zero or not finite"),
         ([1e308] * 8, "zero or not finite"),
         ([0.0] * 8, "zero or not finite"),
+        ([10**400] * 8, "not lists of numbers"),
         ("AACAPw==", "not lists of numbers"),
         ([None] * 8, "zero or not finite"),
         ([[1.0]] * 8, "not lists of numbers"),

@@ -309,12 +309,22 @@ def test_a_fetched_table_says_where_it_is_from(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "note", [b"{", b"[]", b'{"source": "x"}', json.dumps({**SOURCE, "date": 3}).encode()]
+    "note",
+    [
+        b"{",
+        b"[]",
+        b"5",
+        b"\xff",
+        b'{"source": "x"}',
+        json.dumps({**SOURCE, "date": 3}).encode(),
+        b"[" * 100_000,
+    ],
+    ids=lambda note: str(note[:20]),
 )
 def test_a_damaged_note_of_the_source_is_corrupt_data(tmp_path, note):
     table = pa.table({"symbol": ["A"], "text": ["x"]}).replace_schema_metadata({b"lexicell.source": note})
     pq.write_table(table, tmp_path / "t.parquet")
-    with pytest.raises(CorruptDataError, match="says where its texts come from in a way"):
+    with pytest.raises(CorruptDataError, match=r"t\.parquet says about its texts"):
         read_gene_texts(tmp_path / "t.parquet")
 
 
@@ -333,7 +343,7 @@ def test_a_damaged_note_of_the_source_is_corrupt_data(tmp_path, note):
         (HEADER + "1\tA\t\t\t\ta\n", {"alias_column": "nick"}, "no column 'nick' for the alias"),
         (HEADER + "1\tA\t\t\t\t\n", {}, "no gene with an id and a text"),
         (HEADER, {}, "no gene with an id and a text"),
-        (HEADER + "1\tA\n", {}, "cannot be read as a table"),
+        (HEADER + "1\tA\n", {}, r"t\.tsv cannot be read"),
         ("", {}, "is empty"),
         (
             HEADER.replace("text", "words"),
