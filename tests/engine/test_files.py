@@ -8,11 +8,12 @@ import os
 
 import pytest
 
-from lexicell._files import check_new_file, read_utf8, staged_path
+from lexicell._files import check_new_file, parse_json, read_file, read_utf8, reading_file, staged_path
 from lexicell.errors import (
     CorruptDataError,
     InputError,
     InputNotFoundError,
+    LexicellError,
     OutputExistsError,
     WriteError,
 )
@@ -41,6 +42,61 @@ def test_what_is_no_text_is_told_apart(tmp_path, name, data, error, says):
         (tmp_path / name).write_bytes(data)
     with pytest.raises(error, match=says):
         read_utf8(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        RecursionError("deep"),
+        OverflowError("large"),
+        KeyError("x"),
+        AttributeError(),
+        AssertionError("a\nb"),
+        UnicodeDecodeError("utf-8", b"\xff", 0, 1, "bad"),
+        OSError(errno.ELOOP, "Too many levels"),
+        StopIteration(),
+    ],
+    ids=repr,
+)
+@pytest.mark.parametrize("kind", [CorruptDataError, InputError])
+def test_whatever_is_raised_while_reading_becomes_one_line_that_names_the_file(error, kind):
+    with pytest.raises(kind) as caught, reading_file("folder/a.json", "fetch it again", kind):
+        raise error
+    assert type(caught.value) is kind
+    said = str(caught.value)
+    assert said.startswith("folder/a.json cannot be read (")
+    assert said.endswith("; fetch it again.")
+    assert "\n" not in said
+
+
+def test_memory_that_is_not_there_is_no_damage_and_an_error_of_ours_stays_as_it_is():
+    with (
+        pytest.raises(LexicellError, match=r"a\.json needs more memory") as caught,
+        reading_file("a.json", "x"),
+    ):
+        raise MemoryError
+    assert not isinstance(caught.value, CorruptDataError)
+    ours = InputNotFoundError("not there")
+    with pytest.raises(InputNotFoundError) as caught, reading_file("a.json", "x"):
+        raise ours
+    assert caught.value is ours
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, b'{"a":' * 100_000, "{", b"\xff", "1" * 5_000])
+def test_json_that_cannot_be_parsed_is_a_value_error_at_any_depth(text):
+    with pytest.raises(ValueError):  # noqa: PT011
+        parse_json(text)
+    assert parse_json('{"a": [1]}') == {"a": [1]}
+
+
+def test_only_regular_files_are_read(tmp_path):
+    (tmp_path / "file").write_bytes(b"x")
+    (tmp_path / "link").symlink_to(tmp_path / "file")
+    assert read_file(tmp_path / "file") == read_file(tmp_path / "link") == b"x"
+    os.mkfifo(tmp_path / "pipe")
+    for name in ("pipe", "", "none", "a" * 300):
+        with pytest.raises(OSError):  # noqa: PT011
+            read_file(tmp_path / name)
 
 
 def test_a_folder_and_an_existing_file_are_not_written_over(tmp_path):

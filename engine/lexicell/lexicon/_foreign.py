@@ -101,8 +101,7 @@ _Read = tuple["dict[str, Sequence[str]]", "NDArray[np.floating[Any]]"]
 
 
 def _read_npz(path: Path, names: Sequence[str] | None) -> _Read:
-    # NumPy is given an open file, as it leaves one that it opened itself open when that is damaged.
-    with path.open("rb") as stream, _no_pickle(path), np.load(stream, allow_pickle=False) as file:
+    with _opened(path) as stream, np.load(stream, allow_pickle=False) as file:
         arrays = {name: file[name] for name in getattr(file, "files", ())}
     arrays = {name: array for name, array in arrays.items() if isinstance(array, np.ndarray)}
     vectors = _the_matrix(
@@ -117,8 +116,8 @@ def _read_npz(path: Path, names: Sequence[str] | None) -> _Read:
 
 
 def _read_npy(path: Path, names: Sequence[str] | None) -> _Read:
-    with _no_pickle(path):
-        array = np.load(path, allow_pickle=False)
+    with _opened(path) as stream:
+        array = np.load(stream, allow_pickle=False)
     if array.dtype.kind not in "fiu":
         refuse(path, f"it holds {array.dtype}, not numbers")
     return _name_columns(path, {}, names), _floating(array)
@@ -299,10 +298,11 @@ def _listed(name: str, value: str) -> dict[str, list[str]]:
 
 
 @contextmanager
-def _no_pickle(path: Path) -> Iterator[None]:
-    """Say of a file that NumPy would have to unpickle what to do about it."""
+def _opened(path: Path) -> Iterator[Any]:
+    """Open a file for NumPy, and say of one that it would have to unpickle what to do about it."""
     try:
-        yield
+        with path.open("rb") as stream:  # one that NumPy opened itself stays open when it is damaged
+            yield stream
     except ValueError as error:
         if "pickle" in str(error):
             refuse(path, "it holds Python objects, which only a pickle can read; save names with astype(str)")

@@ -115,11 +115,18 @@ def check_table(folder: Path, n_rows: int, dim: int, dtype: TableDtype) -> None:
     ------
     CorruptDataError
         If it is any other graph, or cannot be read.
+    InputError
+        If the table is a link out of the folder.
     """
     import onnx
 
-    path = folder / TABLE_MODEL
+    path, data = folder / TABLE_MODEL, folder / TABLE_DATA
     with reading_file(path, RESTORE):
+        if data.resolve().parent != folder.resolve():
+            message = (
+                f"{data} links to another folder, where ONNX Runtime does not go; put the file itself there."
+            )
+            raise InputError(message)
         with path.open("rb") as file:
             content = file.read(_LARGEST_MODEL + 1)
         is_lookup = False

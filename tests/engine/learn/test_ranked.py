@@ -165,3 +165,26 @@ def test_what_is_missing_cut_or_something_else_is_refused(groups, tmp_path):
     save_file({"a": np.zeros(2)}, tmp_path / "other")
     with pytest.raises(InputError, match="holds no ranked cells"):
         RankedCells.load(tmp_path / "other")
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        "[" * 100_000,
+        "{",
+        "5",
+        "[]",
+        '{"kind": "ranked cells", "format": "1"}',
+        '{"kind": "ranked cells", "format": 9}',
+        '{"kind": "ranked cells"}',
+        '{"kind": ["ranked cells"]}',
+        '{"kind": "ranked cells", "format": null}',
+    ],
+    ids=lambda entry: entry[:45],
+)
+def test_a_document_made_by_hand_is_one_error_that_names_the_file(tmp_path, entry):
+    from safetensors.numpy import save_file
+
+    save_file({"genes": np.zeros(2)}, tmp_path / "cells", {"lexicell": entry})
+    with pytest.raises((CorruptDataError, InputError), match="cells"):
+        RankedCells.load(tmp_path / "cells")

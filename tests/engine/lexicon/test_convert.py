@@ -13,8 +13,16 @@ import pyarrow.parquet as pq
 import pytest
 from safetensors.numpy import save_file
 
-from lexicell.errors import CorruptDataError, InputError, InputNotFoundError, OutputExistsError, WriteError
+from lexicell.errors import (
+    CorruptDataError,
+    InputError,
+    InputNotFoundError,
+    LexicellError,
+    OutputExistsError,
+    WriteError,
+)
 from lexicell.lexicon import Lexicon, TextOptions, align_genes, export_vectors, import_vectors
+from lexicell.lexicon._foreign import read_vectors
 
 
 @pytest.fixture
@@ -442,3 +450,38 @@ def test_a_full_disk_leaves_no_half_lexicon(tmp_path, file_size_limit):
         import_vectors(path, tmp_path / "l", **FACTS)
     assert [p.name for p in tmp_path.iterdir()] == ["g.json"]
     assert Lexicon.open(import_vectors(path, tmp_path / "l", **FACTS).path).n_genes == 3
+
+
+@pytest.mark.parametrize(
+    "name", ["a" * 300 + ".json", "a" * 5_000 + ".npz", "loop.npy", "folder.json", "pipe.json"]
+)
+def test_a_path_that_is_no_file_of_vectors_is_an_input_error(tmp_path, name):
+    (tmp_path / "loop.npy").symlink_to(tmp_path / "loop.npy")
+    (tmp_path / "folder.json").mkdir()
+    os.mkfifo(tmp_path / "pipe.json")
+    with pytest.raises(LexicellError):
+        read_vectors(tmp_path / name)
+
+
+@pytest.mark.parametrize("suffix", [".json", ".npz", ".npy", ".parquet", ".safetensors", ".vec"])
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"[" * 100_000,
+        b'{"A": ' + b"[" * 100_000,
+        b'{"A": [' + b"9" * 400 + b"]}",
+        b'{"A": [' + b"9" * 5_000 + b"]}",
+        b"PK\x03\x04" + bytes(99),
+        b"PAR1" + bytes(99) + b"PAR1",
+        b"\x93NUMPY\x01\x00v\x00{" + b" " * 117,
+        (1 << 40).to_bytes(8, "little") + b"{}",
+        (8).to_bytes(8, "little") + b'{"a": 5}',
+        b"\x1f\x8b" + bytes(20),
+    ],
+    ids=lambda data: str(data[:16]),
+)
+def test_what_no_format_holds_is_one_error_that_names_the_file(tmp_path, suffix, data):
+    (tmp_path / f"file{suffix}").write_bytes(data)
+    with pytest.raises(LexicellError, match="file"):
+        read_vectors(tmp_path / f"file{suffix}")

@@ -191,6 +191,19 @@ def test_a_lookup_that_another_version_of_onnx_wrote_is_read(lexicon):
     np.testing.assert_array_equal(opened.vectors(opened.rows), lexicon.stored.astype(np.float32))
 
 
+@pytest.mark.parametrize("target", ["elsewhere", "beside"])
+def test_a_table_that_is_a_link_out_of_the_folder_is_refused_and_one_within_is_read(lexicon, target):
+    file = lexicon.path / "table.bin"
+    folder = lexicon.path.parent if target == "elsewhere" else lexicon.path
+    file.symlink_to(file.rename(folder / "other.bin"))
+    if target == "elsewhere":
+        with pytest.raises(InputError, match=r"table\.bin"):
+            Lexicon.open(lexicon.path)
+    else:
+        opened = Lexicon.open(lexicon.path)
+        assert opened.vectors(opened.rows).shape == (G, D)
+
+
 def replaced(genes: pa.Table, name: str, values: Any, kind: pa.DataType | None = None) -> pa.Table:
     return genes.set_column(genes.column_names.index(name), name, pa.array(values, kind))
 
