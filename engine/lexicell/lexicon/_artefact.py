@@ -149,7 +149,7 @@ class Lexicon:
                 message = f"{file} was changed after it was written (hash); {RESTORE}."
                 raise CorruptDataError(message)
         self.read_genes(["row"])
-        check_table(self.path, self.n_genes, self.dim, self.info.dtype)
+        self._check_table()
         self._refuse_not_finite(self.stored, self.rows)
 
     def _refuse_not_finite(self, vectors: Any, rows: NDArray[np.int64]) -> None:
@@ -294,8 +294,13 @@ class Lexicon:
     def _session_on_gpu(self) -> Any:
         return self._open_session("cuda")
 
+    def _check_table(self) -> None:
+        # What comes with the package is trusted like its code; importing onnx would cost each start 0.3 s.
+        if self.path.parent != _DATA:
+            check_table(self.path, self.n_genes, self.dim, self.info.dtype)
+
     def _open_session(self, device: Device) -> Any:
-        check_table(self.path, self.n_genes, self.dim, self.info.dtype)
+        self._check_table()
         return open_table(self.path, device)
 
 

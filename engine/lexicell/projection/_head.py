@@ -7,15 +7,17 @@ from importlib import import_module
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from lexicell._arrays import Array, device_of, namespace
+from lexicell._arrays import Array, namespace
 from lexicell.projection._parts import Layer
+from lexicell_kernels._numba import kernel
 
 __all__ = ["apply_head"]
 
-#: Rows of one product. BLAS may round a row otherwise in a matrix of another shape, so all products have the
-#: same shape, and a cell's vector does not depend on how many others are embedded with it.
-_ROWS = {"cpu": 1_024, "cuda": 8_192}
+#: Rows of one product on a GPU. A library may round a row otherwise in a matrix of another shape, so all
+#: products have the same shape, and a cell's vector does not depend on how many others are embedded with it.
+_ROWS = 8_192
 
 
 def apply_head(layers: Sequence[Layer], pooled: Array, used: Array, *, normalise: bool) -> Array:
@@ -38,22 +40,54 @@ def apply_head(layers: Sequence[Layer], pooled: Array, used: Array, *, normalise
         ``[n, q]`` float32; 0 where `used` is False. On one machine and with one library a row has the same
         bits wherever it stands and whatever the others are.
     """
-    xp, size = namespace(pooled), _ROWS[device_of(pooled)]
-    steps = [(xp.asarray(layer.weight).T, xp.asarray(layer.bias), layer.activation) for layer in layers]
-    n = pooled.shape[0]
-    out: Array = xp.empty((n, layers[-1].weight.shape[0]), np.float32)
-    part = xp.zeros((size, pooled.shape[1]), np.float32)
-    for start in range(0, n, size):
-        stop = min(start + size, n)
-        part[: stop - start] = pooled[start:stop]  # what is behind them is computed too, and not used
-        z = part
-        for weight, bias, activation in steps:
-            z = _activated(z @ weight + bias, activation, xp)
-        if normalise:
-            length = xp.sqrt((z * z).sum(axis=1, keepdims=True))
-            z = z / xp.where(length > 0, length, 1)
-        out[start:stop] = xp.where(used[start:stop, None], z[: stop - start], 0)
+    xp = namespace(pooled)
+    steps = [
+        (
+            xp.ascontiguousarray(xp.asarray(layer.weight, np.float32).T),
+            xp.asarray(layer.bias, np.float32),
+            layer,
+        )
+        for layer in layers
+    ]
+    z = pooled
+    for weight, bias, layer in steps:
+        z = _activated(_product(z, weight, bias, xp), layer.activation, xp)
+    if normalise:
+        length = xp.sqrt((z * z).sum(axis=1, keepdims=True))
+        z = z / xp.where(length > 0, length, 1)
+    out: Array = xp.where(used[:, None], z, np.float32(0))
     return out
+
+
+def _product(z: Array, weight: Array, bias: Array, xp: Any) -> Array:
+    """``z @ weight + bias``, ``[n, q]`` float32, each row rounded alike wherever it stands."""
+    n, q = z.shape[0], weight.shape[1]
+    out: Array = xp.empty((n, q), np.float32)
+    if xp is np:
+        rows_product(np.ascontiguousarray(z, np.float32), weight, bias, out)
+        return out
+    part = xp.zeros((_ROWS, z.shape[1]), np.float32)
+    for start in range(0, n, _ROWS):
+        stop = min(start + _ROWS, n)
+        part[: stop - start] = z[start:stop]  # what is behind them is computed too, and not used
+        out[start:stop] = (part @ weight + bias)[: stop - start]
+    return out
+
+
+@kernel(cache=True)
+def rows_product(
+    z: NDArray[np.float32], weight: NDArray[np.float32], bias: NDArray[np.float32], out: NDArray[np.float32]
+) -> None:
+    """Product whose sums run in one order for every row; BLAS rounds a row by where it stands."""
+    n, p = z.shape
+    q = weight.shape[1]
+    for i in range(n):
+        row = out[i]
+        row[:] = bias
+        for k in range(p):
+            x = z[i, k]
+            for j in range(q):
+                row[j] += x * weight[k, j]
 
 
 def _activated(z: Array, activation: str, xp: Any) -> Any:

@@ -126,7 +126,12 @@ def test_other_genes_get_no_time(bench, monkeypatch):
 @pytest.mark.parametrize(
     "change",
     [
-        lambda block: replace(block, data=block.data[:-1], indices=block.indices[:-1]),
+        lambda block: replace(
+            block,
+            data=block.data[:-1],
+            indices=block.indices[:-1],
+            indptr=np.minimum(block.indptr, len(block.data) - 1),
+        ),
         lambda block: replace(block, data=block.data + np.ones(1, block.data.dtype)),
         lambda block: replace(block, indices=block.indices[::-1] ^ 1),
         lambda block: replace(block, indptr=np.r_[block.indptr[:1], block.indptr[2:], block.indptr[-1:]]),
