@@ -136,9 +136,8 @@ template <class V, class I>
 struct Row {
   const V* __restrict__ values;
   const I* __restrict__ columns;
-  int n;
+  int n;       // kNowhere where the offsets don't lie within the values; the segments are then empty
   int lo, hi;  // this warp's segment
-  int fault;   // kNowhere where the offsets don't lie within the values; the row is then empty
 };
 
 template <int NT, class V, class I>
@@ -146,11 +145,10 @@ __device__ __forceinline__ Row<V, I> row_of(const V* values, const I* columns, c
                                              i64 row) {
   constexpr int kWarps = NT / kWarp;
   const i64 begin = indptr[row], end = indptr[row + 1];
-  if (begin < 0 || end < begin || end > n_values) return {values, columns, 0, 0, 0, kNowhere};
-  const int n = int(end - begin);
+  const int n = begin < 0 || end < begin || end > n_values ? int(kNowhere) : int(end - begin);
   const int segment = ((n + kWarps - 1) / kWarps + kWarp - 1) / kWarp * kWarp;
   const int lo = min(int(threadIdx.x / kWarp) * segment, n);
-  return {values + begin, columns + begin, n, lo, min(lo + segment, n), 0};
+  return {values + begin, columns + begin, n, lo, min(lo + segment, n)};
 }
 
 // What the data set's columns are; see GeneTable.

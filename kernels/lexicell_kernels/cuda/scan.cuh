@@ -96,8 +96,8 @@ __device__ __forceinline__ Facts scan_row(const Row<V, I>& row, const Columns& c
     const Part& p = parts[0][w];
     all = {all.sum + p.sum, all.described + p.described, max(all.top, p.top), all.flags | p.flags};
   }
-  Facts facts = {row.fault, true, all.sum, all.described, 0};
-  if (row.fault) return facts;
+  Facts facts = {0, true, all.sum, all.described, 0};
+  if (row.n < 0) return facts.fault = row.n, facts;
   if (all.top >= kInfinity) return facts.fault = kInvalid, facts;
   if (all.flags & kHasDisorder) return facts.fault = kDisordered, facts;
   if (row.n && int(row.columns[row.n - 1]) >= columns.n) return facts.fault = kOutside, facts;  // they ascend

@@ -216,7 +216,7 @@ def check_finished(objects: Objects, target: str) -> None:
     }
     problems = dict(compare(objects, looked_at, sizes))
     if not problems:
-        problems = dict(_disagreements(objects, read_manifest(objects), _arrays(objects, looked_at.keys())))
+        problems = dict(_disagreements(objects, read_manifest(objects), _arrays(objects, set(looked_at))))
     found = tuple(Problem(*problem) for problem in problems.items())
     check(Verified(target, len(expected), 0, 0, found, ()))
 
