@@ -13,8 +13,8 @@ from lexicell.errors import (
     CorruptDataError,
     InputError,
     InputNotFoundError,
-    LexicellError,
     OutputExistsError,
+    ResourceError,
     WriteError,
 )
 
@@ -71,7 +71,7 @@ def test_whatever_is_raised_while_reading_becomes_one_line_that_names_the_file(e
 
 def test_memory_that_is_not_there_is_no_damage_and_an_error_of_ours_stays_as_it_is():
     with (
-        pytest.raises(LexicellError, match=r"a\.json needs more memory") as caught,
+        pytest.raises(ResourceError, match=r"a\.json.*memory") as caught,
         reading_file("a.json", "x"),
     ):
         raise MemoryError

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import signal
 import sys
-import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Annotated, Any, NoReturn
 
 import typer
@@ -14,7 +11,7 @@ import typer
 from lexicell.cli import _console, annotate, demo, doctor, embed, evaluate, gc, genes, pack, train, verify
 from lexicell.errors import LexicellError
 
-__all__ = ["app", "main"]
+__all__ = ["app", "run"]
 
 _HELP = """Embed single cells through the language of their genes.
 
@@ -66,32 +63,12 @@ def _options(
     """Options that stand before the verb."""
 
 
-@contextmanager
-def _sigterm_as_interrupt() -> Iterator[None]:
-    """End on SIGTERM as on Ctrl-C, so that a scheduler leaves nothing half-written either."""
-    if threading.current_thread() is not threading.main_thread():  # the only one that may set handlers
-        yield
-        return
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
-def main(args: Sequence[str] | None = None) -> NoReturn:
-    """Run the command line and exit: 0 done, 1 unexpected, 2 usage, 3 partial, 4 corrupt, 130 interrupted.
-
-    Parameters
-    ----------
-    args
-        Arguments without the program's name; by default those of the process.
-    """
+def run(args: Sequence[str] | None) -> NoReturn:
+    """Run a verb and exit; see `lexicell.cli.main`."""
     given = list(sys.argv[1:] if args is None else args)
     debug = "--debug" in given
     try:
-        with _sigterm_as_interrupt():
-            code = app(given, prog_name="lexicell", standalone_mode=False)
+        code = app(given, prog_name="lexicell", standalone_mode=False)
     except typer.Exit as error:
         code = error.exit_code
     except _UsageError as error:

@@ -136,8 +136,8 @@ template <class V, class I>
 struct Row {
   const V* __restrict__ values;
   const I* __restrict__ columns;
-  int n;
-  int lo, hi;  // this warp's segment; lo > hi where the offsets don't lie within the values (n is 0 there)
+  int n;       // kNowhere where the offsets don't lie within the values; the segments are then empty
+  int lo, hi;  // this warp's segment
 };
 
 template <int NT, class V, class I>
@@ -145,8 +145,7 @@ __device__ __forceinline__ Row<V, I> row_of(const V* values, const I* columns, c
                                              i64 row) {
   constexpr int kWarps = NT / kWarp;
   const i64 begin = indptr[row], end = indptr[row + 1];
-  if (begin < 0 || end < begin || end > n_values) return {values, columns, 0, 1, 0};
-  const int n = int(end - begin);
+  const int n = begin < 0 || end < begin || end > n_values ? int(kNowhere) : int(end - begin);
   const int segment = ((n + kWarps - 1) / kWarps + kWarp - 1) / kWarp * kWarp;
   const int lo = min(int(threadIdx.x / kWarp) * segment, n);
   return {values + begin, columns + begin, n, lo, min(lo + segment, n)};

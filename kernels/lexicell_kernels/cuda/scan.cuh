@@ -97,7 +97,7 @@ __device__ __forceinline__ Facts scan_row(const Row<V, I>& row, const Columns& c
     all = {all.sum + p.sum, all.described + p.described, max(all.top, p.top), all.flags | p.flags};
   }
   Facts facts = {0, true, all.sum, all.described, 0};
-  if (row.lo > row.hi) return facts.fault = kNowhere, facts;
+  if (row.n < 0) return facts.fault = row.n, facts;
   if (all.top >= kInfinity) return facts.fault = kInvalid, facts;
   if (all.flags & kHasDisorder) return facts.fault = kDisordered, facts;
   if (row.n && int(row.columns[row.n - 1]) >= columns.n) return facts.fault = kOutside, facts;  // they ascend

@@ -235,17 +235,23 @@ def test_a_full_disk_is_one_sentence_and_leaves_nothing(refused, h5ad, monkeypat
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no limit on the size of files")
-@pytest.mark.parametrize("output", ["out.zarr", "out.h5ad"])
-def test_a_file_system_that_refuses_more_bytes_is_one_sentence_and_leaves_nothing(h5ad, tmp_path, output):
+@pytest.mark.parametrize(
+    ("output", "limit"),
+    [("out.zarr", 2_000), ("out.zarr", 100_000),
+     *(("out.h5ad", limit) for limit in (2_000, 100_000, 180_000, 220_000, 280_000, 380_000))],
+)  # fmt: skip
+def test_a_file_system_that_refuses_more_bytes_is_one_sentence_and_leaves_nothing(
+    h5ad, tmp_path, output, limit
+):
     """The system itself fails the write, as a full disk does, wherever the libraries happen to write."""
     folder = tmp_path / "outputs"
     folder.mkdir()
-    program = textwrap.dedent("""
+    program = textwrap.dedent(f"""
         import resource, signal, sys
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         import lexicell_kernels.cpu  # may write its cache before the limit
         from lexicell.cli import main
-        resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+        resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit}))
         main(sys.argv[1:])
     """)
     command = [sys.executable, "-c", program, "embed", h5ad, folder / output]
@@ -380,6 +386,27 @@ def test_a_demo_without_its_extra_gives_the_pip_line(lexicell, monkeypatch, tmp_
     assert ended.code == 2
     assert 'pip install "lexicell[demo]"' in ended.complaint
     assert not (tmp_path / "demo").exists()
+
+
+@pytest.mark.parametrize("sent", ["SIGINT", "SIGTERM"])
+@pytest.mark.parametrize("module", ["typer", "lexicell.cli._app", "lexicell.cli.embed", "lexicell.embedding"])
+def test_a_signal_before_the_verb_runs_ends_as_one_in_the_middle(h5ad, tmp_path, sent, module):
+    """As a scheduler sends it that changes its mind at once."""
+    program = textwrap.dedent(f"""
+        import os, signal, sys
+
+        class Finder:
+            def find_spec(self, name, path=None, target=None):
+                if name == {module!r}:
+                    os.kill(os.getpid(), signal.{sent})
+
+        sys.meta_path.insert(0, Finder())
+        from lexicell.cli import main
+        main(["embed", {str(h5ad)!r}, {str(tmp_path / "out.zarr")!r}])
+    """)
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert ended.returncode == 130, ended.stderr
+    assert ended.stderr == "lexicell: error: interrupted; no output was written\n"
 
 
 @pytest.mark.parametrize("sent", ["SIGINT", "SIGTERM"])

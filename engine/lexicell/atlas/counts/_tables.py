@@ -194,7 +194,8 @@ class StoredTable(NamesTable):
     def __init__(self, root: Any, label: str) -> None:
         with reading(Where(label, "obs")):
             group = root["obs"]
-            columns = [str(name) for name in group.attrs["column-order"]]
+            # "." is the group itself and "" nothing, so no column can lie there.
+            columns = [name for name in map(str, group.attrs["column-order"]) if name not in ("", ".")]
             names = group[attribute(group, "_index")]
         super().__init__(names, label, columns)
         self._root, self._group = root, group

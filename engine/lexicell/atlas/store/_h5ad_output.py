@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
 
 __all__ = ["H5adOutput", "create_h5ad"]
 
+#: Room for a cell beside its vector, name and quality, and for what describes the file.
+_CELL_BYTES, _LEAST_BYTES = 128, 1 << 18
+
 
 class H5adOutput:
     """Rows being written to an h5ad: a copy of the input where that is one, else a new file without X.
@@ -43,7 +47,12 @@ class H5adOutput:
         if copy_of is not None:
             with stage("write"):
                 shutil.copyfile(copy_of, path)
+        path.touch()
+        size = path.stat().st_size + n_cells * (dim * self._chunk.itemsize + _CELL_BYTES) + _LEAST_BYTES
+        _reserve(path, size)
         self._file = h5py.File(path, "r+" if self._copied else "w")
+        if not self._copied:
+            _reserve(path, size)  # again: a new file begins empty
         try:
             self._prepare(dim)
         except BaseException as error:
@@ -123,6 +132,16 @@ class H5adOutput:
 
     def _write(self, start: int, rows: NDArray[Any]) -> None:
         self._vectors[start : start + len(rows)] = rows
+
+
+def _reserve(path: Path, size: int) -> None:
+    """Take the room that a file will need, which HDF5 gives back when it closes the file.
+
+    A disk that is full is told before the first cell, and HDF5 does not meet it: it ends the process then.
+    """
+    if hasattr(os, "posix_fallocate"):
+        with path.open("r+b") as file:
+            os.posix_fallocate(file.fileno(), 0, size)
 
 
 def _room_in_obs(file: h5py.File, n: int) -> dict[str, Callable[[NDArray[Any]], None]]:

@@ -355,12 +355,15 @@ def _opened(
 
 
 def _completed(place: Place, finished: Objects, identity: Mapping[str, Any], total: int) -> Journal:
-    """Journal of a store that was complete already."""
+    """Journal of a store that was complete already; CorruptDataError where it is not as it was."""
+    from lexicell.atlas.store._verify import check_finished
+
     run = unseal(finished.get(RUN))
     if run is None or unseal(finished.get(COMPLETE)) is None:
         msg = f"{place.target}: {RUN} or {COMPLETE} is missing or damaged; start over with --overwrite"
         raise CorruptDataError(msg)
     check_identity(place.target, run["identity"], identity)
+    check_finished(finished, place.target)
     finished.delete(LOCK)  # of a process that ended just before it could
     place.objects = finished
     journal = Journal(place, identity, total)

@@ -20,6 +20,7 @@ __all__ = [
     "Problem",
     "Verified",
     "check",
+    "check_finished",
     "compare",
     "examine",
     "finished_objects",
@@ -201,6 +202,23 @@ def compare(
             tick(number + 1, len(expected))
             if what:
                 yield key, what
+
+
+def check_finished(objects: Objects, target: str) -> None:
+    """Raise CorruptDataError where a finished store is not as written, as far as that shows without its data.
+
+    The size of every object, the content of all metadata, and the ledger.
+    """
+    expected = {key: Written(key, size, blake3) for key, size, blake3 in read_manifest(objects)["objects"]}
+    sizes = objects.sizes()
+    looked_at = {
+        key: of for key, of in expected.items() if key.endswith(".json") or sizes.get(key) != of.size
+    }
+    problems = dict(compare(objects, looked_at, sizes))
+    if not problems:
+        problems = dict(_disagreements(objects, read_manifest(objects), _arrays(objects, set(looked_at))))
+    found = tuple(Problem(*problem) for problem in problems.items())
+    check(Verified(target, len(expected), 0, 0, found, ()))
 
 
 def _arrays(objects: Objects, keys: set[str]) -> dict[str, dict[str, Any]]:

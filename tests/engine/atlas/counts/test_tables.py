@@ -297,3 +297,23 @@ def test_several_threads_read_the_same_columns(stored: Callable[[str], Path]) ->
         starts = np.random.default_rng(0).integers(0, N - 9, 200).tolist()
         found = list(pool.map(lambda a: source.read_obs(["count"], a, a + 9)["count"].tolist(), starts))
     assert found == [list(range(a, a + 9)) for a in starts]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("name", ["", "."])
+def test_a_name_that_no_column_can_have_is_no_column(
+    stored: Callable[[str], Path], kind: str, name: str
+) -> None:
+    path = stored(kind)
+    root: Any = zarr.open_group(path, mode="r+") if path.suffix == ".zarr" else h5py.File(path, "r+")
+    order = [*map(str, root["obs"].attrs["column-order"]), name]
+    root["obs"].attrs["column-order"] = (
+        order if path.suffix == ".zarr" else np.array(order, h5py.string_dtype())
+    )
+    if path.suffix != ".zarr":
+        root.close()
+    with open_counts(path) as source:
+        assert name not in source.obs_columns
+        assert list(source.read_obs(source.obs_columns, 3, 5)["text"]) == ["é3", "é4"]
+        with pytest.raises(InputError, match="no column"):
+            source.read_obs([name], 0, 1)
