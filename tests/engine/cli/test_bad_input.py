@@ -394,6 +394,7 @@ def test_a_signal_before_the_verb_runs_ends_as_one_in_the_middle(h5ad, tmp_path,
     """As a scheduler sends it that changes its mind at once."""
     program = textwrap.dedent(f"""
         import os, signal, sys
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in the background of a shell
 
         class Finder:
             def find_spec(self, name, path=None, target=None):
@@ -415,6 +416,7 @@ def test_a_signal_in_the_middle_leaves_nothing(h5ad, tmp_path, sent):
     folder.mkdir()
     program = textwrap.dedent(f"""
         import os, signal, time
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in the background of a shell
         import lexicell.embedding.pipeline as pipeline
 
         def stopped(*args, **options):
