@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import io
 import json
 import os
 import secrets
@@ -27,6 +28,7 @@ from lexicell.errors import (
 
 __all__ = [
     "cache_folder",
+    "check_growth",
     "check_new_file",
     "check_new_folder",
     "fsync",
@@ -34,6 +36,7 @@ __all__ = [
     "is_taken",
     "parse_json",
     "read_file",
+    "read_maybe_gzipped",
     "read_utf8",
     "reading_file",
     "remove",
@@ -44,6 +47,8 @@ __all__ = [
 _BOM = b"\xef\xbb\xbf"
 _GZIP = b"\x1f\x8b"
 _SHOWN = 160  # characters of what a library says
+#: Real tables and texts shrink 3 to 50 times; what is smaller than this may shrink as it likes.
+_MAX_GROWTH, _SMALL = 100, 16 << 20
 
 
 def cache_folder() -> Path:
@@ -90,7 +95,7 @@ def reading_file(
             raise limit from error
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         line = next((line.strip() for line in reason.splitlines() if line.strip()), "")[:_SHOWN]
-        message = f"{path} cannot be read ({type(error).__name__}{line and ': '}{line}); {remedy}."
+        message = f"{path} cannot be read ({type(error).__name__}{line and ': '}{line}); {remedy}"
         raise kind(message) from error
 
 
@@ -100,6 +105,30 @@ def read_file(path: Path) -> bytes:
         message = "not a regular file"
         raise OSError(message)
     return path.read_bytes()
+
+
+def check_growth(packed: int, size: int) -> None:
+    """Raise ValueError where `packed` compressed bytes become `size`, more than real files do: a bomb."""
+    if size > max(_MAX_GROWTH * packed, _SMALL):
+        message = f"{packed:,} bytes expand more than {_MAX_GROWTH} times"
+        raise ValueError(message)
+
+
+def read_maybe_gzipped(path: Path) -> bytes:
+    """Return the content of a regular file, decompressed where it is gzip or is called so.
+
+    Raises
+    ------
+    OSError, EOFError, ValueError, zlib.error
+        It can't be read, is not complete gzip, or expands to more than real files do.
+    """
+    data = read_file(path)
+    if not data.startswith(_GZIP) and path.suffix.lower() != ".gz":
+        return data
+    with gzip.GzipFile(fileobj=io.BytesIO(data)) as file:
+        text = file.read(max(_MAX_GROWTH * len(data), _SMALL) + 1)
+    check_growth(len(data), len(text))
+    return text
 
 
 def parse_json(text: str | bytes) -> Any:
@@ -124,11 +153,7 @@ def read_utf8(path: Path) -> bytes:
         If it is not complete gzip.
     """
     try:
-        data = path.read_bytes()
-        if data.startswith(_GZIP):
-            data = gzip.decompress(data)
-        elif path.suffix.lower() == ".gz":
-            raise gzip.BadGzipFile("not a gzipped file")  # noqa: EM101
+        data = read_maybe_gzipped(path)
         data.decode()
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
@@ -137,7 +162,7 @@ def read_utf8(path: Path) -> bytes:
     except FileNotFoundError as error:
         message = f"{path} does not exist."
         raise InputNotFoundError(message) from error
-    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+    except (EOFError, gzip.BadGzipFile, ValueError, zlib.error) as error:
         message = f"{path} is not complete gzip ({error}); fetch it again."
         raise CorruptDataError(message) from error
     except OSError as error:

@@ -65,7 +65,7 @@ def test_whatever_is_raised_while_reading_becomes_one_line_that_names_the_file(e
     assert type(caught.value) is kind
     said = str(caught.value)
     assert said.startswith("folder/a.json cannot be read (")
-    assert said.endswith("; fetch it again.")
+    assert said.endswith("; fetch it again")
     assert "\n" not in said
 
 

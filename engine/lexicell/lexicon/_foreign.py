@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lexicell._files import parse_json, reading_file
+from lexicell._files import check_growth, parse_json, reading_file
 from lexicell.errors import InputError, InputNotFoundError
 from lexicell.lexicon._foreign_text import read_json, read_text, refuse
 from lexicell.lexicon.text.tabular import read_parquet
@@ -102,6 +102,9 @@ _Read = tuple["dict[str, Sequence[str]]", "NDArray[np.floating[Any]]"]
 
 def _read_npz(path: Path, names: Sequence[str] | None) -> _Read:
     with _opened(path) as stream, np.load(stream, allow_pickle=False) as file:
+        if isinstance(file, np.lib.npyio.NpzFile):
+            members = file.zip.infolist()
+            check_growth(path.stat().st_size, sum(member.file_size for member in members))
         arrays = {name: file[name] for name in getattr(file, "files", ())}
     arrays = {name: array for name, array in arrays.items() if isinstance(array, np.ndarray)}
     vectors = _the_matrix(

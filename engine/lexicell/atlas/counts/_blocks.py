@@ -6,7 +6,6 @@ Blocks of CuPy arrays stay on their GPU.
 from __future__ import annotations
 
 import re
-import zlib
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -15,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lexicell._arrays import Array, namespace, rows_of
+from lexicell._files import reading_file
 from lexicell._limits import limit_reached
 from lexicell.atlas._remote import network_fault
 from lexicell.errors import CorruptDataError, InputError, LexicellError
@@ -44,18 +44,6 @@ __all__ = [
 ]
 
 Offsets = NDArray[np.int64]
-
-#: What h5py, zarr, the codecs and pandas raise for bytes that are not what they should be.
-_READ_FAULTS = (
-    OSError,
-    EOFError,
-    ValueError,
-    RuntimeError,
-    TypeError,
-    LookupError,
-    AttributeError,
-    zlib.error,
-)
 
 #: How zarr, numcodecs, HDF5 and anndata say that something is of a kind they don't know.
 _UNKNOWN = re.compile(
@@ -106,29 +94,26 @@ class Where:
 
 @contextmanager
 def reading(where: Where) -> Iterator[None]:
-    """Turn what a storage library raises while reading into a CorruptDataError.
+    """Turn what a storage library raises while reading into a CorruptDataError; see `reading_file`.
 
-    Where a limit of the system or the network is the reason, the error says that.
+    Where the network or a kind that is not known here is the reason, the error says that.
     """
-    try:
-        yield
-    except LexicellError:
-        raise
-    except Exception as exc:
-        fault = limit_reached(str(where), exc) or network_fault(where.label, exc)
-        if fault is not None:
-            raise fault from exc
-        reason = next((line.strip() for line in str(exc).splitlines() if line.strip()), "")[:160]
-        if is_unknown(exc):
-            msg = (
-                f"{where} is stored in a way that is not known here ({reason}); update zarr, anndata and "
-                "hdf5plugin, or write it without"
-            )
-            raise InputError(msg) from exc
-        if not isinstance(exc, _READ_FAULTS):
+    with reading_file(str(where), "the file is truncated or damaged, copy or write it again"):
+        try:
+            yield
+        except LexicellError:
             raise
-        cause = f"{type(exc).__name__}: {reason}" if reason else type(exc).__name__
-        raise where.corrupt(f"cannot be read ({cause})") from exc  # noqa: EM102
+        except Exception as exc:
+            if (fault := limit_reached(str(where), exc) or network_fault(where.label, exc)) is not None:
+                raise fault from exc
+            if is_unknown(exc):
+                reason = next((line.strip() for line in str(exc).splitlines() if line.strip()), "")[:160]
+                msg = (
+                    f"{where} is stored in a way that is not known here ({reason}); update zarr, anndata and "
+                    "hdf5plugin, or write it without"
+                )
+                raise InputError(msg) from exc
+            raise
 
 
 def is_unknown(error: BaseException) -> bool:

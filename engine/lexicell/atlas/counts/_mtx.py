@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import csv
 import gzip
+import io
 import re
-from typing import IO, TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
+from lexicell._files import read_maybe_gzipped
 from lexicell._say import listed
 from lexicell.atlas.counts._blocks import Where, reading
 from lexicell.atlas.counts._dataset import RowsSource
@@ -25,6 +27,9 @@ __all__ = ["find_mtx", "matrices_in", "open_mtx", "tables_of"]
 
 _INT32_MAX = np.iinfo(np.int32).max
 _ENDS = (".mtx", ".mtx.gz")
+#: Bytes of the longest line: what pandas reads at once.
+_LONGEST = 1 << 18
+_SIZES = re.compile(rb"\s*(\d{1,18})\s+(\d{1,18})\s+(\d{1,18})\s*")
 
 
 class _Layout(NamedTuple):
@@ -130,12 +135,36 @@ def open_mtx(path: Path) -> RowsSource:
     return RowsSource(rows, FrameTable(obs, label), var, notes=notes)
 
 
-def _open(path: Path) -> IO[bytes]:
-    return gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb")  # type: ignore[return-value]
+class _Lines(io.RawIOBase):
+    """The bytes of a file, as long as they are lines: what has no end of line would fill the memory."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = (gzip.open if path.suffix == ".gz" else open)(path, "rb")
+
+    def readable(self) -> bool:
+        return True
+
+    def read(self, size: int = -1) -> bytes:
+        """Read for pandas, which asks for 256 KiB."""
+        return self._checked(self._file.read(size))
+
+    def readline(self, size: int | None = -1) -> bytes:  # noqa: ARG002 -- the limit is the same for all
+        return self._checked(self._file.readline(_LONGEST))
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()
+
+    @staticmethod
+    def _checked(read: bytes) -> bytes:
+        if len(read) >= _LONGEST and b"\n" not in read and b"\r" not in read:
+            msg = f"a line is longer than {_LONGEST:,} bytes"
+            raise ValueError(msg)
+        return read
 
 
 def _header(path: Path) -> _Header:
-    with _open(path) as file:
+    with _Lines(path) as file:
         words = file.readline().decode("latin-1").lower().split()
         if len(words) != 5 or words[0] != "%%matrixmarket":
             msg = f"{path}: this is not a Matrix Market file; give the matrix.mtx that came with the barcodes"
@@ -149,10 +178,13 @@ def _header(path: Path) -> _Header:
             msg = f"{path}: Matrix Market {kind!r} is not read; write 'matrix coordinate integer general'"
             raise InputError(msg)
         lines = 1
-        for raw in file:
+        while raw := file.readline():
             lines += 1
             if raw.strip() and not raw.startswith(b"%"):
-                rows, columns, nnz = (int(word) for word in raw.split())
+                if (sizes := _SIZES.fullmatch(raw)) is None:
+                    msg = f"its size is {raw[:80].decode('latin-1').strip()!r}"
+                    raise ValueError(msg)
+                rows, columns, nnz = map(int, sizes.groups())
                 return _Header(lines, rows, columns, nnz, words[3] == "integer")
     fault = "ends before its size is told"
     raise Where(str(path), "the matrix").corrupt(fault)
@@ -162,23 +194,33 @@ def _entries(path: Path, header: _Header, size: int) -> Iterator[Entries]:
     if header.nnz == 0:
         return
     value = np.int64 if header.integer else np.float64
-    with _open(path) as file:
+    with _Lines(path) as file:
         for _ in range(header.lines):
             file.readline()
-        # The C parser skips blank lines and splits at any white space. A short last line is an error for
-        # integers and NaN for reals, which the kernel refuses.
+        # The C parser skips blank lines and splits at any white space. A fourth column, which is to stay
+        # empty, shows lines that hold more than three fields; of yet more in the first line it makes an
+        # index. No word stands for a missing value, only the end of a line that is too short.
         chunks: Any = pd.read_csv(
             file,
             sep=r"\s+",
             header=None,
-            names=["first", "second", "value"],
-            dtype={"first": np.int64, "second": np.int64, "value": value},
+            names=["first", "second", "value", "more"],
+            dtype={"first": np.int64, "second": np.int64, "value": value, "more": np.float64},
+            quoting=csv.QUOTE_NONE,
+            keep_default_na=False,
+            na_values=[""],
             chunksize=size,
             engine="c",
         )
         for chunk in chunks:
             values = chunk["value"].to_numpy()
-            if header.integer and values.size and int(np.abs(values).max()) > _INT32_MAX:
+            if not isinstance(chunk.index, pd.RangeIndex) or chunk["more"].notna().any():
+                msg = "a line holds more than a row, a column and a value"
+                raise ValueError(msg)
+            if not np.isfinite(values).all():
+                msg = "a line holds no finite value"
+                raise ValueError(msg)
+            if header.integer and max(int(values.max()), -int(values.min())) > _INT32_MAX:
                 msg = f"{path}: a count exceeds {_INT32_MAX}; write the values as real"
                 raise InputError(msg)
             yield chunk["first"].to_numpy() - 1, chunk["second"].to_numpy() - 1, values
@@ -234,7 +276,8 @@ def _read(path: Path, **options: Any) -> pd.DataFrame:
     if not _is_csv(path):
         options |= {"sep": "\t", "header": None, "dtype": str, "quoting": csv.QUOTE_NONE}
     with reading(Where(str(path), "the table")):
-        table: pd.DataFrame = pd.read_csv(path, keep_default_na=False, **options)
+        text = io.BytesIO(read_maybe_gzipped(path))
+        table: pd.DataFrame = pd.read_csv(text, keep_default_na=False, **options)
     return table
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -77,13 +78,15 @@ def open_counts(
     CorruptDataError
         A file is truncated or damaged. Damage that only shows in the values is raised by ``read``.
     """
-    source, settled = _open(data, layer, modality, use_raw=use_raw)
-    try:
-        if not settled:
-            source.keep_modality(modality)
-    except BaseException:
-        source.close()
-        raise
+    on_disk = isinstance(data, (str, os.PathLike))
+    with reading(Where(os.fspath(data), "what it holds")) if on_disk else nullcontext():
+        source, settled = _open(data, layer, modality, use_raw=use_raw)
+        try:
+            if not settled:
+                source.keep_modality(modality)
+        except BaseException:
+            source.close()
+            raise
     return source
 
 
@@ -105,7 +108,7 @@ def _open(data: Any, layer: str | None, modality: str | None, *, use_raw: bool) 
         return _open_url(data, layer, modality, use_raw=use_raw)
     path = Path(data)
     label = str(path)
-    if not path.exists():
+    if not os.path.exists(path):  # noqa: PTH110 -- Path.exists raises for names that no file can have
         msg = f"{label}: no such file or folder; check the path"
         raise InputNotFoundError(msg)
     if path.is_dir():
