@@ -102,9 +102,8 @@ _Read = tuple["dict[str, Sequence[str]]", "NDArray[np.floating[Any]]"]
 
 def _read_npz(path: Path, names: Sequence[str] | None) -> _Read:
     with _opened(path) as stream, np.load(stream, allow_pickle=False) as file:
-        if isinstance(file, np.lib.npyio.NpzFile):
-            members = file.zip.infolist()
-            check_growth(path.stat().st_size, sum(member.file_size for member in members))
+        if (members := getattr(file, "zip", None)) is not None:
+            check_growth(path.stat().st_size, sum(member.file_size for member in members.infolist()))
         arrays = {name: file[name] for name in getattr(file, "files", ())}
     arrays = {name: array for name, array in arrays.items() if isinstance(array, np.ndarray)}
     vectors = _the_matrix(

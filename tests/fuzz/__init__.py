@@ -1,0 +1,1 @@
+"""Inputs that are damaged on purpose: a case is a number, the same number the same damage."""
