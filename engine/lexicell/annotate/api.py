@@ -12,11 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lexicell.annotate.cell_ontology import CellType, embed_types, text_scores
-from lexicell.annotate.reference import EVERY_GENE, Cells, Fitted, fit_reference, read_labels, with_projection
+from lexicell.annotate.reference import EVERY_GENE, Cells, Fitted, fit_reference, with_projection
 from lexicell.annotate.result import Annotation, check_output, make_annotation
 from lexicell.atlas import CountSource, check_writable, open_counts
 from lexicell.embedding import Listener, Note, Options, make_plan
 from lexicell.embedding.events import ignore, log
+from lexicell.embedding.labels import read_labels
 from lexicell.embedding.plan import DEFAULT_LEXICON
 from lexicell.errors import InputError
 from lexicell.learn.bridge import weight_matrix
@@ -268,7 +269,7 @@ def _fit(
             have = ", ".join(labelled.obs_columns) or "no columns at all"
             msg = f"{labelled.label}: name the column of obs that holds its labels (--label); it has {have}"
             raise InputError(msg)
-        labels = read_labels(labelled, label, listener)
+        labels = read_labels(labelled, label, listener, unlabelled="not learned from")
         known = Cells(make_plan(labelled, Options(lexicon=opened, recipe=EVERY_GENE), listener), listener)
         fitted = fit_reference(known, labels, cells, method=method, seed=seed, listener=listener)
     fitted.facts["reference_cells"] = int((labels != "").sum())

@@ -8,20 +8,17 @@ from functools import cached_property
 from typing import Any, Literal, Protocol
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from lexicell.annotate.result import Mode
-from lexicell.atlas import CountSource
 from lexicell.embedding import Listener, Note, Plan, Quality, embed_source, fold
 from lexicell.embedding.recipe import resolve_recipe
-from lexicell.errors import InputError
 from lexicell.learn.bridge import fit_bridge
 from lexicell.learn.classify import fit_classifier, fit_knn
 from lexicell.learn.loadings import fit_loadings
 from lexicell.learn.ranked import RankedCells, rank_cells
 from lexicell.learn.statistics import GeneStatistics, gene_statistics, most_dispersed
-from lexicell.projection import UNKNOWN, Projection
+from lexicell.projection import Projection
 
 __all__ = [
     "EVERY_GENE",
@@ -30,7 +27,6 @@ __all__ = [
     "NamesCells",
     "embed_plan",
     "fit_reference",
-    "read_labels",
     "with_projection",
 ]
 
@@ -137,32 +133,6 @@ class Fitted:
         finished = self.finish(vectors[full], quality.n_genes[full])
         found[full] = self.classifier.predict_proba(finished)
         return found, quality
-
-
-def read_labels(source: CountSource, name: str, listener: Listener) -> NDArray[Any]:
-    """Labels of a reference, ``[N]`` str, "" where there is none.
-
-    Raises
-    ------
-    InputError
-        There is no such column, or fewer than two classes.
-    """
-    if name not in source.obs_columns:
-        have = ", ".join(source.obs_columns) or "no columns at all"
-        msg = f"{source.label}: obs has no column {name!r}; it has {have}"
-        raise InputError(msg)
-    column: pd.Series[Any] = source.obs[name].astype(object)
-    labels = column.where(column.notna(), "").astype(str).to_numpy(object)
-    labels[labels == UNKNOWN] = ""
-    without = int((labels == "").sum())
-    classes = sorted(set(labels) - {""})
-    if len(classes) < 2:
-        what = f"one class only ({classes[0]})" if classes else "no label at all"
-        msg = f"{source.label}: obs[{name!r}] has {what}; name a column that tells classes apart"
-        raise InputError(msg)
-    if without:
-        listener(Note(f"{without:,} cells of the reference have no {name}; nothing is learned from them"))
-    return labels
 
 
 def with_projection(

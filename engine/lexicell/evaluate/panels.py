@@ -9,15 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import blake3
 import numpy as np
-import pandas as pd
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from lexicell._arrays import move
-from lexicell.atlas import CountSource, check_values, decode_values, open_counts
-from lexicell.embedding import Listener, Note, Options, make_plan
+from lexicell.atlas import check_values, decode_values, open_counts
+from lexicell.embedding import Listener, Options, make_plan
 from lexicell.embedding.events import ignore
-from lexicell.errors import InputError
+from lexicell.embedding.labels import read_column, read_labels
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -170,10 +169,9 @@ def panel_of(
         As `lexicell.embedding.make_plan`, or a count is negative or not finite.
     """
     with open_counts(data, layer=layer, use_raw=use_raw, modality=modality) as source:
-        labels = _column(source, label)
-        batches = None if batch is None else _column(source, batch)
-        known = np.flatnonzero(labels.notna().to_numpy())
-        _check_labels(source, label, labels)
+        labels = read_labels(source, label, listener)
+        batches = None if batch is None else read_column(source, batch)
+        known = np.flatnonzero(labels != "")
         plan = make_plan(source, options, listener)
         blocks = []
         for start, stop in source.spans(_MAX_NNZ):
@@ -187,8 +185,6 @@ def panel_of(
     expression = sp.csr_array(sp.vstack(parts, format="csr"))
     expression.sum_duplicates()
     expression = expression[known]
-    if len(known) < len(labels):
-        listener(Note(f"{len(labels) - len(known):,} cells have no {label}; they are left out"))
     of_column, rows = plan.folded.table.rank, plan.folded.lexicon_rows
     described = np.flatnonzero(of_column >= 0)
     ones = np.ones(len(described), np.float32)
@@ -199,24 +195,7 @@ def panel_of(
         counts,
         rows,
         np.asarray(expression.sum(axis=1, dtype=np.float64), np.float32),
-        labels.iloc[known].astype(str).to_numpy().astype(np.str_),
-        None if batches is None else batches.iloc[known].astype(str).to_numpy().astype(np.str_),
+        labels[known].astype(np.str_),
+        None if batches is None else batches[known].astype(np.str_),
         expression,
     )
-
-
-def _column(source: CountSource, name: str) -> pd.Series[Any]:
-    if name not in source.obs_columns:
-        have = ", ".join(source.obs_columns) or "no columns at all"
-        msg = f"{source.label}: obs has no column {name!r}; it has {have}"
-        raise InputError(msg)
-    column: pd.Series[Any] = source.obs[name]
-    return column
-
-
-def _check_labels(source: CountSource, name: str, labels: pd.Series[Any]) -> None:
-    found = labels.dropna().unique()
-    if len(found) < 2:
-        what = f"one class only ({found[0]})" if len(found) else "no label at all"
-        msg = f"{source.label}: obs[{name!r}] has {what}; name a column that tells classes apart"
-        raise InputError(msg)

@@ -19,6 +19,7 @@ from lexicell.atlas import Values
 from lexicell.embedding import Listener, Note, Options, Plan, Recipe, make_plan
 from lexicell.embedding.events import log
 from lexicell.embedding.fold import either
+from lexicell.embedding.labels import read_labels
 from lexicell.embedding.plan import DEFAULT_LEXICON
 from lexicell.errors import InputError, OutputExistsError
 from lexicell.learn._tensors import hash_arrays
@@ -29,8 +30,8 @@ from lexicell.learn.material import (
     open_data,
     rank_background,
     read_batches,
-    read_labels,
     split_labelled,
+    tell_small_classes,
 )
 from lexicell.learn.objectives import DEFAULT_OBJECTIVE, Fitted, Objective, fit, resolve_objective
 from lexicell.learn.pooled import embed_ranked
@@ -161,7 +162,11 @@ def train(
     )  # fmt: skip
     with ExitStack() as opened:
         source = opened.enter_context(open_data(data, layer, modality, use_raw=use_raw))
-        labels = None if label is None else read_labels(source, label, chosen, listener)
+        labels = None
+        if label is not None:
+            kept_as = "learned from as cells without a label" if chosen.keeps_unlabelled else "left out"
+            labels = read_labels(source, label, listener, unlabelled=kept_as)
+            tell_small_classes(labels, listener)
         if batch_key is not None:
             options["batches"] = read_batches(source, batch_key, chosen)
         aside = background_cells(source, background)

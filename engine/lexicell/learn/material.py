@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 from lexicell.atlas import CountSource, open_counts
 from lexicell.embedding import Listener, Note, Options, Plan, fold, make_plan
 from lexicell.embedding.job import inputs_of
+from lexicell.embedding.labels import read_column
 from lexicell.errors import InputError
 from lexicell.learn.batches import split_cells
 from lexicell.learn.objectives import Objective
 from lexicell.learn.ranked import RankedCells, rank_cells
 from lexicell.learn.statistics import gene_statistics, most_dispersed
-from lexicell.projection import UNKNOWN
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -31,8 +31,8 @@ __all__ = [
     "open_data",
     "rank_background",
     "read_batches",
-    "read_labels",
     "split_labelled",
+    "tell_small_classes",
 ]
 
 #: What cells are read from; see `lexicell.embed`.
@@ -54,45 +54,13 @@ def open_data(
     return open_counts(data, layer=layer, use_raw=use_raw, modality=modality)
 
 
-def _column(source: CountSource, name: str) -> pd.Series[Any]:
-    """A column of obs as text; "" where there is none."""
-    if name not in source.obs_columns:
-        have = ", ".join(source.obs_columns) or "no columns at all"
-        message = f"{source.label}: obs has no column {name!r}; it has {have}"
-        raise InputError(message)
-    given = source.read_obs([name], 0, source.n_cells)[name]
-    return given.astype(object).where(given.notna(), "").astype(str)
-
-
-def read_labels(source: CountSource, name: str, chosen: Objective, listener: Listener) -> NDArray[np.object_]:
-    """Class of each cell, ``[N]`` text, "" for none.
-
-    Raises
-    ------
-    InputError
-        There is no such column, it has fewer than two classes, or one is called "unknown".
-    """
-    labels = _column(source, name)
-    counts = labels[labels != ""].value_counts()
-    where = f"{source.label}: obs[{name!r}]"
-    if len(counts) < 2:
-        what = f"one class only ({counts.index[0]})" if len(counts) else "no label at all"
-        message = f"{where} has {what}; name a column that tells classes apart"
-        raise InputError(message)
-    if UNKNOWN in counts.index:
-        message = (
-            f"{where} has a class {UNKNOWN!r}, which is what cells of no class will be called; rename it, or "
-            "leave these cells without a label"
-        )
-        raise InputError(message)
-    if without := int((labels == "").sum()):
-        done = "learned from as cells without a label" if chosen.keeps_unlabelled else "left out"
-        listener(Note(f"{without:,} cells have no {name}; they are {done}"))
-    if single := sorted(counts.index[counts < 2]):
+def tell_small_classes(labels: NDArray[np.object_], listener: Listener) -> None:
+    """Say which classes have one cell only."""
+    classes, counts = np.unique(labels[labels != ""], return_counts=True)
+    if single := classes[counts < 2].tolist():
         more = "" if len(single) <= _MOST_NAMED else f" and {len(single) - _MOST_NAMED:,} more"
         named = f"{', '.join(single[:_MOST_NAMED])}{more}"
         listener(Note(f"classes of one cell, of which little can be learned: {named}", serious=True))
-    return labels.to_numpy(object)
 
 
 def read_batches(source: CountSource, name: str, chosen: Objective) -> NDArray[np.object_]:
@@ -106,11 +74,11 @@ def read_batches(source: CountSource, name: str, chosen: Objective) -> NDArray[n
     if "batches" not in chosen.options:
         message = f"{chosen.name} does not look at batches (--batch-key); supcon, infonce and semi do"
         raise InputError(message)
-    batches = _column(source, name)
+    batches = read_column(source, name)
     if missing := int((batches == "").sum()):
         message = f"{source.label}: {missing:,} cells have no {name}; give each a batch, or leave them out"
         raise InputError(message)
-    return batches.to_numpy(object)
+    return batches
 
 
 def background_cells(source: CountSource, background: Any) -> NDArray[np.bool_] | None:
@@ -124,8 +92,8 @@ def background_cells(source: CountSource, background: Any) -> NDArray[np.bool_] 
     if not isinstance(background, tuple):
         return None
     name, value = background
-    column = _column(source, name)
-    aside: NDArray[np.bool_] = (column == str(value)).to_numpy()
+    column = read_column(source, name)
+    aside: NDArray[np.bool_] = column == str(value)
     if not aside.any() or aside.all():
         have = ", ".join(sorted(set(column) - {""})[:_MOST_NAMED])
         message = (

@@ -98,7 +98,7 @@ def test_unlabelled_reference_cells_and_empty_query_cells_are_no_trouble(halves)
     assert made.cells["confidence"].iloc[3] == 0
     assert made.facts["reference_cells"] == reference.n_obs - 30
     said = [note.text for note in notes if isinstance(note, Note)]
-    assert any(text.startswith("30 cells of the reference have no type") for text in said)
+    assert any(text.startswith("30 cells have no type") for text in said)
     assert any(text.startswith("1 cells have no gene in use") for text in said)
 
 

@@ -301,18 +301,6 @@ def test_what_cannot_be_done_is_said_before_training(labelled, tmp_path, options
     assert not list(tmp_path.iterdir())
 
 
-def test_a_class_called_unknown_is_refused(labelled):
-    labelled.obs["type"] = labelled.obs["type"].astype(object).fillna("unknown")
-    with pytest.raises(InputError, match="has a class 'unknown'"):
-        learn(labelled)
-
-
-def test_a_column_without_any_label_is_refused(labelled):
-    labelled.obs["type"] = np.nan
-    with pytest.raises(InputError, match="has no label at all"):
-        learn(labelled)
-
-
 def test_a_folder_that_is_no_projection_is_never_replaced(labelled, tmp_path):
     (tmp_path / "map").mkdir()
     (tmp_path / "map" / "precious.txt").write_text("mine")

@@ -1,0 +1,77 @@
+"""Columns of ``obs`` as text: the labels, batches and groups of cells, by one rule for all verbs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lexicell.embedding.events import Listener, Note
+from lexicell.errors import InputError
+from lexicell.projection import UNKNOWN
+
+if TYPE_CHECKING:
+    from lexicell.atlas import CountSource
+
+__all__ = ["read_column", "read_labels"]
+
+
+def read_column(source: CountSource, name: str) -> NDArray[np.object_]:
+    """Read one column of ``obs``, ``[N]`` str; "" where a cell has no value.
+
+    Raises
+    ------
+    InputError
+        There is no such column.
+    """
+    if name not in source.obs_columns:
+        have = ", ".join(source.obs_columns) or "no columns at all"
+        msg = f"{source.label}: obs has no column {name!r}; it has {have}"
+        raise InputError(msg)
+    column = source.read_obs([name], 0, source.n_cells)[name]
+    text: NDArray[np.object_] = column.astype(object).where(column.notna(), "").astype(str).to_numpy(object)
+    return text
+
+
+def read_labels(
+    source: CountSource, name: str, listener: Listener, *, unlabelled: str = "left out"
+) -> NDArray[np.object_]:
+    """Read the class of each cell.
+
+    A cell has none where the column is empty, and where it says "unknown" (in any case), which is what
+    `lexicell annotate` calls cells of no class.
+
+    Parameters
+    ----------
+    source
+        ``N`` cells.
+    name
+        Column of ``obs``; only this one is read.
+    listener
+        Is told how many cells have no class.
+    unlabelled
+        What becomes of them, for the sentence.
+
+    Returns
+    -------
+    numpy.ndarray
+        ``[N]`` str, "" for no class.
+
+    Raises
+    ------
+    InputError
+        There is no such column, or it has fewer than two classes.
+    """
+    labels = read_column(source, name)
+    unknown = np.array([label.lower() == UNKNOWN for label in labels.tolist()], bool)
+    labels[unknown] = ""
+    classes = sorted(set(labels.tolist()) - {""})
+    if len(classes) < 2:
+        what = f"one class only ({classes[0]})" if classes else "no label at all"
+        msg = f"{source.label}: obs[{name!r}] has {what}; name a column that tells classes apart"
+        raise InputError(msg)
+    if without := int((labels == "").sum()):
+        some = f" ({int(unknown.sum()):,} of them are called {UNKNOWN!r})" if unknown.any() else ""
+        listener(Note(f"{without:,} cells have no {name}{some}; they are {unlabelled}"))
+    return labels
