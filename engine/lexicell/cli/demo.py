@@ -87,7 +87,7 @@ def run_demo(folder: Path, seed: int) -> dict[str, Any]:
     with open_counts(adata) as source:
         plan = make_plan(source, Options())
         rate = _cells_per_second(lambda: embed_source(source, plan.embedder, _drop), source)
-        genes = group_genes(source.read(0, source.n_cells), plan.folded, plan.lexicon, plan.recipe, labels)
+        genes = group_genes(source.read(0, source.n_cells), plan.embedder, plan.lexicon, labels)
         random = [_control(source, plan, seed + i) for i in range(5)]
 
     _console.note("comparing with controls and drawing")

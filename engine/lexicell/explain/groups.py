@@ -9,7 +9,8 @@ import pandas as pd
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from lexicell.embedding import FoldedTable, Recipe
+from lexicell.embedding import Recipe
+from lexicell.embedding.pipeline import BlockEmbedder
 from lexicell.lexicon import Lexicon
 from lexicell_kernels import CsrBlock, GeneTable, embed_rows
 
@@ -18,9 +19,8 @@ __all__ = ["group_genes"]
 
 def group_genes(
     block: CsrBlock,
-    folded: FoldedTable,
+    embedder: BlockEmbedder,
     lexicon: Lexicon,
-    recipe: Recipe,
     labels: NDArray[Any],
     *,
     n: int = 5,
@@ -33,8 +33,8 @@ def group_genes(
     Parameters
     ----------
     block
-        Counts of ``N`` cells.
-    folded, lexicon, recipe
+        Values of ``N`` cells as they are stored.
+    embedder, lexicon
         What the cells are embedded with.
     labels
         ``[N]`` group of each cell.
@@ -47,7 +47,8 @@ def group_genes(
         Columns ``group``, ``gene``, ``share`` (mean in the group) and ``excess`` (beyond the mean over all
         cells); the groups in sorted order, in each the largest excess first.
     """
-    shares = _shares(folded.prepare(block), folded.table, recipe)
+    folded = embedder.folded
+    shares = _shares(embedder.ready(block), folded.table, embedder.recipe)
     groups, codes = np.unique(np.asarray(labels), return_inverse=True)
     sizes = np.bincount(codes)
     member = sp.csr_array(

@@ -18,7 +18,7 @@ def explained(adata, labels, n=5, **options):
     with open_counts(adata) as source:
         plan = make_plan(source, Options(**options))
         block = source.read(0, source.n_cells)
-        return group_genes(block, plan.folded, plan.lexicon, plan.recipe, labels, n=n), plan, block
+        return group_genes(block, plan.embedder, plan.lexicon, labels, n=n), plan, block
 
 
 def test_planted_markers_are_found(cells):
@@ -54,6 +54,15 @@ def test_shares_are_how_much_each_vector_counts_in_the_mean(cells, recipe):
         genes = np.array([row_of[g] for g in rows["gene"]])
         mixed = rows["share"].to_numpy() @ plan.folded.table.vectors[genes].astype(np.float32)
         np.testing.assert_allclose(mixed, vectors[labels == group].mean(axis=0), atol=1e-5)
+
+
+def test_logarithms_list_the_genes_of_their_counts(cells):
+    labels = np.arange(120) // 60
+    counts, _, _ = explained(cells, labels, n=25)
+    cells.X = cells.X.log1p().astype(np.float32)
+    logarithms, _, _ = explained(cells, labels, n=25, values="lognorm")
+    assert logarithms["gene"].tolist() == counts["gene"].tolist()
+    np.testing.assert_allclose(logarithms["share"], counts["share"], rtol=1e-3)
 
 
 def test_a_gene_that_is_everywhere_is_nobodys(cells):
