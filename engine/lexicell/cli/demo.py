@@ -130,10 +130,12 @@ def _control(source: Any, plan: Any, seed: int) -> NDArray[np.float32]:
     import numpy as np
 
     from lexicell.embedding import embed_source
-    from lexicell.evaluate import random_vectors
+    from lexicell.evaluate import control_vectors
 
     parts: list[NDArray[np.float32]] = []
-    folded = replace(plan.folded, table=random_vectors(plan.folded.table, seed=seed))
+    table = plan.folded.table
+    vectors = control_vectors(table.vectors, "random", seed=seed)
+    folded = replace(plan.folded, table=replace(table, vectors=vectors))
     embed_source(source, replace(plan.embedder, folded=folded), parts.append)
     return np.concatenate(parts)
 

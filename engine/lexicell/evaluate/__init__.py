@@ -2,7 +2,7 @@
 
 from lexicell.evaluate.cell_report import Evaluation
 from lexicell.evaluate.cells import CellProtocol, evaluate_cells, evaluate_panels
-from lexicell.evaluate.controls import pca_of_expression, random_vectors, shuffled_vectors
+from lexicell.evaluate.controls import CONTROLS, control_vectors, pca_of_expression
 from lexicell.evaluate.figures import plot_evaluation
 from lexicell.evaluate.gene_report import GeneReport, Prediction, evaluate_genes
 from lexicell.evaluate.gene_sets import GO_SETS, GeneSet, GeneSets, match_gene_sets, read_gene_sets
@@ -12,7 +12,6 @@ from lexicell.evaluate.membership import (
     Membership,
     NameLeak,
     Protocol,
-    control_vectors,
     name_leak,
     predict_membership,
 )
@@ -22,6 +21,7 @@ from lexicell.evaluate.published import Published, Standing, read_published
 from lexicell.evaluate.registry import METHODS
 
 __all__ = [
+    "CONTROLS",
     "GO_SETS",
     "METHODS",
     "CellProtocol",
@@ -53,8 +53,6 @@ __all__ = [
     "pca_of_expression",
     "plot_evaluation",
     "predict_membership",
-    "random_vectors",
     "read_gene_sets",
     "read_published",
-    "shuffled_vectors",
 ]

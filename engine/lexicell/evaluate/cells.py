@@ -19,7 +19,8 @@ from lexicell.embedding.plan import DEFAULT_LEXICON
 from lexicell.errors import InputError, MissingExtraError
 from lexicell.evaluate.cell_report import Evaluation, Record
 from lexicell.evaluate.classifiers import CLASSIFIERS, Classifier, predict
-from lexicell.evaluate.methods import CONTROLS, Method, control_table
+from lexicell.evaluate.controls import CONTROLS, control_vectors
+from lexicell.evaluate.methods import Method
 from lexicell.evaluate.metrics import Scores, cluster_scores, clusters_missing, scib_scores, score
 from lexicell.evaluate.panels import Panel, Task, panel_of
 from lexicell.evaluate.registry import resolve_methods
@@ -273,7 +274,7 @@ class _Runner:
         if not self.control:
             return self._table
         if self._drawn is None or self._drawn[0] != draw:
-            drawn = control_table(self._table, self.control, self._seed(draw))
+            drawn = control_vectors(self._table, self.control, seed=self._seed(draw))
             self._drawn = (draw, drawn)
         return self._drawn[1]
 

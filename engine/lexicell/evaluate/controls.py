@@ -2,30 +2,40 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from lexicell.errors import MissingExtraError
-from lexicell_kernels import GeneTable
 
-__all__ = ["pca_of_expression", "random_vectors", "shuffled_vectors"]
+__all__ = ["CONTROLS", "control_vectors", "pca_of_expression"]
 
-
-def random_vectors(table: GeneTable, *, seed: int = 0) -> GeneTable:
-    """Replace every gene's vector by a random unit vector; selection and weights stay."""
-    rng = np.random.default_rng(seed)
-    drawn = rng.standard_normal(table.vectors.shape, dtype=np.float32)
-    drawn /= np.linalg.norm(drawn, axis=1, keepdims=True)
-    return replace(table, vectors=drawn)
+CONTROLS = ("shuffled", "random")
 
 
-def shuffled_vectors(table: GeneTable, *, seed: int = 0) -> GeneTable:
-    """Give every gene the vector of another one: the same vectors, without their meaning."""
-    order = np.random.default_rng(seed).permutation(table.n_genes)
-    return replace(table, vectors=np.ascontiguousarray(table.vectors[order]))
+def control_vectors(vectors: NDArray[np.floating[Any]], control: str, *, seed: int) -> NDArray[np.float32]:
+    """Vectors without meaning: each gene keeps the length of its own vector and gets another direction.
+
+    So what is compared is what the direction says, in a lexicon as in a folded table, where lengths hold
+    how much a gene counts.
+
+    Parameters
+    ----------
+    vectors
+        ``[G, d]``.
+    control
+        "shuffled": the direction of another gene's vector. "random": any direction.
+    seed
+        Of both.
+    """
+    own = np.asarray(vectors, np.float32)
+    rng = np.random.default_rng([seed, CONTROLS.index(control)])
+    shuffled = control == "shuffled"
+    drawn = own[rng.permutation(len(own))] if shuffled else rng.standard_normal(own.shape, np.float32)
+    lengths, drawn_lengths = (np.linalg.norm(part, axis=1, keepdims=True) for part in (own, drawn))
+    return np.asarray(drawn * (lengths / np.where(drawn_lengths > 0, drawn_lengths, 1)), np.float32)
 
 
 def pca_of_expression(counts: sp.csr_matrix, *, n_components: int = 50, seed: int = 0) -> NDArray[np.float32]:

@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 
+from lexicell.evaluate.controls import CONTROLS, control_vectors
 from lexicell.evaluate.gene_sets import GO_SETS, match_gene_sets, read_gene_sets
 from lexicell.evaluate.geometry import Geometry, Neighbours, measure_geometry, nearest_genes
 from lexicell.evaluate.membership import (
     Membership,
     NameLeak,
     Protocol,
-    control_vectors,
     name_leak,
     predict_membership,
 )
@@ -154,11 +154,13 @@ def evaluate_genes(
     tables = [read_published(path) for path in published]
     matched = [match_gene_sets(lexicon, read_gene_sets(path)) for path in sets]
     nearest = nearest_genes(lexicon, neighbours)
-    controls = control_vectors(lexicon, seed=protocol.seed)
+    own = lexicon.vectors(lexicon.rows)
+    drawn = {control: control_vectors(own, control, seed=protocol.seed) for control in CONTROLS}
     shapes = {
-        _OURS: measure_geometry(lexicon.vectors(lexicon.rows), seed=protocol.seed),
-        "random": measure_geometry(controls["random"](lexicon.rows), seed=protocol.seed),
+        _OURS: measure_geometry(own, seed=protocol.seed),
+        "random": measure_geometry(drawn["random"], seed=protocol.seed),
     }
+    controls = {control: table.__getitem__ for control, table in drawn.items()}
     total = sum(len(one.terms) for one in matched)
     predictions: list[Prediction] = []
     before = 0

@@ -28,7 +28,6 @@ __all__ = [
     "NameLeak",
     "Protocol",
     "Split",
-    "control_vectors",
     "draw_split",
     "name_leak",
     "predict_membership",
@@ -151,27 +150,6 @@ class NameLeak:
     def matters(self) -> bool:
         """Whether one gene in twenty, on average over the terms, is given away."""
         return bool(len(self.positives) and np.mean(self.positives - self.negatives) >= 0.05)
-
-
-def control_vectors(lexicon: Lexicon, *, seed: int = 0) -> dict[str, GeneVectors]:
-    """Tables without meaning, of the same shape: the vectors of other genes, and random ones.
-
-    Parameters
-    ----------
-    lexicon
-        Of ``G`` genes and ``d`` dimensions.
-    seed
-        Of both.
-
-    Returns
-    -------
-    dict
-        ``"shuffled"``: every gene has the vector of another. ``"random"``: normal, of length 1 on average.
-    """
-    order = np.random.default_rng([seed, 0]).permutation(lexicon.n_genes)
-    drawn = np.random.default_rng([seed, 1]).standard_normal((lexicon.n_genes, lexicon.dim), np.float32)
-    drawn /= np.float32(np.sqrt(lexicon.dim))
-    return {"shuffled": lambda rows: lexicon.vectors(order[rows]), "random": lambda rows: drawn[rows]}
 
 
 def predict_membership(

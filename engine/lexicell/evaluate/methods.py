@@ -14,13 +14,12 @@ from lexicell.evaluate.expression import components, log_normalise
 from lexicell.evaluate.panels import Panel, Task
 from lexicell_kernels import CsrBlock, GeneTable, embed_rows
 
-__all__ = ["BASELINES", "CONTROLS", "Method", "Vectors", "control_table", "kernel_block", "pool", "whiten"]
+__all__ = ["BASELINES", "Method", "Vectors", "kernel_block", "pool", "whiten"]
 
 #: Vectors of the reference cells and of the query cells.
 Vectors = tuple[NDArray[np.float32], NDArray[np.float32]]
 
 #: What can stand in the place of the texts' vectors.
-CONTROLS = ("shuffled", "random")
 
 
 @dataclass(frozen=True)
@@ -61,17 +60,6 @@ class Method:
     def __call__(self, task: Task) -> Vectors:
         """Embed the cells of a task."""
         return self.run(task)
-
-
-def control_table(vectors: NDArray[np.float32], control: str, seed: int) -> NDArray[np.float32]:
-    """Vectors without meaning, ``[G, d]``: those of other genes, or random ones of length 1."""
-    rng = np.random.default_rng([seed, CONTROLS.index(control)])
-    if control == "shuffled":
-        shuffled: NDArray[np.float32] = vectors[rng.permutation(len(vectors))]
-        return shuffled
-    drawn = rng.standard_normal(vectors.shape, np.float32)
-    lengths: NDArray[np.float32] = np.linalg.norm(drawn, axis=1, keepdims=True)
-    return drawn / lengths
 
 
 def whiten(vectors: NDArray[np.float32]) -> NDArray[np.float32]:

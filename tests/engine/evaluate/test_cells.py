@@ -14,7 +14,7 @@ import scipy.sparse as sp
 from lexicell.embedding import Advanced, Note
 from lexicell.errors import InputError, OutputExistsError
 from lexicell.evaluate import METHODS, CellProtocol, Method, Panel, evaluate_panels, plot_evaluation
-from lexicell.evaluate.methods import CONTROLS
+from lexicell.evaluate.controls import CONTROLS
 
 SMALL = CellProtocol(n=(2, 4), draws=3, panels=3, n_genes=500, least=10)
 

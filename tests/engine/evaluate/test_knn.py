@@ -9,8 +9,7 @@ import pytest
 import scipy.sparse as sp
 
 from lexicell.errors import MissingExtraError
-from lexicell.evaluate import knn_accuracy, pca_of_expression, random_vectors, shuffled_vectors
-from lexicell_kernels import GeneTable
+from lexicell.evaluate import CONTROLS, control_vectors, knn_accuracy, pca_of_expression
 
 
 @pytest.fixture
@@ -41,34 +40,27 @@ def test_the_seed_decides(separable):
     assert len({knn_accuracy(noisy, labels, seed=seed) for seed in range(5)}) > 1
 
 
-@pytest.fixture
-def table():
-    rng = np.random.default_rng(0)
-    return GeneTable(
-        rng.standard_normal((50, 8)).astype(np.float16),
-        np.arange(50, dtype=np.int32)[::-1].copy(),
-        np.ones(50, "f4"),
-    )
+@pytest.mark.parametrize("control", CONTROLS)
+def test_controls_keep_each_genes_length_and_lose_its_direction(control):
+    own = np.random.default_rng(0).standard_normal((500, 8)).astype(np.float16)
+    own[7] = 0
+    first, again, other = (control_vectors(own, control, seed=seed) for seed in (1, 1, 2))
+    lengths = np.linalg.norm(own.astype(np.float32), axis=1)
+    drawn = np.linalg.norm(first, axis=1)
+    np.testing.assert_allclose(drawn[drawn > 0], lengths[drawn > 0], rtol=1e-5)
+    assert (drawn > 0).sum() >= 498
+    assert abs(np.corrcoef(first.ravel(), own.ravel())[0, 1]) < 0.1
+    np.testing.assert_array_equal(first, again)
+    assert (first != other).any()
 
 
-def test_random_vectors_are_new_unit_vectors_and_nothing_else_changes(table):
-    drawn = random_vectors(table, seed=1)
-    np.testing.assert_allclose(np.linalg.norm(drawn.vectors, axis=1), 1, rtol=1e-5)
-    assert drawn.vectors.shape == table.vectors.shape
-    assert abs(np.corrcoef(drawn.vectors.ravel(), table.vectors.ravel())[0, 1]) < 0.2
-    assert drawn.rank is table.rank
-    assert drawn.factor is table.factor
-    np.testing.assert_array_equal(random_vectors(table, seed=1).vectors, drawn.vectors)
-    assert (random_vectors(table, seed=2).vectors != drawn.vectors).all()
-
-
-def test_shuffled_vectors_are_the_same_ones_on_other_genes(table):
-    shuffled = shuffled_vectors(table, seed=1)
-    assert shuffled.vectors.dtype == table.vectors.dtype
-    assert shuffled.vectors.flags.c_contiguous
-    assert sorted(map(tuple, shuffled.vectors.tolist())) == sorted(map(tuple, table.vectors.tolist()))
-    assert (shuffled.vectors != table.vectors).any(axis=1).mean() > 0.8
-    np.testing.assert_array_equal(shuffled_vectors(table, seed=1).vectors, shuffled.vectors)
+def test_shuffled_directions_are_those_of_other_genes():
+    own = np.random.default_rng(0).standard_normal((50, 8)).astype(np.float32)
+    own /= np.linalg.norm(own, axis=1, keepdims=True)
+    likeness = control_vectors(own, "shuffled", seed=0) @ own.T
+    assert (likeness > 0.9999).sum(axis=1).tolist() == [1] * 50
+    assert sorted(likeness.argmax(axis=1)) == list(range(50))
+    assert (likeness.argmax(axis=1) != np.arange(50)).mean() > 0.8
 
 
 def test_expression_tells_real_cell_types_apart(cells):

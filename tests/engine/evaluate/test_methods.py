@@ -8,7 +8,7 @@ import scipy.sparse as sp
 
 from lexicell.errors import InputError
 from lexicell.evaluate import METHODS, Panel, Task
-from lexicell.evaluate.methods import control_table, whiten
+from lexicell.evaluate.methods import whiten
 from lexicell.evaluate.registry import resolve_methods
 
 G, D = 50, 8
@@ -96,18 +96,6 @@ def test_whitened_vectors_have_no_preferred_direction(task):
     flat[:, 0] = flat[:, 1]
     assert np.isfinite(whiten(flat)).all()
     assert np.linalg.matrix_rank(whiten(flat)) == D - 1
-
-
-def test_controls_keep_the_shape_and_lose_the_meaning(task):
-    shuffled = control_table(task.vectors, "shuffled", 1)
-    assert sorted(map(tuple, shuffled.tolist())) == sorted(map(tuple, task.vectors.tolist()))
-    assert (shuffled != task.vectors).any(axis=1).mean() > 0.8
-    drawn = control_table(task.vectors, "random", 1)
-    np.testing.assert_allclose(np.linalg.norm(drawn, axis=1), 1, rtol=1e-5)
-    for control in ("shuffled", "random"):
-        first, again, other = (control_table(task.vectors, control, seed) for seed in (1, 1, 2))
-        np.testing.assert_array_equal(first, again)
-        assert (first != other).any()
 
 
 def test_methods_are_looked_up_by_name():
