@@ -38,7 +38,8 @@ from lexicell.atlas.store._objects import Written
 from lexicell.embedding import Advanced, BlockEmbedder, FoldedTable, Options, _dask_worker, make_plan
 from lexicell.embedding.distributed import own_processes, run_distributed
 from lexicell.embedding.events import Event, Started
-from lexicell.embedding.job import Inputs, ShardJob
+from lexicell.embedding.inputs import Inputs
+from lexicell.embedding.job import ShardJob
 from lexicell.embedding.local import run_local
 from lexicell.embedding.recipe import resolve_recipe
 from lexicell_kernels import GeneTable

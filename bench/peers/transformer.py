@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lexicell.lexicon.encoders.model_files import MODELS, find_model
+from lexicell.lexicon.encoders.hub import find_model
+from lexicell.lexicon.encoders.model_files import MODELS
 from lexicell.lexicon.encoders.transformer import _silence
 
 __all__ = ["Encode", "load"]

@@ -24,9 +24,9 @@ from bench.scenario import Scenario
 from bench.suites._reading import open_group
 from lexicell.atlas.store import verify
 from lexicell.embedding import Options, make_plan
-from lexicell.embedding.job import Inputs
+from lexicell.embedding.inputs import Inputs, Output
 from lexicell.embedding.plan import Plan
-from lexicell.embedding.run import Output, layout_of, run_to_store
+from lexicell.embedding.run import layout_of, run_to_store
 from lexicell.errors import LexicellError
 from lexicell_kernels import CsrBlock, reference, select_topk
 

@@ -34,9 +34,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from lexicell.embedding import Options
-    from lexicell.embedding.job import Inputs
+    from lexicell.embedding.inputs import Inputs, Output
     from lexicell.embedding.profile import Profile
-    from lexicell.embedding.run import Output
 
 __all__ = ["embed"]
 
@@ -134,9 +133,8 @@ def embed(
 
     from lexicell.atlas import expand_inputs
     from lexicell.embedding import Options
-    from lexicell.embedding.job import Inputs
+    from lexicell.embedding.inputs import Inputs, Output, run_mode
     from lexicell.embedding.profile import profiled
-    from lexicell.embedding.run import Output, run_mode
 
     options = Options(
         lexicon=lexicon, projection=projection, recipe=recipe, top_k=top_k, weight=weight, values=values,

@@ -49,8 +49,8 @@ def pack(
     Every row is compared with its input at the end. OUT grows as OUT.partial and gets its name when it is
     complete; after an interrupt, --resume goes on.
     """
+    from lexicell.embedding.inputs import run_mode
     from lexicell.embedding.packing import carry_out, check_paths, packing
-    from lexicell.embedding.run import run_mode
 
     mode = run_mode(overwrite=overwrite, resume=resume)
     paths = check_paths(data, output, "resume" if dry_run else mode)

@@ -14,13 +14,13 @@ from lexicell._trace import stage
 from lexicell.atlas import CountSource, Values, check_writable, dask_counts, open_counts
 from lexicell.embedding._main_guard import check_main_guard
 from lexicell.embedding.events import Listener, Note, log
-from lexicell.embedding.job import inputs_of
+from lexicell.embedding.inputs import Output, inputs_of, run_mode
 from lexicell.embedding.lazy import embed_lazily
 from lexicell.embedding.pipeline import Quality, embed_source, gpu_faults
 from lexicell.embedding.plan import DEFAULT_LEXICON, Options, Plan, make_plan
 from lexicell.embedding.profile import profiled
 from lexicell.embedding.recipe import Recipe
-from lexicell.embedding.run import Embedded, Output, run_mode, run_to_store, tell_empty
+from lexicell.embedding.run import Embedded, run_to_store, tell_empty
 from lexicell.errors import InputError
 from lexicell.lexicon import Lexicon
 from lexicell.projection import Projection

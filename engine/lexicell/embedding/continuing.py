@@ -18,9 +18,8 @@ from lexicell.errors import InputError
 from lexicell_kernels import CsrBlock
 
 if TYPE_CHECKING:
-    from lexicell.embedding.job import Inputs
+    from lexicell.embedding.inputs import Inputs, Output
     from lexicell.embedding.plan import Plan
-    from lexicell.embedding.run import Output
 
 __all__ = ["Arithmetic", "RunSettings", "settle"]
 

@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from lexicell._arrays import to_host
 from lexicell._trace import stage
-from lexicell.atlas import CountSource, Scratch, open_many
+from lexicell.atlas import CountSource, Scratch
 from lexicell.atlas.store import Layout, Receipt, Shard, ShardWriter
 from lexicell.atlas.store._objects import open_objects
 from lexicell.embedding.continuing import Arithmetic
 from lexicell.embedding.events import Advanced, Listener, Started
 from lexicell.embedding.gpu_blocks import EmbeddedBlock, GpuBlocks
+from lexicell.embedding.inputs import Inputs
 from lexicell.embedding.pipeline import MAX_NNZ, BlockEmbedder
 from lexicell_kernels import CsrBlock
 
-__all__ = ["Inputs", "Progress", "ShardJob", "ShardWorker", "Stopped", "Tick", "inputs_of"]
+__all__ = ["Progress", "ShardJob", "ShardWorker", "Stopped", "Tick"]
 
 #: Is told the cells and the decoded bytes of each block that is embedded.
 Tick = Callable[[int, int], None]
@@ -28,37 +27,6 @@ Tick = Callable[[int, int], None]
 
 class Stopped(Exception):  # noqa: N818 -- nothing went wrong
     """Somebody asked a worker to end before its shard was done."""
-
-
-@dataclass(frozen=True)
-class Inputs:
-    """Where counts lie, so that another process can open them too.
-
-    Attributes
-    ----------
-    paths
-        Files, folders or URLs; their rows follow one another.
-    layer, use_raw, modality
-        See `lexicell.atlas.open_counts`.
-    """
-
-    paths: tuple[str, ...]
-    layer: str | None = None
-    use_raw: bool = False
-    modality: str | None = None
-
-    def open(self) -> CountSource:
-        """Open them as one source."""
-        return open_many(self.paths, layer=self.layer, use_raw=self.use_raw, modality=self.modality)
-
-
-def inputs_of(data: Any, layer: str | None, modality: str | None, *, use_raw: bool) -> Inputs | None:
-    """Inputs of a path or of several; None for an AnnData, which only this process has."""
-    if isinstance(data, str | os.PathLike):
-        return Inputs((os.fspath(data),), layer, use_raw, modality)
-    if isinstance(data, Sequence):
-        return Inputs(tuple(map(os.fspath, data)), layer, use_raw, modality)
-    return None
 
 
 @dataclass(frozen=True)

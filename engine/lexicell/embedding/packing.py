@@ -15,8 +15,8 @@ from lexicell.atlas.counts._concat import ConcatSource
 from lexicell.atlas.packing import Packed, PackPlan, plan_pack, run_pack
 from lexicell.atlas.store import check_output
 from lexicell.embedding.events import Advanced, Listener, Note, log
+from lexicell.embedding.inputs import Mode, run_mode
 from lexicell.embedding.plan import DEFAULT_LEXICON
-from lexicell.embedding.run import Mode, run_mode
 from lexicell.errors import InputError
 from lexicell.lexicon import Lexicon, align_genes
 

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 
 from lexicell.atlas import Scratch, fingerprint
-from lexicell.embedding.job import Inputs
+from lexicell.embedding.inputs import Inputs, Output
 from lexicell.embedding.pipeline import MAX_NNZ
 from lexicell.embedding.plan import Plan
-from lexicell.embedding.run import Output, layout_of
+from lexicell.embedding.run import layout_of
 from lexicell_kernels.cpu import available_cpus
 
 __all__ = ["foresee"]

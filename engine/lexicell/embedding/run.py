@@ -7,25 +7,21 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
 
 from lexicell._trace import stage
 from lexicell.atlas import check_columns, create_h5ad, is_mudata, write_obs
-from lexicell.atlas.store import QUALITY, EmbeddingStore, Layout, Receipt, check_output, create_store
+from lexicell.atlas.store import QUALITY, EmbeddingStore, Layout, Receipt, create_store
 from lexicell.embedding.continuing import settle
 from lexicell.embedding.events import Committed, Listener, Note, ignore
-from lexicell.embedding.job import Inputs, ShardJob
+from lexicell.embedding.inputs import DTYPES, Inputs, Output
+from lexicell.embedding.job import ShardJob
 from lexicell.embedding.local import run_local
 from lexicell.embedding.pipeline import embed_source
 from lexicell.embedding.plan import Plan
 from lexicell.embedding.profile import Profile
-from lexicell.errors import GpuMemoryError, InputError, PartialError, ResourceError, WriteError
+from lexicell.errors import GpuMemoryError, PartialError, ResourceError, WriteError
 
-__all__ = ["DTYPES", "Embedded", "Mode", "Output", "layout_of", "run_mode", "run_to_store", "tell_empty"]
-
-DTYPES: dict[str, str] = {"f32": "float32", "f16": "float16"}
-#: Whether a run begins, replaces what is there, or goes on.
-Mode = Literal["new", "overwrite", "resume"]
+__all__ = ["Embedded", "layout_of", "run_to_store", "tell_empty"]
 
 
 @dataclass(frozen=True)
@@ -60,58 +56,6 @@ class Embedded:
     def cells_per_second(self) -> float:
         """Speed of this run."""
         return (self.cells - self.resumed_cells) / self.seconds
-
-
-@dataclass(frozen=True, slots=True)
-class Output:
-    """Where vectors go, and how.
-
-    Attributes
-    ----------
-    path
-        A ``.zarr``, here or at a URL, or an ``.h5ad``.
-    dtype
-        ``"f32"`` or ``"f16"``.
-    obs_columns
-        Columns of ``obs`` that a ``.zarr`` gets.
-    mode
-        What to do with what is there.
-    """
-
-    path: Path | str
-    dtype: str = "f32"
-    obs_columns: tuple[str, ...] = ()
-    mode: Mode = "new"
-
-    def __post_init__(self) -> None:
-        if self.dtype not in DTYPES:
-            msg = f"dtype is one of {', '.join(DTYPES)}, not {self.dtype!r}"
-            raise InputError(msg)
-
-    def check(self, data: Any) -> None:
-        """Raise what `lexicell.atlas.store.check_output` does; `data` is where the counts are from."""
-        if self.mode == "resume" and self.is_h5ad:
-            msg = f"{self.path}: only a run to a .zarr can be continued; give --overwrite, or a .zarr"
-            raise InputError(msg)
-        if self.mode == "resume" and not isinstance(data, Inputs):
-            msg = f"{self.path}: what is in memory can't be recognised, so no run is continued with it"
-            raise InputError(msg)
-        overwrite, resume = self.mode == "overwrite", self.mode == "resume"
-        for source in data.paths if isinstance(data, Inputs) else (data,):
-            check_output(self.path, overwrite=overwrite, resume=resume, data=source)
-
-    @property
-    def is_h5ad(self) -> bool:
-        """Whether it is one file, which is written in order and can't be continued."""
-        return str(self.path).endswith(".h5ad")
-
-
-def run_mode(*, overwrite: bool, resume: bool) -> Mode:
-    """Mode of a run; InputError where both are asked for."""
-    if overwrite and resume:
-        msg = "a run goes on (--resume) or starts over (--overwrite); give one of them"
-        raise InputError(msg)
-    return "overwrite" if overwrite else "resume" if resume else "new"
 
 
 def layout_of(plan: Plan, output: Output) -> Layout:

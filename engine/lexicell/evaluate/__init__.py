@@ -1,7 +1,7 @@
 """How good gene vectors and embeddings are, beside controls."""
 
 from lexicell.evaluate.cell_report import Evaluation
-from lexicell.evaluate.cells import CellProtocol, evaluate_cells, evaluate_panels
+from lexicell.evaluate.cells import evaluate_cells, evaluate_panels
 from lexicell.evaluate.controls import CONTROLS, control_vectors, pca_of_expression
 from lexicell.evaluate.figures import plot_evaluation
 from lexicell.evaluate.gene_report import GeneReport, Prediction, evaluate_genes
@@ -17,6 +17,7 @@ from lexicell.evaluate.membership import (
 )
 from lexicell.evaluate.methods import Method
 from lexicell.evaluate.panels import Panel, Task, panel_of
+from lexicell.evaluate.protocol import CellProtocol
 from lexicell.evaluate.published import Published, Standing, read_published
 from lexicell.evaluate.registry import METHODS
 

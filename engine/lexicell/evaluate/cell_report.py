@@ -22,7 +22,7 @@ from lexicell.evaluate.splits import Skipped
 from lexicell.lexicon import Lexicon
 
 if TYPE_CHECKING:
-    from lexicell.evaluate.cells import CellProtocol
+    from lexicell.evaluate.protocol import CellProtocol
 
 __all__ = ["Evaluation", "Line", "Record"]
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from lexicell.atlas import CountSource, open_counts
 from lexicell.embedding import Listener, Note, Options, Plan, fold, make_plan
-from lexicell.embedding.job import inputs_of
+from lexicell.embedding.inputs import inputs_of
 from lexicell.embedding.labels import read_column
 from lexicell.errors import InputError
 from lexicell.learn.batches import split_cells

@@ -23,8 +23,8 @@ from lexicell.lexicon.encoders.encoder import (
     Encoder,
     EncoderOptions,
     ProgressCallback,
-    load_encoder,
 )
+from lexicell.lexicon.encoders.loading import load_encoder
 from lexicell.lexicon.encoders.onnx_encoder import OnnxTextEncoder
 from lexicell.lexicon.text.ncbi import FetchedGenes, fetch_genes
 from lexicell.lexicon.text.reading import GeneTexts, TextOptions, read_gene_texts, read_orthologues

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 from lexicell.errors import InputError
 from lexicell.lexicon._artefact import Lexicon, check_output, write_lexicon
 from lexicell.lexicon._manifest import TextInfo
-from lexicell.lexicon.encoders.encoder import Encoder, EncoderOptions, ProgressCallback, load_encoder
+from lexicell.lexicon.encoders.encoder import Encoder, EncoderOptions, ProgressCallback
+from lexicell.lexicon.encoders.loading import load_encoder
 from lexicell.lexicon.encoders.model_files import MODELS
 from lexicell.lexicon.encoders.openai import PRICES_AS_OF, SERVICE_PREFIX, OpenAIEncoder
 from lexicell.lexicon.encoders.vector_cache import encode_cached, known_vectors

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -14,7 +14,7 @@ from lexicell.errors import InputError
 from lexicell.projection._checks import floats, put, same
 from lexicell.projection._classifier import Classifier
 from lexicell.projection._parts import KernelFeatures, Layer, Pooling, Residual
-from lexicell.projection._saving import identity_of, read_projection, write_projection
+from lexicell.projection._saving import ARRAYS, identity_of, read_parts, write_parts
 
 __all__ = ["GeneVectors", "Projection"]
 
@@ -158,9 +158,44 @@ class Projection:
         return {name: part for name, part in parts.items() if part is not None}
 
     @property
+    def tensors(self) -> dict[str, NDArray[Any]]:
+        """All arrays by name, C-contiguous, in the order of their names."""
+        found: dict[str, NDArray[Any] | None] = {name: getattr(self, name) for name in ARRAYS}
+        if self.residual is not None:
+            for name in ("rows", "coefficients", "basis"):
+                found[f"residual.{name}"] = getattr(self.residual, name)
+        if self.features is not None:
+            for name in ("mean", "landmarks"):
+                found[f"features.{name}"] = getattr(self.features, name)
+        for i, layer in enumerate(self.head):
+            found |= {f"head.{i}.weight": layer.weight, f"head.{i}.bias": layer.bias}
+        if self.classifier is not None:
+            found["classifier.weight"] = self.classifier.weight
+            found["classifier.bias"] = self.classifier.bias
+        return {name: part for name, part in sorted(found.items()) if part is not None}
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """All that is no array and decides results, as plain JSON."""
+        features, classifier = self.features, self.classifier
+        return {
+            "lexicon": self.lexicon,
+            "pooling": None if self.pooling is None else asdict(self.pooling),
+            "features": None if features is None else {"gamma": features.gamma},
+            "head": [layer.activation for layer in self.head],
+            "classifier": None
+            if classifier is None
+            else {
+                "classes": list(classifier.classes),
+                "temperature": classifier.temperature,
+                "threshold": classifier.threshold,
+            },
+        }
+
+    @property
     def identity(self) -> str:
         """BLAKE3 of all its numbers and settings, as hex; not of the card."""
-        return identity_of(self)
+        return identity_of(self.tensors, self.settings)
 
     @property
     def name(self) -> str:
@@ -332,7 +367,7 @@ class Projection:
         WriteError
             The disk is full, or the folder may not be written to.
         """
-        return write_projection(self, Path(folder), overwrite=overwrite)
+        return write_parts(Path(folder), self.tensors, self.settings, self.card, overwrite=overwrite)
 
     @classmethod
     def load(cls, folder: str | Path) -> Projection:
@@ -347,4 +382,4 @@ class Projection:
         CorruptDataError
             A file is missing, truncated or changed.
         """
-        return read_projection(Path(folder), cls)
+        return read_parts(Path(folder), cls)

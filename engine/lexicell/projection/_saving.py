@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import asdict
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol, TypeVar
 
 import blake3
 from numpy.typing import NDArray
@@ -16,39 +15,56 @@ from lexicell.errors import CorruptDataError, InputError, InputNotFoundError
 from lexicell.projection._classifier import Classifier
 from lexicell.projection._parts import KernelFeatures, Layer, Pooling, Residual
 
-if TYPE_CHECKING:
-    from lexicell.projection._projection import Projection
-
-__all__ = ["FORMAT_VERSION", "identity_of", "read_projection", "write_projection"]
+__all__ = ["ARRAYS", "FORMAT_VERSION", "identity_of", "read_parts", "write_parts"]
 
 FORMAT_VERSION = 1
 _NUMBERS = "projection.safetensors"
 _CARD = "projection.json"
-_ARRAYS = ("weight", "bias", "gene_weight", "offset", "rank_factor", "masked")
+ARRAYS = ("weight", "bias", "gene_weight", "offset", "rank_factor", "masked")
 _RESTORE = "restore the folder, or train again"
 
 
-def identity_of(projection: Projection) -> str:
+class _Whole(Protocol):
+    """What is made of the parts."""
+
+    @property
+    def identity(self) -> str: ...
+
+    @property
+    def tensors(self) -> dict[str, NDArray[Any]]: ...
+
+
+_P = TypeVar("_P", bound=_Whole)
+
+
+def identity_of(tensors: Mapping[str, NDArray[Any]], settings: Mapping[str, Any]) -> str:
     """BLAKE3 of all numbers and settings of a projection, as hex."""
-    digest = blake3.blake3(_canonical(_settings(projection)))
-    for name, part in sorted(_tensors(projection).items()):
+    digest = blake3.blake3(_canonical(settings))
+    for name, part in sorted(tensors.items()):
         digest.update(f"{name} {part.dtype.str} {part.shape}\0".encode())
         digest.update(part.tobytes())
     return digest.hexdigest()
 
 
-def write_projection(projection: Projection, folder: Path, *, overwrite: bool) -> Path:
-    """Write a projection; see `Projection.save`."""
+def write_parts(
+    folder: Path,
+    tensors: dict[str, NDArray[Any]],
+    settings: Mapping[str, Any],
+    card: Mapping[str, Any],
+    *,
+    overwrite: bool,
+) -> Path:
+    """Write the parts of a projection; see `Projection.save`."""
     from safetensors.numpy import save
 
     check_new_folder(folder, _CARD, "projection", overwrite=overwrite)
-    numbers = save(_tensors(projection))
+    numbers = save(tensors)
     content = {
         "format_version": FORMAT_VERSION,
-        "identity": projection.identity,
-        **_settings(projection),
+        "identity": identity_of(tensors, settings),
+        **settings,
         "file": {"bytes": len(numbers), "blake3": blake3.blake3(numbers).hexdigest()},
-        "card": _plain(projection.card),
+        "card": _plain(card),
     }
     content["checksum"] = _checksum(content)
     text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
@@ -58,8 +74,8 @@ def write_projection(projection: Projection, folder: Path, *, overwrite: bool) -
     return folder
 
 
-def read_projection(folder: Path, kind: type[Projection]) -> Projection:
-    """Read a projection; see `Projection.load`."""
+def read_parts(folder: Path, kind: Callable[..., _P]) -> _P:
+    """Read the parts of a projection and make it of them; see `Projection.load`."""
     from safetensors.numpy import load
 
     card, file = folder / _CARD, folder / _NUMBERS
@@ -84,7 +100,7 @@ def read_projection(folder: Path, kind: type[Projection]) -> Projection:
         except InputError as error:
             msg = f"{card} does not describe a projection ({error}); {_RESTORE}"
             raise CorruptDataError(msg) from error
-        if projection.identity != content["identity"] or tensors.keys() != _tensors(projection).keys():
+        if projection.identity != content["identity"] or tensors.keys() != projection.tensors.keys():
             msg = f"{folder} holds other numbers than its identity says; {_RESTORE}"
             raise CorruptDataError(msg)
     return projection
@@ -115,41 +131,6 @@ def _read_card(folder: Path) -> dict[str, Any]:
     return content
 
 
-def _tensors(projection: Projection) -> dict[str, NDArray[Any]]:
-    """All arrays by name, C-contiguous, in the order of their names."""
-    found: dict[str, NDArray[Any] | None] = {name: getattr(projection, name) for name in _ARRAYS}
-    if projection.residual is not None:
-        for name in ("rows", "coefficients", "basis"):
-            found[f"residual.{name}"] = getattr(projection.residual, name)
-    if projection.features is not None:
-        for name in ("mean", "landmarks"):
-            found[f"features.{name}"] = getattr(projection.features, name)
-    for i, layer in enumerate(projection.head):
-        found |= {f"head.{i}.weight": layer.weight, f"head.{i}.bias": layer.bias}
-    if projection.classifier is not None:
-        found["classifier.weight"] = projection.classifier.weight
-        found["classifier.bias"] = projection.classifier.bias
-    return {name: part for name, part in sorted(found.items()) if part is not None}
-
-
-def _settings(projection: Projection) -> dict[str, Any]:
-    """All that is no array and decides results, as plain JSON."""
-    features, classifier = projection.features, projection.classifier
-    return {
-        "lexicon": projection.lexicon,
-        "pooling": None if projection.pooling is None else asdict(projection.pooling),
-        "features": None if features is None else {"gamma": features.gamma},
-        "head": [layer.activation for layer in projection.head],
-        "classifier": None
-        if classifier is None
-        else {
-            "classes": list(classifier.classes),
-            "temperature": classifier.temperature,
-            "threshold": classifier.threshold,
-        },
-    }
-
-
 def _parts(content: Mapping[str, Any], tensors: Mapping[str, NDArray[Any]]) -> dict[str, Any]:
     """Fields of the projection that was saved."""
 
@@ -159,7 +140,7 @@ def _parts(content: Mapping[str, Any], tensors: Mapping[str, NDArray[Any]]) -> d
     pooling, features, classifier = (content[name] for name in ("pooling", "features", "classifier"))
     residual = of("residual.")
     return {
-        **{name: tensors.get(name) for name in _ARRAYS},
+        **{name: tensors.get(name) for name in ARRAYS},
         "residual": Residual(**residual) if residual else None,
         "features": None if features is None else KernelFeatures(**of("features."), **features),
         "head": tuple(Layer(**of(f"head.{i}."), activation=a) for i, a in enumerate(content["head"])),

@@ -21,7 +21,8 @@ from lexicell.atlas.store import Layout, create_store
 from lexicell.embedding import Advanced, Note, Options, make_plan
 from lexicell.embedding.continuing import Arithmetic
 from lexicell.embedding.events import Started
-from lexicell.embedding.job import Inputs, ShardJob
+from lexicell.embedding.inputs import Inputs
+from lexicell.embedding.job import ShardJob
 from lexicell.embedding.local import run_local
 
 distributed = pytest.importorskip("distributed")

@@ -17,7 +17,7 @@ from tests.engine.atlas.counts.test_modality import write_mudata
 import lexicell
 from lexicell.annotate import annotate, annotate_anndata
 from lexicell.embedding import Note
-from lexicell.embedding.job import Inputs
+from lexicell.embedding.inputs import Inputs
 from lexicell.errors import InputError
 from lexicell.evaluate import panels
 
@@ -116,7 +116,8 @@ def test_a_modality_of_a_mudata_is_embedded_and_belongs_to_the_run(both, alone, 
 def test_the_identity_of_a_run_names_a_modality_only_where_one_is_asked_for(cells, tmp_path):
     from lexicell.embedding import Options, make_plan
     from lexicell.embedding.continuing import settle
-    from lexicell.embedding.run import Output, layout_of
+    from lexicell.embedding.inputs import Output
+    from lexicell.embedding.run import layout_of
 
     cells.write_h5ad(tmp_path / "c.h5ad")
     found = []

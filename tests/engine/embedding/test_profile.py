@@ -12,9 +12,9 @@ from tests.torture.campaign import content
 import lexicell
 from lexicell import _trace
 from lexicell.embedding import Committed, Options, make_plan
-from lexicell.embedding.job import Inputs
+from lexicell.embedding.inputs import Inputs, Output
 from lexicell.embedding.profile import STAGES, Profile, profiled
-from lexicell.embedding.run import Output, run_to_store
+from lexicell.embedding.run import run_to_store
 from lexicell.errors import InputError, OutputExistsError, WriteError
 
 WORK = ("read", "decode", "copy", "kernel", "write")

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from lexicell.embedding import Options, make_plan
-from lexicell.embedding.job import Inputs
+from lexicell.embedding.inputs import Inputs, Output
 from lexicell.embedding.profile import Profile
-from lexicell.embedding.run import Output, run_to_store
+from lexicell.embedding.run import run_to_store
 
 cupy = pytest.importorskip("cupy", reason="test_on_gpu.py runs this with the stand-in for CuPy")
 

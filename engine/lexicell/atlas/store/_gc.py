@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lexicell._files import remove
-from lexicell.atlas.store._journal import COMPLETE, RUN
 from lexicell.atlas.store._ledger import open_ledger, unseal
 from lexicell.atlas.store._objects import TEMPORARY
-from lexicell.atlas.store._place import Place, is_history, place_of
+from lexicell.atlas.store._place import COMPLETE, RUN, Place, is_history, place_of
 from lexicell.errors import InputError
 
 __all__ = ["Freed", "gc"]

@@ -13,38 +13,31 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-import blake3
-
 from lexicell.atlas.store import _steps
 from lexicell.atlas.store._identity import check_identity
 from lexicell.atlas.store._ledger import open_ledger, seal, unseal
 from lexicell.atlas.store._lock import LOCK
 from lexicell.atlas.store._objects import TEMPORARY, Objects, Written
 from lexicell.atlas.store._place import COMPLETE, RUN, TABLE, Place, is_history, place_of
+from lexicell.atlas.store._units import FORMAT, identity_hash, is_there, objects_of, units_done
+from lexicell.atlas.store._verify import check_finished
 from lexicell.errors import CorruptDataError, OutputExistsError
 
 if TYPE_CHECKING:
     from lexicell.atlas.store._writer import WriterStore
 
 __all__ = [
-    "COMPLETE",
-    "FORMAT",
-    "RUN",
     "Begun",
     "Journal",
     "Mode",
     "Written",
     "begun",
     "check_target",
-    "identity_hash",
     "open_journal",
-    "units_done",
 ]
 
 #: Whether a run begins, goes on or replaces.
 Mode = Literal["new", "resume", "overwrite"]
-#: Of ``run.json`` and ``COMPLETE``.
-FORMAT = 1
 #: What a store of a version without journal has.
 _OLDER = ("uns/lexicell/zarr.json",)
 
@@ -192,8 +185,8 @@ class Journal:
             self._run = record["run"]
             self._count(record["discarded"])
         for record in self._ledger.of("unit"):
-            written = _written(record)
-            if sizes is None or _is_there(record, sizes):
+            written = objects_of(record)
+            if sizes is None or is_there(record, sizes):
                 self.done[record["unit"]] = record["facts"]
                 self._objects |= written
             else:
@@ -356,8 +349,6 @@ def _opened(
 
 def _completed(place: Place, finished: Objects, identity: Mapping[str, Any], total: int) -> Journal:
     """Journal of a store that was complete already; CorruptDataError where it is not as it was."""
-    from lexicell.atlas.store._verify import check_finished
-
     run = unseal(finished.get(RUN))
     if run is None or unseal(finished.get(COMPLETE)) is None:
         msg = f"{place.target}: {RUN} or {COMPLETE} is missing or damaged; start over with --overwrite"
@@ -389,24 +380,3 @@ def _manifest(identity: Mapping[str, Any], total: int, objects: Mapping[str, Wri
         "total": total,
         "objects": [[of.key, of.size, of.blake3] for _, of in sorted(objects.items())],
     }
-
-
-def identity_hash(identity: Mapping[str, Any]) -> str:
-    """BLAKE3 of an identity, as hex."""
-    return blake3.blake3(json.dumps(identity, sort_keys=True).encode()).hexdigest()
-
-
-def units_done(objects: Objects) -> dict[int, dict[str, Written]]:
-    """Units that are committed, and there: their objects."""
-    sizes = objects.sizes()
-    return {of["unit"]: _written(of) for of in open_ledger(objects).of("unit") if _is_there(of, sizes)}
-
-
-def _written(record: Mapping[str, Any]) -> dict[str, Written]:
-    """Objects of a unit, from its record in the ledger."""
-    return {key: Written(key, size, blake3) for key, size, blake3 in record["objects"]}
-
-
-def _is_there(record: Mapping[str, Any], sizes: Mapping[str, int]) -> bool:
-    """Whether all objects of a unit are there, and of the size they had."""
-    return all(sizes.get(key) == size for key, size, _ in record["objects"])

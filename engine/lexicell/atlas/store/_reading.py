@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lexicell.atlas.store._anndata import KEY
-from lexicell.atlas.store._journal import units_done
 from lexicell.atlas.store._layout import QUALITY_DTYPES, Layout
 from lexicell.atlas.store._objects import Objects, Written
 from lexicell.atlas.store._place import place_of
+from lexicell.atlas.store._units import units_done
 from lexicell.atlas.store._verify import compare, finished_objects, read_manifest
 from lexicell.errors import CorruptDataError, InputError
 

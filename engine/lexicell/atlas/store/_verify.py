@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lexicell.atlas.store._journal import COMPLETE, FORMAT, RUN, identity_hash, units_done
 from lexicell.atlas.store._ledger import LEDGER, open_ledger, unseal
 from lexicell.atlas.store._objects import Objects, RemoteObjects, Written
-from lexicell.atlas.store._place import Place, is_history, place_of
+from lexicell.atlas.store._place import COMPLETE, RUN, Place, is_history, place_of
+from lexicell.atlas.store._units import FORMAT, identity_hash, units_done
 from lexicell.errors import CorruptDataError, InputError, InputNotFoundError, PartialError
 
 __all__ = [

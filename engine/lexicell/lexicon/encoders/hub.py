@@ -17,12 +17,13 @@ from lexicell.lexicon.encoders.model_files import (
     WEIGHTS,
     ModelFiles,
     ModelSpec,
+    packaged_model,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container
 
-__all__ = ["download_model"]
+__all__ = ["download_model", "find_model"]
 
 # The hub's client waits for ever for a first answer.
 _PATIENCE = 10.0
@@ -97,3 +98,34 @@ def _wanted(names: Container[str]) -> list[str]:
     if TOKENIZER in names:
         return [*chosen, TOKENIZER]
     return [*chosen, *(name for group in VOCABULARIES for name in group), *TOKENIZER_EXTRAS]
+
+
+def find_model(spec: ModelSpec, notify: Callable[[str], None] | None = None) -> ModelFiles:
+    """Find the files of a model: the given folder, the installed package, or the hub.
+
+    Parameters
+    ----------
+    spec
+        The model; where it names a folder, no other place is tried.
+    notify
+        Called with one line where a copy is used that may not be the newest.
+
+    Raises
+    ------
+    InputNotFoundError
+        If the files are nowhere; the message says which files to put where.
+    """
+    folder = spec.folder
+    if folder is None:
+        packaged = packaged_model(spec)
+        if packaged is not None and not packaged.missing():
+            return packaged
+        folder = download_model(spec, notify)
+    elif not folder.is_dir():
+        message = f"There is no folder {folder}: name the one that holds the files of {spec.id}."
+        raise InputNotFoundError(message)
+    files = ModelFiles(folder, spec.lower_case)
+    if missing := files.missing():
+        message = f"{folder} holds no usable copy of {spec.id}: {'; '.join(missing)} missing."
+        raise InputNotFoundError(message)
+    return files

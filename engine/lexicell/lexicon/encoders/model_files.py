@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any
 import blake3
 
 from lexicell._files import hash_file, parse_json
-from lexicell.errors import CorruptDataError, InputNotFoundError
+from lexicell.errors import CorruptDataError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
-__all__ = ["MODELS", "ModelFiles", "ModelSpec", "find_model", "load_json", "read_json"]
+__all__ = ["MODELS", "ModelFiles", "ModelSpec", "load_json", "read_json"]
 
 CONFIG, TOKENIZER, TOKENIZER_CONFIG = "config.json", "tokenizer.json", "tokenizer_config.json"
 WEIGHTS, SHARDS, PICKLED = "model.safetensors", "model.safetensors.index.json", "pytorch_model.bin"
@@ -192,39 +192,6 @@ class ModelFiles:
         return "blake3:" + blake3.blake3("\n".join(parts).encode()).hexdigest()[:32]
 
 
-def find_model(spec: ModelSpec, notify: Callable[[str], None] | None = None) -> ModelFiles:
-    """Find the files of a model: the given folder, the installed package, or the hub.
-
-    Parameters
-    ----------
-    spec
-        The model; where it names a folder, no other place is tried.
-    notify
-        Called with one line where a copy is used that may not be the newest.
-
-    Raises
-    ------
-    InputNotFoundError
-        If the files are nowhere; the message says which files to put where.
-    """
-    folder = spec.folder
-    if folder is None:
-        packaged = _packaged(spec)
-        if packaged is not None and not packaged.missing():
-            return packaged
-        from lexicell.lexicon.encoders.hub import download_model
-
-        folder = download_model(spec, notify)
-    elif not folder.is_dir():
-        message = f"There is no folder {folder}: name the one that holds the files of {spec.id}."
-        raise InputNotFoundError(message)
-    files = ModelFiles(folder, spec.lower_case)
-    if missing := files.missing():
-        message = f"{folder} holds no usable copy of {spec.id}: {'; '.join(missing)} missing."
-        raise InputNotFoundError(message)
-    return files
-
-
 def load_json(path: Path) -> Any:
     """Content of a JSON file.
 
@@ -255,7 +222,7 @@ def read_json(path: Path) -> dict[str, Any]:
     return content
 
 
-def _packaged(spec: ModelSpec) -> ModelFiles | None:
+def packaged_model(spec: ModelSpec) -> ModelFiles | None:
     # Found, not imported: importing the package would pull in sentence-transformers.
     found = importlib.util.find_spec(spec.package) if spec.package else None
     if found is None or not found.submodule_search_locations:

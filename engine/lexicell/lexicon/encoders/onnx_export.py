@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 from lexicell._files import cache_folder, hash_file, parse_json, staged_folder
 from lexicell.errors import OutputExistsError, WriteError
+from lexicell.lexicon.encoders.hub import find_model
 from lexicell.lexicon.encoders.model_config import ModelUse, architecture, known_use, shipped_use
-from lexicell.lexicon.encoders.model_files import ModelFiles, ModelSpec, find_model
+from lexicell.lexicon.encoders.model_files import ModelFiles, ModelSpec
 from lexicell.lexicon.encoders.transformer import export_graph, save_tokenizer
 
 if TYPE_CHECKING:

@@ -14,7 +14,8 @@ import pytest
 from lexicell.errors import CorruptDataError, InputError, InputNotFoundError, MissingExtraError
 from lexicell.lexicon import Encoder, EncoderOptions, OnnxTextEncoder, load_encoder, read_gene_texts
 from lexicell.lexicon.encoders import onnx_export as export
-from lexicell.lexicon.encoders.model_files import MODELS, ModelFiles, find_model
+from lexicell.lexicon.encoders.hub import find_model
+from lexicell.lexicon.encoders.model_files import MODELS, ModelFiles
 from lexicell.lexicon.encoders.onnx_encoder import _equal_length_batches
 
 

@@ -11,10 +11,10 @@ import pytest
 
 from lexicell.errors import CorruptDataError, InputError, InputNotFoundError
 from lexicell.lexicon import EncoderOptions, load_encoder
-from lexicell.lexicon.encoders.encoder import _model_spec
-from lexicell.lexicon.encoders.hub import download_model
+from lexicell.lexicon.encoders.hub import download_model, find_model
+from lexicell.lexicon.encoders.loading import _model_spec
 from lexicell.lexicon.encoders.model_config import ModelUse, shipped_use
-from lexicell.lexicon.encoders.model_files import MODELS, ModelFiles, ModelSpec, find_model
+from lexicell.lexicon.encoders.model_files import MODELS, ModelFiles, ModelSpec
 
 BERT = {"model_type": "bert", "type_vocab_size": 2, "vocab_size": 8, "max_position_embeddings": 512}
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "gene", "##s", "cell"]

@@ -1,0 +1,102 @@
+"""Where counts lie and where vectors go, in words that another process understands too."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from lexicell.atlas import CountSource, open_many
+from lexicell.atlas.store import check_output
+from lexicell.errors import InputError
+
+__all__ = ["DTYPES", "Inputs", "Mode", "Output", "inputs_of", "run_mode"]
+
+DTYPES: dict[str, str] = {"f32": "float32", "f16": "float16"}
+#: Whether a run begins, replaces what is there, or goes on.
+Mode = Literal["new", "overwrite", "resume"]
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """Where counts lie, so that another process can open them too.
+
+    Attributes
+    ----------
+    paths
+        Files, folders or URLs; their rows follow one another.
+    layer, use_raw, modality
+        See `lexicell.atlas.open_counts`.
+    """
+
+    paths: tuple[str, ...]
+    layer: str | None = None
+    use_raw: bool = False
+    modality: str | None = None
+
+    def open(self) -> CountSource:
+        """Open them as one source."""
+        return open_many(self.paths, layer=self.layer, use_raw=self.use_raw, modality=self.modality)
+
+
+def inputs_of(data: Any, layer: str | None, modality: str | None, *, use_raw: bool) -> Inputs | None:
+    """Inputs of a path or of several; None for an AnnData, which only this process has."""
+    if isinstance(data, str | os.PathLike):
+        return Inputs((os.fspath(data),), layer, use_raw, modality)
+    if isinstance(data, Sequence):
+        return Inputs(tuple(map(os.fspath, data)), layer, use_raw, modality)
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """Where vectors go, and how.
+
+    Attributes
+    ----------
+    path
+        A ``.zarr``, here or at a URL, or an ``.h5ad``.
+    dtype
+        ``"f32"`` or ``"f16"``.
+    obs_columns
+        Columns of ``obs`` that a ``.zarr`` gets.
+    mode
+        What to do with what is there.
+    """
+
+    path: Path | str
+    dtype: str = "f32"
+    obs_columns: tuple[str, ...] = ()
+    mode: Mode = "new"
+
+    def __post_init__(self) -> None:
+        if self.dtype not in DTYPES:
+            msg = f"dtype is one of {', '.join(DTYPES)}, not {self.dtype!r}"
+            raise InputError(msg)
+
+    def check(self, data: Any) -> None:
+        """Raise what `lexicell.atlas.store.check_output` does; `data` is where the counts are from."""
+        if self.mode == "resume" and self.is_h5ad:
+            msg = f"{self.path}: only a run to a .zarr can be continued; give --overwrite, or a .zarr"
+            raise InputError(msg)
+        if self.mode == "resume" and not isinstance(data, Inputs):
+            msg = f"{self.path}: what is in memory can't be recognised, so no run is continued with it"
+            raise InputError(msg)
+        overwrite, resume = self.mode == "overwrite", self.mode == "resume"
+        for source in data.paths if isinstance(data, Inputs) else (data,):
+            check_output(self.path, overwrite=overwrite, resume=resume, data=source)
+
+    @property
+    def is_h5ad(self) -> bool:
+        """Whether it is one file, which is written in order and can't be continued."""
+        return str(self.path).endswith(".h5ad")
+
+
+def run_mode(*, overwrite: bool, resume: bool) -> Mode:
+    """Mode of a run; InputError where both are asked for."""
+    if overwrite and resume:
+        msg = "a run goes on (--resume) or starts over (--overwrite); give one of them"
+        raise InputError(msg)
+    return "overwrite" if overwrite else "resume" if resume else "new"
