@@ -167,6 +167,8 @@ def _open_zarr(
 ) -> tuple[RowsSource, bool]:
     import zarr
 
+    from lexicell.atlas._bounded import bounded
+
     with reading(Where(label, "the Zarr metadata")):
         try:
             root: Any = zarr.open(store, mode="r")
@@ -175,6 +177,7 @@ def _open_zarr(
                 raise
             # Consolidated metadata are understood all or none; what is needed may be all known.
             root = zarr.open_group(store, mode="r", use_consolidated=False)
+        root = bounded(root)
         looks = hasattr(root, "keys") and ("mod" in root or _is_anndata(root))
     if not looks:
         msg = f"{label}: this Zarr is not an AnnData; {_FORMATS}"

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lexicell._trace import stage
+from lexicell.atlas._chunk_bounds import decode_into
 from lexicell.atlas.counts._slices import Slices
 
 if TYPE_CHECKING:
@@ -103,7 +104,7 @@ class ZarrSlices(Slices):
             if offset == _ABSENT:
                 target[...] = self._fill
                 continue
-            raw = _read(file, offset, length)
+            raw = _read(file, size, offset, length)
             if target.shape == self._chunks and target.flags.c_contiguous:
                 encoding.decode(raw, target)
             else:
@@ -194,7 +195,7 @@ class Encoding:
             It is damaged.
         """
         length = 16 * n + _CHECKSUM_BYTES
-        raw = _checked(_read(file, 0 if self.index_first else max(size - length, 0), length))
+        raw = _checked(_read(file, size, 0 if self.index_first else max(size - length, 0), length))
         found: list[list[int]] = np.frombuffer(raw, "<u8").reshape(n, 2).tolist()
         return found
 
@@ -206,27 +207,17 @@ class Encoding:
         ValueError, RuntimeError, OSError, EOFError
             The bytes are not what was written.
         """
-        body = _checked(raw) if self.checked else memoryview(raw)
-        codec, size = self.compressor, len(body)
-        if codec is not None and codec.codec_id == "blosc":
-            size = int.from_bytes(body[4:8], "little")
-        elif codec is not None:
-            body = memoryview(codec.decode(body)).cast("B")
-            size = len(body)
-        if size != out.nbytes:
-            msg = f"a chunk of {out.nbytes} bytes decodes to {size}"
-            raise ValueError(msg)
-        if codec is not None and codec.codec_id == "blosc":
-            codec.decode(body, out)
-        else:
-            out.reshape(-1).view(np.uint8)[:] = body
+        decode_into(self.compressor, _checked(raw) if self.checked else memoryview(raw), out)
 
 
-def _read(file: int, offset: int, length: int) -> bytes:
-    with stage("read"):
-        raw = os.pread(file, length, offset)
+def _read(file: int, size: int, offset: int, length: int) -> bytes:
+    """Read some bytes of a file of `size` bytes."""
+    raw = b""
+    if offset + length <= size:  # or room would be made for whatever the length is
+        with stage("read"):
+            raw = os.pread(file, length, offset)
     if len(raw) != length:
-        msg = f"a file ends before byte {offset + length}"
+        msg = f"a file of {size} bytes ends before byte {offset + length}"
         raise EOFError(msg)
     return raw
 
