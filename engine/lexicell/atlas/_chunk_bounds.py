@@ -24,10 +24,8 @@ FIXED = frozenset(
     "adler32 astype bitround crc32 crc32c delta fixedscaleoffset fletcher32 jenkins_lookup3 packbits quantize "
     "shuffle".split()
 )
-#: No codec of numcodecs encodes more at once.
-_LARGEST = (1 << 31) - 1
-#: What text may decode to, whose size nothing else tells: so many bytes, or so many times what is stored.
-_TEXT_BYTES, _TEXT_RATIO = 1 << 28, 256
+#: What a chunk may decode to, whatever its array says: so many bytes, or so many times what is stored.
+_BYTES, _RATIO = 1 << 29, 64
 #: version, version of the inner format, flags, bytes of a value; bytes, bytes of a block, bytes stored.
 _BLOSC = struct.Struct("<4B3I")
 
@@ -47,13 +45,13 @@ def decode(codec: Any, raw: Any, most: int | None, n: int) -> Any:
     raw
         What is stored.
     most
-        Bytes that it may decode to; None where it becomes text.
+        Bytes that it may decode to; None where that is not known, of text.
     n
         Values in it, of text.
 
     Raises
     ------
-    ValueError, RuntimeError, OSError, EOFError, lzma.LZMAError
+    Exception
         It is damaged, or would be larger.
     """
     name, body = codec.codec_id, memoryview(raw).cast("B")
@@ -62,9 +60,7 @@ def decode(codec: Any, raw: Any, most: int | None, n: int) -> Any:
     if name in TEXT:
         check_text(body, n)
         return codec.decode(raw)
-    if most is None:
-        most = max(_TEXT_BYTES, _TEXT_RATIO * len(body))
-    most = min(most, _LARGEST)
+    most = _within(most, len(body))
     if name in ("blosc", "lz4"):
         _check(_blosc_size(body) if name == "blosc" else int.from_bytes(body[:4], "little"), most)
         return codec.decode(raw)
@@ -90,7 +86,7 @@ def decode_into(codec: Any, raw: memoryview, out: Array) -> None:
         _check_exactly(_blosc_size(raw), size)
         codec.decode(raw, out)
         return
-    elif codec.codec_id == "zstd" and size <= _LARGEST:
+    elif codec.codec_id == "zstd" and size == _within(size, len(raw)):
         import pyarrow as pa
 
         body = pa.Codec("zstd").decompress(raw, size)  # an error where there are more or fewer
@@ -99,6 +95,11 @@ def decode_into(codec: Any, raw: memoryview, out: Array) -> None:
     decoded = np.frombuffer(body, np.uint8)
     _check_exactly(decoded.size, size)
     out.reshape(-1).view(np.uint8)[:] = decoded
+
+
+def _within(most: int | None, stored: int) -> int:
+    limit = max(_BYTES, _RATIO * stored)
+    return limit if most is None else min(most, limit)
 
 
 def _blosc_size(raw: memoryview) -> int:

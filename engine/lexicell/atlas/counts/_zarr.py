@@ -27,11 +27,15 @@ if TYPE_CHECKING:
 
     from lexicell._arrays import Array
 
-__all__ = ["Encoding", "ZarrSlices", "lacks_chunks"]
+__all__ = ["Encoding", "ZarrSlices", "check_declared", "lacks_chunks"]
 
 #: Where the index of a shard has no chunk.
 _ABSENT = (1 << 64) - 1
 _CHECKSUM_BYTES = 4
+#: What is no file is an error when it is read, and a pipe is not waited for.
+_OPEN = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0)
+#: Arrays that are read whole and say that they are no larger are not looked at first.
+_DECLARED_BYTES = 1 << 26
 
 
 def lacks_chunks(array: Any) -> bool:
@@ -39,10 +43,36 @@ def lacks_chunks(array: Any) -> bool:
 
     Arrays of HDF5 lack none.
     """
-    if type(getattr(getattr(array, "store", None), "store", None)).__name__ == "HTTPStore":
-        return True  # web servers list nothing
-    initialised = getattr(array, "nchunks_initialized", None)
-    return initialised is not None and bool(initialised < array.nchunks)
+    if not hasattr(array, "store"):
+        return False
+    if _lists_nothing(array):
+        return True
+    from zarr.core.sync import sync
+
+    async def keys() -> set[str]:
+        return {key async for key in array.store.list_prefix(array.path and f"{array.path}/")}
+
+    prefix, stored, grid = array.path and f"{array.path}/", sync(keys()), array.shards or array.chunks
+    cells = [-(-side // chunk) for side, chunk in zip(array.shape, grid, strict=True)]
+    # Counted first: the metadata may say anything.
+    return prod(cells) > len(stored) or any(
+        prefix + array.metadata.encode_chunk_key(place) not in stored for place in product(*map(range, cells))
+    )
+
+
+def check_declared(array: Any) -> None:
+    """Raise ValueError where a Zarr array that is to be read whole says that it is large, and lacks chunks."""
+    if not hasattr(array, "store") or _lists_nothing(array):
+        return
+    size = prod(array.shape) * array.dtype.itemsize
+    if max(size, prod(array.chunks) * array.dtype.itemsize) > _DECLARED_BYTES and lacks_chunks(array):
+        msg = f"{array.path} has {' x '.join(map(str, array.shape))} entries, and the store lacks chunks of it"
+        raise ValueError(msg)
+
+
+def _lists_nothing(array: Any) -> bool:
+    """Whether an array is behind a plain web server."""
+    return type(getattr(array.store, "store", None)).__name__ == "HTTPStore"
 
 
 class ZarrSlices(Slices):
@@ -78,7 +108,7 @@ class ZarrSlices(Slices):
             bounds = _overlap(self._grid, place, wanted)
             target = out[_slices(bounds, (start, *(0 for _ in self.shape[1:])))]
             try:
-                file = os.open(self._folder / self._array.metadata.encode_chunk_key(place), os.O_RDONLY)
+                file = os.open(self._folder / self._array.metadata.encode_chunk_key(place), _OPEN)
             except FileNotFoundError:
                 target[...] = self._fill
                 continue
