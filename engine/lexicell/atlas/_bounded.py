@@ -50,16 +50,24 @@ def _bound(node: Any) -> Any:
     if isinstance(node, zarr.AsyncGroup):
         return _Group(node.metadata, node.store_path)
     metadata = node.metadata
-    codecs = [_v2_codec(node)] if metadata.zarr_format == 2 else _v3_codecs(metadata.codecs)
-    # Not the pipeline that is configured, which may decode past these codecs.
+    if max((0, *node.shape, *(node.shards or node.chunks))) >= 1 << 63:
+        msg = f"{node.path} has a side of 2**63 or more"  # which zarr-python reads as nothing
+        raise ValueError(msg)
+    # Not the pipeline that is configured, where that may decode past these codecs.
+    usual = isinstance(node.codec_pipeline, BatchedCodecPipeline)
+    codecs = (
+        [_v2_codec(node)]
+        if metadata.zarr_format == 2
+        else _v3_codecs(node.codec_pipeline if usual else metadata.codecs)
+    )
     object.__setattr__(node, "codec_pipeline", BatchedCodecPipeline.from_codecs(codecs))
     return node
 
 
 def _v3_codecs(codecs: Iterable[Codec]) -> list[Any]:
-    names = [codec.to_dict()["name"].removeprefix("numcodecs.") for codec in codecs]
-    text = not TEXT.isdisjoint(names)
-    return [_v3_codec(name, codec, text=text) for name, codec in zip(names, codecs, strict=True)]
+    named = [(str(codec.to_dict()["name"]).removeprefix("numcodecs."), codec) for codec in codecs]
+    text = any(name in TEXT for name, _ in named)
+    return [_v3_codec(name, codec, text=text) for name, codec in named]
 
 
 def _v3_codec(name: str, codec: Any, *, text: bool) -> Any:
@@ -83,15 +91,14 @@ def _v3_codec(name: str, codec: Any, *, text: bool) -> Any:
 def _v2_codec(array: Any) -> V2Codec:
     n, filters, compressor = prod(array.chunks), array.metadata.filters or (), array.metadata.compressor
     names = [codec.codec_id for codec in filters]
-    size = n * array.dtype.itemsize
-    # Filters may widen values, or add a checksum.
-    most = None if not TEXT.isdisjoint(names) else 16 * size + 64 if names else size
     for name in [*names, *([] if compressor is None else [compressor.codec_id])]:
         if name not in BOUNDED | TEXT | FIXED:
             raise unknown_codec(name)
-    return V2Codec(
-        tuple(_V2(codec, most, n) for codec in filters) or None, compressor and _V2(compressor, most, n)
-    )
+    size = n * array.dtype.itemsize
+    # Filters may widen values, or add a checksum.
+    most = None if not TEXT.isdisjoint(names) else 16 * size + 64 if names else size
+    kept: list[Any] = [codec and _V2(codec, most, n) for codec in (*filters, compressor)]
+    return V2Codec(tuple(kept[:-1]) or None, kept[-1])
 
 
 @dataclass(frozen=True)

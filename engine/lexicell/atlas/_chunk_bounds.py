@@ -14,16 +14,25 @@ import numpy as np
 if TYPE_CHECKING:
     from lexicell._arrays import Array
 
-__all__ = ["BOUNDED", "FIXED", "TEXT", "check_text", "decode", "decode_into", "unknown_codec"]
+__all__ = [
+    "BOUNDED",
+    "FIXED",
+    "TEXT",
+    "check_possible",
+    "check_text",
+    "decode",
+    "decode_into",
+    "unknown_codec",
+]
 
 #: Codecs, by the names of numcodecs, that state how much they decode to; those that make text of bytes; those
 #: that keep or bound the size. No other is called: pickle runs what it reads.
 BOUNDED = frozenset({"blosc", "bz2", "gzip", "lz4", "lzma", "zlib", "zstd"})
 TEXT = frozenset({"vlen-bytes", "vlen-utf8"})
-FIXED = frozenset(
-    "adler32 astype bitround crc32 crc32c delta fixedscaleoffset fletcher32 jenkins_lookup3 packbits quantize "
-    "shuffle".split()
-)
+FIXED = frozenset({
+    "adler32", "astype", "bitround", "crc32", "crc32c", "delta", "fixedscaleoffset", "fletcher32",
+    "jenkins_lookup3", "packbits", "quantize", "shuffle",
+})  # fmt: skip
 #: What a chunk may decode to, whatever its array says: so many bytes, or so many times what is stored.
 _BYTES, _RATIO = 1 << 29, 64
 #: version, version of the inner format, flags, bytes of a value; bytes, bytes of a block, bytes stored.
@@ -60,7 +69,8 @@ def decode(codec: Any, raw: Any, most: int | None, n: int) -> Any:
     if name in TEXT:
         check_text(body, n)
         return codec.decode(raw)
-    most = _within(most, len(body))
+    limit = _limit(len(body))
+    most = limit if most is None else min(most, limit)
     if name in ("blosc", "lz4"):
         _check(_blosc_size(body) if name == "blosc" else int.from_bytes(body[:4], "little"), most)
         return codec.decode(raw)
@@ -69,8 +79,15 @@ def decode(codec: Any, raw: Any, most: int | None, n: int) -> Any:
     return decoded
 
 
+def check_possible(size: int, stored: int) -> None:
+    """Raise ValueError unless so many stored bytes can be a chunk of some size, before it is given room."""
+    if size > _limit(stored):
+        msg = f"{stored} bytes are no chunk of {size}"
+        raise ValueError(msg)
+
+
 def check_text(raw: memoryview, n: int) -> None:
-    """Raise ValueError unless bytes can be those of `n` texts; what the length of each says is for the codec."""
+    """Raise ValueError unless bytes can be those of `n` texts; the codec compares the length of each."""
     stated = int.from_bytes(raw[:4], "little")
     if stated != n or len(raw) < 4 * (n + 1):
         msg = f"a chunk of {n} texts states {stated} in {len(raw)} bytes"
@@ -86,7 +103,7 @@ def decode_into(codec: Any, raw: memoryview, out: Array) -> None:
         _check_exactly(_blosc_size(raw), size)
         codec.decode(raw, out)
         return
-    elif codec.codec_id == "zstd" and size == _within(size, len(raw)):
+    elif codec.codec_id == "zstd":
         import pyarrow as pa
 
         body = pa.Codec("zstd").decompress(raw, size)  # an error where there are more or fewer
@@ -97,9 +114,8 @@ def decode_into(codec: Any, raw: memoryview, out: Array) -> None:
     out.reshape(-1).view(np.uint8)[:] = decoded
 
 
-def _within(most: int | None, stored: int) -> int:
-    limit = max(_BYTES, _RATIO * stored)
-    return limit if most is None else min(most, limit)
+def _limit(stored: int) -> int:
+    return max(_BYTES, _RATIO * stored)
 
 
 def _blosc_size(raw: memoryview) -> int:

@@ -15,6 +15,7 @@ from lexicell.atlas.counts._rows import CsrRows, MatrixRows
 from lexicell.atlas.counts._slabs import DenseRows
 from lexicell.atlas.counts._spool import csc_rows
 from lexicell.atlas.counts._tables import attribute, open_table, read_table
+from lexicell.atlas.counts._zarr import keys_of
 from lexicell.errors import InputError
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
     from lexicell.atlas.source import CountSource
 
-__all__ = ["choose_part", "keys_of", "open_stored", "other_parts", "stated_base", "stored_rows"]
+__all__ = ["choose_part", "open_stored", "other_parts", "stated_base", "stored_rows"]
 
 
 def choose_part(label: str, layers: list[str], layer: str | None, *, has_raw: bool, use_raw: bool) -> str:
@@ -164,22 +165,6 @@ def stored_rows(element: Any, where: Where, sides: tuple[int, int] | None = None
     if kind == "csr":
         return CsrRows(data, indices, indptr, (n, v), where)
     return csc_rows(data, indices, indptr, (n, v), where)
-
-
-def keys_of(group: Any) -> list[str]:
-    """Names of what a group of h5py or zarr holds, sorted."""
-    try:
-        return sorted(group.keys())
-    except Exception as exc:
-        if not is_unknown(exc):
-            raise
-    # zarr looks at each member to list them, and one of them is of a kind that it doesn't know.
-    from zarr.core.sync import sync
-
-    async def names() -> list[str]:
-        return [name async for name in group.store.list_dir(group.path)]
-
-    return sorted(name for name in sync(names()) if name != "zarr.json" and not name.startswith(".z"))
 
 
 def _stored_base(root: Any) -> float | None:

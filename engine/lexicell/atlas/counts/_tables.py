@@ -254,20 +254,11 @@ def _known_columns(group: Any) -> pd.DataFrame:
 def _read_elem(element: Any) -> Any:
     from anndata.io import read_elem
 
-    _check_declared(element)
+    check_declared(element)
     with warnings.catch_warnings():
         # Reading old files is the purpose; the advice to rewrite them is not the reader's to act on.
         warnings.filterwarnings("ignore", message=".*was written with(out encoding| a very old version)")
         return read_elem(element)
-
-
-def _check_declared(element: Any) -> None:
-    """Check all arrays of an element; see `check_declared`."""
-    if hasattr(element, "store") and hasattr(element, "keys"):
-        for name in element.keys():  # noqa: SIM118 -- a group of zarr is no mapping
-            _check_declared(element[name])
-    else:
-        check_declared(element)
 
 
 def _as_names(values: Any) -> pd.Index[Any]:

@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lexicell._trace import stage
-from lexicell.atlas._chunk_bounds import decode_into
+from lexicell.atlas._chunk_bounds import check_possible, decode_into
+from lexicell.atlas.counts._blocks import is_unknown
 from lexicell.atlas.counts._slices import Slices
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
     from lexicell._arrays import Array
 
-__all__ = ["Encoding", "ZarrSlices", "check_declared", "lacks_chunks"]
+__all__ = ["Encoding", "ZarrSlices", "check_declared", "keys_of", "lacks_chunks"]
 
 #: Where the index of a shard has no chunk.
 _ABSENT = (1 << 64) - 1
@@ -60,13 +61,43 @@ def lacks_chunks(array: Any) -> bool:
     )
 
 
-def check_declared(array: Any) -> None:
-    """Raise ValueError where a Zarr array that is to be read whole says that it is large, and lacks chunks."""
-    if not hasattr(array, "store") or _lists_nothing(array):
+def keys_of(group: Any) -> list[str]:
+    """Names of what a group of h5py or zarr holds, sorted."""
+    try:
+        return sorted(group.keys())
+    except Exception as exc:
+        if not is_unknown(exc):
+            raise
+    # zarr looks at each member to list them, and one of them is of a kind that it doesn't know.
+    from zarr.core.sync import sync
+
+    async def names() -> list[str]:
+        return [name async for name in group.store.list_dir(group.path)]
+
+    return sorted(name for name in sync(names()) if name != "zarr.json" and not name.startswith(".z"))
+
+
+def check_declared(element: Any) -> None:
+    """Raise ValueError where an array to be read whole says that it is large, and the store lacks chunks.
+
+    Of a group, all of its arrays are looked at; those of HDF5 and behind a web server are not.
+    """
+    if not hasattr(element, "store") or _lists_nothing(element):
         return
-    size = prod(array.shape) * array.dtype.itemsize
-    if max(size, prod(array.chunks) * array.dtype.itemsize) > _DECLARED_BYTES and lacks_chunks(array):
-        msg = f"{array.path} has {' x '.join(map(str, array.shape))} entries, and the store lacks chunks of it"
+    if hasattr(element, "keys"):
+        for name in keys_of(element):
+            try:
+                member = element[name]
+            except Exception as exc:
+                if not is_unknown(exc):  # or nobody can read it either
+                    raise
+            else:
+                check_declared(member)
+        return
+    entries = max(prod(element.shape), prod(element.chunks))
+    if entries * element.dtype.itemsize > _DECLARED_BYTES and lacks_chunks(element):
+        shape = " x ".join(map(str, element.shape))
+        msg = f"{element.path} has {shape} entries, and the store lacks chunks of it"
         raise ValueError(msg)
 
 
@@ -135,6 +166,7 @@ class ZarrSlices(Slices):
                 target[...] = self._fill
                 continue
             raw = _read(file, size, offset, length)
+            check_possible(prod(self._chunks) * self.dtype.itemsize, length)
             if target.shape == self._chunks and target.flags.c_contiguous:
                 encoding.decode(raw, target)
             else:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from concurrent.futures import Executor
 from threading import local
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray

@@ -16,7 +16,7 @@ PARTS = ("obsm", "varm", "obsp", "varp", "layers", "uns")
 def write_element(group: Any, name: str, value: Any) -> None:
     """Write as anndata does, in plain chunks: what is sharded is decided here, not by its defaults.
 
-    In a Zarr v3, chunks of arrays end with their crc32c; single values, which anndata gives no codecs, do not.
+    In a Zarr, chunks of arrays end with their crc32c; single values do not, which anndata gives no codecs.
     """
     import anndata
     import h5py
