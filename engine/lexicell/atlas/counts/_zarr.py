@@ -36,7 +36,7 @@ _CHECKSUM_BYTES = 4
 #: What is no file is an error when it is read, and a pipe is not waited for.
 _OPEN = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0)
 #: Arrays that are read whole and say that they are no larger are not looked at first.
-_DECLARED_BYTES = 1 << 26
+_DECLARED_BYTES = 1 << 29
 
 
 def lacks_chunks(array: Any) -> bool:
@@ -94,11 +94,16 @@ def check_declared(element: Any) -> None:
             else:
                 check_declared(member)
         return
-    entries = max(prod(element.shape), prod(element.chunks))
-    if entries * element.dtype.itemsize > _DECLARED_BYTES and lacks_chunks(element):
+    size = max(prod(element.shape), prod(element.chunks)) * element.dtype.itemsize
+    if size <= _DECLARED_BYTES:
+        return
+    if lacks_chunks(element):
         shape = " x ".join(map(str, element.shape))
         msg = f"{element.path} has {shape} entries, and the store lacks chunks of it"
         raise ValueError(msg)
+    from zarr.core.sync import sync
+
+    check_possible(size, sync(element.store.getsize_prefix(element.path)))
 
 
 def _lists_nothing(array: Any) -> bool:
