@@ -171,10 +171,10 @@ class ZarrSlices(Slices):
                 target[...] = self._fill
                 continue
             raw = _read(file, size, offset, length)
-            check_possible(prod(self._chunks) * self.dtype.itemsize, length)
             if target.shape == self._chunks and target.flags.c_contiguous:
                 encoding.decode(raw, target)
             else:
+                check_possible(prod(self._chunks) * self.dtype.itemsize, length)
                 whole = np.empty(self._chunks, self.dtype)
                 encoding.decode(raw, whole)
                 corner = [at * side for at, side in zip(chunk, self._chunks, strict=True)]
