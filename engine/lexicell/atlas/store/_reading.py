@@ -98,9 +98,9 @@ def _read_partial(target: str, objects: Objects, identity: dict[str, Any]) -> An
     present = np.zeros(layout.n_cells, np.bool_)
     store = objects.zarr_store()
     try:
-        root = bounded(zarr.open_group(store, mode="r"))
-        arrays = {name: root[f"obs/{name}"] for name in QUALITY_DTYPES}
-        stored = root[f"obsm/{KEY}"]
+        paths = {name: f"obs/{name}" for name in QUALITY_DTYPES} | {KEY: f"obsm/{KEY}"}
+        arrays = {name: bounded(zarr.open_array(store, path=at, mode="r")) for name, at in paths.items()}
+        stored = arrays.pop(KEY)
         for rows in (slice(*layout.rows(number)) for number in sorted(done)):
             vectors[rows] = stored[rows]
             present[rows] = True
