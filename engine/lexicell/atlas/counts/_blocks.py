@@ -29,6 +29,7 @@ __all__ = [
     "Where",
     "check_columns",
     "check_indptr",
+    "check_indptr_shape",
     "check_value_dtype",
     "concat_rows",
     "cut_spans",
@@ -162,16 +163,22 @@ def check_columns(indices: Array, n: int, where: Where) -> None:
 
 def check_indptr(indptr: Array, n: int, nnz: int, where: Where) -> Offsets:
     """Return `indptr` as int64, or raise CorruptDataError unless it fits `n` rows and `nnz` values."""
+    check_indptr_shape(indptr, n, where)
     fault = None
-    if indptr.ndim != 1 or indptr.shape[0] != n + 1 or indptr.dtype.kind not in "iu":
-        fault = f"has an indptr that is not {n + 1} integers"
-    elif int(indptr[0]) != 0 or int(indptr[-1]) != nnz:
+    if int(indptr[0]) != 0 or int(indptr[-1]) != nnz:
         fault = f"has an indptr that runs from {indptr[0]} to {indptr[-1]} where 0 to {nnz} are stored"
     elif bool((indptr[1:] < indptr[:-1]).any()):
         fault = "has an indptr that decreases"
     if fault is not None:
         raise where.corrupt(fault)
     return indptr.astype(np.int64, copy=False)
+
+
+def check_indptr_shape(indptr: Any, n: int, where: Where) -> None:
+    """Raise CorruptDataError unless an indptr, read or not, can be that of `n` rows."""
+    if tuple(indptr.shape) != (n + 1,) or indptr.dtype.kind not in "iu":
+        fault = f"has an indptr that is not {n + 1} integers"
+        raise where.corrupt(fault)
 
 
 def cut_spans(indptr: Offsets, max_nnz: int) -> Iterator[tuple[int, int]]:

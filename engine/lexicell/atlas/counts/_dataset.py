@@ -17,13 +17,14 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
+    from lexicell.atlas.counts._blocks import Where
     from lexicell.atlas.counts._rows import MatrixRows
     from lexicell.atlas.counts._scratch import Scratch
     from lexicell.atlas.counts._tables import Table
     from lexicell.atlas.source import CountSource
     from lexicell_kernels.types import CsrBlock
 
-__all__ = ["RowsSource"]
+__all__ = ["RowsSource", "check_sides"]
 
 
 class RowsSource:
@@ -56,10 +57,7 @@ class RowsSource:
         notes: Sequence[str] = (),
         on_close: Sequence[Callable[[], None]] = (),
     ) -> None:
-        for name, entries, side in (("obs", len(obs), rows.n_cells), ("var", len(var), rows.n_columns)):
-            if entries != side:
-                fault = f"has {side} rows or columns where {name} has {entries} entries"
-                raise rows.where.corrupt(fault)
+        check_sides((rows.n_cells, rows.n_columns), (len(obs), len(var)), rows.where)
         self.label, self.layers, self.has_raw = rows.where.label, tuple(layers), has_raw
         self._others = others or {}
         self.device, self.notes = rows.device, tuple(notes)
@@ -162,3 +160,11 @@ class RowsSource:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def check_sides(shape: Sequence[int], entries: tuple[int, int] | None, where: Where) -> None:
+    """Raise CorruptDataError unless a matrix has as many cells and genes as their tables have entries."""
+    for name, expected, side in zip(("obs", "var"), entries or (), shape, strict=False):
+        if side != expected:
+            fault = f"has {side} rows or columns where {name} has {expected} entries"
+            raise where.corrupt(fault)

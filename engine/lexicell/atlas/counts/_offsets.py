@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lexicell.atlas.counts._blocks import Offsets, Where, check_indptr, reading
+from lexicell.atlas.counts._blocks import Offsets, Where, check_indptr, check_indptr_shape, reading
 from lexicell.atlas.counts._slices import Slices, slices_of
 
 if TYPE_CHECKING:
@@ -17,6 +17,8 @@ __all__ = ["WINDOW_ROWS", "RowOffsets"]
 
 #: Rows whose offsets are looked at together: half a megabyte, and the largest shard of an embedding.
 WINDOW_ROWS = 1 << 16
+#: A row may have a column twice, but no row of cells is that long.
+_LONGEST_ROW = 1 << 27
 
 
 class RowOffsets:
@@ -45,8 +47,8 @@ class RowOffsets:
         self._whole: Offsets | None = None
         with reading(where):
             self._stored: Any = slices_of(indptr)
-        fits = self._stored.shape == (self._n + 1,) and self._stored.dtype.kind in "iu"
-        if isinstance(self._stored, Slices) and fits:
+        if isinstance(self._stored, Slices):
+            check_indptr_shape(self._stored, self._n, where)
             self._read(max(self._n - WINDOW_ROWS, 0), self._n)
             self.of(0, min(WINDOW_ROWS, self._n))
         else:
@@ -82,6 +84,8 @@ class RowOffsets:
             fault = f"have an indptr that ends at {last} where {self._nnz} values are stored"
         elif bool((lengths < 0).any()) or first < 0 or last > self._nnz:
             fault = "have an indptr that decreases"
+        elif lengths.size and int(lengths.max()) > max(self._v, _LONGEST_ROW):
+            fault = f"have a row of {lengths.max()} values in {self._v} columns"
         elif lost:
             fault = "have an indptr of which the store lacks a chunk"
         if fault is not None:

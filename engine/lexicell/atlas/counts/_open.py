@@ -11,8 +11,9 @@ from lexicell.atlas._remote import is_url, open_store
 from lexicell.atlas.counts._blocks import Where, is_unknown, reading
 from lexicell.atlas.counts._modality import RNA, choose_modality, kind_of, usual_modality
 from lexicell.atlas.counts._mtx import find_mtx, open_mtx
-from lexicell.atlas.counts._stored import keys_of, open_stored
+from lexicell.atlas.counts._stored import open_stored
 from lexicell.atlas.counts._tenx import genomes_of, open_tenx, refuse_parts
+from lexicell.atlas.counts._zarr import keys_of
 from lexicell.errors import CorruptDataError, InputError, InputNotFoundError
 
 if TYPE_CHECKING:
@@ -167,6 +168,8 @@ def _open_zarr(
 ) -> tuple[RowsSource, bool]:
     import zarr
 
+    from lexicell.atlas._bounded import bounded
+
     with reading(Where(label, "the Zarr metadata")):
         try:
             root: Any = zarr.open(store, mode="r")
@@ -175,6 +178,7 @@ def _open_zarr(
                 raise
             # Consolidated metadata are understood all or none; what is needed may be all known.
             root = zarr.open_group(store, mode="r", use_consolidated=False)
+        root = bounded(root)
         looks = hasattr(root, "keys") and ("mod" in root or _is_anndata(root))
     if not looks:
         msg = f"{label}: this Zarr is not an AnnData; {_FORMATS}"

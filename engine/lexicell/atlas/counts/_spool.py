@@ -22,6 +22,7 @@ from lexicell.atlas.counts._blocks import (
     Where,
     check_columns,
     check_indptr,
+    check_indptr_shape,
     check_value_dtype,
     cut_spans,
     kernel_values,
@@ -249,6 +250,7 @@ def csc_rows(
     shape, where, budget
         See `SpoolRows`.
     """
+    check_indptr_shape(indptr, shape[1], where)
     with reading(where):
         nnz = int(data.shape[0])
         ends = np.asarray(indptr[:])

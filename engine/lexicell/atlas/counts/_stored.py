@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lexicell.atlas.counts._blocks import Where, is_unknown, reading
-from lexicell.atlas.counts._dataset import RowsSource
+from lexicell.atlas.counts._dataset import RowsSource, check_sides
 from lexicell.atlas.counts._modality import types_of_shared_names
 from lexicell.atlas.counts._rows import CsrRows, MatrixRows
 from lexicell.atlas.counts._slabs import DenseRows
 from lexicell.atlas.counts._spool import csc_rows
 from lexicell.atlas.counts._tables import attribute, open_table, read_table
+from lexicell.atlas.counts._zarr import keys_of
 from lexicell.errors import InputError
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
     from lexicell.atlas.source import CountSource
 
-__all__ = ["choose_part", "keys_of", "open_stored", "other_parts", "stated_base", "stored_rows"]
+__all__ = ["choose_part", "open_stored", "other_parts", "stated_base", "stored_rows"]
 
 
 def choose_part(label: str, layers: list[str], layer: str | None, *, has_raw: bool, use_raw: bool) -> str:
@@ -110,13 +111,14 @@ def open_stored(
     where = Where(label, what)
     with reading(where):
         element = root[matrix]
-    rows = stored_rows(element, where)
-    var = read_table(root, columns, label)
+    # The tables first: they are no longer than their names in the file, whatever the matrix says.
+    obs, var = open_table(root, label), read_table(root, columns, label)
+    rows = stored_rows(element, where, (len(obs), len(var)))
     if use_raw and "var" in root:
         var = types_of_shared_names(var, lambda: read_table(root, "var", label))
     return RowsSource(
         rows,
-        open_table(root, label),
+        obs,
         var,
         log_base=log_base if what == "X" else None,
         layers=layers,
@@ -133,7 +135,7 @@ def open_stored(
     )
 
 
-def stored_rows(element: Any, where: Where) -> MatrixRows:
+def stored_rows(element: Any, where: Where, sides: tuple[int, int] | None = None) -> MatrixRows:
     """Reader of one stored matrix.
 
     Parameters
@@ -142,9 +144,12 @@ def stored_rows(element: Any, where: Where) -> MatrixRows:
         Group of a sparse matrix or a 2-d array, of h5py or zarr.
     where
         For messages.
+    sides
+        Cells and genes that it has, or CorruptDataError is raised.
     """
     with reading(where):
         if not hasattr(element, "keys"):
+            check_sides(element.shape, sides, where)
             return DenseRows(element, where)
         # anndata before 0.7 used the names of the h5sparse package.
         kind = str(attribute(element, "encoding-type") or attribute(element, "h5sparse_format") or "")
@@ -155,26 +160,11 @@ def stored_rows(element: Any, where: Where) -> MatrixRows:
         shape = attribute(element, "shape")
         shape = attribute(element, "h5sparse_shape") if shape is None else shape
         n, v = (int(side) for side in shape)
+        check_sides((n, v), sides, where)
         data, indices, indptr = element["data"], element["indices"], element["indptr"]
     if kind == "csr":
         return CsrRows(data, indices, indptr, (n, v), where)
     return csc_rows(data, indices, indptr, (n, v), where)
-
-
-def keys_of(group: Any) -> list[str]:
-    """Names of what a group of h5py or zarr holds, sorted."""
-    try:
-        return sorted(group.keys())
-    except Exception as exc:
-        if not is_unknown(exc):
-            raise
-    # zarr looks at each member to list them, and one of them is of a kind that it doesn't know.
-    from zarr.core.sync import sync
-
-    async def names() -> list[str]:
-        return [name async for name in group.store.list_dir(group.path)]
-
-    return sorted(name for name in sync(names()) if name != "zarr.json" and not name.startswith(".z"))
 
 
 def _stored_base(root: Any) -> float | None:

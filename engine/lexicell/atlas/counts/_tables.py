@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from lexicell.atlas.counts._blocks import Where, is_unknown, reading
-from lexicell.atlas.counts._zarr import lacks_chunks
+from lexicell.atlas.counts._zarr import check_declared, lacks_chunks
 from lexicell.errors import InputError
 
 if TYPE_CHECKING:
@@ -158,6 +158,7 @@ class NamesTable(Table):
             array = names
             if hasattr(names, "keys"):
                 array = names["codes" if "codes" in names else "values"]
+            check_declared(array)
             self._n = int(array.shape[0])
             self._names = _stored(names, self._names_where, self._n)
             self._may_lack_names = lacks_chunks(array)
@@ -253,6 +254,7 @@ def _known_columns(group: Any) -> pd.DataFrame:
 def _read_elem(element: Any) -> Any:
     from anndata.io import read_elem
 
+    check_declared(element)
     with warnings.catch_warnings():
         # Reading old files is the purpose; the advice to rewrite them is not the reader's to act on.
         warnings.filterwarnings("ignore", message=".*was written with(out encoding| a very old version)")

@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lexicell._trace import stage
+from lexicell.atlas._chunk_bounds import check_possible, decode_into
+from lexicell.atlas.counts._blocks import is_unknown
 from lexicell.atlas.counts._slices import Slices
 
 if TYPE_CHECKING:
@@ -26,11 +28,15 @@ if TYPE_CHECKING:
 
     from lexicell._arrays import Array
 
-__all__ = ["Encoding", "ZarrSlices", "lacks_chunks"]
+__all__ = ["Encoding", "ZarrSlices", "check_declared", "keys_of", "lacks_chunks"]
 
 #: Where the index of a shard has no chunk.
 _ABSENT = (1 << 64) - 1
 _CHECKSUM_BYTES = 4
+#: What is no file is an error when it is read, and a pipe is not waited for.
+_OPEN = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0)
+#: Arrays that are read whole and say that they are no larger are not looked at first.
+_DECLARED_BYTES = 1 << 29
 
 
 def lacks_chunks(array: Any) -> bool:
@@ -38,10 +44,71 @@ def lacks_chunks(array: Any) -> bool:
 
     Arrays of HDF5 lack none.
     """
-    if type(getattr(getattr(array, "store", None), "store", None)).__name__ == "HTTPStore":
-        return True  # web servers list nothing
-    initialised = getattr(array, "nchunks_initialized", None)
-    return initialised is not None and bool(initialised < array.nchunks)
+    if not hasattr(array, "store"):
+        return False
+    if _lists_nothing(array):
+        return True
+    from zarr.core.sync import sync
+
+    async def keys() -> set[str]:
+        return {key async for key in array.store.list_prefix(array.path and f"{array.path}/")}
+
+    prefix, stored, grid = array.path and f"{array.path}/", sync(keys()), array.shards or array.chunks
+    cells = [-(-side // chunk) for side, chunk in zip(array.shape, grid, strict=True)]
+    # Counted first: the metadata may say anything.
+    return prod(cells) > len(stored) or any(
+        prefix + array.metadata.encode_chunk_key(place) not in stored for place in product(*map(range, cells))
+    )
+
+
+def keys_of(group: Any) -> list[str]:
+    """Names of what a group of h5py or zarr holds, sorted."""
+    try:
+        return sorted(group.keys())
+    except Exception as exc:
+        if not is_unknown(exc):
+            raise
+    # zarr looks at each member to list them, and one of them is of a kind that it doesn't know.
+    from zarr.core.sync import sync
+
+    async def names() -> list[str]:
+        return [name async for name in group.store.list_dir(group.path)]
+
+    return sorted(name for name in sync(names()) if name != "zarr.json" and not name.startswith(".z"))
+
+
+def check_declared(element: Any) -> None:
+    """Raise ValueError where an array to be read whole says that it is large, and the store lacks chunks.
+
+    Of a group, all of its arrays are looked at; those of HDF5 and behind a web server are not.
+    """
+    if not hasattr(element, "store") or _lists_nothing(element):
+        return
+    if hasattr(element, "keys"):
+        for name in keys_of(element):
+            try:
+                member = element[name]
+            except Exception as exc:
+                if not is_unknown(exc):  # or nobody can read it either
+                    raise
+            else:
+                check_declared(member)
+        return
+    size = max(prod(element.shape), prod(element.chunks)) * element.dtype.itemsize
+    if size <= _DECLARED_BYTES:
+        return
+    if lacks_chunks(element):
+        shape = " x ".join(map(str, element.shape))
+        msg = f"{element.path} has {shape} entries, and the store lacks chunks of it"
+        raise ValueError(msg)
+    from zarr.core.sync import sync
+
+    check_possible(size, sync(element.store.getsize_prefix(element.path)))
+
+
+def _lists_nothing(array: Any) -> bool:
+    """Whether an array is behind a plain web server."""
+    return type(getattr(array.store, "store", None)).__name__ == "HTTPStore"
 
 
 class ZarrSlices(Slices):
@@ -77,7 +144,7 @@ class ZarrSlices(Slices):
             bounds = _overlap(self._grid, place, wanted)
             target = out[_slices(bounds, (start, *(0 for _ in self.shape[1:])))]
             try:
-                file = os.open(self._folder / self._array.metadata.encode_chunk_key(place), os.O_RDONLY)
+                file = os.open(self._folder / self._array.metadata.encode_chunk_key(place), _OPEN)
             except FileNotFoundError:
                 target[...] = self._fill
                 continue
@@ -103,10 +170,11 @@ class ZarrSlices(Slices):
             if offset == _ABSENT:
                 target[...] = self._fill
                 continue
-            raw = _read(file, offset, length)
+            raw = _read(file, size, offset, length)
             if target.shape == self._chunks and target.flags.c_contiguous:
                 encoding.decode(raw, target)
             else:
+                check_possible(prod(self._chunks) * self.dtype.itemsize, length)
                 whole = np.empty(self._chunks, self.dtype)
                 encoding.decode(raw, whole)
                 corner = [at * side for at, side in zip(chunk, self._chunks, strict=True)]
@@ -194,7 +262,7 @@ class Encoding:
             It is damaged.
         """
         length = 16 * n + _CHECKSUM_BYTES
-        raw = _checked(_read(file, 0 if self.index_first else max(size - length, 0), length))
+        raw = _checked(_read(file, size, 0 if self.index_first else max(size - length, 0), length))
         found: list[list[int]] = np.frombuffer(raw, "<u8").reshape(n, 2).tolist()
         return found
 
@@ -206,27 +274,17 @@ class Encoding:
         ValueError, RuntimeError, OSError, EOFError
             The bytes are not what was written.
         """
-        body = _checked(raw) if self.checked else memoryview(raw)
-        codec, size = self.compressor, len(body)
-        if codec is not None and codec.codec_id == "blosc":
-            size = int.from_bytes(body[4:8], "little")
-        elif codec is not None:
-            body = memoryview(codec.decode(body)).cast("B")
-            size = len(body)
-        if size != out.nbytes:
-            msg = f"a chunk of {out.nbytes} bytes decodes to {size}"
-            raise ValueError(msg)
-        if codec is not None and codec.codec_id == "blosc":
-            codec.decode(body, out)
-        else:
-            out.reshape(-1).view(np.uint8)[:] = body
+        decode_into(self.compressor, _checked(raw) if self.checked else memoryview(raw), out)
 
 
-def _read(file: int, offset: int, length: int) -> bytes:
-    with stage("read"):
-        raw = os.pread(file, length, offset)
+def _read(file: int, size: int, offset: int, length: int) -> bytes:
+    """Read some bytes of a file of `size` bytes."""
+    raw = b""
+    if offset + length <= size:  # or room would be made for whatever the length is
+        with stage("read"):
+            raw = os.pread(file, length, offset)
     if len(raw) != length:
-        msg = f"a file ends before byte {offset + length}"
+        msg = f"a file of {size} bytes ends before byte {offset + length}"
         raise EOFError(msg)
     return raw
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from concurrent.futures import Executor
 from threading import local
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,7 +52,9 @@ def check_rows(
     """
     import zarr
 
-    group: Any = zarr.open_group(local_or_remote_store(location, read_only=True), path="X", mode="r")
+    from lexicell.atlas._bounded import bounded
+
+    group = bounded(zarr.open_group(local_or_remote_store(location, read_only=True), path="X", mode="r"))
     where = Where(label, "the packed X")
     matrix, objects, own = stored_rows(group, where), open_objects(location), local()
 

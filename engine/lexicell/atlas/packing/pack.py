@@ -22,6 +22,7 @@ from lexicell.atlas.packing._shard import create_array
 from lexicell.atlas.packing._stream import Position, ShardStream, Unit, read_records, write_unit
 from lexicell.atlas.packing._verify import check_rows
 from lexicell.atlas.store._anndata import ANNDATA, ARRAY, PARTS, write_element
+from lexicell.atlas.store._documents import mapping
 from lexicell.atlas.store._journal import Journal, Mode, open_journal
 from lexicell.atlas.store._objects import open_objects
 from lexicell.atlas.store._obs import write_obs
@@ -320,9 +321,10 @@ class _Run:
         root = zarr.open_group(journal.store, mode="a", zarr_format=3)
         root.attrs.update(ANNDATA)
         for part in PARTS:
-            root.require_group(part).attrs.update({"encoding-type": "dict", "encoding-version": "0.1.0"})
+            content = {"lexicell_pack": plan.provenance()} if part == "uns" else {}
+            for key, document in mapping(part, content):
+                journal.store.put(key, (document,))
         write_element(root, "var", plan.source.var.iloc[plan.order])
-        write_element(root["uns"], "lexicell_pack", plan.provenance())
         write_obs(root, plan.source, plan.obs_columns)
 
 

@@ -14,8 +14,14 @@ PARTS = ("obsm", "varm", "obsp", "varp", "layers", "uns")
 
 
 def write_element(group: Any, name: str, value: Any) -> None:
-    """Write as anndata does, in plain chunks: what is sharded is decided here, not by its defaults."""
-    import anndata
+    """Write as anndata does, in plain chunks: what is sharded is decided here, not by its defaults.
 
+    In a Zarr, chunks of arrays end with their crc32c; single values do not, which anndata gives no codecs.
+    """
+    import anndata
+    import h5py
+    from zarr.codecs import Crc32cCodec, ZstdCodec
+
+    codecs = {} if isinstance(group, h5py.Group) else {"compressors": [ZstdCodec(), Crc32cCodec()]}
     with anndata.settings.override(auto_shard_zarr_v3=False, allow_write_nullable_strings=True):
-        anndata.io.write_elem(group, name, value)
+        anndata.io.write_elem(group, name, value, dataset_kwargs=codecs)

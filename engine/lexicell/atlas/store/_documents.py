@@ -12,7 +12,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from lexicell.atlas.store._anndata import ARRAY
 from lexicell.atlas.store._layout import chunk_bytes
 
 __all__ = ["Document", "empty_table", "group", "mapping"]
@@ -21,6 +23,7 @@ __all__ = ["Document", "empty_table", "group", "mapping"]
 Document = tuple[str, bytes]
 
 _DICT = {"encoding-type": "dict", "encoding-version": "0.1.0"}
+_TEXTS = {"encoding-type": "string-array", "encoding-version": "0.2.0"}
 _STRING = {"encoding-type": "string", "encoding-version": "0.2.0"}
 _NUMBER = {"encoding-type": "numeric-scalar", "encoding-version": "0.2.0"}
 _CRC = {"name": "crc32c"}
@@ -33,7 +36,9 @@ def group(path: str, attributes: Mapping[str, Any]) -> Document:
 
 
 def mapping(path: str, values: Mapping[str, Any]) -> Iterator[Document]:
-    """Text, numbers and mappings of these, as anndata writes a dict; each value ends with its crc32c.
+    """Text, numbers, lists of text, 1-d arrays and mappings of these, as anndata writes a dict.
+
+    Each value ends with its crc32c.
 
     Raises
     ------
@@ -44,6 +49,8 @@ def mapping(path: str, values: Mapping[str, Any]) -> Iterator[Document]:
     for name, value in values.items():
         if isinstance(value, Mapping):
             yield from mapping(f"{path}/{name}", value)
+        elif isinstance(value, np.ndarray) or (isinstance(value, list) and set(map(type, value)) <= {str}):
+            yield from _vector(f"{path}/{name}", value)
         else:
             yield from _scalar(f"{path}/{name}", value)
 
@@ -52,26 +59,42 @@ def empty_table(path: str) -> Iterator[Document]:
     """A data frame without rows and columns."""
     order: dict[str, Any] = {"column-order": [], "_index": "_index"}
     yield group(path, {**order, "encoding-type": "dataframe", "encoding-version": "0.2.0"})
-    text = {"encoding-type": "string-array", "encoding-version": "0.2.0"}
-    yield _array(f"{path}/_index", [0], [1], "string", "", _TEXT, text)
+    yield _array(f"{path}/_index", [0], [1], "string", "", _TEXT, _TEXTS)
 
 
 def _scalar(path: str, value: object) -> Iterator[Document]:
     if isinstance(value, str):
-        text = value.encode()
-        content = struct.pack("<II", 1, len(text)) + text
         yield _array(path, [], [], "string", "", _TEXT, _STRING)
-        yield f"{path}/c", b"".join(chunk_bytes(np.frombuffer(content, np.uint8), len(content)))
+        yield f"{path}/c", _text([value])
         return
     if not isinstance(value, bool | int | float):
         msg = f"{path} is a {type(value).__name__}, and neither text nor a number"
         raise TypeError(msg)
     number = np.array([value])  # bool, int64 or float64
-    codec: dict[str, Any] = {"name": "bytes"}
-    if number.itemsize > 1:
-        codec["configuration"] = {"endian": "little"}
-    yield _array(path, [], [], number.dtype.name, type(value)(0), [codec, _CRC], _NUMBER)
+    yield _array(path, [], [], number.dtype.name, type(value)(0), _codecs(number.dtype), _NUMBER)
     yield f"{path}/c", b"".join(chunk_bytes(number, 1))
+
+
+def _vector(path: str, values: list[str] | NDArray[Any]) -> Iterator[Document]:
+    n = [len(values)]
+    if isinstance(values, list):
+        yield _array(path, n, n, "string", "", _TEXT, _TEXTS)
+        yield f"{path}/c/0", _text(values)
+    else:
+        yield _array(path, n, n, values.dtype.name, 0, _codecs(values.dtype), ARRAY)
+        yield f"{path}/c/0", b"".join(chunk_bytes(values, n[0]))
+
+
+def _text(values: list[str]) -> bytes:
+    encoded = [value.encode() for value in values]
+    parts = [struct.pack("<I", len(encoded)), *(struct.pack("<I", len(text)) + text for text in encoded)]
+    content = np.frombuffer(b"".join(parts), np.uint8)
+    return b"".join(chunk_bytes(content, len(content)))
+
+
+def _codecs(dtype: np.dtype[Any]) -> list[dict[str, Any]]:
+    endian = {"configuration": {"endian": "little"}} if dtype.itemsize > 1 else {}
+    return [{"name": "bytes", **endian}, _CRC]
 
 
 def _array(

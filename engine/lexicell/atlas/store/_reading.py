@@ -72,8 +72,10 @@ def _read(target: str, objects: Objects) -> AnnData:
     import anndata
     import zarr
 
+    from lexicell.atlas._bounded import bounded
+
     try:
-        return anndata.read_zarr(zarr.open_group(objects.zarr_store(), mode="r"))
+        return anndata.read_zarr(bounded(zarr.open_group(objects.zarr_store(), mode="r")))
     except Exception as error:  # whatever it is: all that was to be read is there
         raise _damaged(target, error) from error
 
@@ -82,6 +84,8 @@ def _read_partial(target: str, objects: Objects, identity: dict[str, Any]) -> An
     import anndata
     import pandas as pd
     import zarr
+
+    from lexicell.atlas._bounded import bounded
 
     if "layout" not in identity:
         msg = f"{target} is no embedding"
@@ -94,8 +98,9 @@ def _read_partial(target: str, objects: Objects, identity: dict[str, Any]) -> An
     present = np.zeros(layout.n_cells, np.bool_)
     store = objects.zarr_store()
     try:
-        arrays = {name: zarr.open_array(store, path=f"obs/{name}", mode="r") for name in QUALITY_DTYPES}
-        stored: Any = zarr.open_array(store, path=f"obsm/{KEY}", mode="r")
+        paths = {name: f"obs/{name}" for name in QUALITY_DTYPES} | {KEY: f"obsm/{KEY}"}
+        arrays = {name: bounded(zarr.open_array(store, path=at, mode="r")) for name, at in paths.items()}
+        stored = arrays.pop(KEY)
         for rows in (slice(*layout.rows(number)) for number in sorted(done)):
             vectors[rows] = stored[rows]
             present[rows] = True
