@@ -51,6 +51,7 @@ def annotate(
     layer: str | None = None,
     use_raw: bool = False,
     modality: str | None = None,
+    follow_links: bool = False,
     reference_layer: str | None = None,
     reference_use_raw: bool = False,
     reference_modality: str | None = None,
@@ -90,8 +91,8 @@ def annotate(
         How the query's counts and gene names are understood; its lexicon, projection and recipe are not used.
     layer, use_raw
         Read ``layers[layer]`` or ``.raw`` of the query instead of ``X``.
-    modality
-        See `lexicell.embed`.
+    modality, follow_links
+        See `lexicell.embed`; links are followed in the reference too.
     reference_layer, reference_use_raw, reference_modality
         The same for a reference of labelled cells.
     seed
@@ -121,10 +122,12 @@ def annotate(
     with `smoothed` of the query) are in memory.
     """
     target = None if output is None else check_output(output, query, overwrite=overwrite)
-    with open_counts(query, layer=layer, use_raw=use_raw, modality=modality) as source:
+    with open_counts(
+        query, layer=layer, use_raw=use_raw, modality=modality, follow_links=follow_links
+    ) as source:
         fitted, cells = _fit(
             source, reference, label, method, lexicon, options, reference_layer, reference_modality, seed,
-            listener, reference_use_raw=reference_use_raw,
+            listener, reference_use_raw=reference_use_raw, follow_links=follow_links,
         )  # fmt: skip
         made = _annotate(fitted, cells, threshold, seed, listener, smoothed=smoothed)
     if target is not None:
@@ -144,6 +147,7 @@ def annotate_by_text(
     layer: str | None = None,
     use_raw: bool = False,
     modality: str | None = None,
+    follow_links: bool = False,
     overwrite: bool = False,
     listener: Listener = log,
 ) -> Annotation:
@@ -155,7 +159,7 @@ def annotate_by_text(
 
     Parameters
     ----------
-    query, output, key_added, lexicon, options, layer, use_raw, modality, overwrite, listener
+    query, output, key_added, lexicon, options, layer, use_raw, modality, follow_links, overwrite, listener
         See `annotate`.
     types
         Two or more; see `read_types`.
@@ -175,7 +179,9 @@ def annotate_by_text(
     target = None if output is None else check_output(output, query, overwrite=overwrite)
     opened = lexicon if isinstance(lexicon, Lexicon) else Lexicon.open(lexicon)
     vectors = embed_types(types, opened, listener)
-    with open_counts(query, layer=layer, use_raw=use_raw, modality=modality) as source:
+    with open_counts(
+        query, layer=layer, use_raw=use_raw, modality=modality, follow_links=follow_links
+    ) as source:
         cells = _cells(source, opened, options, listener)
         scores, quality = text_scores(cells, vectors)
         names = source.names(0, source.n_cells)
@@ -245,6 +251,7 @@ def _fit(
     listener: Listener,
     *,
     reference_use_raw: bool,
+    follow_links: bool,
 ) -> tuple[Fitted, Cells]:
     """Find out what the reference is, and fit what it takes."""
     if method not in _METHODS:
@@ -264,7 +271,9 @@ def _fit(
         bare = Cells(with_projection(plan, None), ignore)
         return Fitted("projection", classifier, plan, None, facts), bare
     cells = _cells(source, opened, options, listener)
-    with open_counts(reference, layer=layer, use_raw=reference_use_raw, modality=modality) as labelled:
+    with open_counts(
+        reference, layer=layer, use_raw=reference_use_raw, modality=modality, follow_links=follow_links
+    ) as labelled:
         if label is None:
             have = ", ".join(labelled.obs_columns) or "no columns at all"
             msg = f"{labelled.label}: name the column of obs that holds its labels (--label); it has {have}"

@@ -102,9 +102,10 @@ class Annotation:
         import h5py
         from anndata.io import read_elem
 
-        from lexicell.atlas.store._anndata import write_element
+        from lexicell.atlas.store._anndata import check_own, write_element
 
         with h5py.File(file, "r+") as opened:
+            check_own(opened, ("obs", "uns"))
             obs = read_elem(opened["obs"])
             for name, column in self.columns(key).items():
                 obs[name] = column.array  # by position: names may occur twice

@@ -11,6 +11,7 @@ __all__ = [
     "Data",
     "DataList",
     "DeviceOption",
+    "FollowLinks",
     "GeneColumn",
     "Json",
     "Layer",
@@ -50,6 +51,12 @@ Modality = Annotated[
         metavar="NAME",
         help="Modality of a MuData, or type of feature of a matrix with several. Default: gene expression; a "
         "MuData is refused.",
+    ),
+]
+FollowLinks = Annotated[
+    bool,
+    typer.Option(
+        "--follow-links", help="Read other files too that an HDF5 file says it lies in. Default: refuse."
     ),
 ]
 ValuesOption = Annotated[

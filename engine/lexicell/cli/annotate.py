@@ -9,6 +9,7 @@ import typer
 
 from lexicell.cli import _console
 from lexicell.cli._options import (
+    FollowLinks,
     GeneColumn,
     Json,
     Layer,
@@ -77,6 +78,7 @@ def annotate(
     layer: Layer = None,
     use_raw: UseRaw = False,
     modality: Modality = None,
+    follow_links: FollowLinks = False,
     reference_layer: Annotated[
         str | None, typer.Option(help="Read this layer of the reference instead of X.")
     ] = None,
@@ -110,7 +112,7 @@ def annotate(
     _check(reference, label, types, method, zero_shot=zero_shot, smooth=smooth)
     common: dict[str, Any] = {
         "output": out, "key_added": key_added, "lexicon": lexicon, "layer": layer, "use_raw": use_raw,
-        "modality": modality,
+        "modality": modality, "follow_links": follow_links,
         "options": Options(values=values, gene_column=gene_column, organism=organism),
         "overwrite": overwrite,
     }  # fmt: skip

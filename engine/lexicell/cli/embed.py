@@ -16,6 +16,7 @@ from lexicell.cli import _console
 from lexicell.cli._options import (
     DataList,
     DeviceOption,
+    FollowLinks,
     GeneColumn,
     Json,
     Layer,
@@ -74,6 +75,7 @@ def embed(
     layer: Layer = None,
     use_raw: UseRaw = False,
     modality: Modality = None,
+    follow_links: FollowLinks = False,
     values: ValuesOption = None,
     gene_column: GeneColumn = None,
     organism: Organism = None,
@@ -145,7 +147,10 @@ def embed(
     mode = run_mode(overwrite=overwrite, resume=resume)
     columns = tuple(obs_column or ())
     parts = _each(paths, output) if each else [(tuple(paths), output)]
-    jobs = [(Inputs(of, layer, use_raw, modality), Output(to, dtype, columns, mode)) for of, to in parts]
+    jobs = [
+        (Inputs(of, layer, use_raw, modality, follow_links), Output(to, dtype, columns, mode))
+        for of, to in parts
+    ]
     if not dry_run:
         for inputs, made in jobs:
             made.check(inputs)

@@ -10,6 +10,7 @@ import typer
 
 from lexicell.cli import _console
 from lexicell.cli._options import (
+    FollowLinks,
     GeneColumn,
     Json,
     Layer,
@@ -68,6 +69,7 @@ def evaluate(
     layer: Layer = None,
     use_raw: UseRaw = False,
     modality: Modality = None,
+    follow_links: FollowLinks = False,
     values: ValuesOption = None,
     gene_column: GeneColumn = None,
     organism: Organism = None,
@@ -98,7 +100,8 @@ def evaluate(
             data, label=label, query=query, query_label=query_label, names=_read_map(label_map),
             batch=batch_key, methods=named, protocol=protocol, lexicon=lexicon,
             options=Options(values=values, gene_column=gene_column, organism=organism),
-            layer=layer, use_raw=use_raw, modality=modality, jobs=jobs, listener=_console.listen(bar),
+            layer=layer, use_raw=use_raw, modality=modality, follow_links=follow_links, jobs=jobs,
+            listener=_console.listen(bar),
         )  # fmt: skip
     if out is not None:
         _write(found, out, overwrite=overwrite)

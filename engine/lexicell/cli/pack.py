@@ -10,6 +10,7 @@ import typer
 from lexicell.cli import _console
 from lexicell.cli._options import (
     DataList,
+    FollowLinks,
     Json,
     Layer,
     LexiconName,
@@ -32,6 +33,7 @@ def pack(
     layer: Layer = None,
     use_raw: UseRaw = False,
     modality: Modality = None,
+    follow_links: FollowLinks = False,
     obs_column: Annotated[
         list[str] | None,
         typer.Option("--obs-column", help="Column of obs to keep; may be repeated. Default: all."),
@@ -62,6 +64,7 @@ def pack(
             layer=layer,
             use_raw=use_raw,
             modality=modality,
+            follow_links=follow_links,
             obs_columns=obs_column,
             listener=listener,
         ) as plan:

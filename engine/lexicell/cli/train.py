@@ -11,6 +11,7 @@ import typer
 from lexicell.cli import _console
 from lexicell.cli._options import (
     DataList,
+    FollowLinks,
     GeneColumn,
     Json,
     Layer,
@@ -88,6 +89,7 @@ def train(
     layer: Layer = None,
     use_raw: UseRaw = False,
     modality: Modality = None,
+    follow_links: FollowLinks = False,
     values: ValuesOption = None,
     gene_column: GeneColumn = None,
     organism: Organism = None,
@@ -120,8 +122,9 @@ def train(
             batch_key=batch_key, background=_background(background), alpha=alpha, top_k=top_k,
             genes=genes or None, dim=dim, settings=_settings(steps, rate), held_out=held_out, seed=seed,
             device=device, checkpoint=checkpoint, resume=resume, overwrite=overwrite, layer=layer,
-            use_raw=use_raw, modality=modality, values=values, gene_column=gene_column, organism=organism,
-            min_coverage=min_coverage, mask=mask_genes or (), listener=_listen(bar),
+            use_raw=use_raw, modality=modality, follow_links=follow_links, values=values,
+            gene_column=gene_column, organism=organism, min_coverage=min_coverage,
+            mask=mask_genes or (), listener=_listen(bar),
         )  # fmt: skip
     if made.card["loss_curve"]:
         _draw(made.card, output)

@@ -43,6 +43,7 @@ def embed(
     layer: str | None = None,
     use_raw: bool = False,
     modality: str | None = None,
+    follow_links: bool = False,
     values: Values | str | None = None,
     gene_column: str | None = None,
     organism: str | None = None,
@@ -83,6 +84,9 @@ def embed(
     modality
         Modality of a MuData, or type of feature of a matrix with several, in any case ("rna"). By default
         columns of other types than gene expression are left out and told, and a MuData is refused.
+    follow_links
+        Read what an HDF5 file says lies in other files too (external links and storage, virtual datasets);
+        by default that is refused. Such files count for `resume` as the input itself does.
     values
         What the matrix holds: ``"counts"``, ``"normalised"``, or what was made of either, ``"lognorm"``
         (``log1p``, the natural logarithm), ``"log2"`` and ``"log10"`` (of ``1 + x``) or ``"sqrt"``. None to
@@ -149,7 +153,7 @@ def embed(
     options = Options(
         lexicon, projection, recipe, top_k, weight, values, gene_column, organism, min_coverage, mask, device
     )
-    inputs = inputs_of(data, layer, modality, use_raw=use_raw)
+    inputs = inputs_of(data, layer, modality, use_raw=use_raw, follow_links=follow_links)
     made = Output(output, dtype, tuple(obs_columns), run_mode(overwrite=overwrite, resume=resume))
     made.check(inputs if inputs is not None else data)
     with profiled(profile, replace=overwrite or resume), ExitStack() as opened:

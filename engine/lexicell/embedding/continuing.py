@@ -152,6 +152,6 @@ def _chosen(plan: Plan, output: Output, inputs: Inputs | None) -> dict[str, Any]
         identity["input"] |= {
             "matrix": ".raw" if inputs.use_raw else "X" if inputs.layer is None else inputs.layer,
             **({} if inputs.modality is None else {"modality": inputs.modality}),
-            **asdict(fingerprint(inputs.paths)),
+            **asdict(fingerprint(inputs.paths, follow_links=inputs.follow_links)),
         }
     return identity

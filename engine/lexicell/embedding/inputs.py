@@ -27,7 +27,7 @@ class Inputs:
     ----------
     paths
         Files, folders or URLs; their rows follow one another.
-    layer, use_raw, modality
+    layer, use_raw, modality, follow_links
         See `lexicell.atlas.open_counts`.
     """
 
@@ -35,18 +35,27 @@ class Inputs:
     layer: str | None = None
     use_raw: bool = False
     modality: str | None = None
+    follow_links: bool = False
 
     def open(self) -> CountSource:
         """Open them as one source."""
-        return open_many(self.paths, layer=self.layer, use_raw=self.use_raw, modality=self.modality)
+        return open_many(
+            self.paths,
+            layer=self.layer,
+            use_raw=self.use_raw,
+            modality=self.modality,
+            follow_links=self.follow_links,
+        )
 
 
-def inputs_of(data: Any, layer: str | None, modality: str | None, *, use_raw: bool) -> Inputs | None:
+def inputs_of(
+    data: Any, layer: str | None, modality: str | None, *, use_raw: bool, follow_links: bool = False
+) -> Inputs | None:
     """Inputs of a path or of several; None for an AnnData, which only this process has."""
     if isinstance(data, str | os.PathLike):
-        return Inputs((os.fspath(data),), layer, use_raw, modality)
+        return Inputs((os.fspath(data),), layer, use_raw, modality, follow_links)
     if isinstance(data, Sequence):
-        return Inputs(tuple(map(os.fspath, data)), layer, use_raw, modality)
+        return Inputs(tuple(map(os.fspath, data)), layer, use_raw, modality, follow_links)
     return None
 
 

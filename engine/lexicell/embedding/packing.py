@@ -31,6 +31,7 @@ def pack(
     layer: str | None = None,
     use_raw: bool = False,
     modality: str | None = None,
+    follow_links: bool = False,
     obs_columns: Sequence[str] | None = None,
     resume: bool = False,
     overwrite: bool = False,
@@ -56,6 +57,8 @@ def pack(
         Pack ``layers[layer]`` or ``.raw`` instead of ``X``.
     modality
         See `lexicell.embed`; columns that are left out there are left out here too.
+    follow_links
+        See `lexicell.embed`.
     obs_columns
         Columns of ``obs`` to keep, ``input`` and ``input_row`` (the data set and row of a cell) among them;
         None for all.
@@ -95,6 +98,7 @@ def pack(
         layer=layer,
         use_raw=use_raw,
         modality=modality,
+        follow_links=follow_links,
         obs_columns=obs_columns,
         listener=listener,
     ) as plan:
@@ -122,12 +126,15 @@ def packing(
     layer: str | None,
     use_raw: bool,
     modality: str | None,
+    follow_links: bool,
     obs_columns: Sequence[str] | None,
     listener: Listener,
 ) -> Iterator[PackPlan]:
     """Open inputs and settle how they are packed; see `pack`."""
     opened = lexicon if isinstance(lexicon, Lexicon) else Lexicon.open(lexicon)
-    with ConcatSource(paths, layer=layer, use_raw=use_raw, modality=modality) as source:
+    with ConcatSource(
+        paths, layer=layer, use_raw=use_raw, modality=modality, follow_links=follow_links
+    ) as source:
         for text in source.notes:
             listener(Note(text))
         alignment = align_genes(opened, source.var)
@@ -141,6 +148,7 @@ def packing(
             {"lexicon": opened.name, "identity": opened.identity},
             matrix=".raw" if use_raw else "X" if layer is None else f"layer {layer}",
             obs_columns=obs_columns,
+            follow_links=follow_links,
             tell=lambda text: listener(Note(text)),
         )
 

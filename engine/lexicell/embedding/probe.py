@@ -47,7 +47,7 @@ def foresee(plan: Plan, output: Output, inputs: Inputs, workers: int | None) -> 
         "shards": layout.n_shards,
         "shard_cells": layout.shard_rows,
         "workers": crew,
-        "read_bytes": fingerprint(inputs.paths).bytes,
+        "read_bytes": fingerprint(inputs.paths, follow_links=inputs.follow_links).bytes,
         "worker_bytes": MAX_NNZ * _VALUE_BYTES + _SHARD_COPIES * layout.shard_rows * layout.dim * itemsize,
         "probed_cells_per_second": round(rate),
         "expected_seconds": round(plan.source.n_cells / rate, 1),

@@ -66,6 +66,7 @@ def evaluate_cells(
     layer: str | None = None,
     use_raw: bool = False,
     modality: str | None = None,
+    follow_links: bool = False,
     jobs: int | None = None,
     listener: Listener = log,
 ) -> Evaluation:
@@ -90,7 +91,7 @@ def evaluate_cells(
         Bundled name, folder or opened lexicon.
     options
         How counts and gene names are understood; its lexicon, projection and recipe are not used.
-    layer, use_raw, modality
+    layer, use_raw, modality, follow_links
         See `lexicell.embed`.
     jobs
         Threads that classify; by default one for each CPU. They don't change the numbers.
@@ -129,6 +130,7 @@ def evaluate_cells(
             layer=layer,
             use_raw=use_raw,
             modality=modality,
+            follow_links=follow_links,
             listener=listener,
         )
 

@@ -137,6 +137,7 @@ def panel_of(
     layer: str | None = None,
     use_raw: bool = False,
     modality: str | None = None,
+    follow_links: bool = False,
     listener: Listener = ignore,
 ) -> Panel:
     """Read all labelled cells of a data set and align its genes.
@@ -151,7 +152,7 @@ def panel_of(
         Columns of ``obs``. Cells without a label are left out and counted.
     layer, use_raw
         Read ``layers[layer]`` or ``.raw`` instead of ``X``.
-    modality
+    modality, follow_links
         See `lexicell.embed`.
     listener
         Is told how the input was understood.
@@ -168,7 +169,9 @@ def panel_of(
     CountsError, CoverageError
         As `lexicell.embedding.make_plan`, or a count is negative or not finite.
     """
-    with open_counts(data, layer=layer, use_raw=use_raw, modality=modality) as source:
+    with open_counts(
+        data, layer=layer, use_raw=use_raw, modality=modality, follow_links=follow_links
+    ) as source:
         labels = read_labels(source, label, listener)
         batches = None if batch is None else read_column(source, batch)
         known = np.flatnonzero(labels != "")

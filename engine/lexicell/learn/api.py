@@ -67,6 +67,7 @@ def train(
     layer: str | None = None,
     use_raw: bool = False,
     modality: str | None = None,
+    follow_links: bool = False,
     values: Values | str | None = None,
     gene_column: str | None = None,
     organism: str | None = None,
@@ -119,7 +120,7 @@ def train(
         Go on from the checkpoint, or begin where there is none.
     overwrite
         Replace a projection at `output`, and begin anew where there is a checkpoint beside it.
-    layer, use_raw, modality, values, gene_column, organism, min_coverage, mask
+    layer, use_raw, modality, follow_links, values, gene_column, organism, min_coverage, mask
         See `lexicell.embed`.
     listener
         Is told what was understood and how far it is: cells read, then steps.
@@ -161,7 +162,9 @@ def train(
         device="cpu",
     )  # fmt: skip
     with ExitStack() as opened:
-        source = opened.enter_context(open_data(data, layer, modality, use_raw=use_raw))
+        source = opened.enter_context(
+            open_data(data, layer, modality, use_raw=use_raw, follow_links=follow_links)
+        )
         labels = None
         if label is not None:
             kept_as = "learned from as cells without a label" if chosen.keeps_unlabelled else "left out"
@@ -174,7 +177,9 @@ def train(
         plan, masked = choose_genes(plan, genes, listener)
         cells = rank_cells(plan, listener=listener)
         if aside is None and background is not None:
-            options["background"] = rank_background(background, plan, read, listener)
+            options["background"] = rank_background(
+                background, plan, read, listener, follow_links=follow_links
+            )
     vectors = plan.lexicon.vectors(plan.lexicon.rows).astype(np.float32)
     used, held = split_labelled(cells, labels, chosen, aside, held_out, seed)
     if aside is not None:

@@ -45,10 +45,15 @@ _MOST_NAMED = 10
 
 
 def open_data(
-    data: Data, layer: str | None = None, modality: str | None = None, *, use_raw: bool = False
+    data: Data,
+    layer: str | None = None,
+    modality: str | None = None,
+    *,
+    use_raw: bool = False,
+    follow_links: bool = False,
 ) -> CountSource:
     """Open counts, of an AnnData or from files."""
-    inputs = inputs_of(data, layer, modality, use_raw=use_raw)
+    inputs = inputs_of(data, layer, modality, use_raw=use_raw, follow_links=follow_links)
     if inputs is not None:
         return inputs.open()
     return open_counts(data, layer=layer, use_raw=use_raw, modality=modality)
@@ -126,9 +131,11 @@ def choose_genes(plan: Plan, n: int | None, listener: Listener) -> tuple[Plan, N
     return replace(plan, folded=folded), masked
 
 
-def rank_background(background: Data, plan: Plan, options: Options, listener: Listener) -> RankedCells:
+def rank_background(
+    background: Data, plan: Plan, options: Options, listener: Listener, *, follow_links: bool
+) -> RankedCells:
     """Rank the cells of another data set by the genes that were chosen."""
-    with open_data(background) as source:
+    with open_data(background, follow_links=follow_links) as source:
         other = make_plan(source, replace(options, lexicon=plan.lexicon), listener)
         masked = np.ones(plan.lexicon.n_genes, bool)
         masked[plan.folded.lexicon_rows] = False

@@ -42,6 +42,7 @@ def with_value(cells, row: int, column: int, value: float) -> sp.csr_matrix:
 
 
 def test_a_missing_file(refused, tmp_path):
+    assert "no such file" in refused(tmp_path / f"{'a' * 300}.h5ad")
     assert "no such file" in refused(tmp_path / "nowhere.h5ad")
 
 

@@ -57,6 +57,7 @@ def open_many(
     layer: str | None = None,
     use_raw: bool = False,
     modality: str | None = None,
+    follow_links: bool = False,
 ) -> CountSource:
     """Open several data sets as one; a single one is opened by `open_counts`.
 
@@ -67,7 +68,7 @@ def open_many(
         has a name several times, by which of them it is; they stand in order of first appearance. obs has
         the columns of all, categories united and missing where a data set has none, and two more: ``input``
         (categorical, the data set) and ``input_row`` (int64).
-    layer, use_raw, modality
+    layer, use_raw, modality, follow_links
         See `open_counts`.
 
     Raises
@@ -76,8 +77,10 @@ def open_many(
         See `open_counts`.
     """
     if len(paths) == 1:
-        return open_counts(paths[0], layer=layer, use_raw=use_raw, modality=modality)
-    return ConcatSource(paths, layer=layer, use_raw=use_raw, modality=modality)
+        return open_counts(
+            paths[0], layer=layer, use_raw=use_raw, modality=modality, follow_links=follow_links
+        )
+    return ConcatSource(paths, layer=layer, use_raw=use_raw, modality=modality, follow_links=follow_links)
 
 
 @dataclass(frozen=True)
@@ -127,9 +130,11 @@ class ConcatSource:
         layer: str | None = None,
         use_raw: bool = False,
         modality: str | None = None,
+        follow_links: bool = False,
     ) -> None:
         names = [os.fspath(path) for path in paths]
-        self._asked: dict[str, Any] = {"layer": layer, "use_raw": use_raw, "modality": modality}
+        other: dict[str, Any] = {"modality": modality, "follow_links": follow_links}
+        self._asked = {"layer": layer, "use_raw": use_raw, **other}
         self._lock, self._open = Lock(), True
         self._held: OrderedDict[int, _Held] = OrderedDict()
         self.inputs = tuple(_short(names))
@@ -173,7 +178,12 @@ class ConcatSource:
         ]
         self.layers = tuple(name for name in layers[0] if all(name in others for others in layers))
         self.others = other_parts(
-            partial(open_counts, names[0], modality=self._asked["modality"]),
+            partial(
+                open_counts,
+                names[0],
+                modality=self._asked["modality"],
+                follow_links=self._asked["follow_links"],
+            ),
             self.layers,
             has_x=True,
             has_raw=self.has_raw,

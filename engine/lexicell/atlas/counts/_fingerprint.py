@@ -12,6 +12,7 @@ from typing import Any
 import blake3
 
 from lexicell.atlas._remote import is_url, network_fault, open_store
+from lexicell.atlas.counts._blocks import Where, reading
 from lexicell.atlas.counts._mtx import find_mtx, tables_of
 from lexicell.errors import InputError, InputNotFoundError
 
@@ -39,7 +40,7 @@ class Fingerprint:
     state: str
 
 
-def fingerprint(locations: str | Path | Sequence[str | Path]) -> Fingerprint:
+def fingerprint(locations: str | Path | Sequence[str | Path], *, follow_links: bool = False) -> Fingerprint:
     """Take the fingerprint of one input, or of several in their order. No content is read.
 
     Parameters
@@ -48,6 +49,8 @@ def fingerprint(locations: str | Path | Sequence[str | Path]) -> Fingerprint:
         Path of a file, of a ``.mtx`` or its folder (matrix and tables count, other files don't), of a Zarr
         folder; or URL of a Zarr, whose objects are listed. A web server lists nothing: there it is the
         metadata at the root that count.
+    follow_links
+        Whether the files count too in which parts of an HDF5 file lie.
 
     Raises
     ------
@@ -61,14 +64,14 @@ def fingerprint(locations: str | Path | Sequence[str | Path]) -> Fingerprint:
     hasher = blake3.blake3()
     for location in listed:
         one = blake3.blake3()
-        for key, n_bytes, stamp in _entries(location):
+        for key, n_bytes, stamp in _entries(location, follow_links=follow_links):
             files, size = files + 1, size + n_bytes
             one.update(f"{key}\0{n_bytes}\0{stamp}\n".encode("utf-8", "surrogateescape"))
         hasher.update(one.digest())
     return Fingerprint(files, size, hasher.hexdigest())
 
 
-def _entries(location: str | Path) -> Iterator[_Entry]:
+def _entries(location: str | Path, *, follow_links: bool) -> Iterator[_Entry]:
     """Files of one input in an order that only depends on their names."""
     if isinstance(location, str) and is_url(location):
         yield from sorted(_objects(location))
@@ -83,6 +86,8 @@ def _entries(location: str | Path) -> Iterator[_Entry]:
             yield from _tree(path, "")
         else:
             yield _entry(path, "")
+            if follow_links:
+                yield from _linked(path)
     except FileNotFoundError as exc:
         msg = f"{exc.filename}: no such file or folder; check the path"
         raise InputNotFoundError(msg) from exc
@@ -94,6 +99,17 @@ def _entries(location: str | Path) -> Iterator[_Entry]:
 def _entry(file: os.PathLike[str], key: str) -> _Entry:
     found = os.stat(file)  # noqa: PTH116 -- of a Path or of a DirEntry
     return key, found.st_size, str(found.st_mtime_ns)
+
+
+def _linked(path: Path) -> list[_Entry]:
+    import h5py
+
+    if not h5py.is_hdf5(path):
+        return []
+    from lexicell.atlas.counts._h5group import outside_files
+
+    with reading(Where(str(path), "what it links to")):
+        return [_entry(Path(file), os.path.relpath(file, path.parent)) for file in outside_files(path)]
 
 
 def _tree(folder: os.PathLike[str], prefix: str) -> Iterator[_Entry]:

@@ -61,6 +61,10 @@ def fast_array(dataset: h5py.Dataset) -> Slices:
     return slow
 
 
+#: Chunks from which on it is asked first how many are stored.
+_MANY_CHUNKS = 1 << 20
+
+
 class _File:
     """A descriptor of our own for an HDF5 file, open as long as this object lives.
 
@@ -149,6 +153,8 @@ class _Index:
         """Ask HDF5, about a microsecond a chunk; None where its answer makes no sense."""
         length = dataset.chunks[0]
         n = -(-dataset.shape[0] // length)
+        if n > _MANY_CHUNKS and n > 2 * dataset.id.get_num_chunks():
+            return None  # a table of places would be mostly of places that there are not
         index = cls(np.zeros(n, np.int64), np.zeros(n, np.int64), np.zeros(n, np.uint32))
 
         def note(info: Any) -> bool | None:

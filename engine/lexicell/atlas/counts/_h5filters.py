@@ -32,6 +32,8 @@ __all__ = ["Filters", "UndecodableError"]
 _DEFLATE, _SHUFFLE, _FLETCHER32, _LZF = 1, 2, 3, 32000
 #: In this order writers apply them; each may be left out.
 _STEPS = {_SHUFFLE: 0, _DEFLATE: 1, _LZF: 1, _FLETCHER32: 2}
+#: Bytes from which gzip can't make more than 270 MB; without a limit it is a little faster.
+_SMALL = 1 << 18
 _WORDS = {2: np.uint16, 4: np.uint32, 8: np.uint64}
 
 
@@ -103,10 +105,18 @@ class Filters:
 
 
 def _inflated(raw: NDArray[np.uint8], size: int) -> bytes:
+    """Inflate, of a large chunk `size` bytes and one more, which tells that there are more."""
     try:
-        return bytes(inflater.decompress(raw.data, 15, size))
+        if raw.size <= _SMALL:
+            return bytes(inflater.decompress(raw.data, 15, size))
+        stream = inflater.decompressobj(15)
+        body = bytes(stream.decompress(raw.data, size + 1))
     except inflater.error as exc:
         raise UndecodableError(str(exc)) from exc
+    if not stream.eof and len(body) <= size:
+        msg = "incomplete or truncated stream"
+        raise UndecodableError(msg)
+    return body
 
 
 def _unpacked(raw: NDArray[np.uint8], out: NDArray[np.uint8]) -> int:

@@ -58,13 +58,14 @@ def expand_inputs(args: Sequence[str | os.PathLike[str]]) -> list[str]:
 
 def _expand(arg: str) -> Iterator[str]:
     path = Path(arg)
+    is_folder = os.path.isdir(arg)  # noqa: PTH112 -- Path.is_dir raises for names that no file can have
     if "://" in arg:
         yield arg
-    elif path.suffix == ".txt" and not path.is_dir():
+    elif path.suffix == ".txt" and not is_folder:
         yield from _listed(path)
-    elif path.is_dir():
+    elif is_folder:
         yield from _folder(path, arg)
-    elif glob.has_magic(arg) and not path.exists():
+    elif glob.has_magic(arg) and not os.path.exists(arg):  # noqa: PTH110 -- as above
         matches = sorted(glob.glob(arg, recursive=True))  # noqa: PTH207 -- Path.glob takes no absolute pattern
         if not matches:
             msg = f"{arg}: no file or folder matches; check the path"

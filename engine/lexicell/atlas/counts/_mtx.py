@@ -88,7 +88,11 @@ class _Header(NamedTuple):
 
 def matrices_in(folder: Path) -> list[Path]:
     """The ``.mtx`` and ``.mtx.gz`` that a folder may stand for; hidden files are none."""
-    files = sorted(path for path in folder.iterdir() if path.name.endswith(_ENDS) and path.name[0] != ".")
+    files = sorted(
+        path
+        for path in folder.iterdir()
+        if path.name.endswith(_ENDS) and path.name[0] != "." and path.is_file()
+    )
     inner = (folder / "alevin" / f"quants_mat{end}" for end in _ENDS)
     choices = ([path for path in files if re.fullmatch(pattern, _stem(path))] for pattern in _NAMES)
     return next(filter(None, choices), [path for path in inner if path.is_file()])

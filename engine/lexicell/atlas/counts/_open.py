@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from contextlib import nullcontext
+from contextlib import ExitStack, closing, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -44,6 +44,7 @@ def open_counts(
     layer: str | None = None,
     use_raw: bool = False,
     modality: str | None = None,
+    follow_links: bool = False,
 ) -> CountSource:
     """Open a count matrix for reading by rows.
 
@@ -61,6 +62,9 @@ def open_counts(
     modality
         Modality of a MuData to read, or type of feature in a single matrix, in any case ("rna", "Gene
         Expression"). None for gene expression; a MuData is then refused.
+    follow_links
+        Read what an HDF5 file says lies in other files too: external links, external storage, virtual
+        datasets. Without it they are refused, since a file of a stranger could name any file.
 
     Returns
     -------
@@ -73,7 +77,7 @@ def open_counts(
         The path does not exist, or nothing lies at the URL.
     InputError
         This is no count matrix, it has no such layer or modality, it is stored in a way that is not known
-        here, or its server refuses or does not answer.
+        here or in other files, or its server refuses or does not answer.
     MissingExtraError
         What reads URLs is not installed.
     CorruptDataError
@@ -81,7 +85,7 @@ def open_counts(
     """
     on_disk = isinstance(data, (str, os.PathLike))
     with reading(Where(os.fspath(data), "what it holds")) if on_disk else nullcontext():
-        source, settled = _open(data, layer, modality, use_raw=use_raw)
+        source, settled = _open(data, layer, modality, use_raw=use_raw, follow_links=follow_links)
         try:
             if not settled:
                 source.keep_modality(modality)
@@ -93,15 +97,23 @@ def open_counts(
 
 def is_mudata(path: str | os.PathLike[str]) -> bool:
     """Whether an HDF5 file is a MuData, whatever its name."""
+    if not os.path.isfile(path):  # noqa: PTH113 -- Path.is_file raises for names that no file can have
+        return False
     import h5py
 
-    if not h5py.is_hdf5(path):
-        return False
-    with h5py.File(path, "r") as root:
-        return "mod" in root
+    from lexicell.atlas.counts._h5watch import Watched
+
+    label = os.fspath(path)
+    with closing(Watched(label)), reading(Where(label, "the HDF5 file")):
+        if not h5py.is_hdf5(path):
+            return False
+        with h5py.File(path, "r") as root:
+            return bool(root.id.links.exists(b"mod"))
 
 
-def _open(data: Any, layer: str | None, modality: str | None, *, use_raw: bool) -> tuple[RowsSource, bool]:
+def _open(
+    data: Any, layer: str | None, modality: str | None, *, use_raw: bool, follow_links: bool
+) -> tuple[RowsSource, bool]:
     """Open a matrix with all its columns, and tell whether these are all what was asked for."""
     if not isinstance(data, (str, os.PathLike)):
         return _open_object(data, layer=layer, use_raw=use_raw), False
@@ -114,10 +126,13 @@ def _open(data: Any, layer: str | None, modality: str | None, *, use_raw: bool) 
         raise InputNotFoundError(msg)
     if path.is_dir():
         return _open_folder(path, label, layer, modality, use_raw=use_raw)
+    if not path.is_file():  # opening a pipe would wait for whoever writes to it
+        msg = f"{label}: this is neither a file nor a folder; {_FORMATS}"
+        raise InputError(msg)
     if path.name.endswith((".mtx", ".mtx.gz")):
         refuse_parts(label, layer, use_raw=use_raw)
         return open_mtx(path), False
-    return _open_file(path, label, layer, modality, use_raw=use_raw)
+    return _open_file(path, label, layer, modality, use_raw=use_raw, follow_links=follow_links)
 
 
 def _open_object(data: Any, *, layer: str | None, use_raw: bool) -> RowsSource:
@@ -206,39 +221,45 @@ def _open_anndata(
 
 
 def _open_file(
-    path: Path, label: str, layer: str | None, modality: str | None, *, use_raw: bool
+    path: Path, label: str, layer: str | None, modality: str | None, *, use_raw: bool, follow_links: bool
 ) -> tuple[RowsSource, bool]:
-    import h5py
-
     if not os.access(path, os.R_OK):
         msg = f"{label}: no permission to read the file; change its mode or its owner"
         raise InputError(msg)
-    with reading(Where(label, "the file")):
-        is_hdf5 = h5py.is_hdf5(path)
-    if not is_hdf5:
-        if path.suffix in (".h5ad", ".h5mu", ".h5", ".hdf5"):
-            fault = "does not begin as HDF5 does"
-            raise Where(label, "the file").corrupt(fault)
-        msg = f"{label}: files of this kind are not read; {_FORMATS}"
-        raise InputError(msg)
-    with reading(Where(label, "the HDF5 file")):
-        try:
-            root = h5py.File(path, "r", rdcc_nbytes=_HDF5_CACHE_BYTES)
-        except BlockingIOError as exc:
-            msg = f"{label}: another process has the file open for writing; close it there"
-            raise InputError(msg) from exc
+    import h5py
+
+    from lexicell.atlas.counts._h5group import OwnGroup
+    from lexicell.atlas.counts._h5watch import Watched
+
+    opened = ExitStack()
     try:
+        opened.enter_context(closing(Watched(label)))
+        with reading(Where(label, "the file")):
+            is_hdf5 = h5py.is_hdf5(path)
+        if not is_hdf5:
+            if path.suffix in (".h5ad", ".h5mu", ".h5", ".hdf5"):
+                fault = "does not begin as HDF5 does"
+                raise Where(label, "the file").corrupt(fault)
+            msg = f"{label}: files of this kind are not read; {_FORMATS}"
+            raise InputError(msg)
+        with reading(Where(label, "the HDF5 file")):
+            try:
+                file = opened.enter_context(h5py.File(path, "r", rdcc_nbytes=_HDF5_CACHE_BYTES))
+            except BlockingIOError as exc:
+                msg = f"{label}: another process has the file open for writing; close it there"
+                raise InputError(msg) from exc
         with reading(Where(label, "the table of contents")):
+            root = OwnGroup(file["/"].id, label, follow_links=follow_links)
             kind = _kind_of(root)
         if kind == "anndata":
-            return _open_anndata(root, label, layer, modality, use_raw=use_raw, on_close=root.close)
+            return _open_anndata(root, label, layer, modality, use_raw=use_raw, on_close=opened.close)
         if kind == "10x":
             refuse_parts(label, layer, use_raw=use_raw)
-            return open_tenx(root, label, on_close=root.close), False
+            return open_tenx(root, label, on_close=opened.close), False
         msg = f"{label}: this HDF5 file is {kind}; {_FORMATS}"
         raise InputError(msg)
     except BaseException:
-        root.close()
+        opened.close()
         raise
 
 

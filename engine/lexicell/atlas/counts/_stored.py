@@ -16,7 +16,7 @@ from lexicell.atlas.counts._slabs import DenseRows
 from lexicell.atlas.counts._spool import csc_rows
 from lexicell.atlas.counts._tables import attribute, open_table, read_table
 from lexicell.atlas.counts._zarr import keys_of
-from lexicell.errors import InputError
+from lexicell.errors import InputError, LexicellError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -71,6 +71,8 @@ def stated_base(uns: Any) -> float | None:
     try:
         base = uns["log1p"]["base"]
         base = float(base[()] if hasattr(base, "shape") else base)
+    except LexicellError:
+        raise
     except Exception:
         return float(np.e)
     return base if base > 1 else float(np.e)
@@ -95,7 +97,7 @@ def open_stored(
     with reading(Where(label, "the table of contents")):
         layers = keys_of(root["layers"]) if "layers" in root else []
         raw = next((prefix for prefix in ("raw/", "raw.") if prefix + "X" in root), None)
-        has_x = "X" in root and attribute(root["X"], "encoding-type") != "null"
+        has_x = "X" in root and str(attribute(root["X"], "encoding-type")) != "null"
         log_base = _stored_base(root)
     what = choose_part(label, layers, layer, has_raw=raw is not None, use_raw=use_raw)
     if layer is not None:

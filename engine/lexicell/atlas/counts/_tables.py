@@ -214,7 +214,7 @@ def open_table(root: Any, label: str) -> Table:
     """Open the cells of a stored AnnData; layouts of anndata before 0.8 are read at once."""
     with reading(Where(label, "obs")):
         group = root["obs"]
-        streams = hasattr(group, "keys") and attribute(group, "encoding-version") == "0.2.0"
+        streams = hasattr(group, "keys") and str(attribute(group, "encoding-version")) == "0.2.0"
     return StoredTable(root, label) if streams else FrameTable(read_table(root, "obs", label), label)
 
 
@@ -258,7 +258,7 @@ def _read_elem(element: Any) -> Any:
     with warnings.catch_warnings():
         # Reading old files is the purpose; the advice to rewrite them is not the reader's to act on.
         warnings.filterwarnings("ignore", message=".*was written with(out encoding| a very old version)")
-        return read_elem(element)
+        return read_elem(element.plain() if hasattr(element, "plain") else element)
 
 
 def _as_names(values: Any) -> pd.Index[Any]:

@@ -157,6 +157,7 @@ def plan_pack(
     *,
     matrix: str = "X",
     obs_columns: Sequence[str] | None = None,
+    follow_links: bool = False,
     tell: Callable[[str], None],
 ) -> PackPlan:
     """Settle everything about packing `source`, and check that it makes sense.
@@ -171,6 +172,8 @@ def plan_pack(
         See `PackPlan`.
     obs_columns
         Columns of obs to keep; None for all that can be stored.
+    follow_links
+        As the inputs were opened.
     tell
         Is given sentences that a person should know.
 
@@ -193,7 +196,7 @@ def plan_pack(
         order,
         order_of,
         kept,
-        fingerprint(paths),
+        fingerprint(paths, follow_links=follow_links),
         traits,
         counts_dtype(traits),
         len(sample.data) / sample.n_rows,

@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
-__all__ = ["ANNDATA", "ARRAY", "KEY", "PARTS", "write_element"]
+__all__ = ["ANNDATA", "ARRAY", "KEY", "PARTS", "check_own", "write_element"]
 
 #: Where the vectors lie in ``obsm``.
 KEY = "X_lexicell"
 ANNDATA: dict[str, Any] = {"encoding-type": "anndata", "encoding-version": "0.1.0"}
 ARRAY: dict[str, Any] = {"encoding-type": "array", "encoding-version": "0.2.0"}
 PARTS = ("obsm", "varm", "obsp", "varp", "layers", "uns")
+
+
+def check_own(file: Any, parts: Iterable[str]) -> None:
+    """Raise InputError where parts of a copy that are read and written next lie in another file."""
+    from lexicell.atlas.counts._h5group import OwnGroup
+
+    root = OwnGroup(file["/"].id, "a copy of the input", follow_links=False)
+    for part in parts:
+        if part in root and hasattr(root[part], "plain"):
+            root[part].plain()
 
 
 def write_element(group: Any, name: str, value: Any) -> None:

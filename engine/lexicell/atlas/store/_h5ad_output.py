@@ -15,7 +15,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from lexicell._files import staged_path
 from lexicell._trace import stage
-from lexicell.atlas.store._anndata import ANNDATA, ARRAY, KEY, PARTS, write_element
+from lexicell.atlas.store._anndata import ANNDATA, ARRAY, KEY, PARTS, check_own, write_element
 from lexicell.atlas.store._layout import QUALITY_DTYPES, chunk_rows
 from lexicell.errors import InputError
 
@@ -66,6 +66,7 @@ class H5adOutput:
     def _prepare(self, dim: int) -> None:
         """Make room for all that is written later, so that a copy that can't take it is told before."""
         if self._copied:
+            check_own(self._file, ("obs", "obsm", "uns"))
             self._obs = _room_in_obs(self._file, self._n_cells)
         else:
             self._file.attrs.update(ANNDATA)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from lexicell.cli import _console
-from lexicell.cli._options import Json, Overwrite
+from lexicell.cli._options import FollowLinks, Json, Overwrite
 from lexicell.cli.genes._inspect import show
 
 if TYPE_CHECKING:
@@ -53,6 +53,7 @@ def subset(
     organism: Annotated[
         str | None, typer.Option(help="Whose names --genes and --like hold: human or mouse.")
     ] = None,
+    follow_links: FollowLinks = False,
     name: Name = None,
     overwrite: Overwrite = False,
     as_json: Json = False,
@@ -64,7 +65,7 @@ def subset(
     if like is not None:
         from lexicell.atlas import open_counts
 
-        with open_counts(like) as source:
+        with open_counts(like, follow_links=follow_links) as source:
             var = source.var
     made = subset_lexicon(
         lexicon, output, genes=None if genes is None else _names(genes), like=var, types=types or (),

@@ -9,6 +9,7 @@ import typer
 from lexicell.cli import _console
 from lexicell.cli._options import (
     Data,
+    FollowLinks,
     GeneColumn,
     Json,
     Layer,
@@ -48,6 +49,7 @@ def align(
     layer: Layer = None,
     use_raw: UseRaw = False,
     modality: Modality = None,
+    follow_links: FollowLinks = False,
     values: ValuesOption = None,
     gene_column: GeneColumn = None,
     organism: Organism = None,
@@ -60,7 +62,9 @@ def align(
 
     opened = Lexicon.open(lexicon)
     with (
-        open_counts(data, layer=layer, use_raw=use_raw, modality=modality) as source,
+        open_counts(
+            data, layer=layer, use_raw=use_raw, modality=modality, follow_links=follow_links
+        ) as source,
         _console.bar("reading", "cells") as bar,
     ):
         resolved = resolve_values(source, None if values is None else Values(values))
