@@ -149,7 +149,7 @@ def test_layers_are_kept(repository):
         cwd=repository, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert run.returncode == 0, run.stdout + run.stderr
-    assert "2 kept, 0 broken" in run.stdout
+    assert "3 kept, 0 broken" in run.stdout
 
 
 @pytest.fixture(scope="module")

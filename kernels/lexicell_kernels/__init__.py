@@ -4,8 +4,8 @@ This package knows NumPy, Numba and CuPy; it never imports ``lexicell``. `lexice
 definition of the numbers, `lexicell_kernels.parity` the suite that a backend has to pass.
 """
 
-from lexicell_kernels._dispatch import Backend, Device, embed_rows, select_topk
-from lexicell_kernels._host import block_to_device, block_to_host, check_rows, to_host
+from lexicell_kernels._dispatch import Backend, Device, block_to_device, embed_rows, select_topk
+from lexicell_kernels._host import block_to_host, check_rows, to_host
 from lexicell_kernels.types import (
     CsrBlock,
     DeviceMemoryError,

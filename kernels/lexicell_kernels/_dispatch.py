@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Literal, Protocol, cast
 
 from lexicell_kernels._host import (
     Result,
-    block_to_device,
     block_to_host,
     check_rows,
     in_order,
@@ -23,9 +23,10 @@ from lexicell_kernels.types import (
     Picks,
     Rows,
     Weight,
+    check_block,
 )
 
-__all__ = ["Backend", "Device", "embed_rows", "select_topk"]
+__all__ = ["Backend", "Device", "block_to_device", "embed_rows", "select_topk"]
 
 #: Where the work is done.
 Device = Literal["cpu", "cuda"]
@@ -190,3 +191,28 @@ def select_topk(
         table,
         device,
     )
+
+
+def block_to_device(block: CsrBlock) -> CsrBlock:
+    """Copy a block to the current GPU.
+
+    Raises
+    ------
+    InvalidBlockError
+        It is no CSR matrix.
+    GpuUnavailableError
+        There is no GPU that can be used.
+    DeviceMemoryError
+        The block does not fit its memory.
+    """
+    from lexicell_kernels.cuda._device import device_memory, require_cupy
+
+    check_block(block)
+    cupy = require_cupy()
+    with device_memory(f"a block of {block.n_rows:,} rows", block.nbytes):
+        return replace(
+            block,
+            data=cupy.asarray(block.data),
+            indices=cupy.asarray(block.indices),
+            indptr=cupy.asarray(block.indptr),
+        )

@@ -20,12 +20,10 @@ from lexicell_kernels.types import (
     Picks,
     Rows,
     bad_offsets,
-    check_block,
     out_of_range,
 )
 
 __all__ = [
-    "block_to_device",
     "block_to_host",
     "candidate_words",
     "check_columns",
@@ -53,31 +51,6 @@ def block_to_host(block: CsrBlock) -> CsrBlock:
     return replace(
         block, data=to_host(block.data), indices=to_host(block.indices), indptr=to_host(block.indptr)
     )
-
-
-def block_to_device(block: CsrBlock) -> CsrBlock:
-    """Copy a block to the current GPU.
-
-    Raises
-    ------
-    InvalidBlockError
-        It is no CSR matrix.
-    GpuUnavailableError
-        There is no GPU that can be used.
-    DeviceMemoryError
-        The block does not fit its memory.
-    """
-    from lexicell_kernels.cuda._device import device_memory, require_cupy
-
-    check_block(block)
-    cupy = require_cupy()
-    with device_memory(f"a block of {block.n_rows:,} rows", block.nbytes):
-        return replace(
-            block,
-            data=cupy.asarray(block.data),
-            indices=cupy.asarray(block.indices),
-            indptr=cupy.asarray(block.indptr),
-        )
 
 
 def result_to_host(result: Result) -> Result:

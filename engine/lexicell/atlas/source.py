@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from lexicell._arrays import Device
-    from lexicell.atlas.counts._scratch import Scratch
+    from lexicell.atlas._scratch import Scratch
     from lexicell_kernels.types import CsrBlock
 
 __all__ = ["CountSource"]

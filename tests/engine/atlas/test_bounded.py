@@ -15,7 +15,7 @@ import zarr
 from zarr.codecs import BloscCodec, Crc32cCodec, GzipCodec, ZstdCodec
 
 from lexicell.atlas._bounded import bounded
-from lexicell.atlas.counts._slices import slices_of
+from lexicell.atlas.counts._slices_of import slices_of
 from lexicell.atlas.counts._zarr import Encoding
 
 RNG = np.random.default_rng(0)
@@ -147,7 +147,7 @@ def test_a_header_without_a_chunk_does_not_end_the_process(tmp_path: Path) -> No
     (tmp_path / "a.zarr" / "0").write_bytes(bytes([2, 1, 2, 4]) + sizes + b"1234")
     code = (
         "import sys, zarr; from lexicell.atlas._bounded import bounded\n"
-        "from lexicell.atlas.counts._slices import slices_of\n"
+        "from lexicell.atlas.counts._slices_of import slices_of\n"
         "array = bounded(zarr.open_array(sys.argv[1], mode='r'))\n"
         "for one in (slices_of(array), array):\n"
         "    try: one[0:9]\n"

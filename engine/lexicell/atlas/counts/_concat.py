@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from lexicell.atlas.counts._scratch import Scratch
+    from lexicell.atlas._scratch import Scratch
     from lexicell.atlas.source import CountSource
 
 __all__ = ["INPUT", "INPUT_ROW", "ConcatSource", "open_many"]

@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
+    from lexicell.atlas._scratch import Scratch
     from lexicell.atlas.counts._blocks import Where
     from lexicell.atlas.counts._rows import MatrixRows
-    from lexicell.atlas.counts._scratch import Scratch
     from lexicell.atlas.counts._tables import Table
     from lexicell.atlas.source import CountSource
     from lexicell_kernels.types import CsrBlock

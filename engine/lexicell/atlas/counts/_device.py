@@ -19,8 +19,8 @@ from lexicell_kernels.types import CsrBlock
 
 if TYPE_CHECKING:
     from lexicell._arrays import Array
+    from lexicell.atlas._scratch import Scratch
     from lexicell.atlas.counts._rows import MatrixRows
-    from lexicell.atlas.counts._scratch import Scratch
 
 __all__ = ["DeviceDenseRows", "DeviceRows", "device_rows"]
 

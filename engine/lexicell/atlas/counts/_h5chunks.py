@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lexicell._trace import stage
+from lexicell.atlas._slices import Hdf5Slices, Slices
 from lexicell.atlas.counts._h5filters import Filters, UndecodableError
-from lexicell.atlas.counts._slices import Hdf5Slices, Slices
 
 if TYPE_CHECKING:
     import h5py

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from lexicell.atlas._slices import Slices
 from lexicell.atlas.counts._blocks import Offsets, Where, check_indptr, check_indptr_shape, reading
-from lexicell.atlas.counts._slices import Slices, slices_of
+from lexicell.atlas.counts._slices_of import slices_of
 
 if TYPE_CHECKING:
     from lexicell._arrays import Array

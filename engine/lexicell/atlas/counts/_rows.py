@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lexicell._arrays import Device
+from lexicell.atlas._slices import Slices, lost_chunks
 from lexicell.atlas.counts._blocks import (
     Array,
     Offsets,
@@ -24,14 +25,14 @@ from lexicell.atlas.counts._blocks import (
     slim_indices,
 )
 from lexicell.atlas.counts._offsets import WINDOW_ROWS, RowOffsets
-from lexicell.atlas.counts._slices import Slices, lost_chunks, slices_of
+from lexicell.atlas.counts._slices_of import slices_of
 from lexicell.errors import InputError
 from lexicell_kernels.types import CsrBlock
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from lexicell.atlas.counts._scratch import Scratch
+    from lexicell.atlas._scratch import Scratch
 
 __all__ = ["CsrRows", "MatrixRows", "PickedRows"]
 

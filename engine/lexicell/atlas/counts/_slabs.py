@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from lexicell.atlas._slices import Slices
 from lexicell.atlas.counts._blocks import (
     Array,
     Where,
@@ -18,11 +19,11 @@ from lexicell.atlas.counts._blocks import (
     to_block,
 )
 from lexicell.atlas.counts._rows import MatrixRows
-from lexicell.atlas.counts._slices import Slices, slices_of
+from lexicell.atlas.counts._slices_of import slices_of
 from lexicell.errors import InputError
 
 if TYPE_CHECKING:
-    from lexicell.atlas.counts._scratch import Scratch
+    from lexicell.atlas._scratch import Scratch
     from lexicell_kernels.types import CsrBlock
 
 __all__ = ["DenseRows", "SlabRows"]

@@ -16,6 +16,7 @@ from typing import IO, TYPE_CHECKING, Any
 import numpy as np
 
 from lexicell._trace import stage
+from lexicell.atlas._slices import lost_chunks
 from lexicell.atlas.counts._blocks import (
     Array,
     Offsets,
@@ -29,7 +30,7 @@ from lexicell.atlas.counts._blocks import (
     reading,
 )
 from lexicell.atlas.counts._slabs import SlabRows
-from lexicell.atlas.counts._slices import lost_chunks, slices_of
+from lexicell.atlas.counts._slices_of import slices_of
 from lexicell.errors import CorruptDataError, InputError
 from lexicell_kernels.types import CsrBlock
 
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from lexicell.atlas.counts._scratch import Scratch
+    from lexicell.atlas._scratch import Scratch
 
 __all__ = ["Entries", "SpoolRows", "csc_rows"]
 

@@ -20,8 +20,8 @@ import numpy as np
 
 from lexicell._trace import stage
 from lexicell.atlas._chunk_bounds import check_possible, decode_into
+from lexicell.atlas._slices import Slices
 from lexicell.atlas.counts._blocks import is_unknown
-from lexicell.atlas.counts._slices import Slices
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from lexicell.atlas.counts._scratch import Scratch
+from lexicell.atlas._scratch import Scratch
 from lexicell.atlas.packing._plan import PackPlan, gene_numbers, plan_pack
 from lexicell.atlas.packing._rows import PackedRows, fits, pack_rows
 from lexicell.atlas.packing._shard import create_array

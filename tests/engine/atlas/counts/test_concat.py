@@ -16,9 +16,9 @@ from scipy import sparse
 from tests.engine.atlas.conftest import as_anndata, assemble, counts, same, write_tenx, write_zarr
 
 from lexicell.atlas import CountSource, Values, open_counts, open_many, read_sample
+from lexicell.atlas._scratch import Scratch
 from lexicell.atlas.counts import _concat
 from lexicell.atlas.counts._concat import ConcatSource
-from lexicell.atlas.counts._scratch import Scratch
 from lexicell.errors import CountsError, InputError, InputNotFoundError
 
 

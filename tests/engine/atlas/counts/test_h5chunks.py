@@ -19,10 +19,10 @@ from hypothesis import strategies as st
 from tests.engine.atlas.conftest import assemble, counts, same
 
 from lexicell.atlas import open_counts
+from lexicell.atlas._slices import Hdf5Slices
 from lexicell.atlas.counts import _h5filters
 from lexicell.atlas.counts._h5chunks import fast_array
 from lexicell.atlas.counts._h5filters import Filters
-from lexicell.atlas.counts._slices import Hdf5Slices
 from lexicell.errors import CorruptDataError
 
 FILTERS: list[dict[str, Any]] = [

@@ -21,7 +21,7 @@ from lexicell.atlas.counts import _offsets, _rows, _spool
 from lexicell.atlas.counts._blocks import Where, cut_spans
 from lexicell.atlas.counts._offsets import RowOffsets
 from lexicell.atlas.counts._slabs import DenseRows, SlabRows
-from lexicell.atlas.counts._slices import slices_of
+from lexicell.atlas.counts._slices_of import slices_of
 from lexicell.errors import CorruptDataError
 
 WHERE = Where("file", "X")

@@ -17,9 +17,10 @@ from tests.engine.atlas.conftest import as_anndata, assemble, counts, same, writ
 from zarr.codecs import BloscCodec, Crc32cCodec, GzipCodec, ZstdCodec
 
 from lexicell.atlas import open_counts
+from lexicell.atlas._scratch import Scratch
+from lexicell.atlas._slices import Slices
 from lexicell.atlas.counts import _zarr
-from lexicell.atlas.counts._scratch import Scratch
-from lexicell.atlas.counts._slices import Slices, slices_of
+from lexicell.atlas.counts._slices_of import slices_of
 from lexicell.atlas.counts._zarr import Encoding
 from lexicell.errors import CorruptDataError
 

@@ -10,7 +10,7 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from lexicell.atlas.counts._slices import Slices
+    from lexicell.atlas._slices import Slices
 
 __all__ = ["Scratch"]
 

@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lexicell._arrays import packages_of
 from lexicell._trace import stage
 
 if TYPE_CHECKING:
     from lexicell._arrays import Array
 
-__all__ = ["Hdf5Slices", "Slices", "lost_chunks", "slices_of"]
+__all__ = ["Hdf5Slices", "Slices", "lost_chunks"]
 
 
 class Slices(ABC):
@@ -44,20 +43,6 @@ class Slices(ABC):
         out = np.empty((max(stop - start, 0), *self.shape[1:]), self.dtype)
         self.read_into(start, max(start, stop), out)
         return out
-
-
-def slices_of(array: Any) -> Any:
-    """Make `Slices` of an array of h5py or zarr; arrays in memory are passed through."""
-    packages = packages_of(array)
-    if "h5py" in packages:
-        from lexicell.atlas.counts._h5chunks import fast_array
-
-        return fast_array(array)
-    if "zarr" in packages:
-        from lexicell.atlas.counts._zarr import ZarrSlices
-
-        return ZarrSlices(array)
-    return array
 
 
 def lost_chunks(data: Any, indices: Any, first: int, values: Array, columns: Array, starts: Array) -> bool:
