@@ -15,10 +15,14 @@ from typing import IO, Any
 
 from tests.fuzz.cases import MEMORY, Cases
 
+from lexicell.atlas.counts import _h5watch
+
 __all__ = ["run_cases", "work"]
 
 #: Seconds after which a case counts as a hang, and between looks at the memory of its process.
-PATIENCE, _LOOK = 25.0, 0.05
+PATIENCE, _LOOK = 20.0, 0.05
+#: Seconds after which our watcher is to say that HDF5 does not come back.
+_WATCHER = 8
 
 
 def run_cases(numbers: Sequence[int], inputs: Path) -> Iterator[dict[str, Any]]:
@@ -50,7 +54,10 @@ def _watched(process: subprocess.Popen[str], left: list[int]) -> Iterator[dict[s
             line = lines.get(timeout=_LOOK)
         except Empty:
             if case is not None and time.monotonic() - since > PATIENCE:
-                yield case | {"end": "hang", "fault": f"nothing for {PATIENCE:.0f} s"}
+                process.kill()
+                told = "HDF5 has not come back" in process.communicate()[1]
+                fault = None if told else f"nothing for {PATIENCE:.0f} s"
+                yield case | {"end": "told that HDF5 hangs" if told else "hang", "fault": fault}
                 return
             if case is not None and _memory(process.pid) > MEMORY + (2 << 30):
                 yield case | {"end": "memory", "fault": "more than 4 GiB"}
@@ -84,6 +91,7 @@ def _memory(pid: int) -> int:
 
 def work(inputs: Path, folder: Path, numbers: Sequence[int]) -> None:
     """Run cases in this process, a line of JSON before each and one after."""
+    _h5watch._PATIENCE = _WATCHER
     cases = Cases(inputs, folder / "work")
     for number in numbers:
         _tell(cases.run(number, _tell))
