@@ -158,7 +158,7 @@ def test_a_header_without_a_chunk_does_not_end_the_process(tmp_path: Path) -> No
     assert (run.returncode, run.stdout.split()) == (0, ["refused", "refused"]), run.stderr
 
 
-@pytest.mark.parametrize("name", ["pickle", "msgpack2", "json2", "categorize"])
+@pytest.mark.parametrize("name", ["pickle", "json2", "categorize"])
 def test_codecs_that_may_do_anything_are_not_called(name: str, tmp_path: Path) -> None:
     more = {"labels": ["a", "b"], "dtype": "O"} if name == "categorize" else {}
     codec = numcodecs.get_codec({"id": name, **more})

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import anndata
 import numcodecs
 import numpy as np
 import pytest
@@ -25,7 +26,8 @@ MANY = "9" * 400
 def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
     cells = as_anndata(counts())
     cells.obs["depth"] = np.arange(61.0) + 1
-    path = write_zarr(cells, tmp_path_factory.mktemp("sound") / "c.zarr", 3)
+    with anndata.settings.override(auto_shard_zarr_v3=False):
+        path = write_zarr(cells, tmp_path_factory.mktemp("sound") / "c.zarr", 3)
     (path / "zarr.json").write_text(json.dumps({"zarr_format": 3, "node_type": "group", "attributes": {
         "encoding-type": "anndata", "encoding-version": "0.1.0"}}))  # fmt: skip
     return path
@@ -45,6 +47,11 @@ def edit(path: Path, part: str, **changes: Any) -> None:
     file.write_text(json.dumps(content).replace(f'"{MANY}"', MANY))
 
 
+def index(path: Path, part: str) -> str:
+    """Where the names lie, which depends on pandas."""
+    return f"{part}/_index/values" if (path / part / "_index" / "values").exists() else f"{part}/_index"
+
+
 def zstd_zeros(n: int) -> bytes:
     """A zstd frame of `n` zeros in blocks of 128 KiB, each of which is 4 bytes."""
     blocks = [(1 << 17) << 3 | 2] * (n >> 17)
@@ -60,7 +67,7 @@ def replace(path: Path, part: str, change: Callable[[bytes], bytes]) -> None:
 
 def names(path: Path, part: str, n: int) -> None:
     """Let all say that there are `n` cells or genes."""
-    edit(path, f"{part}/_index", shape=[n])
+    edit(path, index(path, part), shape=[n])
     edit(path, "X", shape=[n, 37] if part == "obs" else [61, n])
     if part == "obs":
         edit(path, "X/indptr", shape=[n + 1])
@@ -79,9 +86,9 @@ CASES: dict[str, tuple[Callable[[Path], object], str]] = {
     "2**62 cells": (lambda path: names(path, "obs", 1 << 62), "cell names.*lacks chunks"),
     "300 million cells": (lambda path: names(path, "obs", 300_000_000), "cell names.*lacks chunks"),
     "2**62 cells of a dense X": (lambda path: edit(path, "X", shape=[1 << 62, 37]), "where obs has 61"),
-    "2**40 genes": (lambda path: names(path, "var", 1 << 40), "var/_index .*lacks chunks"),
+    "2**40 genes": (lambda path: names(path, "var", 1 << 40), "var/_index.* entries.*lacks chunks"),
     "a chunk of 2**28 names": (
-        lambda path: edit(path, "var/_index", shape=[1 << 28], chunk=[1 << 28]),
+        lambda path: edit(path, index(path, "var"), shape=[1 << 28], chunk=[1 << 28]),
         "no chunk of 4294967296",
     ),
     "2**31 categories": (lambda path: edit(path, "obs/type/categories", shape=[1 << 31]), "lacks chunks"),
@@ -96,15 +103,15 @@ CASES: dict[str, tuple[Callable[[Path], object], str]] = {
         "rows 0:61 of X",
     ),
     "names that expand": (
-        lambda path: (path / "obs/_index/c/0").write_bytes(zstd_zeros(9 << 28)),
+        lambda path: (path / index(path, "obs") / "c/0").write_bytes(zstd_zeros(9 << 28)),
         "the cell names",
     ),
     "2**31 texts more": (
-        lambda path: replace(path, "obs/_index", lambda raw: raw[:3] + b"\x80" + raw[4:]),
+        lambda path: replace(path, index(path, "obs"), lambda raw: raw[:3] + b"\x80" + raw[4:]),
         "a chunk of 61 texts states 2147483709",
     ),
     "a text of 2**31 bytes": (
-        lambda path: replace(path, "obs/_index", lambda raw: raw[:7] + b"\x80" + raw[8:]),
+        lambda path: replace(path, index(path, "obs"), lambda raw: raw[:7] + b"\x80" + raw[8:]),
         "the cell names",
     ),
     "nested JSON": (lambda path: (path / "X/zarr.json").write_text("[" * 100_000), "contents"),
