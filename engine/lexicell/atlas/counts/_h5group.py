@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import h5py
-from h5py import h5a, h5d, h5f, h5g, h5i, h5l, h5o, h5r
+import numpy as np
+from h5py import h5a, h5d, h5f, h5g, h5i, h5l, h5o, h5r, h5t
 
 from lexicell.atlas.counts._blocks import Where
 from lexicell.errors import InputError
@@ -130,7 +131,9 @@ class OwnGroup(h5py.Group):  # type: ignore[misc]
         if sources and not self._follow_links:
             self._refuse(_name(place), sources[0])
         if not sources:
-            _check_size(place, plist, Where(self._label, _name(place)))
+            where = Where(self._label, _name(place))
+            _check_size(place, plist, where)
+            _check_texts(place, where)
         return place
 
     def _refuse(self, name: str, file: bytes) -> NoReturn:
@@ -206,3 +209,28 @@ def _check_size(dataset: Any, plist: Any, where: Where) -> None:
         if dataset.chunk_iter(lambda info: info.size > longest or None):
             fault = f"declares chunks of {chunk:,} bytes and stores a larger one"
             raise where.corrupt(fault)
+
+
+def _check_texts(dataset: Any, where: Where) -> None:
+    """Raise CorruptDataError for a text that is longer than its file, since HDF5 takes the memory first.
+
+    Only texts that lie there as they are: chunks that are compressed have a checksum.
+    """
+    kind, place = dataset.get_type(), dataset.get_offset()
+    is_text = kind.get_class() == h5t.STRING and kind.is_variable_str()
+    if not is_text or place is None or h5i.get_file_id(dataset).get_create_plist().get_userblock():
+        return
+    entry = np.dtype([("length", "<u4"), ("heap", "<u8"), ("number", "<u4")])
+    left = dataset.get_storage_size() // entry.itemsize
+    if left != math.prod(dataset.shape or ()):
+        return
+    with Path(os.fsdecode(h5f.get_name(dataset))).open("rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        file.seek(place)
+        while left > 0:
+            found = np.fromfile(file, entry, min(left, 1 << 20))
+            longest = int(found["length"].max(initial=0))
+            if longest > size or not len(found):
+                fault = f"has a text of {longest:,} bytes in a file of {size:,}"
+                raise where.corrupt(fault)
+            left -= len(found)

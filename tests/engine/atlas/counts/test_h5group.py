@@ -211,6 +211,23 @@ def test_a_chunk_stores_no_more_than_it_declares(h5ad: Path, name: str) -> None:
         source.read_obs(["n"], 0, 1)
 
 
+@pytest.mark.parametrize("name", ["var/_index", "obs/_index", "obs/type/categories"])
+def test_a_text_is_no_longer_than_its_file(h5ad: Path, name: str) -> None:
+    with h5py.File(h5ad, "r+") as file:
+        texts, attributes = file[name][()], dict(file[name].attrs)
+        del file[name]
+        file.create_dataset(name, data=texts, dtype=h5py.string_dtype()).attrs.update(attributes)
+        place = file[name].id.get_offset()
+    data = bytearray(h5ad.read_bytes())
+    data[place + 3] |= 0x80  # of the first length
+    h5ad.write_bytes(data)
+    with (
+        pytest.raises(CorruptDataError, match=rf"/{name} has a text of 2,147,483,6\d\d bytes"),
+        open_counts(h5ad) as source,
+    ):
+        source.read_obs(["type"], 0, 1)
+
+
 def test_inflating_stops_at_the_declared_size() -> None:
     raw = zlib.compress(np.random.default_rng(0).bytes(1 << 19) + bytes(1 << 25), 1)
     filters = Filters.of([(1, (9,))], 4)
