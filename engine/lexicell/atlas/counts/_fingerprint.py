@@ -11,6 +11,7 @@ from typing import Any
 
 import blake3
 
+from lexicell._limits import limit_reached
 from lexicell.atlas._remote import is_url, network_fault, open_store
 from lexicell.atlas.counts._blocks import Where, reading
 from lexicell.atlas.counts._mtx import find_mtx, tables_of
@@ -94,6 +95,9 @@ def _entries(location: str | Path, *, follow_links: bool) -> Iterator[_Entry]:
     except PermissionError as exc:
         msg = f"{exc.filename}: no permission to read it; change its mode or its owner"
         raise InputError(msg) from exc
+    except OSError as exc:
+        msg = f"{path}: its files cannot be listed ({exc.strerror}); see whether a link leads in a circle"
+        raise limit_reached(str(path), exc) or InputError(msg) from exc
 
 
 def _entry(file: os.PathLike[str], key: str) -> _Entry:

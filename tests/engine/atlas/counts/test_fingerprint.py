@@ -235,3 +235,11 @@ def test_a_web_server_is_asked_for_the_metadata_at_the_root(web: str, tmp_path: 
     assert fingerprint(f"{web}/a.zarr") != before
     with pytest.raises(InputNotFoundError, match=r"no\.zarr: nothing is there"):
         fingerprint(f"{web}/no.zarr")
+
+
+def test_links_in_a_circle_are_told(tmp_path):
+    (tmp_path / "v.zarr").mkdir()
+    (tmp_path / "v.zarr" / "zarr.json").write_text("{}")
+    (tmp_path / "v.zarr" / "again").symlink_to(".")
+    with pytest.raises(InputError, match=r"v\.zarr: its files cannot be listed"):
+        fingerprint(tmp_path / "v.zarr")
