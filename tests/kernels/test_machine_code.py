@@ -43,10 +43,13 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def start(program: Path, cache: Path) -> Callable[[], tuple[int, bool, list[str]]]:
+def start(
+    program: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[[], tuple[int, bool, list[str]]]:
     """Do what a new process does: the result, whether its code came from disk, and what was said."""
     spec = importlib.util.spec_from_file_location("program", program)
     module = importlib.util.module_from_spec(spec)
+    monkeypatch.setitem(sys.modules, "program", module)  # where Numba looks for what the code belongs to
     spec.loader.exec_module(module)
 
     def started(value: Any = 21) -> tuple[Any, bool, list[str]]:

@@ -18,7 +18,8 @@ import pytest
 pytestmark = pytest.mark.skipif(not hasattr(os, "posix_spawn"), reason="needs POSIX")
 
 _OPEN = """
-import sys, time
+import signal, sys, time
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background has it ignored
 from lexicell.atlas import open_counts
 from lexicell.atlas.counts import _h5watch
 _h5watch._TICK = 0.1
