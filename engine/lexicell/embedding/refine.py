@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lexicell.lexicon import Lexicon, gene_factors
 from lexicell.projection import Projection
 from lexicell.projection.whitening import fit_whitening
 
-__all__ = ["REFINED", "refine", "refined"]
+__all__ = ["REFINED", "refine", "refine_vectors", "refined"]
 
 
 #: Projections that come with the package, by the lexicon's name; written by ``lexicons/gene_factors.py``.
@@ -40,16 +42,16 @@ def refined(lexicon: Lexicon) -> Projection:
 
 def refine(lexicon: Lexicon) -> Projection:
     """Compute what `refined` gives; the last bits depend on the machine's linear algebra."""
-    vectors = lexicon.vectors(lexicon.rows)
+    made = refine_vectors(lexicon.vectors(lexicon.rows), gene_factors(lexicon))
+    card = {"name": "whitening and gene factors", "lexicon": lexicon.name}
+    return replace(made, lexicon=lexicon.identity, card=card)
+
+
+def refine_vectors(vectors: NDArray[np.float32], factors: NDArray[np.float32]) -> Projection:
+    """Whiten vectors ``[G, d]`` and give each the length of its factor ``[G]``, as a projection."""
     whitening = fit_whitening(vectors, kind="zca")
     lengths = np.linalg.norm(whitening.apply(vectors), axis=1)
     d = vectors.shape[1]
     weight, offset = whitening.compose(np.eye(d, len(whitening.weight), dtype=np.float32))
-    factors = gene_factors(lexicon) / np.maximum(lengths, 1e-6)
-    return Projection(
-        weight,
-        offset=offset,
-        gene_weight=factors.astype(np.float32),
-        lexicon=lexicon.identity,
-        card={"name": "whitening and gene factors", "lexicon": lexicon.name},
-    )
+    scale = factors / np.maximum(lengths, 1e-6)
+    return Projection(weight, offset=offset, gene_weight=scale.astype(np.float32))

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from lexicell.embedding import Advanced, Listener, Note, Options
 from lexicell.embedding.events import log
 from lexicell.embedding.plan import DEFAULT_LEXICON
+from lexicell.embedding.refine import refined
 from lexicell.errors import InputError, MissingExtraError
 from lexicell.evaluate.cell_report import Evaluation, Record
 from lexicell.evaluate.classifiers import CLASSIFIERS, Classifier, predict
@@ -164,6 +165,7 @@ def evaluate_panels(
 ) -> Evaluation:
     """Evaluate panels that were read already; see `evaluate_cells`."""
     table, factors = lexicon.vectors(lexicon.rows), gene_factors(lexicon)
+    rows = refined(lexicon).table_rows(lexicon, lexicon.rows)
     splits: list[tuple[str, list[Split]]] = []
     skipped: list[tuple[str, Skipped]] = []
     for name, panel in panels.items():
@@ -181,7 +183,7 @@ def evaluate_panels(
     with ThreadPoolExecutor(jobs or _processors()) as pool:
         for name, made in splits:
             for method, control in runs:
-                runner = _Runner(method, control, table, factors, protocol)
+                runner = _Runner(method, control, table, factors, None if control else rows, protocol)
                 for found in runner.run(name, made, pool):
                     records += found
                     done += 1
@@ -201,10 +203,11 @@ class _Runner:
         control: str,
         table: NDArray[np.float32],
         factors: NDArray[np.float32],
+        refined_rows: NDArray[np.float32] | None,
         protocol: CellProtocol,
     ) -> None:
         self.method, self.control, self.protocol = method, control, protocol
-        self._table, self._factors = table, factors
+        self._table, self._factors, self._refined = table, factors, refined_rows
         self._drawn: tuple[int, NDArray[np.float32]] | None = None
         self._whole: dict[tuple[int, bytes], tuple[NDArray[np.float32], dict[str, float], float]] = {}
         self.notes: set[str] = set()
@@ -247,8 +250,9 @@ class _Runner:
             return self._embed_whole(split)
         query = split.query.without_labels()
         task = Task(
-            self._vectors(split.draw), split.reference, query, query, self._seed(split.draw), self._factors
-        )
+            self._vectors(split.draw), split.reference, query, query, self._seed(split.draw), self._factors,
+            self._refined,
+        )  # fmt: skip
         reference, asked = self.method(task)
         _check_shapes(self.method, reference, split.cells[0], asked, split.cells[1])
         return _Embedded(reference, asked, time.perf_counter() - started)
@@ -265,7 +269,8 @@ class _Runner:
             panel = split.sources[0].take(cells)
             bare = panel.without_labels()
             empty = bare.take(np.empty(0, np.int64))
-            task = Task(self._vectors(split.draw), bare, empty, None, self._seed(key[0]), self._factors)
+            vectors, seed = self._vectors(split.draw), self._seed(key[0])
+            task = Task(vectors, bare, empty, None, seed, self._factors, self._refined)
             vectors, _ = self.method(task)
             _check_shapes(self.method, vectors, cells)
             seconds = time.perf_counter() - started

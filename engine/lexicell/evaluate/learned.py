@@ -10,6 +10,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from lexicell.embedding import RECIPES
+from lexicell.embedding.refine import refine_vectors
 from lexicell.evaluate.methods import Method, Vectors, kernel_block, pool
 from lexicell.evaluate.panels import Panel, Task
 from lexicell.learn.bridge import fit_bridge, weight_matrix
@@ -20,7 +21,6 @@ from lexicell.learn.settings import TrainSettings
 from lexicell.learn.statistics import dispersed_columns
 from lexicell.learn.views import Views
 from lexicell.projection import Projection
-from lexicell.projection.whitening import fit_whitening
 from lexicell_kernels import GeneTable, Rows, Weight, embed_rows
 
 __all__ = ["LEARNED"]
@@ -32,11 +32,11 @@ _TRAINED_GENES = 2_000
 
 
 def _lexicell(task: Task) -> Vectors:
-    """Whitened vectors of length 1, times the factors of genes: what the recipe `lexicell` folds."""
-    vectors = fit_whitening(task.vectors, kind="zca").apply(task.vectors)
-    vectors /= np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-6)
-    if task.factors is not None:
-        vectors *= task.factors[:, None]
+    """What the recipe `lexicell` makes of the lexicon, or of a control in its place."""
+    vectors = task.refined
+    if vectors is None:
+        factors = np.ones(len(task.vectors), np.float32) if task.factors is None else task.factors
+        vectors = refine_vectors(task.vectors, factors).apply(task.vectors, np.arange(len(task.vectors)))
     recipe = RECIPES["lexicell"]
     return pool(task.reference, vectors, recipe), pool(task.query, vectors, recipe)
 

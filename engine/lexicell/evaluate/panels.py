@@ -118,6 +118,9 @@ class Task:
         Of whatever a method draws.
     factors
         ``[G]`` float32 gene factors; see `lexicell.lexicon.gene_factors`. A control has the text's too.
+    refined
+        ``[G, p]`` float32 rows that the recipe "lexicell" folds of the lexicon. None for a control, whose
+        vectors are refined as a lexicon's are.
     """
 
     vectors: NDArray[np.float32]
@@ -126,6 +129,7 @@ class Task:
     unlabelled: Panel | None
     seed: int
     factors: NDArray[np.float32] | None = None
+    refined: NDArray[np.float32] | None = None
 
 
 def panel_of(

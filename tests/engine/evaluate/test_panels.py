@@ -8,8 +8,7 @@ import scipy.sparse as sp
 
 from lexicell.embedding import RECIPES, Note, Options
 from lexicell.errors import CountsError, InputError
-from lexicell.evaluate import panel_of
-from lexicell.evaluate.methods import pool
+from lexicell.evaluate import METHODS, CellProtocol, Method, evaluate_panels, panel_of
 
 LABEL = "bulk_labels"
 
@@ -19,12 +18,25 @@ def panel(cells, bundled):
     return panel_of(cells, Options(lexicon=bundled), label=LABEL)
 
 
-def test_a_panel_pools_to_what_embedding_gives(cells, bundled, panel):
+@pytest.mark.parametrize("recipe", sorted(RECIPES))
+def test_what_is_evaluated_is_what_is_shipped(cells, bundled, panel, recipe):
     import lexicell
 
-    lexicell.tl.embed(cells, recipe="paper", lexicon=bundled)
-    vectors = pool(panel, bundled.vectors(bundled.rows), RECIPES["paper"])
-    np.testing.assert_allclose(vectors, cells.obsm["X_lexicell"], atol=1e-6)
+    lexicell.tl.embed(cells, recipe=recipe, lexicon=bundled)
+    evaluated: list[np.ndarray] = []
+
+    def spy(task):
+        made = METHODS[recipe](task)
+        evaluated.append(made[0])
+        return made
+
+    method = Method(recipe, spy, per_draw=False)
+    protocol = CellProtocol(("few-shot",), (2,), 1)
+    evaluate_panels({"blood": panel}, bundled, methods=[method], protocol=protocol, listener=lambda _: None)
+    # Classes of few cells are left out; the others are embedded in their order.
+    shipped = {row.tobytes() for row in cells.obsm["X_lexicell"]}
+    assert len(evaluated[0]) > 90
+    assert {row.tobytes() for row in evaluated[0]} <= shipped
 
 
 def test_columns_that_are_one_gene_are_summed_and_others_are_kept_beside(cells, bundled):
