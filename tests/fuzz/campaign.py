@@ -20,7 +20,7 @@ from lexicell.atlas.counts import _h5watch
 __all__ = ["run_cases", "work"]
 
 #: Seconds after which a case counts as a hang, and between looks at the memory of its process.
-PATIENCE, _LOOK = 20.0, 0.05
+PATIENCE, _LOOK = 60.0, 0.05
 #: Seconds after which our watcher is to say that HDF5 does not come back.
 _WATCHER = 8
 
@@ -32,7 +32,7 @@ def run_cases(numbers: Sequence[int], inputs: Path) -> Iterator[dict[str, Any]]:
         with tempfile.TemporaryDirectory(prefix="lexicell-fuzz-") as folder:
             command = [sys.executable, "-m", "tests.fuzz", "--work", folder, "--inputs", str(inputs)]
             process = subprocess.Popen(
-                [*command, json.dumps(left)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+                [*command, json.dumps(left)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
             )
             try:
                 for result in _watched(process, left):
@@ -48,27 +48,29 @@ def _watched(process: subprocess.Popen[str], left: list[int]) -> Iterator[dict[s
     lines: SimpleQueue[str] = SimpleQueue()
     Thread(target=_pass_on, args=(process.stdout, lines), daemon=True).start()
     case: dict[str, Any] | None = None
-    rest, since = len(left), 0.0
+    rest, since, said = len(left), 0.0, ""
     while rest:
         try:
             line = lines.get(timeout=_LOOK)
         except Empty:
             if case is not None and time.monotonic() - since > PATIENCE:
-                process.kill()
-                told = "HDF5 has not come back" in process.communicate()[1]
-                fault = None if told else f"nothing for {PATIENCE:.0f} s"
-                yield case | {"end": "told that HDF5 hangs" if told else "hang", "fault": fault}
+                yield case | {"end": "hang", "fault": f"nothing for {PATIENCE:.0f} s"}
                 return
             if case is not None and _memory(process.pid) > MEMORY + (2 << 30):
                 yield case | {"end": "memory", "fault": "more than 4 GiB"}
                 return
             continue
-        if not line:
-            told = process.communicate()[1][-500:]
-            if case is None:
-                raise RuntimeError(told)
-            yield case | {"end": "ended", "fault": f"the process ended ({process.wait()}): {told}"}
+        if case is not None and "HDF5 has not come back" in line:
+            yield case | {"end": "told that HDF5 hangs", "fault": None}
             return
+        if not line:
+            if case is None:
+                raise RuntimeError(said)
+            yield case | {"end": "ended", "fault": f"the process ended ({process.wait()}): {said[-500:]}"}
+            return
+        if not line.startswith('{"case"'):
+            said += line
+            continue
         result, since = json.loads(line), time.monotonic()
         case = None if "end" in result else result
         if case is None:
