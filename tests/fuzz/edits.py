@@ -370,7 +370,7 @@ def _edit_projection(rng: np.random.Generator, folder: Path) -> tuple[str, bool]
 
 def _edit_tensors(rng: np.random.Generator, file: Path) -> str:
     tensors = load_tensors(file.read_bytes())
-    name = _pick(rng, list(tensors))
+    name = _pick(rng, sorted(tensors))
     value, kind, sort = tensors[name], int(rng.integers(8)), _pick(rng, _TYPES[:12])
     with np.errstate(all="ignore"):
         if kind == 0:
