@@ -64,6 +64,15 @@ class OwnGroup(h5py.Group):  # type: ignore[misc]
             return OwnGroup(member, self._label, follow_links=self._follow_links)
         return h5py.Dataset(member, readonly=True) if isinstance(member, h5d.DatasetID) else member
 
+    def get(self, name: str, default: Any = None, *args: Any, **kwargs: Any) -> Any:
+        """Open a member as by its name in brackets; h5py's own `get` goes another way, also for its views."""
+        if args or kwargs:
+            return super().get(name, default, *args, **kwargs)
+        try:
+            return self[name]
+        except KeyError:
+            return default
+
     def __contains__(self, name: str) -> bool:
         """Whether there is such a member."""
         try:

@@ -12,10 +12,11 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
-from tests.engine.atlas.conftest import as_anndata, assemble, counts, same
+from tests.engine.atlas.conftest import as_anndata, assemble, counts, same, write_tenx
 
 from lexicell.atlas import fingerprint, open_counts
 from lexicell.atlas.counts._h5filters import Filters
+from lexicell.atlas.counts._h5group import OwnGroup
 from lexicell.atlas.counts._open import is_mudata
 from lexicell.errors import CorruptDataError, InputError
 
@@ -267,3 +268,32 @@ def test_an_encoding_of_any_kind_is_a_typed_error_or_none(h5ad: Path, element: s
                 source.read_obs(["type"], 0, 1)
         except (InputError, CorruptDataError) as error:
             assert str(h5ad) in str(error)  # noqa: PT017 -- either is fine
+
+
+@pytest.mark.parametrize("name", ["features/genome", "features/id", "barcodes", "data"])
+def test_a_10x_file_reads_no_other_file_either(tmp_path: Path, name: str) -> None:
+    path, other = write_tenx(CELLS, tmp_path / "cells.h5", 3), tmp_path / "secret.h5"
+    with h5py.File(path, "r+") as file, h5py.File(other, "w") as moved:
+        moved["there"] = file["matrix"][name][()]
+        del file["matrix"][name]
+        file["matrix"][name] = h5py.ExternalLink(other.name, "there")
+    with pytest.raises(InputError, match="is a link to another file"):
+        open_counts(path)
+    with open_counts(path, follow_links=True) as source:
+        same(assemble(source), CELLS)
+
+
+def test_a_member_is_looked_at_whichever_way_it_is_asked_for(h5ad: Path) -> None:
+    with h5py.File(h5ad, "r+") as file:
+        file["uns/link"] = h5py.ExternalLink("elsewhere.h5", "there")
+    with h5py.File(h5ad) as file:
+        group = OwnGroup(file["uns"].id, str(h5ad), follow_links=False)
+        ways: list[Callable[[], Any]] = [
+            lambda: group["link"], lambda: group.get("link"), lambda: list(group.values()),
+            lambda: list(group.items()), lambda: "link" in group, group.plain,
+        ]  # fmt: skip
+        for way in ways:
+            with pytest.raises(InputError, match="is a link to another file"):
+                way()
+        assert group.get("nothing") is None
+        assert group.get("nothing", 3) == 3
