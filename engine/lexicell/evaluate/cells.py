@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -165,7 +166,11 @@ def evaluate_panels(
 ) -> Evaluation:
     """Evaluate panels that were read already; see `evaluate_cells`."""
     table, factors = lexicon.vectors(lexicon.rows), gene_factors(lexicon)
-    rows = refined(lexicon).table_rows(lexicon, lexicon.rows)
+
+    @cache  # most methods need none
+    def rows() -> NDArray[np.float32]:
+        return refined(lexicon).table_rows(lexicon, lexicon.rows)
+
     splits: list[tuple[str, list[Split]]] = []
     skipped: list[tuple[str, Skipped]] = []
     for name, panel in panels.items():
@@ -203,7 +208,7 @@ class _Runner:
         control: str,
         table: NDArray[np.float32],
         factors: NDArray[np.float32],
-        refined_rows: NDArray[np.float32] | None,
+        refined_rows: Callable[[], NDArray[np.float32]] | None,
         protocol: CellProtocol,
     ) -> None:
         self.method, self.control, self.protocol = method, control, protocol

@@ -33,8 +33,9 @@ _TRAINED_GENES = 2_000
 
 def _lexicell(task: Task) -> Vectors:
     """What the recipe `lexicell` makes of the lexicon, or of a control in its place."""
-    vectors = task.refined
-    if vectors is None:
+    if task.refined is not None:
+        vectors = task.refined()
+    else:
         factors = np.ones(len(task.vectors), np.float32) if task.factors is None else task.factors
         vectors = refine_vectors(task.vectors, factors).apply(task.vectors, np.arange(len(task.vectors)))
     recipe = RECIPES["lexicell"]

@@ -19,6 +19,8 @@ from lexicell.embedding.events import ignore
 from lexicell.embedding.labels import read_column, read_labels
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from anndata import AnnData
 
 __all__ = ["Panel", "Task", "panel_of"]
@@ -119,8 +121,8 @@ class Task:
     factors
         ``[G]`` float32 gene factors; see `lexicell.lexicon.gene_factors`. A control has the text's too.
     refined
-        ``[G, p]`` float32 rows that the recipe "lexicell" folds of the lexicon. None for a control, whose
-        vectors are refined as a lexicon's are.
+        Gives the ``[G, p]`` float32 rows that the recipe "lexicell" folds of the lexicon. None for a control,
+        whose vectors are refined as a lexicon's are.
     """
 
     vectors: NDArray[np.float32]
@@ -129,7 +131,7 @@ class Task:
     unlabelled: Panel | None
     seed: int
     factors: NDArray[np.float32] | None = None
-    refined: NDArray[np.float32] | None = None
+    refined: Callable[[], NDArray[np.float32]] | None = None
 
 
 def panel_of(

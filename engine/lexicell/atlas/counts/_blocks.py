@@ -46,6 +46,7 @@ __all__ = [
 
 Offsets = NDArray[np.int64]
 
+_RESTORE = "the file is truncated or damaged, copy or write it again"
 #: How zarr, numcodecs, HDF5 and anndata say that something is of a kind they don't know.
 _UNKNOWN = re.compile(
     r"No Zarr data type|Unknown (codec|chunk)|codec not available|disallowed extra fields"
@@ -90,7 +91,7 @@ class Where:
 
     def corrupt(self, fault: str) -> CorruptDataError:
         """Build the error for a damaged file; `fault` continues the sentence that `what` begins."""
-        return CorruptDataError(f"{self} {fault}; the file is truncated or damaged, copy or write it again")
+        return CorruptDataError(f"{self} {fault}; {_RESTORE}")
 
 
 @contextmanager
@@ -99,7 +100,7 @@ def reading(where: Where) -> Iterator[None]:
 
     Where the network or a kind that is not known here is the reason, the error says that.
     """
-    with reading_file(str(where), "the file is truncated or damaged, copy or write it again"):
+    with reading_file(str(where), _RESTORE):
         try:
             yield
         except LexicellError:
