@@ -133,8 +133,9 @@ class ConcatSource:
         follow_links: bool = False,
     ) -> None:
         names = [os.fspath(path) for path in paths]
-        other: dict[str, Any] = {"modality": modality, "follow_links": follow_links}
-        self._asked = {"layer": layer, "use_raw": use_raw, **other}
+        self._asked: dict[str, Any] = {
+            "layer": layer, "use_raw": use_raw, "modality": modality, "follow_links": follow_links
+        }  # fmt: skip
         self._lock, self._open = Lock(), True
         self._held: OrderedDict[int, _Held] = OrderedDict()
         self.inputs = tuple(_short(names))
@@ -178,12 +179,7 @@ class ConcatSource:
         ]
         self.layers = tuple(name for name in layers[0] if all(name in others for others in layers))
         self.others = other_parts(
-            partial(
-                open_counts,
-                names[0],
-                modality=self._asked["modality"],
-                follow_links=self._asked["follow_links"],
-            ),
+            partial(open_counts, names[0], **self._asked),  # of which layer and use_raw are replaced
             self.layers,
             has_x=True,
             has_raw=self.has_raw,
