@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench import machine
-from lexicell.evaluate import (
+from lexicell.evaluation import (
     CONTROLS,
     Protocol,
     control_vectors,
@@ -31,7 +31,7 @@ from lexicell.evaluate import (
     read_gene_sets,
     read_published,
 )
-from lexicell.evaluate.membership import GeneVectors
+from lexicell.evaluation.membership import GeneVectors
 from lexicell.lexicon import Lexicon
 
 __all__ = ["compare", "main"]

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from lexicell.atlas import CountSource, open_counts
 from lexicell.embedding import RECIPES, Options, embed_source, make_plan
 from lexicell.embedding.plan import Plan
-from lexicell.evaluate import CONTROLS, control_vectors, knn_accuracy, pca_of_expression
+from lexicell.evaluation import CONTROLS, control_vectors, knn_accuracy, pca_of_expression
 from lexicell_kernels import GeneTable
 
 __all__ = ["main", "scores"]

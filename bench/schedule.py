@@ -39,9 +39,9 @@ from lexicell.embedding import Advanced, BlockEmbedder, FoldedTable, Options, _d
 from lexicell.embedding.distributed import own_processes, run_distributed
 from lexicell.embedding.events import Event, Started
 from lexicell.embedding.inputs import Inputs
-from lexicell.embedding.job import ShardJob
 from lexicell.embedding.local import run_local
 from lexicell.embedding.recipe import resolve_recipe
+from lexicell.embedding.shards import ShardJob
 from lexicell_kernels import GeneTable
 
 __all__ = ["main"]

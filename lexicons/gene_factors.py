@@ -16,9 +16,9 @@ import pyarrow.parquet as pq
 
 from lexicell.atlas import open_counts
 from lexicell.embedding import Options, make_plan
-from lexicell.embedding.refine import REFINED, refine
+from lexicell.embedding.default_projection import REFINED, refine
+from lexicell.embedding.gene_statistics import gene_statistics
 from lexicell.learn.factors import foretell_factors
-from lexicell.learn.statistics import gene_statistics
 from lexicell.lexicon import Lexicon
 from lexicell.lexicon._factors import FACTORS_FILE
 

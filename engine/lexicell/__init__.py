@@ -1,9 +1,10 @@
 """Exact, fast single-cell embeddings through the language of genes.
 
 ``lexicell.embed`` goes from files to a store, which ``lexicell.open_embedding`` reads; ``lexicell.tl.embed``
-writes into an AnnData as scanpy does; ``lexicell.Lexicon`` is the table of gene texts and vectors that both
-use, and ``lexicell.pack`` makes one fast atlas of many files; ``lexicell.train`` learns a
-projection from cells.
+and ``lexicell.tl.annotate`` write into an AnnData as scanpy does. ``lexicell.train`` learns a `Projection`
+from cells, ``lexicell.annotate`` names cells and ``lexicell.evaluate`` scores embeddings beside controls.
+``lexicell.Lexicon`` is the table of gene texts and vectors that all use; ``lexicell.pack`` makes one fast
+atlas of many files.
 """
 
 from __future__ import annotations
@@ -22,17 +23,35 @@ if not os.environ.get("ORT_DISABLE_TELEMETRY"):
 
 if TYPE_CHECKING:
     from lexicell import errors, tl
+    from lexicell.annotation import annotate
     from lexicell.atlas.store import open_embedding
     from lexicell.embedding import embed
     from lexicell.embedding.packing import pack
+    from lexicell.evaluation import evaluate
     from lexicell.learn.api import train
     from lexicell.lexicon import Lexicon
+    from lexicell.projection import Projection
 
-__all__ = ["Lexicon", "__version__", "embed", "errors", "open_embedding", "pack", "tl", "train"]
+__all__ = [
+    "Lexicon",
+    "Projection",
+    "__version__",
+    "annotate",
+    "embed",
+    "errors",
+    "evaluate",
+    "open_embedding",
+    "pack",
+    "tl",
+    "train",
+]
 
 _LAZY = {
     "Lexicon": "lexicell.lexicon",
+    "Projection": "lexicell.projection",
+    "annotate": "lexicell.annotation",
     "embed": "lexicell.embedding",
+    "evaluate": "lexicell.evaluation",
     "open_embedding": "lexicell.atlas.store",
     "pack": "lexicell.embedding.packing",
     "train": "lexicell.learn.api",

@@ -1,5 +1,6 @@
 """Tools on an AnnData, as in scanpy: they write into it and return None."""
 
+from lexicell.annotation import annotate_anndata as annotate
 from lexicell.embedding import embed_anndata as embed
 
-__all__ = ["embed"]
+__all__ = ["annotate", "embed"]

@@ -22,7 +22,7 @@ from lexicell.atlas import open_counts
 from lexicell.atlas.store import Layout, create_store
 from lexicell.embedding import Options, make_plan
 from lexicell.embedding.inputs import Inputs
-from lexicell.embedding.job import ShardJob, ShardWorker
+from lexicell.embedding.shards import ShardJob, ShardWorker
 from lexicell_kernels import GeneTable, embed_rows, select_topk
 
 CELLS = 5_000

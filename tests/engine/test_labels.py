@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 import lexicell
-from lexicell.annotate.api import annotate
+from lexicell.annotation.api import annotate
 from lexicell.atlas import open_counts
 from lexicell.embedding import Note, Options
 from lexicell.embedding.labels import read_column, read_labels
 from lexicell.errors import InputError
-from lexicell.evaluate.panels import panel_of
+from lexicell.evaluation.panels import panel_of
 
 pytest.importorskip("sklearn")
 

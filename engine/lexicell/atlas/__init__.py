@@ -1,6 +1,7 @@
 """Count matrices in, embeddings out: readers of every common format, and the store."""
 
 from lexicell.atlas._scratch import Scratch
+from lexicell.atlas.counts._blocks import MAX_NNZ
 from lexicell.atlas.counts._concat import ConcatSource, open_many
 from lexicell.atlas.counts._fingerprint import Fingerprint, fingerprint
 from lexicell.atlas.counts._guess import Values
@@ -9,10 +10,9 @@ from lexicell.atlas.counts._memory import check_writable, chunk_block, dask_coun
 from lexicell.atlas.counts._open import is_mudata, open_counts
 from lexicell.atlas.counts._values import (
     Resolved,
-    bad_value,
-    blame_row,
     check_values,
     decode_values,
+    naming_bad_counts,
     read_sample,
     resolve_values,
 )
@@ -22,6 +22,7 @@ from lexicell.atlas.store._h5ad_output import create_h5ad
 from lexicell.atlas.store._obs import check_columns, write_obs
 
 __all__ = [
+    "MAX_NNZ",
     "ConcatSource",
     "CountSource",
     "EmbeddingStore",
@@ -29,8 +30,6 @@ __all__ = [
     "Resolved",
     "Scratch",
     "Values",
-    "bad_value",
-    "blame_row",
     "check_columns",
     "check_values",
     "check_writable",
@@ -42,6 +41,7 @@ __all__ = [
     "expand_inputs",
     "fingerprint",
     "is_mudata",
+    "naming_bad_counts",
     "open_counts",
     "open_many",
     "read_sample",

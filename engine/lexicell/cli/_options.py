@@ -11,15 +11,21 @@ __all__ = [
     "Data",
     "DataList",
     "DeviceOption",
+    "DryRun",
     "FollowLinks",
     "GeneColumn",
+    "Genes",
     "Json",
     "Layer",
     "LexiconName",
+    "MaskGenes",
+    "MinCoverage",
     "Modality",
+    "ObsColumns",
     "Organism",
     "Overwrite",
     "Resume",
+    "Seed",
     "UseRaw",
     "ValuesOption",
     "Workers",
@@ -82,3 +88,27 @@ Workers = Annotated[
     int | None, typer.Option(min=1, help="Shards made at once. Default: one for each CPU, or Dask worker.")
 ]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an existing output.")]
+MinCoverage = Annotated[
+    float, typer.Option(min=0, max=1, help="Least share of the counts that must lie in described genes.")
+]
+MaskGenes = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--mask-genes",
+        metavar="FLAG",
+        help="Never use genes whose text is flagged: name-only, shared or placeholder; may be repeated.",
+    ),
+]
+Genes = Annotated[
+    Path | None,
+    typer.Option(
+        "--genes",
+        metavar="FILE",
+        help="Use the genes of this text file only, one name a line, as in the data set or the lexicon.",
+    ),
+]
+ObsColumns = Annotated[
+    list[str] | None, typer.Option("--obs-column", help="Column of obs to keep in a .zarr; may be repeated.")
+]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the plan and stop.")]
+Seed = Annotated[int, typer.Option(min=0, help="Of whatever is drawn.")]

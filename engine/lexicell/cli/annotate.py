@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -11,19 +11,22 @@ from lexicell.cli import _console
 from lexicell.cli._options import (
     FollowLinks,
     GeneColumn,
+    Genes,
     Json,
     Layer,
     LexiconName,
+    MaskGenes,
+    MinCoverage,
     Modality,
     Organism,
     Overwrite,
+    Seed,
     UseRaw,
     ValuesOption,
 )
-from lexicell.errors import InputError
 
 if TYPE_CHECKING:
-    from lexicell.annotate import Annotation
+    from lexicell.annotation import Annotation
 
 __all__ = ["annotate"]
 
@@ -67,9 +70,11 @@ def annotate(
         bool,
         typer.Option("--smooth", help="Average over the query's own neighbours in expression."),
     ] = False,
-    out: Annotated[
+    output: Annotated[
         Path | None,
-        typer.Option(help="An .h5ad (a copy of the query, plus labels), a .csv or a .parquet."),
+        typer.Option(
+            "--output", "--out", help="An .h5ad (a copy of the query, plus labels), a .csv or a .parquet."
+        ),
     ] = None,
     key_added: Annotated[
         str, typer.Option(help="Column of obs that gets the labels, in an .h5ad.")
@@ -82,8 +87,8 @@ def annotate(
     reference_layer: Annotated[
         str | None, typer.Option(help="Read this layer of the reference instead of X.")
     ] = None,
-    reference_raw: Annotated[
-        bool, typer.Option("--reference-raw", help="Read .raw of the reference instead of X.")
+    reference_use_raw: Annotated[
+        bool, typer.Option("--reference-use-raw", help="Read .raw of the reference instead of X.")
     ] = False,
     reference_modality: Annotated[
         str | None, typer.Option(metavar="NAME", help="Modality of the reference.")
@@ -91,13 +96,16 @@ def annotate(
     values: ValuesOption = None,
     gene_column: GeneColumn = None,
     organism: Organism = None,
-    seed: Annotated[int, typer.Option(min=0, help="Of whatever is drawn.")] = 0,
+    min_coverage: MinCoverage = 0.5,
+    mask_genes: MaskGenes = None,
+    genes: Genes = None,
+    seed: Seed = 0,
     overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:
     """Name the cells of QUERY by labelled cells, or by a projection learned from them.
 
-    Where QUERY measures genes with 30 % or more of the variance of the reference's 2,000 most dispersed ones,
+    Where QUERY measures genes with 30 % or more of the variance of the reference's 2,000 most variable ones,
     cells are compared by the genes that both measure; elsewhere the genes' texts connect the two. Which of
     the two it was is told.
 
@@ -105,57 +113,24 @@ def annotate(
     of 8 blood cell types 14-21 % of the cells right (macro-F1 .13-.16), and of 13 pancreas types 10-13 %
     (.08-.09).
     """
-    from lexicell.annotate import annotate as name_cells
-    from lexicell.annotate import annotate_by_text, read_types
-    from lexicell.embedding import Options
+    from lexicell.annotation import annotate as name_cells
 
-    _check(reference, label, types, method, zero_shot=zero_shot, smooth=smooth)
-    common: dict[str, Any] = {
-        "output": out, "key_added": key_added, "lexicon": lexicon, "layer": layer, "use_raw": use_raw,
-        "modality": modality, "follow_links": follow_links,
-        "options": Options(values=values, gene_column=gene_column, organism=organism),
-        "overwrite": overwrite,
-    }  # fmt: skip
     with _console.bar("annotating", "cells") as bar:
-        listener = _console.listen(bar)
-        if types is not None:
-            is_name = types == "cell-ontology" or Path(types).suffix in {".txt", ".obo", ".json", ".gz"}
-            named = read_types(types if is_name else types.split(","))
-            least = -1.0 if threshold is None else threshold
-            found = annotate_by_text(query, named, threshold=least, listener=listener, **common)
-        elif reference is not None:
-            found = name_cells(
-                query, reference=reference, label=label, method=method, threshold=threshold, smoothed=smooth,
-                reference_layer=reference_layer, reference_use_raw=reference_raw,
-                reference_modality=reference_modality, seed=seed,
-                listener=listener, **common,
-            )  # fmt: skip
+        found = name_cells(
+            query, output, reference=reference, label=label, zero_shot=zero_shot, types=types, method=method,
+            threshold=threshold, smooth=smooth, key_added=key_added, lexicon=lexicon, layer=layer,
+            use_raw=use_raw, modality=modality, follow_links=follow_links, reference_layer=reference_layer,
+            reference_use_raw=reference_use_raw, reference_modality=reference_modality, values=values,
+            gene_column=gene_column, organism=organism, min_coverage=min_coverage,
+            mask_genes=mask_genes or (), genes=genes, seed=seed, overwrite=overwrite,
+            listener=_console.listen(bar),
+        )  # fmt: skip
     if as_json:
         _console.result_json(found.as_dict())
     else:
         _show(found)
-    if out is not None:
-        _console.note(f"written: {out}")
-
-
-def _check(
-    reference: str | None, label: str | None, types: str | None, method: str, *, zero_shot: bool, smooth: bool
-) -> None:
-    """Raise where options do not go together."""
-    if zero_shot and (reference is not None or label is not None or smooth or method != "logistic"):
-        msg = "--zero-shot needs no labelled cells: leave --reference, --label, --method and --smooth out"
-        raise InputError(msg)
-    if zero_shot and types is None:
-        msg = (
-            "--zero-shot chooses among given types: name them with --types, or all with --types cell-ontology"
-        )
-        raise InputError(msg)
-    if types is not None and not zero_shot:
-        msg = "--types are texts to choose among: give --zero-shot too, or --reference instead"
-        raise InputError(msg)
-    if not zero_shot and reference is None:
-        msg = "nothing tells what the cells are: give --reference, or --zero-shot with --types"
-        raise InputError(msg)
+    if output is not None:
+        _console.note(f"written: {output}")
 
 
 def _show(found: Annotation) -> None:

@@ -72,7 +72,7 @@ def run_demo(folder: Path, seed: int) -> dict[str, Any]:
     import lexicell
     from lexicell.atlas import open_counts
     from lexicell.embedding import Options, embed_source, make_plan
-    from lexicell.evaluate import knn_accuracy, pca_of_expression
+    from lexicell.evaluation import knn_accuracy, pca_of_expression
     from lexicell.explain import group_genes
     from lexicell.report import plot_scatter
 
@@ -87,8 +87,8 @@ def run_demo(folder: Path, seed: int) -> dict[str, Any]:
     with open_counts(adata) as source:
         plan = make_plan(source, Options())
         rate = _cells_per_second(lambda: embed_source(source, plan.embedder, _drop), source)
-        genes = group_genes(source.read(0, source.n_cells), plan.embedder, plan.lexicon, labels)
-        random = [_control(source, plan, seed + i) for i in range(5)]
+        genes = group_genes(plan, labels)
+        random = [_control(plan, seed + i) for i in range(5)]
 
     _console.note("comparing with controls and drawing")
     accuracy = {
@@ -104,7 +104,7 @@ def run_demo(folder: Path, seed: int) -> dict[str, Any]:
         labels,
         picture,
         title="700 blood cells, embedded through the texts of their genes",
-        note=f"recipe {plan.recipe.name}, lexicon {plan.lexicon.name}; 10x PBMC 68k subset of scanpy",
+        note=f"recipe {plan.recipe.name}, lexicon {plan.cells.lexicon.name}; 10x PBMC 68k subset of scanpy",
     )
     adata.write_h5ad(cells)
     return {
@@ -124,20 +124,17 @@ def _drop(vectors: NDArray[np.float32]) -> None:
     """Take vectors and forget them: for timing."""
 
 
-def _control(source: Any, plan: Any, seed: int) -> NDArray[np.float32]:
+def _control(plan: Any, seed: int) -> NDArray[np.float32]:
     from dataclasses import replace
 
-    import numpy as np
+    from lexicell.embedding import embed_in_memory
+    from lexicell.evaluation import control_vectors
 
-    from lexicell.embedding import embed_source
-    from lexicell.evaluate import control_vectors
-
-    parts: list[NDArray[np.float32]] = []
     table = plan.folded.table
     vectors = control_vectors(table.vectors, "random", seed=seed)
     folded = replace(plan.folded, table=replace(table, vectors=vectors))
-    embed_source(source, replace(plan.embedder, folded=folded), parts.append)
-    return np.concatenate(parts)
+    found: NDArray[np.float32] = embed_in_memory(plan.cells.source, replace(plan.embedder, folded=folded))[0]
+    return found
 
 
 def _cells_per_second(run: Any, source: Any) -> float:

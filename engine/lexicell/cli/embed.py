@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import sys
-from contextlib import ExitStack
-from dataclasses import asdict
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -16,12 +14,17 @@ from lexicell.cli import _console
 from lexicell.cli._options import (
     DataList,
     DeviceOption,
+    DryRun,
     FollowLinks,
     GeneColumn,
+    Genes,
     Json,
     Layer,
     LexiconName,
+    MaskGenes,
+    MinCoverage,
     Modality,
+    ObsColumns,
     Organism,
     Overwrite,
     Resume,
@@ -34,8 +37,6 @@ from lexicell.errors import InputError, MissingExtraError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from lexicell.embedding import Options
-    from lexicell.embedding.inputs import Inputs, Output
     from lexicell.embedding.profile import Profile
 
 __all__ = ["embed"]
@@ -79,22 +80,10 @@ def embed(
     values: ValuesOption = None,
     gene_column: GeneColumn = None,
     organism: Organism = None,
-    min_coverage: Annotated[
-        float,
-        typer.Option(min=0, max=1, help="Least share of the counts that must lie in described genes."),
-    ] = 0.5,
-    mask_genes: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--mask-genes",
-            metavar="FLAG",
-            help="Never use genes whose text is flagged: name-only, shared or placeholder; may be repeated.",
-        ),
-    ] = None,
-    obs_column: Annotated[
-        list[str] | None,
-        typer.Option("--obs-column", help="Column of obs to keep in a .zarr; may be repeated."),
-    ] = None,
+    min_coverage: MinCoverage = 0.5,
+    mask_genes: MaskGenes = None,
+    genes: Genes = None,
+    obs_columns: ObsColumns = None,
     device: DeviceOption = "auto",
     rapids: Annotated[
         bool,
@@ -120,7 +109,7 @@ def embed(
             "ui.perfetto.dev. An existing one is replaced with --overwrite or --resume.",
         ),
     ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and stop.")] = False,
+    dry_run: DryRun = False,
     resume: Resume = False,
     overwrite: Overwrite = False,
     as_json: Json = False,
@@ -133,75 +122,37 @@ def embed(
     if rapids:
         _install_rapids()
 
-    from lexicell.atlas import expand_inputs
-    from lexicell.embedding import Options
-    from lexicell.embedding.inputs import Inputs, Output, run_mode
+    from lexicell.embedding import embed as run
     from lexicell.embedding.profile import profiled
 
-    options = Options(
-        lexicon=lexicon, projection=projection, recipe=recipe, top_k=top_k, weight=weight, values=values,
-        gene_column=gene_column, organism=organism, min_coverage=min_coverage, mask=mask_genes or (),
-        device=device,
-    )  # fmt: skip
-    paths = expand_inputs(data)
-    mode = run_mode(overwrite=overwrite, resume=resume)
-    columns = tuple(obs_column or ())
-    parts = _each(paths, output) if each else [(tuple(paths), output)]
-    jobs = [
-        (Inputs(of, layer, use_raw, modality, follow_links), Output(to, dtype, columns, mode))
-        for of, to in parts
-    ]
-    if not dry_run:
-        for inputs, made in jobs:
-            made.check(inputs)
+    runs = _each(data, output) if each else [(data, output)]
+    done = []
     with profiled(None if dry_run else profile, replace=overwrite or resume) as recorded:
-        told = [_embed(inputs, made, options, workers, scheduler, dry_run=dry_run) for inputs, made in jobs]
+        for of, to in runs:
+            with _console.bar("embedding", "cells") as bar:
+                done.append(run(
+                    of, to, lexicon=lexicon, projection=projection, recipe=recipe, top_k=top_k, weight=weight,
+                    layer=layer, use_raw=use_raw, modality=modality, follow_links=follow_links,
+                    values=values, gene_column=gene_column, organism=organism, min_coverage=min_coverage,
+                    mask_genes=mask_genes or (), genes=genes, dtype=dtype, obs_columns=obs_columns or (),
+                    overwrite=overwrite, resume=resume, dry_run=dry_run, device=device, workers=workers,
+                    scheduler=scheduler, listener=_console.listen(bar),
+                ))  # fmt: skip
     if as_json:
-        told_all: dict[str, Any] = {"outputs": [facts for facts, _ in told]} if each else told[0][0]
+        told = [dict(one.plan) if dry_run else one.as_dict() for one in done]
         seen = {} if recorded is None else {"profile": {"trace": str(profile), **recorded.facts()}}
-        _console.result_json(told_all | seen)
+        _console.result_json(({"outputs": told} if each else told[0]) | seen)
         return
-    for facts, sentence in told:
+    for one in done:
         if dry_run:
-            _console.facts(facts)
+            _console.facts(one.plan)
         else:
-            _console.result(sentence)
+            _console.result(
+                f"{one.cells:,} cells x {one.dim} -> {one.output} in {one.seconds:.1f} s "
+                f"({one.cells_per_second:,.0f} cells/s), {one.coverage:.1%} of the counts described"
+            )
     if recorded is not None:
-        _tell(recorded, sum(facts["cells"] - facts["resumed_cells"] for facts, _ in told), profile)
-
-
-def _embed(
-    inputs: Inputs,
-    output: Output,
-    options: Options,
-    workers: int | None,
-    scheduler: str | None,
-    *,
-    dry_run: bool,
-) -> tuple[dict[str, Any], str]:
-    """Embed into one store, or plan it: what happened as plain values, and in a sentence."""
-    from lexicell._trace import stage
-    from lexicell.embedding import make_plan
-    from lexicell.embedding.probe import foresee
-    from lexicell.embedding.run import run_to_store
-
-    with ExitStack() as opened:
-        with stage("plan"):
-            source = opened.enter_context(inputs.open())
-            listener = _console.listen(opened.enter_context(_console.bar("embedding", "cells")))
-            plan = make_plan(source, options, listener)
-        facts = plan.describe(2 if output.dtype == "f16" else 4)
-        if dry_run:
-            facts["output"] = str(output.path)
-            if not output.is_h5ad:
-                facts |= foresee(plan, output, inputs, workers)
-            return facts, ""
-        done = run_to_store(plan, output, inputs, workers=workers, scheduler=scheduler, listener=listener)
-    sentence = (
-        f"{done.cells:,} cells x {done.dim} -> {done.output} in {done.seconds:.1f} s "
-        f"({done.cells_per_second:,.0f} cells/s), {done.coverage:.1%} of the counts described"
-    )
-    return {**facts, **asdict(done)}, sentence
+        _tell(recorded, sum(one.cells - one.resumed_cells for one in done), profile)
 
 
 def _tell(profile: Profile, cells: int, path: Path | None) -> None:
@@ -215,15 +166,18 @@ def _tell(profile: Profile, cells: int, path: Path | None) -> None:
     )
 
 
-def _each(paths: Sequence[str], folder: str) -> list[tuple[tuple[str, ...], str]]:
+def _each(data: Sequence[str], folder: str) -> list[tuple[list[str], str]]:
     """One output for each input, by the input's name."""
+    from lexicell.atlas import expand_inputs
+
+    paths = expand_inputs(data)
     names = [Path(path.rstrip("/")).name.removesuffix(".gz") for path in paths]
     stems = [name.rpartition(".")[0] or name for name in names]
     twice = next((stem for stem in stems if stems.count(stem) > 1), None)
     if twice is not None:
         msg = f"--each: two inputs are called {twice}, so their outputs would be one; rename one of them"
         raise InputError(msg)
-    return [((path,), f"{folder.rstrip('/')}/{stem}.zarr") for path, stem in zip(paths, stems, strict=True)]
+    return [([path], f"{folder.rstrip('/')}/{stem}.zarr") for path, stem in zip(paths, stems, strict=True)]
 
 
 def _install_rapids() -> None:

@@ -12,38 +12,42 @@ from lexicell.cli import _console
 from lexicell.cli._options import (
     FollowLinks,
     GeneColumn,
+    Genes,
     Json,
     Layer,
     LexiconName,
+    MaskGenes,
+    MinCoverage,
     Modality,
     Organism,
     Overwrite,
+    Seed,
     UseRaw,
     ValuesOption,
 )
 from lexicell.errors import InputError, InputNotFoundError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from lexicell.evaluate import CellProtocol, Evaluation
+    from lexicell.evaluation import Evaluation
 
 __all__ = ["evaluate"]
-
-_OUTPUTS = ("scores.csv", "evaluation.json", "tables.md")
 
 
 def evaluate(
     data: Annotated[
         list[str],
-        typer.Argument(metavar="DATA...", help="Labelled cells: an .h5ad, an AnnData-Zarr; or several."),
+        typer.Argument(
+            metavar="DATA...",
+            help="Labelled cells, as for `lexicell embed`: one data set; or several, each as NAME=DATA.",
+        ),
     ],
     label: Annotated[str, typer.Option(help="Column of obs with the classes.")],
-    scenario: Annotated[
+    scenarios: Annotated[
         list[str] | None,
         typer.Option(
+            "--scenario",
             help="few-shot, disjoint, batches or transfer; may be repeated. Default: few-shot and disjoint, "
-            "and with --batch-key batches, with --query transfer."
+            "and with --batch-key batches, with --query transfer.",
         ),
     ] = None,
     query: Annotated[
@@ -52,9 +56,7 @@ def evaluate(
     query_label: Annotated[
         str | None, typer.Option(help="Column of obs with the query's classes. Default: as --label.")
     ] = None,
-    label_map: Annotated[
-        Path | None, typer.Option("--map", help="JSON: label of the query -> label of DATA.")
-    ] = None,
+    label_map: Annotated[Path | None, typer.Option(help="JSON: label of the query -> label of DATA.")] = None,
     batch_key: Annotated[
         str | None, typer.Option(help="Column of obs with batches, each of which is left out once.")
     ] = None,
@@ -64,7 +66,7 @@ def evaluate(
     n: Annotated[str, typer.Option("--n", help="Labelled cells of each class, few-shot.")] = "3,5,10,20,50",
     draws: Annotated[int, typer.Option(min=1, help="Draws for each n, and of a transfer.")] = 10,
     panels: Annotated[int, typer.Option(min=1, help="Draws of disjoint panels.")] = 5,
-    seed: Annotated[int, typer.Option(min=0, help="Of everything that is drawn.")] = 0,
+    seed: Seed = 0,
     lexicon: LexiconName = "human-go-minilm",
     layer: Layer = None,
     use_raw: UseRaw = False,
@@ -73,12 +75,18 @@ def evaluate(
     values: ValuesOption = None,
     gene_column: GeneColumn = None,
     organism: Organism = None,
+    min_coverage: MinCoverage = 0.5,
+    mask_genes: MaskGenes = None,
+    genes: Genes = None,
     scib: Annotated[bool, typer.Option("--scib", help="Also compute scores of scib-metrics.")] = False,
-    jobs: Annotated[
+    workers: Annotated[
         int | None, typer.Option(min=1, help="Threads that classify. Default: one for each CPU.")
     ] = None,
-    out: Annotated[
-        Path | None, typer.Option(help="Folder for scores.csv, evaluation.json, tables.md and pictures.")
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output", "--out", help="Folder for scores.csv, evaluation.json, tables.md and pictures."
+        ),
     ] = None,
     overwrite: Overwrite = False,
     as_json: Json = False,
@@ -88,51 +96,46 @@ def evaluate(
     Each method that reads text is also run with the genes' vectors shuffled and with random ones; components
     of expression stand beside them. Numbers are macro-F1, mean and 95 % interval over draws.
     """
-    from lexicell.embedding import Options
-    from lexicell.evaluate import evaluate_cells
+    from lexicell.evaluation import evaluate as run
 
-    if out is not None:
-        _check_output(out, overwrite=overwrite)
-    protocol = _protocol(scenario, n, draws, panels, seed, batch_key, query, scib=scib)
     named = None if methods is None else [name.strip() for name in methods.split(",") if name.strip()]
+    asked: tuple[Any, ...] = tuple(scenarios or ())
     with _console.bar("evaluating", "embeddings") as bar:
-        found = evaluate_cells(
-            data, label=label, query=query, query_label=query_label, names=_read_map(label_map),
-            batch=batch_key, methods=named, protocol=protocol, lexicon=lexicon,
-            options=Options(values=values, gene_column=gene_column, organism=organism),
-            layer=layer, use_raw=use_raw, modality=modality, follow_links=follow_links, jobs=jobs,
-            listener=_console.listen(bar),
+        found = run(
+            _data_sets(data), label=label, query=query, query_label=query_label,
+            label_map=_read_map(label_map), batch_key=batch_key, methods=named, scenarios=asked or None,
+            n=_sizes(n), draws=draws, panels=panels, scib=scib, lexicon=lexicon, layer=layer,
+            use_raw=use_raw, modality=modality, follow_links=follow_links, values=values,
+            gene_column=gene_column, organism=organism, min_coverage=min_coverage,
+            mask_genes=mask_genes or (), genes=genes, seed=seed, workers=workers, output=output,
+            overwrite=overwrite, listener=_console.listen(bar),
         )  # fmt: skip
-    if out is not None:
-        _write(found, out, overwrite=overwrite)
     if as_json:
         _console.result_json(found.as_dict())
     else:
         _show(found)
 
 
-def _protocol(
-    scenario: Sequence[str] | None,
-    n: str,
-    draws: int,
-    panels: int,
-    seed: int,
-    batch_key: str | None,
-    query: str | None,
-    *,
-    scib: bool,
-) -> CellProtocol:
-    from lexicell.evaluate import CellProtocol
+def _data_sets(data: list[str]) -> list[str] | dict[str, list[str]]:
+    """One data set, or several by their names."""
+    named = [("", part) if Path(part).exists() else part.rpartition("=")[::2] for part in data]
+    if not any(name for name, _ in named):
+        return data
+    if not all(name for name, _ in named):
+        msg = "several data sets are each given a name, as NAME=DATA; one data set has none"
+        raise InputError(msg)
+    sets: dict[str, list[str]] = {}
+    for name, part in named:
+        sets.setdefault(name, []).append(part)
+    return sets
 
+
+def _sizes(n: str) -> tuple[int, ...]:
     try:
-        sizes = tuple(sorted({int(size) for size in n.split(",")}))
+        return tuple(int(size) for size in n.split(","))
     except ValueError:
         msg = f"--n takes whole numbers, as 3,5,10; not {n!r}"
         raise InputError(msg) from None
-    usual = ["few-shot", "disjoint"]
-    usual += ["batches"] * (batch_key is not None) + ["transfer"] * (query is not None)
-    scenarios: tuple[Any, ...] = tuple(dict.fromkeys(scenario or usual))
-    return CellProtocol(scenarios, sizes, draws, panels, seed=seed, scib=scib)
 
 
 def _read_map(path: Path | None) -> dict[str, str] | None:
@@ -150,29 +153,6 @@ def _read_map(path: Path | None) -> dict[str, str] | None:
         msg = f'{path} is not a map of labels; write it as {{"label of the query": "label of the reference"}}'
         raise InputError(msg)
     return found
-
-
-def _check_output(folder: Path, *, overwrite: bool) -> None:
-    """Raise before the work is done, which takes minutes."""
-    from lexicell._files import check_new_file
-
-    if folder.exists() and not folder.is_dir():
-        msg = f"{folder} is a file; name a folder"
-        raise InputError(msg)
-    for name in _OUTPUTS:
-        check_new_file(folder / name, overwrite=overwrite)
-
-
-def _write(found: Evaluation, folder: Path, *, overwrite: bool) -> None:
-    from lexicell.errors import MissingExtraError
-    from lexicell.evaluate import plot_evaluation
-
-    written = found.write(folder, overwrite=overwrite)
-    try:
-        written += plot_evaluation(found, folder, overwrite=overwrite)
-    except MissingExtraError as error:  # the numbers are worth more than the picture
-        _console.note(f"no pictures: {error}")
-    _console.note(f"written: {', '.join(str(path) for path in written)}")
 
 
 def _show(found: Evaluation) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import Annotated
 
 import typer
@@ -10,6 +9,7 @@ import typer
 from lexicell.cli import _console
 from lexicell.cli._options import (
     DataList,
+    DryRun,
     FollowLinks,
     Json,
     Layer,
@@ -34,12 +34,12 @@ def pack(
     use_raw: UseRaw = False,
     modality: Modality = None,
     follow_links: FollowLinks = False,
-    obs_column: Annotated[
+    obs_columns: Annotated[
         list[str] | None,
         typer.Option("--obs-column", help="Column of obs to keep; may be repeated. Default: all."),
     ] = None,
     workers: Workers = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and stop.")] = False,
+    dry_run: DryRun = False,
     resume: Resume = False,
     overwrite: Overwrite = False,
     as_json: Json = False,
@@ -51,30 +51,19 @@ def pack(
     Every row is compared with its input at the end. OUT grows as OUT.partial and gets its name when it is
     complete; after an interrupt, --resume goes on.
     """
-    from lexicell.embedding.inputs import run_mode
-    from lexicell.embedding.packing import carry_out, check_paths, packing
+    from lexicell.embedding.packing import pack as run
 
-    mode = run_mode(overwrite=overwrite, resume=resume)
-    paths = check_paths(data, output, "resume" if dry_run else mode)
     with _console.bar("packing", "cells") as bar:
-        listener = _console.listen(bar)
-        with packing(
-            paths,
-            lexicon,
-            layer=layer,
-            use_raw=use_raw,
-            modality=modality,
-            follow_links=follow_links,
-            obs_columns=obs_column,
-            listener=listener,
-        ) as plan:
-            described = {**plan.describe(), "output": output}
-            if dry_run:
-                (_console.result_json if as_json else _console.facts)(described)
-                return
-            done = carry_out(plan, output, mode=mode, workers=workers, listener=listener)
+        done = run(
+            data, output, lexicon=lexicon, layer=layer, use_raw=use_raw, modality=modality,
+            follow_links=follow_links, obs_columns=obs_columns, resume=resume, overwrite=overwrite,
+            dry_run=dry_run, workers=workers, listener=_console.listen(bar),
+        )  # fmt: skip
     if as_json:
-        _console.result_json({**described, **asdict(done)})
+        _console.result_json(done.plan if dry_run else done.as_dict())
+        return
+    if dry_run:
+        _console.facts(done.plan)
         return
     _console.result(
         f"{done.cells:,} cells x {done.columns:,} genes, {done.values:,} counts as {done.dtype} -> "

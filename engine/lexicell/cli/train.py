@@ -13,12 +13,17 @@ from lexicell.cli._options import (
     DataList,
     FollowLinks,
     GeneColumn,
+    Genes,
     Json,
     Layer,
     LexiconName,
+    MaskGenes,
+    MinCoverage,
     Modality,
     Organism,
     Overwrite,
+    Resume,
+    Seed,
     UseRaw,
     ValuesOption,
 )
@@ -66,8 +71,8 @@ def train(
         int | None,
         typer.Option("--top-k", "-k", min=1, help="Genes per cell, the highest first. Default: all chosen."),
     ] = None,
-    genes: Annotated[
-        int, typer.Option(min=0, help="The most dispersed genes, which are used; 0 for all.")
+    n_top_genes: Annotated[
+        int, typer.Option(min=0, help="The most variable genes, which are used; 0 for all.")
     ] = 4_000,
     steps: Annotated[int | None, typer.Option(min=1, help="Steps of training. Default: 200.")] = None,
     rate: Annotated[float | None, typer.Option(help="Highest learning rate. Default: 0.003.")] = None,
@@ -77,7 +82,7 @@ def train(
     held_out: Annotated[
         float, typer.Option(help="Share of each class that only scores are made with; 0 for none.")
     ] = 0.2,
-    seed: Annotated[int, typer.Option(min=0, help="Of everything random.")] = 0,
+    seed: Seed = 0,
     device: Annotated[
         Literal["auto", "cpu", "cuda"] | None,
         typer.Option(help="Where to train. Default: a GPU if torch finds one."),
@@ -85,7 +90,7 @@ def train(
     checkpoint: Annotated[
         Path | None, typer.Option(help="File to go on from after an interrupt. Default: OUT.partial.")
     ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint, or begin.")] = False,
+    resume: Resume = False,
     layer: Layer = None,
     use_raw: UseRaw = False,
     modality: Modality = None,
@@ -93,18 +98,9 @@ def train(
     values: ValuesOption = None,
     gene_column: GeneColumn = None,
     organism: Organism = None,
-    min_coverage: Annotated[
-        float,
-        typer.Option(min=0, max=1, help="Least share of the counts that must lie in described genes."),
-    ] = 0.5,
-    mask_genes: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--mask-genes",
-            metavar="FLAG",
-            help="Never use genes whose text is flagged: name-only, shared or placeholder; may be repeated.",
-        ),
-    ] = None,
+    min_coverage: MinCoverage = 0.5,
+    mask_genes: MaskGenes = None,
+    genes: Genes = None,
     overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:
@@ -113,18 +109,17 @@ def train(
     `lexicell embed --projection OUT` then uses it, at the same speed as without. With --label, it also gets a
     classifier and scores on cells that it never saw.
     """
-    from lexicell.atlas import expand_inputs
     from lexicell.learn.api import train as learn
 
     with _console.bar("training", "steps") as bar:
         made = learn(
-            expand_inputs(data), output, label=label, objective=objective, lexicon=lexicon,
+            data, output, label=label, objective=objective, lexicon=lexicon,
             batch_key=batch_key, background=_background(background), alpha=alpha, top_k=top_k,
-            genes=genes or None, dim=dim, settings=_settings(steps, rate), held_out=held_out, seed=seed,
-            device=device, checkpoint=checkpoint, resume=resume, overwrite=overwrite, layer=layer,
+            n_top_genes=n_top_genes or None, dim=dim, settings=_settings(steps, rate),
+            held_out=held_out, seed=seed, device=device, checkpoint=checkpoint, resume=resume, overwrite=overwrite, layer=layer,
             use_raw=use_raw, modality=modality, follow_links=follow_links, values=values,
             gene_column=gene_column, organism=organism, min_coverage=min_coverage,
-            mask=mask_genes or (), listener=_listen(bar),
+            mask_genes=mask_genes or (), genes=genes, listener=_listen(bar),
         )  # fmt: skip
     if made.card["loss_curve"]:
         _draw(made.card, output)

@@ -1,23 +1,26 @@
 """Embedding cells: recipes, folding, the pipeline and its two front doors."""
 
+from lexicell.embedding.aligned import AlignedCells, AlignOptions, align_cells
 from lexicell.embedding.api import Embedded, embed, embed_anndata
-from lexicell.embedding.coverage import GeneReport, gene_report
+from lexicell.embedding.coverage import GeneCoverage, gene_coverage
 from lexicell.embedding.events import Advanced, Committed, Event, Listener, Note, Started
 from lexicell.embedding.fold import FoldedTable, fold
-from lexicell.embedding.pipeline import BlockEmbedder, Quality, embed_source
-from lexicell.embedding.plan import Options, Plan, make_plan
+from lexicell.embedding.pipeline import BlockEmbedder, Quality, embed_in_memory, embed_source
+from lexicell.embedding.plan import Options, Plan, make_plan, plan_cells
 from lexicell.embedding.recipe import DEFAULT_RECIPE, RECIPES, Recipe
 
 __all__ = [
     "DEFAULT_RECIPE",
     "RECIPES",
     "Advanced",
+    "AlignOptions",
+    "AlignedCells",
     "BlockEmbedder",
     "Committed",
     "Embedded",
     "Event",
     "FoldedTable",
-    "GeneReport",
+    "GeneCoverage",
     "Listener",
     "Note",
     "Options",
@@ -25,10 +28,13 @@ __all__ = [
     "Quality",
     "Recipe",
     "Started",
+    "align_cells",
     "embed",
     "embed_anndata",
+    "embed_in_memory",
     "embed_source",
     "fold",
-    "gene_report",
+    "gene_coverage",
     "make_plan",
+    "plan_cells",
 ]

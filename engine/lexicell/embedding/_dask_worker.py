@@ -23,7 +23,7 @@ from lexicell.atlas import CountSource
 from lexicell.atlas.store import Receipt
 from lexicell.atlas.store._objects import open_objects
 from lexicell.atlas.store._place import RUN
-from lexicell.embedding.job import ShardJob, ShardWorker, Stopped
+from lexicell.embedding.shards import ShardJob, ShardWorker, Stopped
 from lexicell.errors import InputError, LexicellError
 
 __all__ = ["ShardPlugin", "dask_setup", "make_shard", "store_mark"]

@@ -5,19 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import numpy as np
-
-from lexicell._arrays import Device, require_gpu
+from lexicell._arrays import Device
 from lexicell._trace import stage
 from lexicell.atlas import CountSource, Values, check_writable, dask_counts, open_counts
 from lexicell.embedding._main_guard import check_main_guard
+from lexicell.embedding.aligned import DEFAULT_LEXICON
 from lexicell.embedding.events import Listener, Note, log
-from lexicell.embedding.inputs import Output, inputs_of, run_mode
+from lexicell.embedding.gene_list import GeneList
+from lexicell.embedding.inputs import Output, inputs_of, open_data, run_mode
 from lexicell.embedding.lazy import embed_lazily
-from lexicell.embedding.pipeline import Quality, embed_source, gpu_faults
-from lexicell.embedding.plan import DEFAULT_LEXICON, Options, Plan, make_plan
+from lexicell.embedding.pipeline import embed_in_memory
+from lexicell.embedding.plan import Options, Plan, make_plan
+from lexicell.embedding.probe import foresee
 from lexicell.embedding.profile import profiled
 from lexicell.embedding.recipe import Recipe
 from lexicell.embedding.run import Embedded, run_to_store, tell_empty
@@ -48,11 +49,13 @@ def embed(
     gene_column: str | None = None,
     organism: str | None = None,
     min_coverage: float = 0.5,
-    mask: Sequence[str] = (),
+    mask_genes: Sequence[str] = (),
+    genes: GeneList | None = None,
     dtype: str = "f32",
     obs_columns: Sequence[str] = (),
     overwrite: bool = False,
     resume: bool = False,
+    dry_run: bool = False,
     device: str = "auto",
     workers: int | None = None,
     scheduler: str | None = None,
@@ -65,7 +68,8 @@ def embed(
     ----------
     data
         An ``.h5ad``, an AnnData-Zarr (v2 or v3, here or at a URL), a MuData (``.h5mu`` or Zarr; see
-        `modality`), a 10x ``.h5`` or folder; several of these, whose cells follow one another; or an AnnData,
+        `modality`), a 10x ``.h5`` or folder; several of these, a pattern (``"atlas/*.h5ad"``), a folder that
+        holds them or a ``.txt`` with one a line: one data set, whose cells follow one another. Or an AnnData,
         in memory, on a GPU or of Dask arrays, which are computed chunk by chunk.
     output
         ``.zarr``, here or at a URL: a new AnnData-Zarr v3 with ``obsm["X_lexicell"]`` (``[N, p]``), ``obs``
@@ -95,8 +99,11 @@ def embed(
         Column of ``var`` with gene names, and whose genes they are; None to find out.
     min_coverage
         Least share of the counts that must lie in described genes.
-    mask
+    mask_genes
         Genes whose text has one of these flags, "name-only", "shared" or "placeholder", are never used.
+    genes
+        The only genes to use: a text file with one name a line, or names, as in the data set or as the
+        lexicon knows them; unknown ones are told. The total of a cell is still that of all its counts.
     dtype
         ``"f32"`` or ``"f16"``: type of the stored vectors.
     obs_columns
@@ -105,6 +112,8 @@ def embed(
         Replace an existing output.
     resume
         Go on with a run to this ``.zarr`` that was interrupted, or begin it.
+    dry_run
+        Plan the run, try two seconds of it and write nothing.
     device
         Where to embed: ``"cpu"``, ``"cuda"`` for the current NVIDIA GPU, or ``"auto"`` for where the counts
         lie, which is a GPU only for CuPy matrices.
@@ -124,12 +133,12 @@ def embed(
     Returns
     -------
     Embedded
-        What was done.
+        What was done, or with `dry_run` would be.
 
     Raises
     ------
     InputError, CountsError, CoverageError, OutputExistsError
-        The input, an option or what lies at `output` is in the way.
+        The input or an option can't be used, or `output` exists.
     CorruptDataError
         The input, the lexicon or the projection is damaged.
     PartialError
@@ -151,19 +160,22 @@ def embed(
     if scheduler == "local":
         check_main_guard()
     options = Options(
-        lexicon, projection, recipe, top_k, weight, values, gene_column, organism, min_coverage, mask, device
-    )
+        lexicon=lexicon, projection=projection, recipe=recipe, top_k=top_k, weight=weight, values=values,
+        gene_column=gene_column, organism=organism, min_coverage=min_coverage, mask_genes=mask_genes,
+        genes=genes, device=device,
+    )  # fmt: skip
     inputs = inputs_of(data, layer, modality, use_raw=use_raw, follow_links=follow_links)
     made = Output(output, dtype, tuple(obs_columns), run_mode(overwrite=overwrite, resume=resume))
-    made.check(inputs if inputs is not None else data)
-    with profiled(profile, replace=overwrite or resume), ExitStack() as opened:
+    if not dry_run:
+        made.check(inputs if inputs is not None else data)
+    with profiled(None if dry_run else profile, replace=overwrite or resume), ExitStack() as opened:
         with stage("plan"):
             source = opened.enter_context(
-                open_counts(data, layer=layer, use_raw=use_raw, modality=modality)
-                if inputs is None
-                else inputs.open()
+                open_data(data, layer, modality, use_raw=use_raw) if inputs is None else inputs.open()
             )
             plan = make_plan(source, options, listener)
+        if dry_run:
+            return foresee(plan, made, inputs, workers)
         return run_to_store(plan, made, inputs, workers=workers, scheduler=scheduler, listener=listener)
 
 
@@ -182,7 +194,8 @@ def embed_anndata(
     gene_column: str | None = None,
     organism: str | None = None,
     min_coverage: float = 0.5,
-    mask: Sequence[str] = (),
+    mask_genes: Sequence[str] = (),
+    genes: GeneList | None = None,
     key_added: str | None = None,
     device: str = "auto",
     on_device: bool | None = None,
@@ -250,8 +263,10 @@ def embed_anndata(
     >>> adata.obs[["n_genes", "coverage", "n_tied"]] = quality  # doctest: +SKIP
     """
     options = Options(
-        lexicon, projection, recipe, top_k, weight, values, gene_column, organism, min_coverage, mask, device
-    )
+        lexicon=lexicon, projection=projection, recipe=recipe, top_k=top_k, weight=weight, values=values,
+        gene_column=gene_column, organism=organism, min_coverage=min_coverage, mask_genes=mask_genes,
+        genes=genes, device=device,
+    )  # fmt: skip
     prefix, key = key_added or "lexicell", key_added or "X_lexicell"
     check_writable(adata)
     with open_counts(adata, layer=layer, use_raw=use_raw, modality=modality) as source:
@@ -262,7 +277,7 @@ def embed_anndata(
             adata.obsm[key], adata.obsm[f"{prefix}_quality"] = embed_lazily(array, plan, home, source.picked)
             listener(Note(f"the counts are a Dask array: obsm[{key!r}] is embedded when it is computed"))
         else:
-            vectors, quality = _embed_in_memory(source, plan, home, listener)
+            vectors, quality = embed_in_memory(source, plan.embedder, home=home, listener=listener)
             adata.obsm[key] = vectors
             for name, column in quality.columns(prefix).items():
                 adata.obs[name] = column
@@ -277,21 +292,3 @@ def _home(source: CountSource, plan: Plan, *, on_device: bool | None) -> Device:
         raise InputError(msg)
     stay = source.device == "cuda" if on_device is None else on_device
     return "cuda" if stay and plan.device == "cuda" else "cpu"
-
-
-def _embed_in_memory(
-    source: CountSource, plan: Plan, home: Device, listener: Listener
-) -> tuple[Any, Quality]:
-    """Vectors ``[N, p]`` of all cells, here or on the GPU, and their quality."""
-    xp: Any = np if home == "cpu" else require_gpu()
-    with gpu_faults(source.label, home):
-        vectors = xp.empty((source.n_cells, plan.dim), np.float32)
-    filled = 0
-
-    def sink(rows: Any) -> None:
-        nonlocal filled
-        vectors[filled : filled + len(rows)] = rows
-        filled += len(rows)
-
-    quality = embed_source(source, plan.embedder, sink, on_device=home == "cuda", listener=listener)
-    return vectors, quality

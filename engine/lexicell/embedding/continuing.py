@@ -96,7 +96,8 @@ def settle(plan: Plan, output: Output, inputs: Inputs | None, layout: Layout) ->
         return _continue(plan, earlier, chosen, layout, str(output.path))
     if layout.n_shards < 2 or inputs is None:
         return RunSettings(chosen, plan.embedder)
-    arithmetic = Arithmetic(plan.probe, plan.embedder.digest(plan.probe))
+    probe = plan.cells.probe
+    arithmetic = Arithmetic(probe, plan.embedder.digest(probe))
     computed = {"table": plan.folded.digest, "arithmetic": arithmetic.expected}
     return RunSettings(chosen | computed, plan.embedder, arithmetic, plan.folded.vectors_as_bytes())
 
@@ -118,7 +119,7 @@ def _continue(plan: Plan, earlier: Begun, chosen: dict[str, Any], layout: Layout
     if not earlier.pending or "table" not in computed:
         return RunSettings(identity, plan.embedder)
     embedder = replace(plan.embedder, folded=_table_of(earlier, plan.folded, path))
-    arithmetic = Arithmetic(plan.probe, computed["arithmetic"])
+    arithmetic = Arithmetic(plan.cells.probe, computed["arithmetic"])
     arithmetic.check(embedder, f"{path}: this machine", "go on there, or start over with --overwrite")
     return RunSettings(identity, embedder, arithmetic)
 

@@ -7,17 +7,15 @@ from typing import Any
 
 import numpy as np
 
-from lexicell._arrays import move
-from lexicell.atlas import CountSource, Values, check_values, decode_values
-from lexicell.embedding.events import Advanced, Listener, ignore
-from lexicell.embedding.pipeline import MAX_NNZ
+from lexicell.embedding.aligned import AlignedCells
+from lexicell.embedding.events import Listener, ignore
 from lexicell.lexicon import Alignment, Route
 
-__all__ = ["GeneReport", "gene_report"]
+__all__ = ["GeneCoverage", "gene_coverage"]
 
 
 @dataclass(frozen=True)
-class GeneReport:
+class GeneCoverage:
     """What a lexicon knows of a data set.
 
     Attributes
@@ -56,20 +54,13 @@ class GeneReport:
         }
 
 
-def gene_report(
-    source: CountSource,
-    alignment: Alignment,
-    values: Values,
-    *,
-    n_missing: int = 20,
-    listener: Listener = ignore,
-) -> GeneReport:
+def gene_coverage(cells: AlignedCells, *, n_missing: int = 20, listener: Listener = ignore) -> GeneCoverage:
     """Sum every column of a data set, in one pass over all its cells.
 
     Parameters
     ----------
-    source, alignment, values
-        The data set, its genes and what its numbers are.
+    cells
+        The data set.
     n_missing
         How many undescribed genes to name.
     listener
@@ -80,13 +71,10 @@ def gene_report(
     CountsError
         A count is negative, NaN or infinite; the message names cell and gene.
     """
-    totals = np.zeros(source.n_columns)
-    for start, stop in source.spans(MAX_NNZ):
-        block = move(source.read(start, stop), "cpu")
-        check_values(source, block, start, values)
-        block = decode_values(block, values)
-        totals += np.bincount(block.indices, weights=block.data, minlength=source.n_columns)
-        listener(Advanced(stop, source.n_cells))
+    alignment, n_columns = cells.alignment, cells.source.n_columns
+    totals = np.zeros(n_columns)
+    for _, block in cells.blocks(summed=False, listener=listener):
+        totals += np.bincount(block.indices, weights=block.data, minlength=n_columns)
     shares = totals / (totals.sum() or 1.0)
     described = alignment.rows >= 0
     routes = [
@@ -96,13 +84,13 @@ def gene_report(
     ]
     order = np.argsort(np.where(described, -1.0, shares), kind="stable")[::-1]
     missing = [
-        (_gene_name(source, alignment, i), float(shares[i]))
+        (_gene_name(cells, i), float(shares[i]))
         for i in order[:n_missing]
         if not described[i] and shares[i] > 0
     ]
-    return GeneReport(tuple(routes), float(shares[described].sum()), tuple(missing), alignment)
+    return GeneCoverage(tuple(routes), float(shares[described].sum()), tuple(missing), alignment)
 
 
-def _gene_name(source: CountSource, alignment: Alignment, column: int) -> str:
-    name, shown = alignment.names[column], str(source.var.index[column])
+def _gene_name(cells: AlignedCells, column: int) -> str:
+    name, shown = cells.alignment.names[column], str(cells.source.var.index[column])
     return name if name == shown else f"{shown} ({name})"

@@ -20,7 +20,7 @@ from lexicell._trace import Worker as Trace
 from lexicell.atlas.store import Receipt
 from lexicell.embedding._main_guard import GUARD
 from lexicell.embedding.events import Listener, Note
-from lexicell.embedding.job import Progress, ShardJob
+from lexicell.embedding.shards import Progress, ShardJob
 from lexicell.errors import InputError, LexicellError, MissingExtraError, PartialError
 from lexicell_kernels.cpu import available_cpus
 

@@ -11,36 +11,34 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
-from lexicell._arrays import Device, namespace, rows_of, to_host
+from lexicell._arrays import Device, to_host
+from lexicell.embedding.candidates import CandidateGenes
 from lexicell.errors import InputError
-from lexicell.lexicon import Alignment, Lexicon
+from lexicell.lexicon import Lexicon
 from lexicell.projection import Layer, Projection
-from lexicell_kernels import CsrBlock, GeneTable
+from lexicell_kernels import GeneTable
 
-__all__ = ["FoldedTable", "either", "fold"]
+__all__ = ["FoldedTable", "fold"]
 
 _VECTORS = "vectors"
 
 
 @dataclass(frozen=True)
 class FoldedTable:
-    """A gene table and how a data set's blocks are brought to it.
+    """A gene table for a data set's columns.
 
     Attributes
     ----------
     table
         What the kernel reads; rows in lexicon order.
-    lexicon_rows
-        ``[m]`` int32, the lexicon row of each row of the table.
-    shared
-        ``[v]`` bool, columns whose gene another column is too; None where no gene has two.
+    genes
+        What its rows are, and which columns.
     head
         Layers that what the kernel makes of the table goes through.
     """
 
     table: GeneTable
-    lexicon_rows: NDArray[np.int32]
-    shared: NDArray[np.bool_] | None
+    genes: CandidateGenes
     head: tuple[Layer, ...] = ()
 
     @property
@@ -52,7 +50,8 @@ class FoldedTable:
     def digest(self) -> str:
         """BLAKE3 of the table and of how columns are brought to it, as hex; not of the head."""
         table = self.table
-        arrays = (table.vectors, table.rank, table.factor, table.bias, self.lexicon_rows, self.shared)
+        genes = self.genes
+        arrays = (table.vectors, table.rank, table.factor, table.bias, genes.rows, genes.shared)
         digest = blake3.blake3(max_threads=blake3.blake3.AUTO)
         for array in arrays:
             part = np.empty(0) if array is None else np.ascontiguousarray(to_host(array))
@@ -72,35 +71,12 @@ class FoldedTable:
             return None
         return replace(self, table=replace(self.table, vectors=vectors))
 
-    def prepare(self, block: CsrBlock) -> CsrBlock:
-        """Sum columns that are one gene: one of a cell's values gets the sum, the others become 0.
-
-        So the order of columns stays, on a GPU as on the host. Where no gene has two columns, as usual, this
-        is the block itself.
-        """
-        if self.shared is None:
-            return block
-        xp = namespace(block.data)
-        at = xp.flatnonzero(xp.asarray(self.shared)[block.indices])
-        values = block.data[at]
-        if not bool((values >= 0).all()):
-            return block  # the kernel names a negative value or NaN, which a sum would hide
-        rank = xp.asarray(self.table.rank)
-        genes = rows_of(block.indptr, at) * self.table.n_genes + rank[block.indices[at]]
-        _, first, owner = xp.unique(genes, return_index=True, return_inverse=True)
-        data = block.data.astype(np.float32)  # small integers would overflow
-        data[at] = 0
-        # Both libraries sum in float64, so the order of columns does not show.
-        data[at[first]] = xp.bincount(owner, weights=values)
-        return replace(block, data=data)
-
 
 def fold(
     lexicon: Lexicon,
-    alignment: Alignment,
+    genes: CandidateGenes,
     projection: Projection | None = None,
     *,
-    masked: NDArray[np.bool_] | None = None,
     factor: NDArray[np.float32] | None = None,
     device: Device = "cpu",
 ) -> FoldedTable:
@@ -110,13 +86,11 @@ def fold(
     ----------
     lexicon
         Vectors ``E[G, d]``.
-    alignment
-        Which lexicon row each of the ``v`` columns is.
+    genes
+        The ``m`` candidates, and which of the ``v`` columns they are.
     projection
         Makes the rows of the table here, so that it costs nothing per cell: ``[m, d]`` becomes ``[m, p]``.
-        Its bias, mask and rank factors go into the table too, and its head beside it.
-    masked
-        ``[G]``, genes that are never candidates, beside those that the projection masks.
+        Genes that it masks are left out, its bias and rank factors go into the table, and its head beside it.
     factor
         ``[G]`` rank factors, finite and > 0, in place of the projection's.
     device
@@ -139,32 +113,14 @@ def fold(
     if projection is not None:
         projection.check_lexicon(lexicon)
         factor = projection.rank_factor if factor is None else factor
-        masked = either(masked, projection.masked)
-    rows = alignment.rows
-    if masked is not None:
-        rows = np.where((rows >= 0) & ~masked[np.maximum(rows, 0)], rows, -1).astype(np.int32)
-    described = rows >= 0
-    genes = np.unique(rows[described])
-    rank = np.full(len(rows), -1, np.int32)
-    rank[described] = np.searchsorted(genes, rows[described])
-    shared = None
-    if described.sum() > len(genes):
-        shared = described & (np.bincount(rank[described])[rank] > 1)
-
+        genes = genes if projection.masked is None else genes.without(projection.masked)
     table = GeneTable(
-        _table_vectors(lexicon, genes, projection, device),
-        rank,
-        None if factor is None else factor[genes].astype(np.float32),
+        _table_vectors(lexicon, genes.rows, projection, device),
+        genes.rank,
+        None if factor is None else factor[genes.rows].astype(np.float32),
         None if projection is None else projection.bias,
     )
-    return FoldedTable(table, genes, shared, () if projection is None else projection.head)
-
-
-def either(one: NDArray[np.bool_] | None, other: NDArray[np.bool_] | None) -> NDArray[np.bool_] | None:
-    """Genes that one of two masks has; None is a mask without genes."""
-    if one is None or other is None:
-        return other if one is None else one
-    return one | other
+    return FoldedTable(table, genes, () if projection is None else projection.head)
 
 
 def _table_vectors(

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from lexicell.atlas import CountSource, open_many
+from lexicell.atlas import CountSource, expand_inputs, open_counts, open_many
 from lexicell.atlas.store import check_output
 from lexicell.errors import InputError
 
-__all__ = ["DTYPES", "Inputs", "Mode", "Output", "inputs_of", "run_mode"]
+__all__ = ["DTYPES", "Inputs", "Mode", "Output", "inputs_of", "open_data", "run_mode"]
 
 DTYPES: dict[str, str] = {"f32": "float32", "f16": "float16"}
 #: Whether a run begins, replaces what is there, or goes on.
@@ -51,12 +51,26 @@ class Inputs:
 def inputs_of(
     data: Any, layer: str | None, modality: str | None, *, use_raw: bool, follow_links: bool = False
 ) -> Inputs | None:
-    """Inputs of a path or of several; None for an AnnData, which only this process has."""
-    if isinstance(data, str | os.PathLike):
-        return Inputs((os.fspath(data),), layer, use_raw, modality, follow_links)
-    if isinstance(data, Sequence):
-        return Inputs(tuple(map(os.fspath, data)), layer, use_raw, modality, follow_links)
-    return None
+    """Inputs of a path, a pattern or several; None for an AnnData, which only this process has."""
+    if not isinstance(data, str | os.PathLike | Sequence):
+        return None
+    named = [data] if isinstance(data, str | os.PathLike) else data
+    return Inputs(tuple(expand_inputs(named)), layer, use_raw, modality, follow_links)
+
+
+def open_data(
+    data: Any,
+    layer: str | None = None,
+    modality: str | None = None,
+    *,
+    use_raw: bool = False,
+    follow_links: bool = False,
+) -> CountSource:
+    """Open counts, of an AnnData or from files, whose cells follow one another; see `lexicell.embed`."""
+    inputs = inputs_of(data, layer, modality, use_raw=use_raw, follow_links=follow_links)
+    if inputs is not None:
+        return inputs.open()
+    return open_counts(data, layer=layer, use_raw=use_raw, modality=modality)
 
 
 @dataclass(frozen=True, slots=True)

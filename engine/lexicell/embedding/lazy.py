@@ -30,13 +30,13 @@ def embed_lazily(
     ----------
     array
         ``[N, v]`` Dask array of known chunk sizes whose chunks are dense or sparse, of NumPy and scipy or of
-        CuPy: the counts of ``plan.source``, and columns that it leaves out.
+        CuPy: the counts of ``plan.cells.source``, and columns that it leaves out.
     plan
         How to embed them. Each of Dask's workers gets what it needs of it once.
     home
         Where the results lie.
     columns
-        ``[kept]`` int64 columns of `array` that ``plan.source`` has; None for all.
+        ``[kept]`` int64 columns of `array` that ``plan.cells.source`` has; None for all.
 
     Returns
     -------
@@ -50,7 +50,7 @@ def embed_lazily(
     rows, dim = array.chunks[0], plan.dim
     meta = xp.empty((0, 0), np.float32)
     # Each task is given the names of its cells only; anybody's atlas may have a hundred million.
-    names = da.from_array(np.asarray(plan.source.obs.index, dtype=object)[:, None], chunks=(rows, 1))
+    names = da.from_array(np.asarray(plan.cells.source.obs.index, dtype=object)[:, None], chunks=(rows, 1))
     identity = dask.base.tokenize(plan.provenance())
     together = array.rechunk({1: -1}).map_blocks(
         _embed_chunk,

@@ -12,7 +12,7 @@ from lexicell._trace import Crew
 from lexicell.atlas import CountSource
 from lexicell.atlas.store import Receipt
 from lexicell.embedding.events import Listener
-from lexicell.embedding.job import Progress, ShardJob, ShardWorker, Stopped
+from lexicell.embedding.shards import Progress, ShardJob, ShardWorker, Stopped
 from lexicell_kernels.cpu import available_cpus
 
 __all__ = ["run_local"]

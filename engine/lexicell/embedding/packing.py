@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,15 +12,15 @@ import numpy as np
 from lexicell.atlas import expand_inputs
 from lexicell.atlas._remote import is_url
 from lexicell.atlas.counts._concat import ConcatSource
-from lexicell.atlas.packing import Packed, PackPlan, plan_pack, run_pack
+from lexicell.atlas.packing import Packed, plan_pack, run_pack
 from lexicell.atlas.store import check_output
+from lexicell.embedding.aligned import DEFAULT_LEXICON
 from lexicell.embedding.events import Advanced, Listener, Note, log
-from lexicell.embedding.inputs import Mode, run_mode
-from lexicell.embedding.plan import DEFAULT_LEXICON
+from lexicell.embedding.inputs import run_mode
 from lexicell.errors import InputError
 from lexicell.lexicon import Lexicon, align_genes
 
-__all__ = ["Packed", "carry_out", "pack", "packing"]
+__all__ = ["Packed", "pack"]
 
 
 def pack(
@@ -35,6 +35,7 @@ def pack(
     obs_columns: Sequence[str] | None = None,
     resume: bool = False,
     overwrite: bool = False,
+    dry_run: bool = False,
     workers: int | None = None,
     listener: Listener = log,
 ) -> Packed:
@@ -66,6 +67,8 @@ def pack(
         Go on with an interrupted run.
     overwrite
         Replace an existing output.
+    dry_run
+        Plan the run and write nothing.
     workers
         Threads; None for as many as there are CPUs.
     listener
@@ -74,7 +77,7 @@ def pack(
     Returns
     -------
     Packed
-        What was done.
+        What was done, or with `dry_run` what is planned.
 
     Raises
     ------
@@ -91,46 +94,12 @@ def pack(
     >>> lexicell.pack("datasets/*.h5ad", "atlas.zarr")  # doctest: +SKIP
     """
     mode = run_mode(overwrite=overwrite, resume=resume)
-    paths = check_paths(inputs, output, mode)
-    with packing(
-        paths,
-        lexicon,
-        layer=layer,
-        use_raw=use_raw,
-        modality=modality,
-        follow_links=follow_links,
-        obs_columns=obs_columns,
-        listener=listener,
-    ) as plan:
-        return carry_out(plan, output, mode=mode, workers=workers, listener=listener)
-
-
-def check_paths(
-    inputs: str | os.PathLike[str] | Sequence[str | os.PathLike[str]], output: str | Path, mode: Mode
-) -> list[str]:
-    """List the inputs, and check that an output of this name can be written; see `pack`."""
     if not str(output).endswith(".zarr"):
         msg = f"{output}: a packed atlas is a .zarr; give it this ending"
         raise InputError(msg)
     paths = expand_inputs([inputs] if isinstance(inputs, str | os.PathLike) else inputs)
     for path in paths:
-        check_output(output, overwrite=mode == "overwrite", resume=mode == "resume", data=path)
-    return paths
-
-
-@contextmanager
-def packing(
-    paths: Sequence[str],
-    lexicon: str | Lexicon,
-    *,
-    layer: str | None,
-    use_raw: bool,
-    modality: str | None,
-    follow_links: bool,
-    obs_columns: Sequence[str] | None,
-    listener: Listener,
-) -> Iterator[PackPlan]:
-    """Open inputs and settle how they are packed; see `pack`."""
+        check_output(output, overwrite=mode == "overwrite", resume=dry_run or mode == "resume", data=path)
     opened = lexicon if isinstance(lexicon, Lexicon) else Lexicon.open(lexicon)
     with ConcatSource(
         paths, layer=layer, use_raw=use_raw, modality=modality, follow_links=follow_links
@@ -140,29 +109,26 @@ def packing(
         alignment = align_genes(opened, source.var)
         listener(Note(alignment.describe()))
         last = len(opened.genes)
-        order = np.argsort(np.where(alignment.rows >= 0, alignment.rows, last), kind="stable")
-        yield plan_pack(
+        plan = plan_pack(
             source,
             paths,
-            order,
+            np.argsort(np.where(alignment.rows >= 0, alignment.rows, last), kind="stable"),
             {"lexicon": opened.name, "identity": opened.identity},
             matrix=".raw" if use_raw else "X" if layer is None else f"layer {layer}",
             obs_columns=obs_columns,
             follow_links=follow_links,
             tell=lambda text: listener(Note(text)),
         )
-
-
-def carry_out(
-    plan: PackPlan, output: str | Path, *, mode: Mode, workers: int | None, listener: Listener
-) -> Packed:
-    """Pack as planned; see `pack`."""
-    n = plan.source.n_cells
-    return run_pack(
-        plan,
-        output if is_url(output) else Path(output),
-        mode=mode,
-        workers=workers,
-        tick=lambda cells, decoded: listener(Advanced(cells, n, decoded)),
-        tell=lambda text: listener(Note(text)),
-    )
+        facts = {**plan.describe(), "output": str(output)}
+        if dry_run:
+            n, columns = source.n_cells, source.n_columns
+            return Packed(output, n, columns, 0, str(plan.counts), 0.0, 0, 0, 0, facts)
+        packed = run_pack(
+            plan,
+            output if is_url(output) else Path(output),
+            mode=mode,
+            workers=workers,
+            tick=lambda cells, decoded: listener(Advanced(cells, source.n_cells, decoded)),
+            tell=lambda text: listener(Note(text)),
+        )
+    return replace(packed, plan=facts)

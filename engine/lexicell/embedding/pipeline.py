@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
 from typing import Any
@@ -13,13 +12,14 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from lexicell._arrays import Device, in_order, move, to_host
+from lexicell._arrays import Device, in_order, move, require_gpu, to_host
 from lexicell._trace import Crew, stage
-from lexicell.atlas import CountSource, Values, bad_value, blame_row, decode_values
+from lexicell.atlas import CountSource, Values, naming_bad_counts
+from lexicell.embedding.blocks import read_blocks
 from lexicell.embedding.events import Advanced, Listener, ignore
 from lexicell.embedding.fold import FoldedTable
 from lexicell.embedding.recipe import Recipe
-from lexicell.errors import CountsError, GpuMemoryError, InputError
+from lexicell.errors import GpuMemoryError, InputError
 from lexicell.projection import apply_head
 from lexicell_kernels import (
     CsrBlock,
@@ -31,13 +31,7 @@ from lexicell_kernels import (
     embed_rows,
 )
 
-__all__ = ["MAX_NNZ", "BlockEmbedder", "Quality", "embed_source", "gpu_faults"]
-
-#: Stored values of one block: 32 MB as float32 with int32 columns. Larger blocks are slower, since fresh
-#: pages cost more than decoding; much smaller ones wait for each other.
-MAX_NNZ = 4_000_000
-#: The same for counts that lie on a GPU, where a block costs the launch of a kernel and no copy.
-_MAX_NNZ_ON_GPU = 1 << 27
+__all__ = ["BlockEmbedder", "Quality", "embed_in_memory", "embed_source", "gpu_faults"]
 
 #: Gives the names of cells ``start:stop``.
 Names = Callable[[int, int], "pd.Index[Any]"]
@@ -116,18 +110,16 @@ class BlockEmbedder:
         GpuMemoryError
             The GPU's memory is too small.
         """
-        try:
-            with gpu_faults(self.label, self.device), stage("kernel"):
-                block = move(block, self.device)
-                ready = self.ready(block)
-                try:
-                    return self._checked(ready, threads)
-                except DisorderedRowsError:  # on a GPU only; the CPU's kernel puts rows in order itself
-                    return self._checked(in_order(ready), threads)
-        except InvalidCountsError as error:
-            column, value = blame_row(block, error.row, self.values)
-            said = bad_value(self.label, names, self.genes, start + error.row, column, value)
-            raise CountsError(said) from error
+        with (
+            naming_bad_counts(block, start, self.values, self.label, names, self.genes),
+            gpu_faults(self.label, self.device),
+            stage("kernel"),
+        ):
+            ready = self.ready(move(block, self.device))
+            try:
+                return self._checked(ready, threads)
+            except DisorderedRowsError:  # on a GPU only; the CPU's kernel puts rows in order itself
+                return self._checked(in_order(ready), threads)
 
     def digest(self, block: CsrBlock) -> str:
         """BLAKE3 of what some rows become here, as hex; it differs where the last bit is rounded otherwise.
@@ -167,7 +159,7 @@ class BlockEmbedder:
 
     def ready(self, block: CsrBlock) -> CsrBlock:
         """Make counts of stored values, and sum those of columns that are one gene, where the block lies."""
-        return self.folded.prepare(decode_values(block, self.values))
+        return self.folded.genes.counts(block, self.values)
 
     def _checked(self, block: CsrBlock, threads: int | None) -> Rows:
         rows = self.launch(block, threads)
@@ -214,7 +206,7 @@ def embed_source(
     quality = Quality(np.empty(n, np.int32), np.empty(n, np.float32), np.empty(n, np.int32))
     decoded = 0
     with Crew() as crew, crew.member("embed"):
-        for start, block in _blocks(source, max_nnz, crew):
+        for start, block in read_blocks(source, max_nnz, crew):
             stop = start + block.n_rows
             rows = embedder.embed(block, start, source.names)
             with stage("copy"):
@@ -229,29 +221,40 @@ def embed_source(
     return quality
 
 
-def _blocks(source: CountSource, max_nnz: int | None, crew: Crew) -> Iterator[tuple[int, CsrBlock]]:
-    """Blocks in order, the next one being read while the caller works on this one."""
-    if source.device == "cuda":  # nothing to wait for; and another thread would have its own current device
-        for start, stop in source.spans(max_nnz or _MAX_NNZ_ON_GPU):
-            with stage("decode"):
-                block = source.read(start, stop)
-            yield start, block
-        return
+def embed_in_memory(
+    source: CountSource, embedder: BlockEmbedder, *, home: Device = "cpu", listener: Listener = ignore
+) -> tuple[Any, Quality]:
+    """Embed all rows of a source.
 
-    def read(start: int, stop: int) -> CsrBlock:
-        with crew.member("read"), stage("decode"):
-            return source.read(start, stop)
+    Parameters
+    ----------
+    source, embedder, listener
+        See `embed_source`.
+    home
+        Where the vectors are wanted.
 
-    with ThreadPoolExecutor(1, thread_name_prefix="lexicell-read") as reader:
-        ahead: Future[CsrBlock] | None = None
-        begin = 0
-        for start, stop in source.spans(max_nnz or MAX_NNZ):
-            following = reader.submit(read, start, stop)
-            if ahead is not None:
-                yield begin, ahead.result()
-            ahead, begin = following, start
-        if ahead is not None:
-            yield begin, ahead.result()
+    Returns
+    -------
+    tuple
+        Vectors, float32 ``[N, p]``, of NumPy or CuPy, and their quality.
+
+    Raises
+    ------
+    CountsError, InputError, GpuMemoryError
+        See `embed_source`; or the GPU has no room for the vectors.
+    """
+    xp: Any = np if home == "cpu" else require_gpu()
+    with gpu_faults(source.label, home):
+        vectors = xp.empty((source.n_cells, embedder.folded.dim), np.float32)
+    filled = 0
+
+    def sink(rows: Any) -> None:
+        nonlocal filled
+        vectors[filled : filled + len(rows)] = rows
+        filled += len(rows)
+
+    quality = embed_source(source, embedder, sink, on_device=home == "cuda", listener=listener)
+    return vectors, quality
 
 
 @contextmanager

@@ -27,7 +27,7 @@ class Recipe:
         Whether vectors are scaled to length 1.
     refine
         Whether the lexicon's vectors are whitened and its genes weighted by their factors, unless there is
-        a projection; see `lexicell.embedding.refine`.
+        a projection; see `lexicell.embedding.default_projection`.
     source
         Where the method is from.
     """

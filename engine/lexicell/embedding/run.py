@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from lexicell._trace import stage
 from lexicell.atlas import check_columns, create_h5ad, is_mudata, write_obs
@@ -14,11 +17,11 @@ from lexicell.atlas.store import QUALITY, EmbeddingStore, Layout, Receipt, creat
 from lexicell.embedding.continuing import settle
 from lexicell.embedding.events import Committed, Listener, Note, ignore
 from lexicell.embedding.inputs import DTYPES, Inputs, Output
-from lexicell.embedding.job import ShardJob
 from lexicell.embedding.local import run_local
 from lexicell.embedding.pipeline import embed_source
 from lexicell.embedding.plan import Plan
 from lexicell.embedding.profile import Profile
+from lexicell.embedding.shards import ShardJob
 from lexicell.errors import GpuMemoryError, PartialError, ResourceError, WriteError
 
 __all__ = ["Embedded", "layout_of", "run_to_store", "tell_empty"]
@@ -42,6 +45,8 @@ class Embedded:
         Mean share of a cell's counts that lies in described genes.
     resumed_cells
         Cells that earlier runs had embedded.
+    plan
+        What was decided, as plain values.
     """
 
     output: Path | str
@@ -51,6 +56,12 @@ class Embedded:
     empty_cells: int
     coverage: float
     resumed_cells: int = 0
+    plan: Mapping[str, Any] = field(default_factory=dict)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return all of it as plain values, for ``--json``."""
+        own = {part.name: getattr(self, part.name) for part in fields(self) if part.name != "plan"}
+        return {**self.plan, **own}
 
     @property
     def cells_per_second(self) -> float:
@@ -60,7 +71,7 @@ class Embedded:
 
 def layout_of(plan: Plan, output: Output) -> Layout:
     """How a ``.zarr`` of this plan is cut into shards."""
-    return Layout.of(plan.source.n_cells, plan.dim, DTYPES[output.dtype])
+    return Layout.of(plan.cells.source.n_cells, plan.dim, DTYPES[output.dtype])
 
 
 def run_to_store(
@@ -82,7 +93,7 @@ def run_to_store(
     output
         Where to write it.
     inputs
-        What ``plan.source`` was opened from; None for what is in memory only.
+        What ``plan.cells.source`` was opened from; None for what is in memory only.
     workers
         Threads, or with `scheduler` processes; None for as many as there are CPUs.
     scheduler
@@ -101,16 +112,16 @@ def run_to_store(
     """
     copied = _copied(output, inputs)
     if copied:
-        plan.source.read_obs(output.obs_columns, 0, 0)  # they are there
+        plan.cells.source.read_obs(output.obs_columns, 0, 0)  # they are there
     else:
-        check_columns(plan.source, output.obs_columns, present=QUALITY)
+        check_columns(plan.cells.source, output.obs_columns, present=QUALITY)
     with nullcontext() if profile is None else profile.here():
         if output.is_h5ad:
             done = _run_in_order(plan, output, copied, listener)
         else:
             done = _run_shards(plan, output, inputs, workers, scheduler, listener)
     tell_empty(done.empty_cells, listener)
-    return done
+    return replace(done, plan=plan.describe(np.dtype(DTYPES[output.dtype]).itemsize))
 
 
 def tell_empty(n: int, listener: Listener) -> None:
@@ -132,7 +143,7 @@ def _copied(output: Output, inputs: Inputs | None) -> str | None:
 
 def _run_in_order(plan: Plan, output: Output, copied: str | None, listener: Listener) -> Embedded:
     """Write an h5ad, first row to last."""
-    source, started = plan.source, time.perf_counter()
+    source, started = plan.cells.source, time.perf_counter()
     with ExitStack() as written:
         file = written.enter_context(
             create_h5ad(
@@ -170,7 +181,7 @@ def _run_shards(
     listener: Listener,
 ) -> Embedded:
     """Write a Zarr store shard by shard."""
-    source, started = plan.source, time.perf_counter()
+    source, started = plan.cells.source, time.perf_counter()
     layout = layout_of(plan, output)
     with ExitStack() as made:
         with stage("plan"):

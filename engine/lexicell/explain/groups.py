@@ -6,25 +6,14 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from lexicell.embedding import Recipe
-from lexicell.embedding.pipeline import BlockEmbedder
-from lexicell.lexicon import Lexicon
-from lexicell_kernels import CsrBlock, GeneTable, embed_rows
+from lexicell.embedding import Plan
 
 __all__ = ["group_genes"]
 
 
-def group_genes(
-    block: CsrBlock,
-    embedder: BlockEmbedder,
-    lexicon: Lexicon,
-    labels: NDArray[Any],
-    *,
-    n: int = 5,
-) -> pd.DataFrame:
+def group_genes(plan: Plan, labels: NDArray[Any], *, n: int = 5) -> pd.DataFrame:
     """Find the genes whose share of a group's vectors exceeds their share in all cells the most.
 
     A gene's share in a cell is its weight over the sum of weights, so exactly how much its vector counts
@@ -32,10 +21,8 @@ def group_genes(
 
     Parameters
     ----------
-    block
-        Values of ``N`` cells as they are stored.
-    embedder, lexicon
-        What the cells are embedded with.
+    plan
+        ``N`` cells, and how they are pooled; read block by block.
     labels
         ``[N]`` group of each cell.
     n
@@ -46,17 +33,25 @@ def group_genes(
     pandas.DataFrame
         Columns ``group``, ``gene``, ``share`` (mean in the group) and ``excess`` (beyond the mean over all
         cells); the groups in sorted order, in each the largest excess first.
+
+    Raises
+    ------
+    CountsError
+        A count is negative, NaN or infinite; the message names cell and gene.
     """
-    folded = embedder.folded
-    shares = _shares(embedder.ready(block), folded.table, embedder.recipe)
+    cells, recipe = plan.cells, plan.recipe
+    factor = None if plan.projection is None else plan.projection.rank_factor
     groups, codes = np.unique(np.asarray(labels), return_inverse=True)
+    sums = np.zeros((len(groups), cells.lexicon.n_genes))
+    for selection in cells.selections(recipe.top_k, weight=recipe.weight, factor=factor):
+        cell = np.repeat(np.arange(len(selection)), np.diff(selection.indptr))
+        share = selection.weights / np.bincount(cell, selection.weights)[cell]
+        np.add.at(sums, (codes[selection.start + cell], selection.genes), share)
     sizes = np.bincount(codes)
-    member = sp.csr_array(
-        (1.0 / sizes[codes], (codes, np.arange(len(codes)))), shape=(len(groups), len(codes))
-    )
-    means = (member @ shares).toarray()
-    excess = means - shares.mean(axis=0)
-    symbols = np.asarray(lexicon.genes.column("symbol").to_pylist(), dtype=object)[folded.lexicon_rows]
+    rows = cells.genes.rows
+    excess = (sums / sizes[:, None] - sums.sum(axis=0) / sizes.sum())[:, rows]
+    means = (sums / sizes[:, None])[:, rows]
+    symbols = np.asarray(cells.lexicon.genes.column("symbol").to_pylist(), dtype=object)[rows]
     top = np.argsort(-excess, axis=1, kind="stable")[:, :n]
     return pd.DataFrame(
         [
@@ -65,20 +60,3 @@ def group_genes(
             for g in top[i]
         ]
     )
-
-
-def _shares(block: CsrBlock, table: GeneTable, recipe: Recipe) -> sp.csr_array:
-    """Shares ``[N, m]``: what the kernel makes of a table whose vectors are the genes themselves.
-
-    Done for slices of the genes, so that no ``[N, m]`` array is ever dense.
-    """
-    parts = []
-    width = 1024
-    for start in range(0, table.n_genes, width):
-        size = min(width, table.n_genes - start)
-        vectors = np.zeros((table.n_genes, size), np.float32)
-        vectors[np.arange(start, start + size), np.arange(size)] = 1
-        unit = GeneTable(vectors, table.rank, table.factor)
-        rows = embed_rows(block, unit, k=recipe.top_k, weight=recipe.weight, normalise=False)
-        parts.append(sp.csr_array(rows.vectors))
-    return sp.csr_array(sp.hstack(parts, format="csr"))

@@ -16,30 +16,28 @@ from numpy.typing import NDArray
 
 from lexicell._files import is_taken, remove
 from lexicell.atlas import Values
-from lexicell.embedding import Listener, Note, Options, Plan, Recipe, make_plan
-from lexicell.embedding.events import log
-from lexicell.embedding.fold import either
+from lexicell.embedding.aligned import DEFAULT_LEXICON, AlignedCells, AlignOptions, align_cells
+from lexicell.embedding.events import Listener, Note, log
+from lexicell.embedding.gene_list import GeneList
+from lexicell.embedding.inputs import open_data
 from lexicell.embedding.labels import read_labels
-from lexicell.embedding.plan import DEFAULT_LEXICON
+from lexicell.embedding.selected import SelectedCells
 from lexicell.errors import InputError, OutputExistsError
 from lexicell.learn._tensors import hash_arrays
-from lexicell.learn.material import (
+from lexicell.learn.embed_selected import embed_selected
+from lexicell.learn.objectives import DEFAULT_OBJECTIVE, Fitted, Objective, fit, resolve_objective
+from lexicell.learn.settings import TrainSettings
+from lexicell.learn.training_data import (
     Data,
     background_cells,
     choose_genes,
-    open_data,
-    rank_background,
     read_batches,
+    select_background,
     split_labelled,
     tell_small_classes,
 )
-from lexicell.learn.objectives import DEFAULT_OBJECTIVE, Fitted, Objective, fit, resolve_objective
-from lexicell.learn.pooled import embed_ranked
-from lexicell.learn.ranked import RankedCells, rank_cells
-from lexicell.learn.settings import TrainSettings
 from lexicell.lexicon import Lexicon
 from lexicell.projection import Classifier, Projection
-from lexicell_kernels import Weight
 
 __all__ = ["train"]
 
@@ -55,7 +53,7 @@ def train(
     background: Data | tuple[str, str] | None = None,
     alpha: float | None = None,
     top_k: int | None = None,
-    genes: int | None = 4_000,
+    n_top_genes: int | None = 4_000,
     dim: int | None = None,
     settings: TrainSettings | None = None,
     held_out: float = 0.2,
@@ -72,7 +70,8 @@ def train(
     gene_column: str | None = None,
     organism: str | None = None,
     min_coverage: float = 0.5,
-    mask: Sequence[str] = (),
+    mask_genes: Sequence[str] = (),
+    genes: GeneList | None = None,
     listener: Listener = log,
 ) -> Projection:
     """Learn a projection from cells.
@@ -100,8 +99,9 @@ def train(
         Of "cpca": how much the background counts; 1 by default.
     top_k
         Genes per cell, the highest first; None for all that are used.
-    genes
-        The most dispersed genes, which are used; other genes of the data set are masked. None for all.
+    n_top_genes
+        The most variable genes, which are used; other genes of the data set are masked. None for all. Flavour
+        "seurat" of scanpy's ``highly_variable_genes``.
     dim
         Dimensions; None for what the objective has by default.
     settings
@@ -120,7 +120,7 @@ def train(
         Go on from the checkpoint, or begin where there is none.
     overwrite
         Replace a projection at `output`, and begin anew where there is a checkpoint beside it.
-    layer, use_raw, modality, follow_links, values, gene_column, organism, min_coverage, mask
+    layer, use_raw, modality, follow_links, values, gene_column, organism, min_coverage, mask_genes, genes
         See `lexicell.embed`.
     listener
         Is told what was understood and how far it is: cells read, then steps.
@@ -150,16 +150,15 @@ def train(
     """
     started = time.perf_counter()
     chosen = resolve_objective(objective)
-    _check_options(chosen, label, top_k, genes, held_out)
+    _check_options(chosen, label, top_k, n_top_genes, held_out)
     target = None if output is None else Path(output)
     kept = _checkpoint(chosen, target, checkpoint, resume=resume, overwrite=overwrite)
     options = _options(chosen, dim, settings, device, alpha)
     if chosen.trained:
         import lexicell.learn.trainer  # noqa: F401 - a missing torch is told before anything is read
-    read = Options(
-        lexicon=lexicon, recipe=Recipe("train", top_k, Weight.LOG1P, normalise=True, source=""),
-        values=values, gene_column=gene_column, organism=organism, min_coverage=min_coverage, mask=mask,
-        device="cpu",
+    read = AlignOptions(
+        lexicon=lexicon, values=values, gene_column=gene_column, organism=organism,
+        min_coverage=min_coverage, mask_genes=mask_genes, genes=genes,
     )  # fmt: skip
     with ExitStack() as opened:
         source = opened.enter_context(
@@ -173,14 +172,13 @@ def train(
         if batch_key is not None:
             options["batches"] = read_batches(source, batch_key, chosen)
         aside = background_cells(source, background)
-        plan = make_plan(source, read, listener)
-        plan, masked = choose_genes(plan, genes, listener)
-        cells = rank_cells(plan, listener=listener)
+        aligned, masked = choose_genes(align_cells(source, read, listener), n_top_genes, listener)
+        cells = aligned.select(top_k, listener=listener)
         if aside is None and background is not None:
-            options["background"] = rank_background(
-                background, plan, read, listener, follow_links=follow_links
+            options["background"] = select_background(
+                background, aligned, read, top_k, listener, follow_links=follow_links
             )
-    vectors = plan.lexicon.vectors(plan.lexicon.rows).astype(np.float32)
+    vectors = aligned.lexicon.vectors(aligned.lexicon.rows).astype(np.float32)
     used, held = split_labelled(cells, labels, chosen, aside, held_out, seed)
     if aside is not None:
         options["background"] = cells.take(np.flatnonzero(aside))
@@ -194,10 +192,10 @@ def train(
         found = fit(objective, cells.take(used), vectors, told, seed=seed, listener=listener, **options)
     made = replace(
         found.projection,
-        masked=either(found.projection.masked, masked),
-        lexicon=plan.lexicon.identity,
+        masked=_either(found.projection.masked, masked),
+        lexicon=aligned.lexicon.identity,
     )
-    card = _card(chosen, found, plan, cells, target, seed) | {"held_out": held_out}
+    card = _card(chosen, found, aligned, cells, target, seed) | {"held_out": held_out}
     if labels is not None:
         with _one_thread():
             judged = _judge(made, cells, vectors, labels, used, held, options.get("batches"), seed)
@@ -213,18 +211,16 @@ def train(
 
 
 def _check_options(
-    chosen: Objective, label: str | None, top_k: int | None, genes: int | None, held_out: float
+    chosen: Objective, label: str | None, top_k: int | None, n_top_genes: int | None, held_out: float
 ) -> None:
     if chosen.needs_labels and label is None:
         message = f"{chosen.name} learns from labels: name a column of obs with --label, or choose another "
         raise InputError(message + "objective (--objective)")
     if chosen.all_genes and top_k is not None:
-        message = (
-            f"{chosen.name} uses all chosen genes of a cell, so it takes no --top-k; choose them by --genes"
-        )
+        message = f"{chosen.name} uses all chosen genes of a cell: choose them by --n-top-genes, not --top-k"
         raise InputError(message)
-    if genes is not None and genes < 3:
-        message = f"a projection is learned from three genes or more, not {genes}"
+    if n_top_genes is not None and n_top_genes < 3:
+        message = f"a projection is learned from three genes or more, not {n_top_genes}"
         raise InputError(message)
     if not 0 <= held_out < 1:
         message = f"the share of held-out cells is at least 0 and less than 1, not {held_out:g}"
@@ -323,7 +319,7 @@ def _one_thread() -> AbstractContextManager[Any]:
 
 def _judge(
     projection: Projection,
-    cells: RankedCells,
+    cells: SelectedCells,
     vectors: NDArray[np.float32],
     labels: NDArray[np.object_],
     used: NDArray[np.int64],
@@ -336,7 +332,7 @@ def _judge(
 
     labelled = labels[used] != ""
     known = used[labelled]
-    z = embed_ranked(cells.take(known), vectors, projection)
+    z = embed_selected(cells.take(known), vectors, projection)
     of_known = None if batches is None else batches[labelled]
     classifier = fit_classifier(z, labels[known].astype(str), seed=seed, batches=of_known)
     scores: dict[str, Any] = {"cells": len(held), "classes": len(np.unique(labels[held]))}
@@ -344,7 +340,7 @@ def _judge(
         from sklearn.metrics import f1_score
 
         true = labels[held].astype(str)
-        asked = embed_ranked(cells.take(held), vectors, projection)
+        asked = embed_selected(cells.take(held), vectors, projection)
         found, confidence = classifier.predict(asked, threshold=0)
         right = found == true
         scores |= {
@@ -358,6 +354,13 @@ def _judge(
     return _Judged(classifier, scores)
 
 
+def _either(one: NDArray[np.bool_] | None, other: NDArray[np.bool_] | None) -> NDArray[np.bool_] | None:
+    """Genes that one of two masks has; None is a mask without genes."""
+    if one is None or other is None:
+        return other if one is None else one
+    return one | other
+
+
 def _counts(labels: NDArray[np.object_]) -> dict[str, int]:
     names, counts = np.unique(labels[labels != ""].astype(str), return_counts=True)
     return {str(name): int(n) for name, n in zip(names, counts, strict=True)}
@@ -366,8 +369,8 @@ def _counts(labels: NDArray[np.object_]) -> dict[str, int]:
 def _card(
     chosen: Objective,
     found: Fitted,
-    plan: Plan,
-    cells: RankedCells,
+    aligned: AlignedCells,
+    cells: SelectedCells,
     target: Path | None,
     seed: int,
 ) -> dict[str, Any]:
@@ -377,11 +380,11 @@ def _card(
     return {
         "name": chosen.name if target is None else target.name,
         "objective": chosen.name,
-        "data": Path(plan.source.label).name,
+        "data": Path(aligned.source.label).name,
         "fingerprint": hash_arrays(counts),
         "cells": len(cells),
-        "genes": len(plan.folded.lexicon_rows),
-        "lexicon": plan.lexicon.name,
+        "genes": len(aligned.genes.rows),
+        "lexicon": aligned.lexicon.name,
         "settings": found.settings,
         "seed": seed,
         "versions": {name: version(name) for name in packages},

@@ -17,8 +17,8 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from lexicell.embedding.events import Listener, Note, ignore
+from lexicell.embedding.selected import SelectedCells
 from lexicell.errors import InputError
-from lexicell.learn.ranked import RankedCells
 from lexicell.projection import KernelFeatures, Pooling, Projection
 from lexicell_kernels import Weight
 
@@ -79,7 +79,7 @@ class Bridge:
         return _standardised(vectors * np.asarray(n_genes)[:, None]) @ self.rotation
 
 
-def weight_matrix(cells: RankedCells) -> tuple[sp.csr_array, NDArray[np.int32]]:
+def weight_matrix(cells: SelectedCells) -> tuple[sp.csr_array, NDArray[np.int32]]:
     """Weights of the cells' genes, ``[N, m]`` float32 CSR, and the ``m`` lexicon rows, ascending."""
     rows = cells.used
     columns = np.searchsorted(rows, cells.genes).astype(np.int32)
@@ -87,7 +87,7 @@ def weight_matrix(cells: RankedCells) -> tuple[sp.csr_array, NDArray[np.int32]]:
 
 
 def fit_bridge(
-    cells: RankedCells,
+    cells: SelectedCells,
     vectors: NDArray[np.float32],
     labels: NDArray[Any] | None,
     *,

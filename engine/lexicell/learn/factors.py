@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from lexicell.embedding.gene_statistics import GeneStatistics, standardised_dispersion
 from lexicell.errors import InputError
-from lexicell.learn.statistics import GeneStatistics, standardised_dispersion
 from lexicell.projection.whitening import fit_whitening
 
 __all__ = ["foretell_factors"]

@@ -16,10 +16,10 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from lexicell.embedding.events import Listener, ignore
+from lexicell.embedding.gene_statistics import highly_variable_columns
+from lexicell.embedding.selected import SelectedCells
 from lexicell.errors import InputError, MissingExtraError
 from lexicell.learn.bridge import weight_matrix
-from lexicell.learn.ranked import RankedCells
-from lexicell.learn.statistics import dispersed_columns
 from lexicell.projection import Pooling, Projection, Residual
 from lexicell_kernels import Weight
 
@@ -38,7 +38,7 @@ _RIDGE = 1e-2
 
 
 def fit_loadings(
-    cells: RankedCells,
+    cells: SelectedCells,
     vectors: NDArray[np.float32],
     labels: NDArray[Any] | None = None,
     *,
@@ -88,7 +88,7 @@ def fit_loadings(
         msg = f"components need three cells and genes or more; there are {weights.shape}"
         raise InputError(msg)
     counts = sp.csr_array((cells.counts.astype(np.float32), weights.indices, cells.indptr), weights.shape)
-    columns = dispersed_columns(counts, cells.totals, n_genes)
+    columns = highly_variable_columns(counts, cells.totals, n_genes)
     chosen = rows[columns]
     shares = sp.csr_array(sp.csc_array(weights)[:, columns])
     totals = np.asarray(shares.sum(axis=1, dtype=np.float64))

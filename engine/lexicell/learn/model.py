@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from lexicell.learn.ranked import RankedCells
+from lexicell.embedding.selected import SelectedCells
 from lexicell.learn.settings import HeadLayer, TrainSettings
 
 __all__ = ["Bags", "CellModel"]
@@ -37,7 +37,7 @@ class Bags:
     starts: Tensor
 
     @classmethod
-    def of(cls, cells: RankedCells, place: NDArray[np.int64], device: torch.device) -> Bags:
+    def of(cls, cells: SelectedCells, place: NDArray[np.int64], device: torch.device) -> Bags:
         """Weigh the genes of some cells; `place` is ``[G]``."""
         weights, sizes = cells.weights(), cells.sizes
         cell = np.repeat(np.arange(len(cells)), sizes)

@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lexicell.embedding.events import Listener, ignore
+from lexicell.embedding.selected import SelectedCells
 from lexicell.errors import InputError
-from lexicell.learn.closed import fit_contrastive_pca, fit_ridge
-from lexicell.learn.ranked import RankedCells
+from lexicell.learn.closed_form import fit_contrastive_pca, fit_ridge
 from lexicell.learn.settings import Objective as Loss
 from lexicell.learn.settings import Stopped, Trained, TrainSettings
 from lexicell.projection import Layer, Pooling, Projection, Residual
@@ -89,7 +89,7 @@ class Objective:
 
 def fit(
     objective: str,
-    cells: RankedCells,
+    cells: SelectedCells,
     vectors: NDArray[np.float32],
     labels: NDArray[Any] | None = None,
     *,
@@ -115,7 +115,7 @@ def fit(
         Is told notes, and how far training is.
     **options
         Of the objective; see `OBJECTIVES`, `lexicell.learn.trainer.train` for those that are trained, and
-        the functions of `lexicell.learn.closed`, ``bridge`` and ``loadings``.
+        the functions of `lexicell.learn.closed_form`, ``bridge`` and ``loadings``.
 
     Returns
     -------
@@ -150,7 +150,7 @@ def resolve_objective(name: str) -> Objective:
 
 def _train(loss: Loss) -> Callable[..., Fitted]:
     def run(
-        cells: RankedCells,
+        cells: SelectedCells,
         vectors: NDArray[np.float32],
         labels: NDArray[Any] | None,
         *,
@@ -182,7 +182,7 @@ def _train(loss: Loss) -> Callable[..., Fitted]:
     return run
 
 
-def _folded(trained: Trained, whitening: Whitening, cells: RankedCells) -> Projection:
+def _folded(trained: Trained, whitening: Whitening, cells: SelectedCells) -> Projection:
     """Make a projection of the vectors themselves from a map of whitened ones."""
     weight, offset = whitening.compose(trained.weight, trained.offset)
     residual = None
@@ -201,11 +201,11 @@ def _folded(trained: Trained, whitening: Whitening, cells: RankedCells) -> Proje
 
 
 def _contrastive_pca(
-    cells: RankedCells,
+    cells: SelectedCells,
     vectors: NDArray[np.float32],
     labels: NDArray[Any] | None,  # noqa: ARG001 - as all objectives
     *,
-    background: RankedCells | None = None,
+    background: SelectedCells | None = None,
     seed: int,  # noqa: ARG001
     listener: Listener,  # noqa: ARG001
     **options: Any,
@@ -218,7 +218,7 @@ def _contrastive_pca(
 
 
 def _ridge(
-    cells: RankedCells,
+    cells: SelectedCells,
     vectors: NDArray[np.float32],
     labels: NDArray[Any] | None,  # noqa: ARG001 - as all objectives
     *,
@@ -230,7 +230,7 @@ def _ridge(
 
 
 def _bridge(
-    cells: RankedCells, vectors: NDArray[np.float32], labels: NDArray[Any] | None, **options: Any
+    cells: SelectedCells, vectors: NDArray[np.float32], labels: NDArray[Any] | None, **options: Any
 ) -> Fitted:
     from lexicell.learn.bridge import fit_bridge
 
@@ -238,7 +238,7 @@ def _bridge(
 
 
 def _loadings(
-    cells: RankedCells, vectors: NDArray[np.float32], labels: NDArray[Any] | None, **options: Any
+    cells: SelectedCells, vectors: NDArray[np.float32], labels: NDArray[Any] | None, **options: Any
 ) -> Fitted:
     from lexicell.learn.loadings import fit_loadings
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lexicell.errors import InputError
-from lexicell.learn.views import Views
+from lexicell.learn.augment import Views
 
 __all__ = ["HeadLayer", "Objective", "Stopped", "TrainSettings", "Trained"]
 

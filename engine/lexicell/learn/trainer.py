@@ -14,12 +14,12 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from lexicell.embedding.events import Advanced, Listener, Note, ignore
+from lexicell.embedding.selected import SelectedCells
 from lexicell.errors import InputError, MissingExtraError, OutputExistsError
 from lexicell.learn._tensors import hash_arrays
+from lexicell.learn.augment import draw_views
 from lexicell.learn.batches import Sampler, split_cells
-from lexicell.learn.ranked import RankedCells
 from lexicell.learn.settings import Stopped, Trained, TrainSettings
-from lexicell.learn.views import draw_views
 
 try:
     import torch
@@ -39,7 +39,7 @@ _SPLIT, _STEP, _VALIDATE = 1, 2, 3
 
 
 def train(
-    cells: RankedCells,
+    cells: SelectedCells,
     vectors: NDArray[np.float32],
     labels: NDArray[Any] | None = None,
     *,
@@ -128,7 +128,7 @@ class _Run:
 
     def __init__(
         self,
-        cells: RankedCells,
+        cells: SelectedCells,
         vectors: NDArray[np.float32],
         labels: NDArray[Any] | None,
         batches: NDArray[Any] | None,
@@ -358,7 +358,7 @@ def _codes(
 
 
 def _check(
-    cells: RankedCells,
+    cells: SelectedCells,
     vectors: NDArray[np.float32],
     labels: NDArray[Any] | None,
     batches: NDArray[Any] | None,

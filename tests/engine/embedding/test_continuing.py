@@ -14,7 +14,7 @@ from tests.torture.campaign import content
 import lexicell
 from lexicell.atlas.store import _ledger, verify
 from lexicell.embedding import Committed, pipeline, plan
-from lexicell.embedding.refine import refined
+from lexicell.embedding.default_projection import refined
 from lexicell.errors import InputError
 
 TABLE = ".lexicell/table"

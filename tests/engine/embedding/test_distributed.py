@@ -22,8 +22,8 @@ from lexicell.embedding import Advanced, Note, Options, make_plan
 from lexicell.embedding.continuing import Arithmetic
 from lexicell.embedding.events import Started
 from lexicell.embedding.inputs import Inputs
-from lexicell.embedding.job import ShardJob
 from lexicell.embedding.local import run_local
+from lexicell.embedding.shards import ShardJob
 
 distributed = pytest.importorskip("distributed")
 
@@ -169,7 +169,7 @@ def test_a_worker_that_is_killed_loses_nothing(run, client):
 
 SLOW = """
 import time
-from lexicell.embedding.job import ShardWorker
+from lexicell.embedding.shards import ShardWorker
 ShardWorker.real = real = ShardWorker.run
 def slow(self, number, **how):
     time.sleep(0.2)
@@ -178,7 +178,7 @@ ShardWorker.run = slow
 """
 UNDO = """
 from lexicell.embedding import _dask_worker
-from lexicell.embedding.job import ShardWorker
+from lexicell.embedding.shards import ShardWorker
 from importlib import metadata
 ShardWorker.run = getattr(ShardWorker, "real", ShardWorker.run)
 for module in (_dask_worker, metadata):
@@ -202,7 +202,7 @@ def test_a_shard_that_ends_its_workers_is_named(run, client, cluster, monkeypatc
 
 DEADLY = """
 import os
-from lexicell.embedding.job import ShardWorker
+from lexicell.embedding.shards import ShardWorker
 ShardWorker.real = real = ShardWorker.run
 def deadly(self, number, **how):
     if number == 9:
@@ -288,7 +288,7 @@ def test_a_bad_cell_is_named_as_threads_name_it_and_ends_the_run(run, client, tm
 OTHER = "\nm.real_version = m.version\nm.version = lambda _: '0.0.9'"
 FAULTY = """
 import threading
-from lexicell.embedding.job import ShardWorker
+from lexicell.embedding.shards import ShardWorker
 from lexicell.errors import CorruptDataError
 ShardWorker.real = ShardWorker.run
 def faulty(self, number, **how):

@@ -15,11 +15,11 @@ from tests.engine.atlas.conftest import write_zarr
 from tests.engine.atlas.counts.test_modality import write_mudata
 
 import lexicell
-from lexicell.annotate import annotate, annotate_anndata
+from lexicell.annotation import annotate, annotate_anndata
 from lexicell.embedding import Note
 from lexicell.embedding.inputs import Inputs
 from lexicell.errors import InputError
-from lexicell.evaluate import panels
+from lexicell.evaluation import panels
 
 QUALITY = ["lexicell_n_genes", "lexicell_coverage", "lexicell_n_tied"]
 

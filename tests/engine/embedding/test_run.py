@@ -37,7 +37,7 @@ def failing(monkeypatch, error: BaseException, calls: int) -> None:
         return embed_rows(*args, **options)
 
     monkeypatch.setattr(pipeline, "embed_rows", embed)
-    monkeypatch.setattr("lexicell.embedding.job.MAX_NNZ", 1)
+    monkeypatch.setattr("lexicell.embedding.shards.MAX_NNZ", 1)
 
 
 def test_a_store_of_several_shards_holds_what_the_same_cells_in_memory_get(many, whole):

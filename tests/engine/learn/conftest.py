@@ -9,7 +9,7 @@ import pytest
 
 from lexicell.atlas import open_counts
 from lexicell.embedding import Options, make_plan
-from lexicell.learn.ranked import RankedCells, rank_cells
+from lexicell.embedding.selected import SelectedCells, rank_cells
 
 
 @pytest.fixture(scope="session")
@@ -41,7 +41,7 @@ def groups():
         rate[g, 10 * g : 10 * g + 10] = 6
     dense = rng.poisson(rate[group])
     cell, gene = np.nonzero(dense)
-    cells = RankedCells(
+    cells = SelectedCells(
         gene.astype(np.uint16),
         dense[cell, gene].astype(np.uint8),
         np.concatenate([[0], np.cumsum((dense > 0).sum(1))]),

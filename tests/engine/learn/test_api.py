@@ -11,8 +11,8 @@ import lexicell
 from lexicell.embedding import Advanced, Note
 from lexicell.errors import InputError, MissingExtraError, OutputExistsError
 from lexicell.learn import TrainSettings
-from lexicell.learn.material import split_labelled
 from lexicell.learn.objectives import OBJECTIVES
+from lexicell.learn.training_data import split_labelled
 from lexicell.projection import Projection
 
 pytest.importorskip("sklearn")
@@ -321,7 +321,7 @@ def test_what_is_learned_on_one_data_set_embeds_another(pbmc3k, cells):
     lexicell.tl.embed(cells, projection=made)
     z = cells.obsm["X_lexicell"]
     assert z.any(axis=1).all()
-    from lexicell.evaluate import knn_accuracy
+    from lexicell.evaluation import knn_accuracy
 
     labels = cells.obs["bulk_labels"].astype(str).to_numpy()
     names, counts = np.unique(labels, return_counts=True)

@@ -7,10 +7,10 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import f1_score
 
+from lexicell.embedding.selected import select_counts
 from lexicell.errors import InputError
-from lexicell.evaluate.splits import disjoint_splits
+from lexicell.evaluation.splits import disjoint_splits
 from lexicell.learn.bridge import _regress, fit_bridge, weight_matrix
-from lexicell.learn.ranked import rank_counts
 from lexicell.projection import KernelFeatures
 
 
@@ -18,13 +18,13 @@ from lexicell.projection import KernelFeatures
 def halves(pbmc3k, bundled):
     """One draw of disjoint panels: ranked cells of both sides, their labels, and the lexicon's vectors."""
     from lexicell.embedding import Options
-    from lexicell.evaluate.panels import panel_of
+    from lexicell.evaluation.panels import panel_of
 
     panel = panel_of(pbmc3k, Options(), label="cell_type")
     split = disjoint_splits(panel, 1, 0)[0][0]
     vectors = bundled.vectors(bundled.rows).astype(np.float32)
     sides = [
-        rank_counts(side.counts, side.rows, side.totals, n_lexicon=len(vectors))
+        select_counts(side.counts, side.rows, side.totals, n_lexicon=len(vectors))
         for side in (split.reference, split.query)
     ]
     return sides, split.labels, vectors

@@ -7,9 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from lexicell.embedding.gene_statistics import GeneStatistics, standardised_dispersion
 from lexicell.errors import InputError
 from lexicell.learn.factors import foretell_factors
-from lexicell.learn.statistics import GeneStatistics, standardised_dispersion
 from lexicell.lexicon import gene_factors
 
 

@@ -12,12 +12,12 @@ import pytest
 import lexicell
 from lexicell.atlas import open_counts
 from lexicell.embedding import Options, Recipe, make_plan
+from lexicell.embedding.selected import rank_cells
 from lexicell.errors import InputError
-from lexicell.learn.material import choose_genes
+from lexicell.learn.embed_selected import embed_selected
 from lexicell.learn.objectives import OBJECTIVES, fit
-from lexicell.learn.pooled import embed_ranked
-from lexicell.learn.ranked import rank_cells
 from lexicell.learn.settings import TrainSettings
+from lexicell.learn.training_data import choose_genes
 from lexicell.projection import Pooling, Projection
 from lexicell_kernels import Weight
 
@@ -75,7 +75,7 @@ def test_the_fused_kernel_gives_what_torch_gives(pbmc3k, monkeypatch):
     adata = few[full].copy()
     lexicell.tl.embed(adata, projection=projection)
     np.testing.assert_allclose(adata.obsm["X_lexicell"], expected, atol=1e-5)
-    np.testing.assert_allclose(embed_ranked(cells.take(full), vectors, projection), expected, atol=1e-5)
+    np.testing.assert_allclose(embed_selected(cells.take(full), vectors, projection), expected, atol=1e-5)
     assert np.ptp(expected, axis=0).min() > 0.01  # vectors that differ at all
 
 
@@ -89,7 +89,7 @@ def test_every_objective_folds_and_repeats_itself(groups, objective):
         options["background"] = cells.take(np.arange(100))
     one, two = (fit(objective, cells, vectors, labels, seed=3, **options) for _ in range(2))
     assert one.projection.identity == two.projection.identity
-    z = embed_ranked(cells, vectors, one.projection)
+    z = embed_selected(cells, vectors, one.projection)
     assert z.shape == (240, one.projection.dim)
     group = np.arange(240) % 3
     centres = np.stack([z[group == g].mean(0) for g in range(3)])
@@ -105,7 +105,7 @@ def test_where_texts_lie_and_how_long_they_are_says_nothing(groups):
     moved = 3 * vectors + 5
     plain, other = (fit("supcon", cells, v, labels, settings=QUICK).projection for v in (vectors, moved))
     np.testing.assert_allclose(
-        embed_ranked(cells, moved, other), embed_ranked(cells, vectors, plain), atol=1e-3
+        embed_selected(cells, moved, other), embed_selected(cells, vectors, plain), atol=1e-3
     )
 
 
@@ -117,7 +117,7 @@ def test_masked_genes_count_neither_above_nor_below_the_line(groups):
     weights[:, masked] = 0
     made = Projection(vectors[:5, :], masked=masked, pooling=Pooling(None, "log1p", normalise=False))
     expected = weights @ (vectors @ vectors[:5].T) / weights.sum(1, keepdims=True)
-    np.testing.assert_allclose(embed_ranked(cells, vectors, made), expected, atol=1e-5)
+    np.testing.assert_allclose(embed_selected(cells, vectors, made), expected, atol=1e-5)
 
 
 @pytest.mark.parametrize(

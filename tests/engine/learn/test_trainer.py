@@ -12,10 +12,10 @@ torch = pytest.importorskip("torch")
 
 from lexicell.embedding.events import Advanced, Note  # noqa: E402
 from lexicell.errors import CorruptDataError, InputError, OutputExistsError  # noqa: E402
+from lexicell.learn.augment import Views  # noqa: E402
 from lexicell.learn.model import Bags, CellModel  # noqa: E402
 from lexicell.learn.settings import Trained, TrainSettings  # noqa: E402
 from lexicell.learn.trainer import train  # noqa: E402
-from lexicell.learn.views import Views  # noqa: E402
 
 QUICK = TrainSettings(dim=6, batch=64, steps=30, rate=1e-2, device="cpu")
 ARRAYS = ("weight", "bias", "offset", "gene_weight")

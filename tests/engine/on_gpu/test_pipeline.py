@@ -16,8 +16,8 @@ from lexicell.atlas.counts._blocks import slice_rows
 from lexicell.atlas.store import Layout, create_store
 from lexicell.embedding import Options, gpu_blocks, make_plan
 from lexicell.embedding.gpu_blocks import GpuBlocks
-from lexicell.embedding.job import ShardJob
 from lexicell.embedding.local import run_local
+from lexicell.embedding.shards import ShardJob
 from lexicell.errors import CountsError, GpuMemoryError
 from lexicell_kernels import CsrBlock
 

@@ -104,7 +104,7 @@ def test_blocks_shards_and_workers_do_not_show_behind_a_head(many, many_file, fu
     p = full(masked=None)
     whole, parts = tmp_path / "whole.zarr", tmp_path / "parts.zarr"
     lexicell.embed(many_file, whole, projection=p, workers=1)
-    monkeypatch.setattr("lexicell.embedding.job.MAX_NNZ", 20_000)
+    monkeypatch.setattr("lexicell.embedding.shards.MAX_NNZ", 20_000)
     lexicell.embed(many_file, parts, projection=p, workers=3)
     assert content(parts) == content(whole)
     written = anndata.read_zarr(parts)

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 __all__ = [
+    "MAX_NNZ",
     "Array",
     "Offsets",
     "Where",
@@ -43,6 +44,10 @@ __all__ = [
     "slim_indices",
     "to_block",
 ]
+
+#: Stored values of one block: 32 MB as float32 with int32 columns. Larger blocks are slower, since fresh
+#: pages cost more than decoding; much smaller ones wait for each other.
+MAX_NNZ = 4_000_000
 
 Offsets = NDArray[np.int64]
 

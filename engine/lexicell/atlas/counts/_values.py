@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import chain
 from typing import TYPE_CHECKING, Any
@@ -13,9 +14,10 @@ from lexicell.atlas.counts._blocks import concat_rows
 from lexicell.atlas.counts._guess import LOG_BASES, Guess, Values, guess_values
 from lexicell.atlas.counts._ways import counts_elsewhere
 from lexicell.errors import CountsError
+from lexicell_kernels import InvalidCountsError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     import pandas as pd
 
@@ -24,11 +26,10 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Resolved",
-    "bad_value",
-    "blame_row",
     "check_values",
     "decode_values",
     "guess_source",
+    "naming_bad_counts",
     "read_sample",
     "resolve_values",
 ]
@@ -179,8 +180,37 @@ def bad_value(
     )
 
 
-def blame_row(block: CsrBlock, row: int, values: Values) -> tuple[int, Any]:
-    """Column and stored value of what is no count in a row of a block, wherever it lies.
+@contextmanager
+def naming_bad_counts(
+    block: CsrBlock,
+    start: int,
+    values: Values,
+    label: str,
+    names: Callable[[int, int], pd.Index[Any]],
+    genes: pd.Index[Any],
+) -> Iterator[None]:
+    """Raise CountsError with the names of cell and gene where a kernel finds a value that is no count.
+
+    Parameters
+    ----------
+    block
+        As it is stored, wherever it lies.
+    start
+        Number of its first row in the data set.
+    values
+        What its numbers are.
+    label, names, genes
+        See `bad_value`.
+    """
+    try:
+        yield
+    except InvalidCountsError as error:
+        column, value = _bad_in_row(block, error.row, values)
+        raise CountsError(bad_value(label, names, genes, start + error.row, column, value)) from error
+
+
+def _bad_in_row(block: CsrBlock, row: int, values: Values) -> tuple[int, Any]:
+    """Column and stored value of what is no count in a row of a block.
 
     The largest value where none is bad alone, but a sum of several columns is.
     """

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import partial
 from pathlib import Path
 from threading import local
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from lexicell.atlas._scratch import Scratch
+from lexicell.atlas.counts._blocks import MAX_NNZ
 from lexicell.atlas.packing._plan import PackPlan, gene_numbers, plan_pack
 from lexicell.atlas.packing._rows import PackedRows, fits, pack_rows
 from lexicell.atlas.packing._shard import create_array
@@ -37,8 +38,6 @@ if TYPE_CHECKING:
 
 __all__ = ["PackPlan", "Packed", "plan_pack", "run_pack"]
 
-#: Values of one block; see `lexicell.embedding.pipeline.MAX_NNZ`.
-MAX_NNZ = 4_000_000
 _INDPTR_CHUNK = 1 << 16
 
 _T = TypeVar("_T")
@@ -63,6 +62,8 @@ class Packed:
         Cells that earlier runs had packed.
     input_bytes, output_bytes
         Sizes of all inputs, with all that is in them, and of the atlas.
+    plan
+        What was decided, as plain values.
     """
 
     output: Path | str
@@ -74,6 +75,12 @@ class Packed:
     resumed_cells: int
     input_bytes: int
     output_bytes: int
+    plan: Mapping[str, Any] = field(default_factory=dict)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return all of it as plain values, for ``--json``."""
+        own = {part.name: getattr(self, part.name) for part in fields(self) if part.name != "plan"}
+        return {**self.plan, **own}
 
     @property
     def cells_per_second(self) -> float:

@@ -11,7 +11,7 @@ from lexicell.cli import _console
 from lexicell.cli._options import Json, Overwrite
 
 if TYPE_CHECKING:
-    from lexicell.evaluate import GeneReport, Prediction
+    from lexicell.evaluation import GeneReport, Prediction
 
 __all__ = ["evaluate"]
 
@@ -49,7 +49,7 @@ def evaluate(
     Membership of gene sets is predicted for held-out genes, beside two controls on the same splits: the
     vectors shuffled over the genes, and random ones.
     """
-    from lexicell.evaluate import GO_SETS, Protocol, evaluate_genes
+    from lexicell.evaluation import GO_SETS, Protocol, evaluate_genes
     from lexicell.lexicon import Lexicon
     from lexicell.report import check_figure
 

@@ -56,26 +56,23 @@ def align(
     as_json: Json = False,
 ) -> None:
     """Show which genes of IN a lexicon describes, by which route, and what is missing."""
-    from lexicell.atlas import Values, open_counts, resolve_values
-    from lexicell.embedding import gene_report
-    from lexicell.lexicon import Lexicon, align_genes
+    from lexicell.atlas import open_counts
+    from lexicell.embedding import AlignOptions, align_cells, gene_coverage
 
-    opened = Lexicon.open(lexicon)
+    options = AlignOptions(
+        lexicon=lexicon, values=values, gene_column=gene_column, organism=organism, min_coverage=None
+    )
     with (
         open_counts(
             data, layer=layer, use_raw=use_raw, modality=modality, follow_links=follow_links
         ) as source,
         _console.bar("reading", "cells") as bar,
     ):
-        resolved = resolve_values(source, None if values is None else Values(values))
-        for text in (*source.notes, *filter(None, [resolved.note])):
-            _console.note(text)
-        alignment = align_genes(opened, source.var, column=gene_column, organism=organism)
-        report = gene_report(source, alignment, resolved.values, listener=_console.listen(bar))
+        listener = _console.listen(bar)
+        report = gene_coverage(align_cells(source, options, listener), listener=listener)
     if as_json:
         _console.result_json(report.as_dict())
         return
-    _console.note(alignment.describe())
     rows = [(label, f"{n:,}", f"{share:.1%}") for label, n, share in report.routes]
     _console.table(("route", "columns", "counts"), rows)
     _console.result(f"\n{report.coverage:.1%} of the counts lie in described genes")
@@ -84,10 +81,9 @@ def align(
         _console.table(("gene", "counts"), [(gene, f"{share:.2%}") for gene, share in report.missing])
     _console.result("\ncolumns of var:")
     _console.table(
-        ("column", "genes", "use"), [(use.column, f"{use.genes:,}", use.use) for use in alignment.columns]
+        ("column", "genes", "use"),
+        [(use.column, f"{use.genes:,}", use.use) for use in report.alignment.columns],
     )
-    for sentence in alignment.oddities():
-        _console.result(f"\n{sentence}")
 
 
 def show(lexicon: Any, *, as_json: bool) -> None:

@@ -1,0 +1,350 @@
+"""Labels for the cells of a query: from labelled cells, from a trained projection, or from texts alone."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lexicell.annotation.cell_ontology import CellType, embed_types, read_types, text_scores
+from lexicell.annotation.reference import CellNamer, Cells, fit_reference
+from lexicell.annotation.result import Annotation, check_output, make_annotation
+from lexicell.atlas import Values, check_writable, open_counts
+from lexicell.embedding import AlignOptions, Listener, Note, align_cells, plan_cells
+from lexicell.embedding.aligned import DEFAULT_LEXICON
+from lexicell.embedding.events import ignore, log
+from lexicell.embedding.gene_list import GeneList
+from lexicell.embedding.labels import read_labels
+from lexicell.errors import InputError
+from lexicell.learn import neighbours
+from lexicell.learn.bridge import weight_matrix
+from lexicell.lexicon import Lexicon
+from lexicell.projection import Projection
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+__all__ = ["annotate", "annotate_anndata"]
+
+_KEY = "lexicell_label"
+_METHODS = ("logistic", "knn")
+#: Least probability in an average of logarithms.
+_LEAST = 1e-4
+
+
+def annotate(
+    query: str | Path | AnnData,
+    output: str | Path | None = None,
+    *,
+    reference: str | Path | AnnData | Projection | None = None,
+    label: str | None = None,
+    zero_shot: bool = False,
+    types: str | Path | Sequence[str] | Sequence[CellType] | None = None,
+    method: Literal["logistic", "knn"] = "logistic",
+    threshold: float | None = None,
+    smooth: bool = False,
+    key_added: str = _KEY,
+    lexicon: str | Lexicon = DEFAULT_LEXICON,
+    layer: str | None = None,
+    use_raw: bool = False,
+    modality: str | None = None,
+    follow_links: bool = False,
+    reference_layer: str | None = None,
+    reference_use_raw: bool = False,
+    reference_modality: str | None = None,
+    values: Values | str | None = None,
+    gene_column: str | None = None,
+    organism: str | None = None,
+    min_coverage: float = 0.5,
+    mask_genes: Sequence[str] = (),
+    genes: GeneList | None = None,
+    seed: int = 0,
+    overwrite: bool = False,
+    listener: Listener = log,
+) -> Annotation:
+    """Name the cells of a query: by those of a reference, or by the texts of cell types alone.
+
+    Parameters
+    ----------
+    query
+        Cells to name; see `lexicell.embed`.
+    output
+        ``.h5ad`` (a copy of the query with three columns more), ``.csv`` or ``.parquet``.
+    reference
+        A trained projection that has a classifier, or its folder; or labelled cells, to which a projection is
+        fitted here. What is fitted depends on the genes: where the query measures genes with at least 30 % of
+        the variance of the reference's 2,000 most variable ones, principal components of the genes that both
+        measure; elsewhere a bridge of the genes' texts, whose result is transductive and says so.
+    label
+        Column of ``obs`` with the labels, for labelled cells.
+    zero_shot, types
+        No reference: names and definitions of `types`, see `read_types`, are encoded by the encoder that made
+        the lexicon; a cell gets the type nearest to it by cosine, the mean of the types being subtracted from
+        types and the mean of the cells from cells. These labels are mostly wrong; see
+        ``lexicell annotate --help`` for how often.
+    method
+        ``"logistic"``: logistic regression with calibrated probabilities. ``"knn"``: the share of the votes
+        of the ten nearest reference cells; of labelled cells only.
+    threshold
+        Confidence below which a cell is "unknown"; None for the one that loses 5 % of the reference cells
+        which are named rightly when they are held out. A cosine with `zero_shot`, by default -1.
+    smooth
+        Average each cell's log-probabilities with those of the cells of the query nearest to it in
+        expression, ten times over; it uses the query's cells only, but a label then depends on them.
+    key_added
+        Column of ``obs`` that gets the labels; two more get ``_confidence`` and ``_second`` appended.
+    lexicon
+        Bundled name, folder or opened lexicon.
+    layer, use_raw, modality, follow_links, values, gene_column, organism, min_coverage, mask_genes, genes
+        How the query is read and understood, see `lexicell.embed`; links are followed in the reference too.
+    reference_layer, reference_use_raw, reference_modality
+        How a reference of labelled cells is read.
+    seed
+        Of folds, solvers and simulated panels.
+    overwrite
+        Replace an existing output.
+    listener
+        Is told what was understood and how far it is.
+
+    Returns
+    -------
+    Annotation
+        Labels of all cells; the same for the same input and seed. With `zero_shot` its confidence is a cosine
+        from -1 to 1, not a probability.
+
+    Raises
+    ------
+    InputError, CountsError, CoverageError, OutputExistsError
+        Query, reference or an option can't be used or don't fit together, or `output` exists.
+    CorruptDataError
+        An input is damaged.
+    MissingExtraError
+        scikit-learn is not installed.
+
+    Notes
+    -----
+    Query and reference are read in blocks. Beside vectors, the counts of 2,000 genes of the reference (and
+    with `smooth` of the query) are in memory.
+    """
+    _check(reference, label, types, method, zero_shot=zero_shot, smooth=smooth)
+    target = None if output is None else check_output(output, query, overwrite=overwrite)
+    opened = lexicon if isinstance(lexicon, Lexicon) else Lexicon.open(lexicon)
+    kinds = () if types is None else _types(types)
+    type_vectors = embed_types(kinds, opened, listener) if kinds else None
+    projection = _projection(reference)
+    if projection is not None:
+        _check_projection(projection, label, method)
+    read = AlignOptions(
+        lexicon=opened, values=values, gene_column=gene_column, organism=organism,
+        min_coverage=min_coverage, mask_genes=mask_genes, genes=genes,
+    )  # fmt: skip
+    with open_counts(
+        query, layer=layer, use_raw=use_raw, modality=modality, follow_links=follow_links
+    ) as source:
+        cells = Cells(align_cells(source, read, listener), listener)
+        if type_vectors is not None:
+            annotation = _annotate_by_text(cells, kinds, type_vectors, threshold)
+        else:
+            if projection is not None:
+                namer = _of_projection(projection, cells)
+            else:
+                with open_counts(
+                    reference,
+                    layer=reference_layer,
+                    use_raw=reference_use_raw,
+                    modality=reference_modality,
+                    follow_links=follow_links,
+                ) as labelled:
+                    namer = _fit(labelled, label, cells, method, seed)
+            annotation = _annotate(namer, cells, threshold, seed, smoothed=smooth)
+    if target is not None:
+        annotation.write(target, query=query, key=key_added, overwrite=overwrite)
+    return annotation
+
+
+def annotate_anndata(
+    adata: AnnData,
+    *,
+    reference: str | Path | AnnData | Projection | None = None,
+    key_added: str = _KEY,
+    **options: Any,
+) -> None:
+    """Name the cells of an AnnData in place.
+
+    Parameters
+    ----------
+    adata
+        Cells x genes.
+    reference
+        See `lexicell.annotate`.
+    key_added
+        Name of what is written.
+    **options
+        Of `lexicell.annotate`, but for `output` and `overwrite`.
+
+    Returns
+    -------
+    None
+        Writes ``adata.obs[key_added]`` and ``adata.obs[key_added + "_second"]`` (categorical),
+        ``adata.obs[key_added + "_confidence"]`` (float32) and ``adata.uns[key_added]`` (what was used).
+
+    Raises
+    ------
+    InputError, CountsError, CoverageError, CorruptDataError
+        As `lexicell.annotate`; `adata` is then unchanged.
+    """
+    check_writable(adata)
+    annotation = annotate(adata, reference=reference, **options)
+    for name, column in annotation.columns(key_added).items():
+        adata.obs[name] = column.array
+    adata.uns[key_added] = {"mode": annotation.mode, **annotation.facts}
+
+
+def _check(
+    reference: Any, label: str | None, types: Any, method: str, *, zero_shot: bool, smooth: bool
+) -> None:
+    """Raise where options do not go together."""
+    if method not in _METHODS:
+        msg = f"methods are {' and '.join(_METHODS)}, not {method!r}"
+        raise InputError(msg)
+    if zero_shot and (reference is not None or label is not None or smooth or method != "logistic"):
+        msg = "--zero-shot needs no labelled cells: leave --reference, --label, --method and --smooth out"
+        raise InputError(msg)
+    if zero_shot and types is None:
+        msg = (
+            "--zero-shot chooses among given types: name them with --types, or all with --types cell-ontology"
+        )
+        raise InputError(msg)
+    if types is not None and not zero_shot:
+        msg = "--types are texts to choose among: give --zero-shot too, or --reference instead"
+        raise InputError(msg)
+    if not zero_shot and reference is None:
+        msg = "nothing tells what the cells are: give --reference, or --zero-shot with --types"
+        raise InputError(msg)
+
+
+def _types(given: Any) -> tuple[CellType, ...]:
+    """Cell types as they are given, or of names, a file or the Cell Ontology."""
+    if not isinstance(given, str | Path) and all(isinstance(kind, CellType) for kind in given):
+        return tuple(given)
+    is_name = given == "cell-ontology" or Path(str(given)).suffix in {".txt", ".obo", ".json", ".gz"}
+    return read_types(given if is_name or not isinstance(given, str) else given.split(","))
+
+
+def _projection(reference: Any) -> Projection | None:
+    """The projection that a reference is, or None where it is a data set."""
+    if isinstance(reference, Projection):
+        return reference
+    if isinstance(reference, str | os.PathLike) and (Path(reference) / "projection.json").is_file():
+        return Projection.load(Path(reference))
+    return None
+
+
+def _check_projection(projection: Projection, label: str | None, method: str) -> None:
+    name = projection.name
+    if projection.classifier is None:
+        msg = f"the projection {name} has no classifier; train it with labels, or give labelled cells"
+        raise InputError(msg)
+    if label is not None:
+        msg = f"the projection {name} has labels of its own; leave --label out"
+        raise InputError(msg)
+    if method != "logistic":
+        msg = f"the projection {name} holds no cells to be neighbours; leave --method out, or give the cells"
+        raise InputError(msg)
+
+
+def _of_projection(projection: Projection, cells: Cells) -> CellNamer:
+    plan = plan_cells(cells.aligned, projection, listener=cells.listener)
+    facts = {
+        "why": f"the reference is the trained projection {projection.name}",
+        "projection": projection.identity,
+        "genes": plan.folded.table.n_genes,
+    }
+    assert projection.classifier is not None  # noqa: S101 -- `_check_projection` has looked
+    return CellNamer("projection", projection.classifier, plan, None, facts)
+
+
+def _fit(
+    labelled: Any, label: str | None, cells: Cells, method: Literal["logistic", "knn"], seed: int
+) -> CellNamer:
+    """Fit what suits labelled cells and the query."""
+    listener = cells.listener
+    if label is None:
+        have = ", ".join(labelled.obs_columns) or "no columns at all"
+        msg = f"{labelled.label}: name the column of obs that holds its labels (--label); it has {have}"
+        raise InputError(msg)
+    labels = read_labels(labelled, label, listener, unlabelled="not learned from")
+    aligned = align_cells(labelled, AlignOptions(lexicon=cells.aligned.lexicon), listener)
+    namer = fit_reference(
+        Cells(aligned, listener), labels, cells, method=method, seed=seed, listener=listener
+    )
+    namer.facts["reference_cells"] = int((labels != "").sum())
+    return namer
+
+
+def _annotate(
+    namer: CellNamer, cells: Cells, threshold: float | None, seed: int, *, smoothed: bool
+) -> Annotation:
+    """Name all cells of the query."""
+    listener, source = cells.listener, cells.aligned.source
+    probability, quality = namer.probability(listener)
+    if smoothed:
+        listener(Note("scores are averaged over each cell's neighbours in the query", serious=True))
+        probability = _smooth(probability, replace(cells, listener=ignore), seed)
+    if empty := quality.n_empty:
+        listener(Note(f"{empty:,} cells have no gene in use, so they are unknown", serious=True))
+    facts = {
+        **namer.facts,
+        "cells": source.n_cells,
+        "coverage": float(quality.coverage.mean()),
+        "smoothed": smoothed,
+        "transductive": smoothed or namer.mode == "bridge",
+    }
+    return make_annotation(
+        source.names(0, source.n_cells),
+        namer.classifier.classes,
+        probability,
+        threshold=namer.classifier.threshold if threshold is None else _threshold(threshold),
+        mode=namer.mode,
+        facts=facts,
+    )
+
+
+def _annotate_by_text(
+    cells: Cells, types: tuple[CellType, ...], vectors: NDArray[np.float32], threshold: float | None
+) -> Annotation:
+    """Name all cells of the query by the nearest type."""
+    scores, quality = text_scores(cells.aligned, vectors, cells.listener)
+    source = cells.aligned.source
+    why = f"no labelled cells were given, so cells are named by the texts of {len(types):,} cell types"
+    cells.listener(Note(f"{why}: most of these labels are wrong", serious=True))
+    return make_annotation(
+        source.names(0, source.n_cells),
+        tuple(kind.name for kind in types),
+        scores,
+        threshold=-1.0 if threshold is None else threshold,
+        mode="zero-shot",
+        facts={"why": why, "cells": source.n_cells, "coverage": float(quality.coverage.mean())},
+    )
+
+
+def _smooth(probability: NDArray[np.float32], cells: Cells, seed: int) -> NDArray[np.float32]:
+    """Average log-probabilities over neighbours; a cell of which nothing is known gets what they say."""
+    from scipy.special import softmax
+
+    logs = np.log(np.maximum(probability, _LEAST))  # no class is impossible because of one cell
+    logs -= logs.mean(axis=1, keepdims=True)
+    weights, _ = weight_matrix(cells.select(cells.highly_variable()))
+    return np.asarray(softmax(neighbours.smooth(logs, weights, seed=seed), axis=1), np.float32)
+
+
+def _threshold(asked: float) -> float:
+    if not 0 <= asked <= 1:
+        msg = f"the threshold of a label is a probability from 0 to 1, not {asked}"
+        raise InputError(msg)
+    return asked

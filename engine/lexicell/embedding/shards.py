@@ -1,0 +1,162 @@
+"""One shard of an atlas: read, embed, write. Threads here and processes elsewhere run the same code."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from lexicell._arrays import to_host
+from lexicell._trace import stage
+from lexicell.atlas import MAX_NNZ, CountSource, Scratch
+from lexicell.atlas.store import Layout, Receipt, Shard, ShardWriter
+from lexicell.atlas.store._objects import open_objects
+from lexicell.embedding.continuing import Arithmetic
+from lexicell.embedding.events import Advanced, Listener, Started
+from lexicell.embedding.gpu_blocks import EmbeddedBlock, GpuBlocks
+from lexicell.embedding.inputs import Inputs
+from lexicell.embedding.pipeline import BlockEmbedder
+from lexicell_kernels import CsrBlock
+
+__all__ = ["Progress", "ShardJob", "ShardWorker", "Stopped", "Tick"]
+
+#: Is told the cells and the decoded bytes of each block that is embedded.
+Tick = Callable[[int, int], None]
+
+
+class Stopped(Exception):  # noqa: N818 -- nothing went wrong
+    """Somebody asked a worker to end before its shard was done."""
+
+
+@dataclass(frozen=True)
+class ShardJob:
+    """All that is needed to make any shard; it can be pickled.
+
+    Attributes
+    ----------
+    inputs
+        Where the counts are; None where they are in the memory of this process only.
+    embedder
+        How to embed them.
+    writer
+        Where the shards go.
+    max_nnz
+        Stored values of one block.
+    arithmetic
+        What a machine that makes shards compares first; None for nothing.
+    """
+
+    inputs: Inputs | None
+    embedder: BlockEmbedder
+    writer: ShardWriter
+    max_nnz: int = MAX_NNZ
+    arithmetic: Arithmetic | None = None
+
+
+class Progress:
+    """Tells that a run begins, and adds up what is done of it.
+
+    Parameters
+    ----------
+    layout
+        How the embedding is cut.
+    shards, workers
+        What the run has to do, and how many share it.
+    listener
+        Is told.
+    """
+
+    def __init__(self, layout: Layout, shards: Sequence[int], workers: int, listener: Listener) -> None:
+        todo = sum(stop - start for start, stop in map(layout.rows, shards))
+        self._total, self._done, self._decoded = layout.n_cells, layout.n_cells - todo, 0
+        self._listener = listener
+        listener(Started(self._total, self._done, len(shards), workers))
+
+    def add(self, cells: int, decoded: int) -> None:
+        """Count cells that are embedded, and the bytes of counts that were decoded for them."""
+        self._done += cells
+        self._decoded += decoded
+        self._listener(Advanced(self._done, self._total, self._decoded))
+
+
+class ShardWorker:
+    """Makes shards one after another, with buffers that it keeps: fresh pages cost more than decoding.
+
+    Parameters
+    ----------
+    job
+        What is made.
+    source
+        The opened counts; several workers may share it.
+    crew
+        How many workers share the GPU, where there is one.
+    """
+
+    def __init__(self, job: ShardJob, source: CountSource, *, crew: int = 1) -> None:
+        self._job, self._source = job, source
+        self._counts, self._rows = Scratch(), Scratch()
+        self._objects = open_objects(job.writer.location)
+        uploads = job.embedder.device == "cuda" and source.device == "cpu"
+        self._gpu = GpuBlocks(job.embedder, workers=crew) if uploads else None
+
+    def run(self, number: int, *, threads: Callable[[], int], tick: Tick) -> Receipt:
+        """Make one shard.
+
+        Parameters
+        ----------
+        number
+            Of the shard.
+        threads
+            Is asked before each block how many threads the CPU's kernel may use.
+        tick
+            Is called after each block; what it raises ends the shard.
+
+        Raises
+        ------
+        CountsError, InputError, CorruptDataError, GpuMemoryError
+            See `BlockEmbedder.embed` and `CountSource.read`.
+        WriteError
+            The output refuses.
+        """
+        job = self._job
+        start, stop = job.writer.layout.rows(number)
+        shard = self._shard(stop - start)
+        for made in self._embedded(start, stop, threads):
+            rows, n = made.rows, len(made.rows.n_genes)
+            here = slice(made.start - start, made.start - start + n)
+            with stage("copy"):
+                shard.vectors[here] = to_host(rows.vectors)
+                shard.n_genes[here] = to_host(rows.n_genes)
+                shard.coverage[here] = to_host(rows.coverage)
+                shard.n_tied[here] = to_host(rows.n_tied)
+            tick(n, made.nbytes)
+        with stage("write"):
+            return job.writer.write(number, shard, self._objects)
+
+    def _embedded(self, start: int, stop: int, threads: Callable[[], int]) -> Iterator[EmbeddedBlock]:
+        """Embed some rows, block by block, in order."""
+        source, embedder = self._source, self._job.embedder
+        blocks = (
+            (first, self._block(first, last)) for first, last in source.spans(self._job.max_nnz, start, stop)
+        )
+        if self._gpu is not None:
+            yield from self._gpu.embed(blocks, source.names)
+            return
+        for first, block in blocks:
+            rows = embedder.embed(block, first, source.names, threads())
+            yield EmbeddedBlock(first, int(block.data.nbytes + block.indices.nbytes), rows)
+
+    def _block(self, start: int, stop: int) -> CsrBlock:
+        with stage("decode"):
+            return self._source.read(start, stop, self._counts)
+
+    def _shard(self, n: int) -> Shard:
+        """Room for a shard, in buffers that the next one uses again."""
+        layout, take = self._job.writer.layout, self._rows.take
+        return Shard(
+            take("vectors", n * layout.dim, np.dtype(layout.dtype)).reshape(n, layout.dim),
+            take("n_genes", n, np.dtype(np.int32)),
+            take("coverage", n, np.dtype(np.float32)),
+            take("n_tied", n, np.dtype(np.int32)),
+        )

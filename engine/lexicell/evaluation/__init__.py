@@ -1,0 +1,60 @@
+"""How good gene vectors and embeddings are, beside controls."""
+
+from lexicell.evaluation.api import evaluate
+from lexicell.evaluation.cell_report import Evaluation
+from lexicell.evaluation.cells import evaluate_panels
+from lexicell.evaluation.controls import CONTROLS, control_vectors, pca_of_expression
+from lexicell.evaluation.figures import plot_evaluation
+from lexicell.evaluation.gene_report import GeneReport, Prediction, evaluate_genes
+from lexicell.evaluation.gene_sets import GO_SETS, GeneSet, GeneSets, match_gene_sets, read_gene_sets
+from lexicell.evaluation.geometry import Geometry, Neighbours, measure_geometry, nearest_genes
+from lexicell.evaluation.knn import knn_accuracy
+from lexicell.evaluation.membership import (
+    Membership,
+    NameLeak,
+    Protocol,
+    name_leak,
+    predict_membership,
+)
+from lexicell.evaluation.methods import Method
+from lexicell.evaluation.panels import Panel, Task, panel_of
+from lexicell.evaluation.protocol import CellProtocol
+from lexicell.evaluation.published import Published, Standing, read_published
+from lexicell.evaluation.registry import METHODS
+
+__all__ = [
+    "CONTROLS",
+    "GO_SETS",
+    "METHODS",
+    "CellProtocol",
+    "Evaluation",
+    "GeneReport",
+    "GeneSet",
+    "GeneSets",
+    "Geometry",
+    "Membership",
+    "Method",
+    "NameLeak",
+    "Neighbours",
+    "Panel",
+    "Prediction",
+    "Protocol",
+    "Published",
+    "Standing",
+    "Task",
+    "control_vectors",
+    "evaluate",
+    "evaluate_genes",
+    "evaluate_panels",
+    "knn_accuracy",
+    "match_gene_sets",
+    "measure_geometry",
+    "name_leak",
+    "nearest_genes",
+    "panel_of",
+    "pca_of_expression",
+    "plot_evaluation",
+    "predict_membership",
+    "read_gene_sets",
+    "read_published",
+]

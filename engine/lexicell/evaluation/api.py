@@ -1,0 +1,199 @@
+"""``lexicell.evaluate``: from labelled data sets to scores beside their controls."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias, Union
+
+from lexicell._files import check_new_file
+from lexicell.atlas import Values, expand_inputs
+from lexicell.embedding import AlignOptions, Listener, Note
+from lexicell.embedding.aligned import DEFAULT_LEXICON
+from lexicell.embedding.events import log
+from lexicell.embedding.gene_list import GeneList
+from lexicell.errors import InputError, MissingExtraError
+from lexicell.evaluation.cell_report import OUTPUTS, Evaluation
+from lexicell.evaluation.cells import evaluate_panels
+from lexicell.evaluation.figures import plot_evaluation
+from lexicell.evaluation.methods import Method
+from lexicell.evaluation.panels import Panel, panel_of
+from lexicell.evaluation.protocol import CellProtocol
+from lexicell.evaluation.registry import resolve_methods
+from lexicell.evaluation.splits import Scenario
+from lexicell.lexicon import Lexicon
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+__all__ = ["evaluate"]
+
+#: One data set; see `lexicell.embed`.
+Data: TypeAlias = Union[str, Path, Sequence[str | Path], "AnnData"]
+
+
+def evaluate(
+    data: Data | Mapping[str, Data],
+    *,
+    label: str,
+    query: Data | None = None,
+    query_label: str | None = None,
+    label_map: Mapping[str, str] | None = None,
+    batch_key: str | None = None,
+    methods: Sequence[str | Method] | None = None,
+    scenarios: Sequence[Scenario] | None = None,
+    n: Sequence[int] = (3, 5, 10, 20, 50),
+    draws: int = 10,
+    panels: int = 5,
+    scib: bool = False,
+    lexicon: str | Lexicon = DEFAULT_LEXICON,
+    layer: str | None = None,
+    use_raw: bool = False,
+    modality: str | None = None,
+    follow_links: bool = False,
+    values: Values | str | None = None,
+    gene_column: str | None = None,
+    organism: str | None = None,
+    min_coverage: float = 0.5,
+    mask_genes: Sequence[str] = (),
+    genes: GeneList | None = None,
+    seed: int = 0,
+    workers: int | None = None,
+    output: str | Path | None = None,
+    overwrite: bool = False,
+    listener: Listener = log,
+) -> Evaluation:
+    """Evaluate how well embeddings tell labelled cells apart, beside their controls.
+
+    Parameters
+    ----------
+    data
+        A labelled data set, see `lexicell.embed`; or several by their names, each evaluated on its own.
+    label
+        Column of ``obs`` with the classes.
+    query, query_label, label_map
+        Data set to classify by the first (scenario "transfer"), the column of its classes where it has
+        another name, and which of its labels mean which of the reference.
+    batch_key
+        Column of ``obs`` with batches (scenario "batches").
+    methods
+        Names or methods; by default all that there are.
+    scenarios
+        Some of "few-shot", "disjoint", "batches" and "transfer". By default the first two, "batches" where
+        there is a `batch_key` and "transfer" where there is a `query`.
+    n, draws
+        Labelled cells of each class, few-shot; draws for each of them, and of a transfer.
+    panels
+        Draws of disjoint panels.
+    scib
+        Also compute scores of scib-metrics.
+    lexicon
+        Bundled name, folder or opened lexicon.
+    layer, use_raw, modality, follow_links, values, gene_column, organism, min_coverage, mask_genes, genes
+        How data sets are read and understood; see `lexicell.embed`.
+    seed
+        Of everything that is drawn.
+    workers
+        Threads that classify; by default one for each CPU. They don't change the numbers.
+    output
+        Folder for ``scores.csv``, ``evaluation.json``, ``tables.md`` and, with matplotlib, pictures.
+    overwrite
+        Replace these.
+    listener
+        Is told what was left out, and how far it is.
+
+    Returns
+    -------
+    Evaluation
+        The same numbers for the same data, lexicon, methods and seed.
+
+    Raises
+    ------
+    InputError, CountsError, CoverageError, OutputExistsError
+        A data set cannot be used, or has no class that is large enough; or an output exists.
+    MissingExtraError
+        scikit-learn, or what ``scib`` needs, is not installed.
+    """
+    usual: list[Scenario] = ["few-shot", "disjoint"]
+    if batch_key is not None:
+        usual.append("batches")
+    if query is not None:
+        usual.append("transfer")
+    sizes = tuple(sorted(set(n)))
+    protocol = CellProtocol(
+        tuple(dict.fromkeys(scenarios or usual)), sizes, draws, panels, seed=seed, scib=scib
+    )
+    chosen = resolve_methods(methods)
+    if "transfer" in protocol.scenarios and query is None:
+        msg = "a transfer needs a second data set to classify (--query)"
+        raise InputError(msg)
+    _check_extras(protocol)
+    if output is not None:
+        _check_output(Path(output), overwrite=overwrite)
+    opened = lexicon if isinstance(lexicon, Lexicon) else Lexicon.open(lexicon)
+    options = AlignOptions(
+        lexicon=opened, values=values, gene_column=gene_column, organism=organism,
+        min_coverage=min_coverage, mask_genes=mask_genes, genes=genes,
+    )  # fmt: skip
+
+    def read(one: Any, column: str, key: str | None) -> Panel:
+        return panel_of(
+            one,
+            options,
+            label=column,
+            batch_key=key,
+            layer=layer,
+            use_raw=use_raw,
+            modality=modality,
+            follow_links=follow_links,
+            listener=listener,
+        )
+
+    data_sets = data if isinstance(data, Mapping) else {_name(data): data}
+    evaluation = evaluate_panels(
+        {name: read(one, label, batch_key) for name, one in data_sets.items()},
+        opened,
+        query=None if query is None else read(query, query_label or label, None),
+        label_map=label_map,
+        methods=chosen,
+        protocol=protocol,
+        workers=workers,
+        listener=listener,
+    )
+    if output is not None:
+        written = evaluation.write(output, overwrite=overwrite)
+        try:
+            written += plot_evaluation(evaluation, Path(output), overwrite=overwrite)
+        except MissingExtraError as error:  # the numbers are worth more than the picture
+            listener(Note(f"no pictures: {error}", serious=True))
+        listener(Note(f"written: {', '.join(map(str, written))}"))
+    return evaluation
+
+
+def _name(data: Any) -> str:
+    """What a data set is called in the results."""
+    if isinstance(data, str | Path):
+        data = expand_inputs([data])
+    if isinstance(data, Sequence) and len(data) == 1:
+        name = Path(str(data[0]).rstrip("/")).name
+        return name.rpartition(".")[0] or name
+    return "data"
+
+
+def _check_output(folder: Path, *, overwrite: bool) -> None:
+    """Raise before the work is done, which takes minutes."""
+    if folder.exists() and not folder.is_dir():
+        msg = f"{folder} is a file; name a folder"
+        raise InputError(msg)
+    for name in OUTPUTS:
+        check_new_file(folder / name, overwrite=overwrite)
+
+
+def _check_extras(protocol: CellProtocol) -> None:
+    from importlib.util import find_spec
+
+    if find_spec("sklearn") is None:
+        raise MissingExtraError.of(extra="evaluate", why="Evaluating cells")
+    if protocol.scib and find_spec("scib_metrics") is None:
+        msg = "--scib needs a package that is not installed: pip install scib-metrics"
+        raise MissingExtraError(msg)

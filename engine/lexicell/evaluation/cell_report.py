@@ -1,0 +1,346 @@
+"""What an evaluation found: lines for machines, tables for people."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lexicell._files import staged_path
+from lexicell._say import spreadsheet_cell
+from lexicell.evaluation.intervals import Comparison, Interval, compare, mean_interval
+from lexicell.evaluation.methods import Method
+from lexicell.evaluation.panels import Panel
+from lexicell.evaluation.splits import Skipped
+from lexicell.lexicon import Lexicon
+
+if TYPE_CHECKING:
+    from lexicell.evaluation.protocol import CellProtocol
+
+__all__ = ["OUTPUTS", "Evaluation", "Line", "Record"]
+
+#: What `Evaluation.write` writes.
+OUTPUTS = ("scores.csv", "evaluation.json", "tables.md")
+
+
+@dataclass(frozen=True)
+class Record:
+    """One method on one draw, read by one classifier.
+
+    Attributes
+    ----------
+    data, scenario, setting, draw
+        What was classified; see `lexicell.evaluation.splits.Split`.
+    method, control
+        What embedded it, and whose vectors it was given: "" for the lexicon's, "shuffled" or "random".
+    transductive
+        Whether it learned from the unlabelled query cells.
+    classifier
+        "knn" or "logistic".
+    reference_cells, query_cells, classes
+        Sizes; the classes are the query's.
+    accuracy, macro_f1, rare_f1
+        See `lexicell.evaluation.metrics.Scores`.
+    clusters
+        See `lexicell.evaluation.metrics.cluster_scores`: of all cells where a method's vectors do not depend
+        on the draw, of the query otherwise.
+    seconds
+        That embedding took; for all draws with the same vectors together.
+    """
+
+    data: str
+    scenario: str
+    setting: str
+    draw: int
+    method: str
+    control: str
+    transductive: bool
+    classifier: str
+    reference_cells: int
+    query_cells: int
+    classes: int
+    accuracy: float
+    macro_f1: float
+    rare_f1: float
+    clusters: Mapping[str, float]
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Line:
+    """A method in one setting, over all draws.
+
+    Attributes
+    ----------
+    data, scenario, setting, classifier, method, control, transductive
+        As in `Record`.
+    is_control
+        Whether it uses no text: a control's vectors, or expression alone.
+    scores
+        Score -> mean and interval.
+    against
+        What a method that uses text is compared with ("the best control: ...", "random", "shuffled") -> the
+        difference in macro-F1 on the same draws.
+    """
+
+    data: str
+    scenario: str
+    setting: str
+    classifier: str
+    method: str
+    control: str
+    transductive: bool
+    is_control: bool
+    scores: Mapping[str, Interval]
+    against: Mapping[str, Comparison]
+
+    @property
+    def label(self) -> str:
+        """Method and control in one."""
+        return f"{self.method}, {self.control} vectors" if self.control else self.method
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What `lexicell.evaluate` found.
+
+    Attributes
+    ----------
+    records
+        One for each data set, draw, method, control and classifier.
+    skipped
+        Data set and class that was left out.
+    settings, data, versions
+        How, of what and with what it was made: plain values.
+    """
+
+    records: tuple[Record, ...]
+    skipped: tuple[tuple[str, Skipped], ...]
+    settings: Mapping[str, Any]
+    data: Mapping[str, Any]
+    versions: Mapping[str, str]
+
+    @classmethod
+    def of(
+        cls,
+        records: Sequence[Record],
+        skipped: Sequence[tuple[str, Skipped]],
+        panels: Mapping[str, Panel],
+        query: Panel | None,
+        lexicon: Lexicon,
+        methods: Sequence[Method],
+        protocol: CellProtocol,
+    ) -> Evaluation:
+        """Put records and their circumstances together."""
+        from importlib.metadata import version
+
+        settings = {
+            **asdict(protocol),
+            "lexicon": {"name": lexicon.name, "identity": lexicon.identity},
+            "methods": {
+                method.name: {
+                    "source": method.source,
+                    "text": method.text,
+                    "transductive": method.transductive,
+                }
+                for method in methods
+            },
+        }
+        everything = dict(panels) if query is None else {**panels, "query": query}
+        data = {name: _describe(panel) for name, panel in everything.items()}
+        packages = ("lexicell", "numpy", "scipy", "scikit-learn")
+        return cls(tuple(records), tuple(skipped), settings, data, {name: version(name) for name in packages})
+
+    def lines(self) -> list[Line]:
+        """All methods in all settings; in each the methods in the order in which they ran."""
+        return [line for group in self._groups() for line in _summarise(*group, self._text())]
+
+    def _text(self) -> frozenset[str]:
+        return frozenset(name for name, told in self.settings["methods"].items() if told["text"])
+
+    def _groups(self) -> Iterator[tuple[tuple[str, str, str, str], list[Record]]]:
+        groups: dict[tuple[str, str, str, str], list[Record]] = {}
+        for record in self.records:
+            key = record.data, record.scenario, record.setting, record.classifier
+            groups.setdefault(key, []).append(record)
+        yield from groups.items()
+
+    def as_dict(self) -> dict[str, Any]:
+        """Everything, for JSON; what was not measured is None."""
+        told = {
+            "settings": self.settings,
+            "data": self.data,
+            "versions": self.versions,
+            "skipped": [{"data": name, **asdict(one)} for name, one in self.skipped],
+            "lines": [asdict(line) for line in self.lines()],
+            "records": [asdict(record) for record in self.records],
+        }
+        plain: dict[str, Any] = _plain(told)
+        return plain
+
+    def csv(self) -> str:
+        """Records in long format, one a line, what was not measured left empty.
+
+        Text that a spreadsheet would run as a formula begins with ``'``.
+        """
+        clusters = sorted({name for record in self.records for name in record.clusters})
+        out = io.StringIO()
+        writer: csv.DictWriter[str] | None = None
+        for record in self.records:
+            row = asdict(record)
+            measured = row.pop("clusters")
+            row |= {name: measured.get(name) for name in clusters}
+            row = {
+                spreadsheet_cell(name): "" if _is_nan(value) else spreadsheet_cell(value)
+                for name, value in row.items()
+            }
+            if writer is None:
+                writer = csv.DictWriter(out, list(row), lineterminator="\n")
+                writer.writeheader()
+            writer.writerow(row)
+        return out.getvalue()
+
+    def markdown(self) -> str:
+        """A table for each data set and scenario: macro-F1, mean and 95 % interval over draws."""
+        tables = []
+        lines = self.lines()
+        for data, scenario in dict.fromkeys((line.data, line.scenario) for line in lines):
+            here = [line for line in lines if (line.data, line.scenario) == (data, scenario)]
+            tables.append(f"### {data}, {scenario}\n\n{_table(here)}")
+        return "\n\n".join(tables) + "\n"
+
+    def write(self, folder: str | Path, *, overwrite: bool = False) -> list[Path]:
+        """Write ``scores.csv``, ``evaluation.json`` and ``tables.md`` into a folder, made if need be.
+
+        Raises
+        ------
+        OutputExistsError
+            One of them exists and is not to be replaced.
+        WriteError
+            The disk is full, or the folder may not be written to.
+        """
+        as_json = json.dumps(self.as_dict(), indent=1, allow_nan=False) + "\n"
+        written = []
+        for name, content in zip(OUTPUTS, (self.csv(), as_json, self.markdown()), strict=True):
+            path = Path(folder) / name
+            with staged_path(path, replace=overwrite) as staging:
+                staging.write_text(content, encoding="utf-8")
+            written.append(path)
+        return written
+
+
+def _summarise(key: tuple[str, str, str, str], records: list[Record], text: frozenset[str]) -> list[Line]:
+    rows: dict[tuple[str, str], list[Record]] = {}
+    for record in records:
+        rows.setdefault((record.method, record.control), []).append(record)
+    for drawn in rows.values():
+        drawn.sort(key=lambda record: record.draw)
+    f1 = {name: _values(drawn, "macro_f1") for name, drawn in rows.items()}
+    controls = {name for name in rows if name[1] or name[0] not in text}
+    best = max(controls, key=lambda name: f1[name].mean(), default=None)
+    lines = []
+    for name, drawn in rows.items():
+        rivals = {}
+        if name not in controls:
+            share = float(np.mean([one.query_cells / one.reference_cells for one in drawn]))
+            named = {control: (name[0], control) for control in ("random", "shuffled")}
+            if best is not None:
+                named[f"best control: {_label(best)}"] = best
+            rivals = {
+                told: compare(f1[name], f1[rival], test_over_train=share)
+                for told, rival in named.items()
+                if rival in f1 and len(f1[rival]) == len(f1[name])
+            }
+        measured = ["accuracy", "macro_f1", "rare_f1"]
+        scores = {score: mean_interval(_values(drawn, score)) for score in measured}
+        for score in drawn[0].clusters:
+            scores[score] = mean_interval(np.array([one.clusters[score] for one in drawn], np.float64))
+        data, scenario, setting, classifier = key
+        lines.append(
+            Line(
+                data,
+                scenario,
+                setting,
+                classifier,
+                *name,
+                drawn[0].transductive,
+                name in controls,
+                scores,
+                rivals,
+            )
+        )
+    return lines
+
+
+def _values(records: Sequence[Record], score: str) -> NDArray[np.float64]:
+    return np.array([getattr(record, score) for record in records], np.float64)
+
+
+def _label(name: tuple[str, str]) -> str:
+    return f"{name[0]}, {name[1]} vectors" if name[1] else name[0]
+
+
+def _table(lines: Sequence[Line]) -> str:
+    """Methods down, settings and classifiers across; controls below what they control."""
+    columns = list(dict.fromkeys((line.setting, line.classifier) for line in lines))
+    cells = {(line.label, line.setting, line.classifier): line for line in lines}
+    order = dict.fromkeys(line.label for line in sorted(lines, key=lambda line: line.is_control))
+    header = ["method", *(f"{setting}, {classifier}" for setting, classifier in columns)]
+    rows = [header, ["---", *("---:" for _ in columns)]]
+    for label in order:
+        line = next(line for line in lines if line.label == label)
+        shown = label + (" (control)" if line.is_control else "") + (" (transductive)" * line.transductive)
+        rows.append([shown, *(_cell(cells.get((label, *column))) for column in columns)])
+    best = ["*difference to the best control*"]
+    for column in columns:
+        compared = [line for line in lines if (line.setting, line.classifier) == column and line.against]
+        top = max(compared, key=lambda line: line.scores["macro_f1"].mean, default=None)
+        found = (
+            None if top is None else next((v for k, v in top.against.items() if k.startswith("best")), None)
+        )
+        if top is None or found is None:
+            best.append("")
+        else:
+            best.append(f"{top.method}: {_interval(found.difference, sign='+')}")
+    rows.append(best)
+    return "\n".join("| " + " | ".join(row) + " |" for row in rows)
+
+
+def _cell(line: Line | None) -> str:
+    return "" if line is None else _interval(line.scores["macro_f1"])
+
+
+def _interval(found: Interval, sign: str = "") -> str:
+    if np.isnan(found.low):
+        return f"{found.mean:{sign}.3f}"
+    return f"{found.mean:{sign}.3f} [{found.low:{sign}.3f}, {found.high:{sign}.3f}]"
+
+
+def _describe(panel: Panel) -> dict[str, Any]:
+    return {
+        "cells": panel.n_cells,
+        "genes_described": len(panel.rows),
+        "columns": int(panel.all_counts.shape[1]),
+        "classes": panel.classes(),
+        "identity": panel.identity,
+    }
+
+
+def _is_nan(value: Any) -> bool:
+    return value is None or (isinstance(value, float) and np.isnan(value))
+
+
+def _plain(value: Any) -> Any:
+    """JSON knows no NaN, no tuple and no NumPy."""
+    if isinstance(value, Mapping):
+        return {str(name): _plain(one) for name, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(one) for one in value]
+    return None if isinstance(value, float) and not np.isfinite(value) else value

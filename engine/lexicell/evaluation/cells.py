@@ -1,0 +1,281 @@
+"""Methods and controls on the same draws, judged by the same classifiers."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lexicell.embedding import Advanced, Listener, Note
+from lexicell.embedding.default_projection import refined
+from lexicell.embedding.events import log
+from lexicell.errors import InputError
+from lexicell.evaluation.cell_report import Evaluation, Record
+from lexicell.evaluation.classifiers import CLASSIFIERS, Classifier, predict
+from lexicell.evaluation.controls import CONTROLS, control_vectors
+from lexicell.evaluation.methods import Method
+from lexicell.evaluation.metrics import Scores, cluster_scores, clusters_missing, scib_scores, score
+from lexicell.evaluation.panels import Panel, Task
+from lexicell.evaluation.protocol import CellProtocol
+from lexicell.evaluation.splits import (
+    Skipped,
+    Split,
+    batch_splits,
+    disjoint_splits,
+    few_shot_splits,
+    transfer_splits,
+)
+from lexicell.lexicon import Lexicon, gene_factors
+
+if TYPE_CHECKING:
+    pass
+
+__all__ = ["evaluate_panels"]
+
+
+@dataclass
+class _Embedded:
+    """Vectors of both sides of a split, and what was measured of them already."""
+
+    reference: NDArray[np.float32]
+    query: NDArray[np.float32]
+    seconds: float
+    clusters: dict[str, float] = field(default_factory=dict)
+
+
+def evaluate_panels(
+    panels: Mapping[str, Panel],
+    lexicon: Lexicon,
+    *,
+    query: Panel | None = None,
+    label_map: Mapping[str, str] | None = None,
+    methods: Sequence[Method],
+    protocol: CellProtocol,
+    workers: int | None = None,
+    listener: Listener = log,
+) -> Evaluation:
+    """Evaluate panels that were read already; see `lexicell.evaluate`."""
+    table, factors = lexicon.vectors(lexicon.rows), gene_factors(lexicon)
+
+    @cache  # most methods need none
+    def rows() -> NDArray[np.float32]:
+        return refined(lexicon).table_rows(lexicon, lexicon.rows)
+
+    splits: list[tuple[str, list[Split]]] = []
+    skipped: list[tuple[str, Skipped]] = []
+    for name, panel in panels.items():
+        made, small = _splits(panel, query, label_map, protocol)
+        splits.append((name, made))
+        skipped += [(name, one) for one in small]
+    _tell_skipped(skipped, listener)
+    if missing := clusters_missing():
+        listener(Note(missing))
+    runs = [(method, control) for method in methods for control in _controls(method)]
+    total = sum(len(made) for _, made in splits) * len(runs)
+    records: list[Record] = []
+    notes: set[str] = set()
+    done = 0
+    with ThreadPoolExecutor(workers or _processors()) as pool:
+        for name, made in splits:
+            for method, control in runs:
+                runner = _Runner(method, control, table, factors, None if control else rows, protocol)
+                for found in runner.run(name, made, pool):
+                    records += found
+                    done += 1
+                    listener(Advanced(done, total))
+                notes |= runner.notes
+    for text in sorted(notes):
+        listener(Note(text))
+    return Evaluation.of(records, skipped, panels, query, lexicon, methods, protocol)
+
+
+class _Runner:
+    """Runs one method with one table of vectors on the splits of a data set."""
+
+    def __init__(
+        self,
+        method: Method,
+        control: str,
+        table: NDArray[np.float32],
+        factors: NDArray[np.float32],
+        refined_rows: Callable[[], NDArray[np.float32]] | None,
+        protocol: CellProtocol,
+    ) -> None:
+        self.method, self.control, self.protocol = method, control, protocol
+        self._table, self._factors, self._refined = table, factors, refined_rows
+        self._drawn: tuple[int, NDArray[np.float32]] | None = None
+        self._whole: dict[tuple[int, bytes], tuple[NDArray[np.float32], dict[str, float], float]] = {}
+        self.notes: set[str] = set()
+
+    def run(self, name: str, splits: Sequence[Split], pool: ThreadPoolExecutor) -> Iterator[list[Record]]:
+        """Embed split by split, classify in threads, and yield the records of each in order."""
+        waiting: list[Any] = []
+        # By draw first: a control's table is drawn once for all n of a draw.
+        for split in sorted(splits, key=lambda split: split.draw):
+            if self.method.shared_genes and not split.same_genes:
+                self.notes.add(
+                    f"{self.method.name} needs the same genes on both sides, so it has no {split.setting!r} "
+                    f"of {split.scenario}"
+                )
+                waiting.append(None)
+            elif self.method.other_genes and split.same_genes:
+                waiting.append(None)
+            else:
+                embedded = self._embed(split)
+                waiting.append(pool.submit(self._judge, name, split, embedded))
+            if len(waiting) > 2 * _processors():
+                yield _result(waiting.pop(0))
+        while waiting:
+            yield _result(waiting.pop(0))
+
+    def _vectors(self, draw: int) -> NDArray[np.float32]:
+        if not self.control:
+            return self._table
+        if self._drawn is None or self._drawn[0] != draw:
+            drawn = control_vectors(self._table, self.control, seed=self._seed(draw))
+            self._drawn = (draw, drawn)
+        return self._drawn[1]
+
+    def _seed(self, draw: int) -> int:
+        return int(np.random.SeedSequence([self.protocol.seed, draw]).generate_state(1)[0])
+
+    def _embed(self, split: Split) -> _Embedded:
+        started = time.perf_counter()
+        if split.one_source and not self.method.per_draw:
+            return self._embed_whole(split)
+        query = split.query.without_labels()
+        task = Task(
+            self._vectors(split.draw), split.reference, query, query, self._seed(split.draw), self._factors,
+            self._refined,
+        )  # fmt: skip
+        reference, asked = self.method(task)
+        _check_shapes(self.method, reference, split.cells[0], asked, split.cells[1])
+        return _Embedded(reference, asked, time.perf_counter() - started)
+
+    def _embed_whole(self, split: Split) -> _Embedded:
+        """Embed all cells of a split as they are, whichever are labelled, once for all such splits."""
+        cells = np.sort(np.concatenate(split.cells))
+        # Only a control's vectors differ from draw to draw.
+        key = (split.draw if self.control else 0, cells.tobytes())
+        if key not in self._whole:
+            started = time.perf_counter()
+            if self.control:
+                self._whole = {kept: value for kept, value in self._whole.items() if kept[0] == key[0]}
+            panel = split.sources[0].take(cells)
+            bare = panel.without_labels()
+            empty = bare.take(np.empty(0, np.int64))
+            vectors, seed = self._vectors(split.draw), self._seed(key[0])
+            task = Task(vectors, bare, empty, None, seed, self._factors, self._refined)
+            vectors, _ = self.method(task)
+            _check_shapes(self.method, vectors, cells)
+            seconds = time.perf_counter() - started
+            self._whole[key] = vectors, self._clusters(vectors, panel), seconds
+        vectors, clusters, seconds = self._whole[key]
+        reference, query = (vectors[np.searchsorted(cells, side)] for side in split.cells)
+        return _Embedded(reference, query, seconds, clusters)
+
+    def _clusters(self, vectors: NDArray[np.float32], panel: Panel) -> dict[str, float]:
+        labels = panel.labels
+        if labels is None:
+            return {}
+        found = cluster_scores(vectors, labels, self.protocol.seed)
+        return found | (scib_scores(vectors, labels, panel.batch) if self.protocol.scib else {})
+
+    def _judge(self, name: str, split: Split, embedded: _Embedded) -> list[Record]:
+        known, true = split.labels
+        clusters = embedded.clusters or self._clusters(embedded.query, split.query)
+        records = []
+        for kind in CLASSIFIERS:
+            predicted = predict(embedded.reference, known, embedded.query, kind, self.protocol.seed)
+            records.append(
+                self._record(name, split, kind, score(true, predicted), embedded.seconds, clusters)
+            )
+        return records
+
+    def _record(
+        self,
+        name: str,
+        split: Split,
+        kind: Classifier,
+        scores: Scores,
+        seconds: float,
+        clusters: Mapping[str, float],
+    ) -> Record:
+        return Record(
+            data=name,
+            scenario=split.scenario,
+            setting=split.setting,
+            draw=split.draw,
+            method=self.method.name,
+            control=self.control,
+            transductive=self.method.transductive,
+            classifier=kind,
+            reference_cells=len(split.cells[0]),
+            query_cells=len(split.cells[1]),
+            classes=len(np.unique(split.labels[1])),
+            accuracy=scores.accuracy,
+            macro_f1=scores.macro_f1,
+            rare_f1=scores.rare_f1,
+            clusters=dict(clusters),
+            seconds=seconds,
+        )
+
+
+def _result(waiting: Any) -> list[Record]:
+    found: list[Record] = [] if waiting is None else waiting.result()
+    return found
+
+
+def _splits(
+    panel: Panel, query: Panel | None, label_map: Mapping[str, str] | None, protocol: CellProtocol
+) -> tuple[list[Split], list[Skipped]]:
+    splits: list[Split] = []
+    skipped: list[Skipped] = []
+    for scenario in protocol.scenarios:
+        if scenario == "few-shot":
+            made, small = few_shot_splits(panel, protocol.n, protocol.draws, protocol.seed)
+        elif scenario == "disjoint":
+            made, small = disjoint_splits(
+                panel, protocol.panels, protocol.seed, n_genes=protocol.n_genes, least=protocol.least
+            )
+        elif scenario == "batches":
+            made, small = batch_splits(panel)
+        elif query is not None:
+            made, small = transfer_splits(panel, query, protocol.draws, protocol.seed, names=label_map)
+        splits += made
+        skipped += small
+    return splits, skipped
+
+
+def _controls(method: Method) -> tuple[str, ...]:
+    return ("", *CONTROLS) if method.text else ("",)
+
+
+def _check_shapes(method: Method, *pairs: Any) -> None:
+    for vectors, cells in zip(pairs[::2], pairs[1::2], strict=True):
+        if np.ndim(vectors) != 2 or len(vectors) != len(cells):
+            msg = f"the method {method.name!r} gave {np.shape(vectors)} for {len(cells)} cells"
+            raise InputError(msg)
+
+
+def _tell_skipped(skipped: Sequence[tuple[str, Skipped]], listener: Listener) -> None:
+    groups: dict[tuple[str, str, int | None, int], list[str]] = {}
+    for data, one in skipped:
+        groups.setdefault((data, one.scenario, one.n, one.needed), []).append(f"{one.label} ({one.cells})")
+    for (data, scenario, n, needed), said in groups.items():
+        where = f"{data}, {scenario}" + ("" if n is None else f" n={n}")
+        why = {"transfer": "not a class of the reference", "batches": "in one batch only"}.get(
+            scenario, f"fewer than {needed} cells"
+        )
+        listener(Note(f"{where}: classes skipped, {why}: {', '.join(said)}"))
+
+
+def _processors() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,0 +1,91 @@
+"""Expression without language: the components that a text embedding has to beat."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+
+from lexicell.embedding.gene_statistics import highly_variable_columns
+from lexicell.errors import MissingExtraError
+from lexicell.evaluation.panels import Panel
+
+__all__ = ["components", "log_normalise"]
+
+_COMPONENTS = 50
+#: Where scaled values are cut: scanpy's.
+_LARGEST = 10.0
+
+
+def log_normalise(counts: sp.csr_array, totals: NDArray[np.float32] | None = None) -> sp.csr_array:
+    """``log1p(1e4 x / N)``, ``[n, v]`` float32; N is the sum of the cell's counts unless given."""
+    sums = _totals(counts) if totals is None else totals
+    logged = counts.copy()
+    per_value = np.repeat(1e4 / np.maximum(sums, 1e-12), np.diff(counts.indptr))
+    logged.data = np.log1p(counts.data * per_value).astype(np.float32)
+    return logged
+
+
+def _totals(counts: sp.csr_array) -> NDArray[np.float64]:
+    return np.asarray(counts.sum(axis=1, dtype=np.float64))
+
+
+def components(
+    fitted: Panel, others: list[Panel], *, n_genes: int | None, seed: int
+) -> list[NDArray[np.float32]]:
+    """Principal components of expression, 50 or as many as the cells allow.
+
+    All genes: of ``log1p(1e4 x / N)``. Highly variable ones: the same, each gene scaled to variance 1 and cut
+    at 10, as in scanpy's tutorial.
+
+    Parameters
+    ----------
+    fitted
+        Cells that genes, scale and components are taken from.
+    others
+        Cells to project.
+    n_genes
+        Highly variable genes to use; None for all.
+    seed
+        Of the solver.
+
+    Returns
+    -------
+    list
+        ``[n, 50]`` float32 for each of `others`.
+
+    Raises
+    ------
+    MissingExtraError
+        scikit-learn is not installed.
+    """
+    try:
+        from sklearn.decomposition import PCA
+    except ImportError as error:
+        raise MissingExtraError.of(extra="evaluate", why="PCA of expression") from error
+    logged = log_normalise(fitted.all_counts)
+    if n_genes is None:
+        k = min(_COMPONENTS, min(logged.shape) - 1)
+        model = PCA(k, svd_solver="arpack", random_state=seed).fit(logged)
+        return [_project(model, log_normalise(panel.all_counts)) for panel in others]
+    genes = highly_variable_columns(fitted.all_counts, _totals(fitted.all_counts), n_genes)
+    dense = logged[:, genes].toarray()
+    mean, spread = dense.mean(axis=0), dense.std(axis=0, ddof=1)
+    spread[spread == 0] = 1
+
+    def scaled(values: NDArray[np.float32]) -> NDArray[np.float32]:
+        cut: NDArray[np.float32] = np.clip((values - mean) / spread, -_LARGEST, _LARGEST)
+        return cut
+
+    k = min(_COMPONENTS, len(dense) - 1, len(genes))
+    model = PCA(k, random_state=seed).fit(scaled(dense))
+    # Counts are normalised by all genes, also where a few are looked at.
+    return [_project(model, scaled(log_normalise(panel.all_counts)[:, genes].toarray())) for panel in others]
+
+
+def _project(model: Any, values: Any) -> NDArray[np.float32]:
+    if values.shape[0] == 0:  # which scikit-learn refuses
+        return np.empty((0, model.n_components_), np.float32)
+    return np.asarray(model.transform(values), np.float32)

@@ -1,0 +1,205 @@
+"""Everything there is to say about a table of gene vectors before a cell is embedded with it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lexicell.evaluation.controls import CONTROLS, control_vectors
+from lexicell.evaluation.gene_sets import GO_SETS, match_gene_sets, read_gene_sets
+from lexicell.evaluation.geometry import Geometry, Neighbours, measure_geometry, nearest_genes
+from lexicell.evaluation.membership import (
+    Membership,
+    NameLeak,
+    Protocol,
+    name_leak,
+    predict_membership,
+)
+from lexicell.evaluation.published import Standing, read_published
+from lexicell.lexicon import Lexicon
+
+__all__ = ["GeneReport", "Prediction", "evaluate_genes"]
+
+#: How the lexicon itself is called among its controls.
+_OURS = "lexicon"
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """How well the members of some gene sets were predicted.
+
+    Attributes
+    ----------
+    membership
+        AUROCs of the tables ``"lexicon"``, ``"shuffled"`` and ``"random"``.
+    leak
+        How much of the answer stands in the texts; None where the lexicon stores none.
+    standings
+        File name of a published table -> where the lexicon stands; only where they share terms.
+    """
+
+    membership: Membership
+    leak: NameLeak | None
+    standings: dict[str, Standing]
+
+    def summary(self) -> dict[str, dict[str, float]]:
+        """Table -> mean, median, lowest and highest AUROC of its terms."""
+        by_table = {table: self.membership.by_term(table) for table in self.membership.tables}
+        if self.leak is not None:
+            by_table["name in text"] = self.leak.auroc
+        return {
+            table: {
+                "mean": float(auroc.mean()),
+                "median": float(np.median(auroc)),
+                "lowest": float(auroc.min()),
+                "highest": float(auroc.max()),
+            }
+            for table, auroc in by_table.items()
+        }
+
+
+@dataclass(frozen=True)
+class GeneReport:
+    """What `evaluate_genes` found.
+
+    Attributes
+    ----------
+    lexicon
+        What was evaluated.
+    protocol
+        How membership was predicted.
+    geometry
+        Of the tables ``"lexicon"`` and ``"random"``.
+    neighbours
+        Of the genes asked for.
+    predictions
+        One for each file of gene sets.
+    """
+
+    lexicon: Lexicon
+    protocol: Protocol
+    geometry: dict[str, Geometry]
+    neighbours: tuple[Neighbours, ...]
+    predictions: tuple[Prediction, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Everything but the cosines of pairs, for JSON."""
+        return {
+            "lexicon": self.lexicon.name,
+            "identity": self.lexicon.identity,
+            "genes": self.lexicon.n_genes,
+            "dim": self.lexicon.dim,
+            "seed": self.protocol.seed,
+            "repeats": self.protocol.repeats,
+            "geometry": {
+                table: {
+                    "mean_cosine": shape.mean_cosine,
+                    "effective_rank": shape.effective_rank,
+                    "zero_vectors": shape.n_zero,
+                    "variance_of_components": {str(n): shape.share(n) for n in (1, 5, 10)},
+                }
+                for table, shape in self.geometry.items()
+            },
+            "neighbours": {one.gene: dict(one.nearest) for one in self.neighbours},
+            "sets": {one.membership.sets.name: _prediction_dict(one) for one in self.predictions},
+        }
+
+
+def evaluate_genes(
+    lexicon: Lexicon,
+    *,
+    neighbours: Sequence[str] | None = None,
+    sets: Sequence[str | Path] = (GO_SETS,),
+    published: Sequence[str | Path] = (),
+    protocol: Protocol | None = None,
+    threads: int | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> GeneReport:
+    """Evaluate a lexicon's vectors: neighbours, geometry, and whether they tell gene sets apart.
+
+    Parameters
+    ----------
+    lexicon
+        What to evaluate.
+    neighbours
+        Genes whose neighbours are wanted; by default some well-known ones.
+    sets
+        GMT files, or ``"go-bp"`` for the Gene Ontology sets that come with the package; see `read_gene_sets`.
+    published
+        Tables of AUROCs to stand beside; see `read_published`.
+    protocol
+        How membership is predicted; by default as in the benchmark.
+    threads, progress
+        See `predict_membership`.
+
+    Returns
+    -------
+    GeneReport
+        The same numbers for the same lexicon and seed.
+
+    Raises
+    ------
+    InputError
+        A file cannot be used, a gene is not in the lexicon, or no set has 20 described genes.
+    CorruptDataError
+        A file is truncated.
+    MissingExtraError
+        scikit-learn is not installed and there are sets.
+    """
+    protocol = protocol or Protocol()
+    tables = [read_published(path) for path in published]
+    matched = [match_gene_sets(lexicon, read_gene_sets(path)) for path in sets]
+    nearest = nearest_genes(lexicon, neighbours)
+    own = lexicon.vectors(lexicon.rows)
+    drawn = {control: control_vectors(own, control, seed=protocol.seed) for control in CONTROLS}
+    shapes = {
+        _OURS: measure_geometry(own, seed=protocol.seed),
+        "random": measure_geometry(drawn["random"], seed=protocol.seed),
+    }
+    controls = {control: table.__getitem__ for control, table in drawn.items()}
+    total = sum(len(one.terms) for one in matched)
+    predictions: list[Prediction] = []
+    before = 0
+    for one in matched:
+
+        def advance(done: int, _: int, before: int = before) -> None:
+            if progress is not None:
+                progress(before + done, total)
+
+        membership = predict_membership(
+            one, {_OURS: lexicon.vectors, **controls}, protocol, threads=threads, progress=advance
+        )
+        ours = dict(zip((term.id for term in one.terms), membership.by_term(_OURS).tolist(), strict=True))
+        standings = {table.name: found for table in tables if (found := table.standing(ours)) is not None}
+        predictions.append(Prediction(membership, name_leak(lexicon, one), standings))
+        before += len(one.terms)
+    return GeneReport(lexicon, protocol, shapes, nearest, tuple(predictions))
+
+
+def _prediction_dict(one: Prediction) -> dict[str, Any]:
+    sets = one.membership.sets
+    terms = one.membership.as_dict()
+    if one.leak is not None:
+        for term, auroc in zip(terms.values(), one.leak.auroc.tolist(), strict=True):
+            term["name in text"] = auroc
+    return {
+        "genes": sets.n_names,
+        "described": sets.n_matched,
+        "skipped": dict(sets.skipped),
+        "auroc": one.summary(),
+        "name_in_text": None
+        if one.leak is None
+        else {
+            "positives": float(one.leak.positives.mean()),
+            "negatives": float(one.leak.negatives.mean()),
+        },
+        "published": {
+            name: {"rank": found.rank, "terms": len(found.terms), "ours": found.ours, "others": found.others}
+            for name, found in one.standings.items()
+        },
+        "terms": terms,
+    }

@@ -1,0 +1,192 @@
+"""What lexicell makes of the texts: the default recipe, and the objectives that learn from the reference."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+
+from lexicell.embedding import RECIPES
+from lexicell.embedding.default_projection import refine_vectors
+from lexicell.embedding.gene_statistics import highly_variable_columns
+from lexicell.embedding.selected import SelectedCells, select_counts
+from lexicell.evaluation.methods import Method, Vectors, kernel_block, pool
+from lexicell.evaluation.panels import Panel, Task
+from lexicell.learn.augment import Views
+from lexicell.learn.bridge import fit_bridge, weight_matrix
+from lexicell.learn.neighbours import smooth
+from lexicell.learn.objectives import fit
+from lexicell.learn.settings import TrainSettings
+from lexicell.projection import Projection
+from lexicell_kernels import GeneTable, Rows, Weight, embed_rows
+
+__all__ = ["LEARNED"]
+
+#: The most dispersed genes of reference and unlabelled cells, which objectives learn from.
+_GENES = 4_000
+#: The same for those that are trained in steps.
+_TRAINED_GENES = 2_000
+
+
+def _lexicell(task: Task) -> Vectors:
+    """What the recipe `lexicell` makes of the lexicon, or of a control in its place."""
+    if task.refined is not None:
+        vectors = task.refined()
+    else:
+        factors = np.ones(len(task.vectors), np.float32) if task.factors is None else task.factors
+        vectors = refine_vectors(task.vectors, factors).apply(task.vectors, np.arange(len(task.vectors)))
+    recipe = RECIPES["lexicell"]
+    return pool(task.reference, vectors, recipe), pool(task.query, vectors, recipe)
+
+
+def _learn(objective: str, *, unlabelled: bool, labels: bool) -> Callable[[Task], Vectors]:
+    """Learn from the reference, and from the unlabelled cells where the method may."""
+
+    def run(task: Task) -> Vectors:
+        panel, known = task.reference, task.reference.labels
+        if unlabelled and task.unlabelled is not None and _same_genes(panel, task.unlabelled):
+            panel = _stack(panel, task.unlabelled)
+        trained = objective in {"supcon", "infonce", "semi", "cross-entropy"}
+        cells = _ranked(panel, task, _TRAINED_GENES if trained else _GENES)
+        names: NDArray[np.object_] | None = None
+        if labels and known is not None:
+            names = np.full(panel.n_cells, None, object)
+            names[: len(known)] = known
+        options: dict[str, Any] = {"settings": _settings(len(cells))} if trained else {}
+        projection = fit(objective, cells, task.vectors, names, seed=task.seed, **options).projection
+        left_out = np.setdiff1d(panel.rows, cells.used)
+        reference, query = (
+            _embed(side, projection, task.vectors, left_out).vectors for side in (task.reference, task.query)
+        )
+        return reference, query
+
+    return run
+
+
+def _settings(n: int) -> TrainSettings:
+    """Fewer cells take fewer steps, and can't spare any for validation."""
+    few = n < 500
+    return TrainSettings(
+        dim=64, batch=min(256, n), steps=60 if few else 200, validation=0 if few else 0.1, views=Views()
+    )
+
+
+def _bridge(*, neighbours: bool) -> Callable[[Task], Vectors]:
+    def run(task: Task) -> Vectors:
+        cells = _ranked(task.reference, task, _GENES)
+        bridge = fit_bridge(cells, task.vectors, task.reference.labels, seed=task.seed)
+        nothing = np.empty(0, np.int32)
+        rows = _embed(task.query, bridge.projection, task.vectors, nothing)
+        query = bridge.finish(rows.vectors, rows.n_genes)
+        if neighbours:
+            expression, _ = weight_matrix(_ranked(task.query, task, None))
+            query = smooth(query, expression, seed=task.seed)
+        return bridge.held_out, query
+
+    return run
+
+
+def _same_genes(one: Panel, other: Panel) -> bool:
+    return np.array_equal(one.rows, other.rows)
+
+
+def _stack(first: Panel, second: Panel) -> Panel:
+    counts = sp.csr_array(sp.vstack([first.counts, second.counts], format="csr"))
+    return Panel(counts, first.rows, np.concatenate([first.totals, second.totals]))
+
+
+def _ranked(panel: Panel, task: Task, n_genes: int | None) -> SelectedCells:
+    """All described genes of cells, or those that vary most among them."""
+    counts, rows = panel.counts, panel.rows
+    if n_genes is not None and len(rows) > n_genes:
+        kept = highly_variable_columns(counts, panel.totals, n_genes)
+        counts, rows = sp.csr_array(counts[:, kept]), rows[kept]
+    return select_counts(counts, rows, panel.totals, n_lexicon=len(task.vectors), weight=Weight.LOG1P)
+
+
+def _embed(
+    panel: Panel, projection: Projection, vectors: NDArray[np.float32], left_out: NDArray[np.int32]
+) -> Rows:
+    """Embed a panel through the kernel, without the genes that were measured but not learned from."""
+    rows = panel.rows
+    used = ~np.isin(rows, left_out)
+    if projection.masked is not None:
+        used &= ~projection.masked[rows]
+    if panel.n_cells == 0:
+        dim = projection.dim
+        return Rows(np.empty((0, dim), np.float32), np.empty(0), np.empty(0), np.empty(0))
+    features = projection.features
+    landmarks = None if features is None else vectors[features.landmarks]
+    table = projection.apply(vectors[rows[used]], rows[used], landmarks)
+    rank = np.full(len(rows) + 1, -1, np.int32)
+    rank[np.flatnonzero(used)] = np.arange(used.sum(), dtype=np.int32)
+    pooling = projection.pooling
+    return embed_rows(
+        kernel_block(panel),
+        GeneTable(np.ascontiguousarray(table, np.float32), rank, None, projection.bias),
+        k=None if pooling is None else pooling.top_k,
+        weight=Weight.LOG1P if pooling is None else Weight(pooling.weight),
+        normalise=pooling is None or pooling.normalise,
+    )
+
+
+def _objective(name: str, objective: str, about: str, *, unlabelled: bool, labels: bool = True) -> Method:
+    run = _learn(objective, unlabelled=unlabelled, labels=labels)
+    return Method(name, run, transductive=unlabelled, per_draw=labels, source=about)
+
+
+LEARNED: dict[str, Method] = {
+    method.name: method
+    for method in (
+        Method("lexicell", _lexicell, per_draw=False, source=RECIPES["lexicell"].source),
+        Method(
+            "loadings",
+            _learn("loadings", unlabelled=True, labels=False),
+            transductive=True,
+            per_draw=False,
+            source="components of expression; genes that were not measured get what their text foretells",
+        ),
+        _objective(
+            "loadings+labels",
+            "loadings",
+            "the same, turned to the classes; labels are spread to the surest cells",
+            unlabelled=True,
+        ),
+        _objective("supcon", "supcon", "supervised contrastive (Khosla et al. 2020)", unlabelled=False),
+        _objective("cross-entropy", "cross-entropy", "a linear classifier's map", unlabelled=False),
+        _objective(
+            "semi", "semi", "supervised contrastive, and InfoNCE on cells without a label", unlabelled=True
+        ),
+        _objective(
+            "infonce",
+            "infonce",
+            "two views of a cell, no labels (van den Oord et al. 2018)",
+            unlabelled=True,
+            labels=False,
+        ),
+        _objective(
+            "ridge",
+            "ridge",
+            "ridge from a gene's text to its loadings; no labels",
+            unlabelled=True,
+            labels=False,
+        ),
+        Method(
+            "bridge",
+            _bridge(neighbours=False),
+            transductive=True,
+            other_genes=True,
+            source="kernel ridge from a gene's text to its class profile; scaled by the query's own cells",
+        ),
+        Method(
+            "bridge+neighbours",
+            _bridge(neighbours=True),
+            transductive=True,
+            other_genes=True,
+            source="the same, smoothed over the query cells' own neighbours in expression",
+        ),
+    )
+}

@@ -1,0 +1,186 @@
+"""Ways to turn cells into vectors, and the controls that tell whether the text did it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+
+from lexicell.embedding import RECIPES, Recipe
+from lexicell.evaluation.expression import components, log_normalise
+from lexicell.evaluation.panels import Panel, Task
+from lexicell_kernels import CsrBlock, GeneTable, embed_rows
+
+__all__ = ["BASELINES", "Method", "Vectors", "kernel_block", "pool", "whiten"]
+
+#: Vectors of the reference cells and of the query cells.
+Vectors = tuple[NDArray[np.float32], NDArray[np.float32]]
+
+#: What can stand in the place of the texts' vectors.
+
+
+@dataclass(frozen=True)
+class Method:
+    """A way to embed the cells of a task.
+
+    Attributes
+    ----------
+    name
+        What people call it.
+    run
+        Embeds a task: ``[n, p]`` for the reference, ``[q, p]`` for the query.
+    text
+        Whether it reads the genes' vectors. It is then run with shuffled and with random ones too; one that
+        reads none is itself a control.
+    transductive
+        Whether it also learns from ``task.unlabelled``.
+    per_draw
+        Whether its vectors depend on which cells are labelled. Where they do not, all cells are embedded
+        once, as a reference without labels and an empty query.
+    shared_genes
+        Whether reference and query must have measured the same genes.
+    other_genes
+        Whether it is only for a query that has measured other genes than the reference.
+    source
+        Where the method is from.
+    """
+
+    name: str
+    run: Callable[[Task], Vectors]
+    text: bool = True
+    transductive: bool = False
+    per_draw: bool = True
+    shared_genes: bool = False
+    other_genes: bool = False
+    source: str = ""
+
+    def __call__(self, task: Task) -> Vectors:
+        """Embed the cells of a task."""
+        return self.run(task)
+
+
+def whiten(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Centre vectors over all genes and give each principal direction variance 1, ``[G, d]``.
+
+    Directions with less than a millionth of the largest variance are left out (0).
+    """
+    centred = vectors - vectors.mean(axis=0, dtype=np.float64)
+    variance, axes = np.linalg.eigh(centred.T @ centred / len(vectors))
+    kept = variance > 1e-6 * variance[-1]
+    scale = np.where(kept, 1 / np.sqrt(np.where(kept, variance, 1)), 0)
+    return np.asarray(centred @ (axes * scale), np.float32)
+
+
+def pool(panel: Panel, vectors: NDArray[np.float32], recipe: Recipe) -> NDArray[np.float32]:
+    """Embed a panel's cells by a recipe with the kernel, ``[n, d]``.
+
+    Parameters
+    ----------
+    panel
+        ``n`` cells.
+    vectors
+        ``[G, d]``, of all genes of the lexicon.
+    recipe
+        k, weight, normalisation.
+    """
+    m = len(panel.rows)
+    if panel.n_cells == 0:
+        return np.empty((0, vectors.shape[1]), np.float32)
+    rank = np.append(np.arange(m, dtype=np.int32), np.int32(-1))
+    table = GeneTable(np.ascontiguousarray(vectors[panel.rows], np.float32), rank)
+    rows = embed_rows(
+        kernel_block(panel), table, k=recipe.top_k, weight=recipe.weight, normalise=recipe.normalise
+    )
+    pooled: NDArray[np.float32] = rows.vectors
+    return pooled
+
+
+def kernel_block(panel: Panel) -> CsrBlock:
+    """Counts of a panel for the kernel, with one column more, which is no gene.
+
+    Weights are relative to all of a cell's counts, so it holds those of undescribed genes.
+    """
+    rest = panel.totals - np.asarray(panel.counts.sum(axis=1, dtype=np.float64))
+    counts = sp.csr_array(sp.hstack([panel.counts, np.maximum(rest, 0)[:, None]], format="csr"))
+    return CsrBlock(
+        data=counts.data.astype(np.float32),
+        indices=counts.indices.astype(np.int32),
+        indptr=counts.indptr.astype(np.int64),
+        n_columns=len(panel.rows) + 1,
+    )
+
+
+def _pooled(recipe: Recipe) -> Callable[[Task], Vectors]:
+    return lambda task: (
+        pool(task.reference, task.vectors, recipe),
+        pool(task.query, task.vectors, recipe),
+    )
+
+
+def _whitened(task: Task) -> Vectors:
+    vectors = whiten(task.vectors)
+    recipe = RECIPES["paper"]
+    return pool(task.reference, vectors, recipe), pool(task.query, vectors, recipe)
+
+
+def _scelmo(task: Task) -> Vectors:
+    def embed(panel: Panel) -> NDArray[np.float32]:
+        weights = log_normalise(panel.all_counts)
+        described = log_normalise(panel.counts, panel.totals) @ task.vectors[panel.rows]
+        sums = np.maximum(np.asarray(weights.sum(axis=1, dtype=np.float64)), 1e-12)
+        return np.asarray(described / sums[:, None], np.float32)
+
+    return embed(task.reference), embed(task.query)
+
+
+def _components(n_genes: int | None, *, transductive: bool) -> Callable[[Task], Vectors]:
+    def embed(task: Task) -> Vectors:
+        fitted = task.reference
+        if transductive and task.unlabelled is not None:
+            fitted = _stack(task.reference, task.unlabelled)
+        reference, query = components(fitted, [task.reference, task.query], n_genes=n_genes, seed=task.seed)
+        return reference, query
+
+    return embed
+
+
+def _stack(first: Panel, second: Panel) -> Panel:
+    both = sp.csr_array(sp.vstack([first.all_counts, second.all_counts], format="csr"))
+    return Panel(both, first.rows, np.concatenate([first.totals, second.totals]))
+
+
+_PCA = "PCA of log1p(1e4 x / N)"
+BASELINES: dict[str, Method] = {
+    method.name: method
+    for method in (
+        Method("paper", _pooled(RECIPES["paper"]), per_draw=False, source=RECIPES["paper"].source),
+        Method("genept-w", _pooled(RECIPES["genept-w"]), per_draw=False, source=RECIPES["genept-w"].source),
+        Method(
+            "scelmo",
+            _scelmo,
+            per_draw=False,
+            source="mode wa of scELMo (Liu et al. 2023): log-normalised expression over its sum, times "
+            "vectors; genes without one stay in the sum as zeros, and lengths are kept",
+        ),
+        Method("whitened", _whitened, per_draw=False, source="paper, vectors whitened over all genes"),
+        *(
+            Method(
+                f"{name}{'' if transductive else '-labelled'}",
+                _components(n_genes, transductive=transductive),
+                text=False,
+                transductive=transductive,
+                per_draw=not transductive,
+                shared_genes=True,
+                source=f"{_PCA}, {genes}, fitted on {'all cells' if transductive else 'the labelled cells'}",
+            )
+            for name, n_genes, genes in (
+                ("pca50-all", None, "all genes"),
+                ("pca50-hvg", 2000, "2,000 most dispersed genes, scaled"),
+            )
+            for transductive in (True, False)
+        ),
+    )
+}

@@ -1,0 +1,203 @@
+"""Label transfer, on real cells."""
+
+from __future__ import annotations
+
+import anndata
+import numpy as np
+import pandas as pd
+import pytest
+
+from lexicell.annotation import Annotation, annotate, annotate_anndata
+from lexicell.atlas import open_counts
+from lexicell.embedding import Note, Options, embed_source, make_plan
+from lexicell.errors import InputError, InputNotFoundError, OutputExistsError
+from lexicell.learn.classify import calibration_error, fit_classifier
+from lexicell.projection import UNKNOWN, Pooling, Projection
+
+
+def right(made, query):
+    """Share of the cells that are named rightly, unknown ones being wrong."""
+    return float((made.cells["label"].astype(str).to_numpy() == query.obs["type"].to_numpy()).mean())
+
+
+@pytest.fixture(scope="session")
+def trained(halves, bundled):
+    """A projection with a classifier, for the bundled lexicon."""
+    reference, _ = halves
+    rng = np.random.default_rng(0)
+    weight = rng.standard_normal((32, bundled.dim)).astype(np.float32)
+    bare = Projection(weight, pooling=Pooling(100, "log1p"), lexicon=bundled.identity, card={"name": "blood"})
+    with open_counts(reference) as source:
+        parts = []
+        embed_source(source, make_plan(source, Options(projection=bare)).embedder, parts.append)
+    classifier = fit_classifier(np.concatenate(parts), reference.obs["type"].to_numpy())
+    return Projection(
+        weight, pooling=bare.pooling, lexicon=bundled.identity, card=bare.card, classifier=classifier
+    )
+
+
+@pytest.mark.parametrize("method", ["logistic", "knn"])
+def test_cells_are_named_by_genes_that_both_measure(halves, method):
+    reference, query = halves
+    made = annotate(query, reference=reference, label="type", method=method, threshold=0)
+    assert made.mode == "loadings"
+    assert "with 100% of their variance" in made.facts["why"]
+    assert not made.facts["transductive"]
+    assert right(made, query) > 0.8  # 0.49 of these cells are of the largest type
+    if method == "logistic":
+        correct = made.cells["label"].to_numpy() == query.obs["type"].to_numpy()
+        assert calibration_error(made.cells["confidence"].to_numpy(), correct) < 0.08
+    assert list(made.cells.index) == list(query.obs_names)
+    assert (made.cells["label"].astype(str) != made.cells["second"].astype(str)).all()
+
+
+def test_a_label_depends_on_no_other_cell_of_the_query(halves):
+    reference, query = halves
+    whole = annotate(query, reference=reference, label="type").cells
+    part = annotate(query[50:90].copy(), reference=reference, label="type").cells
+    pd.testing.assert_frame_equal(whole.iloc[50:90], part)
+
+
+def test_panels_without_a_common_gene_are_connected_by_texts_and_it_is_said(panels):
+    reference, query = panels
+    notes = []
+    made = annotate(query, reference=reference, label="type", threshold=0, listener=notes.append)
+    assert made.mode == "bridge"
+    assert made.facts["transductive"]
+    assert made.facts["informative_measured"] == 0
+    serious = [note.text for note in notes if isinstance(note, Note) and note.serious]
+    assert any("transductive" in text for text in serious)
+    assert right(made, query) > 0.6
+
+
+def test_smoothing_over_neighbours_helps_across_panels(panels):
+    reference, query = panels
+    options = {"reference": reference, "label": "type", "threshold": 0}
+    alone, smoothed = (annotate(query, **options, smoothed=s) for s in (False, True))
+    assert right(smoothed, query) > right(alone, query)
+    assert smoothed.facts["smoothed"]
+
+
+def test_a_type_that_the_reference_lacks_is_more_often_unknown(halves):
+    reference, query = halves
+    made = annotate(query, reference=reference[reference.obs["type"] != "CD56+ NK"].copy(), label="type")
+    unknown = made.cells["label"].to_numpy() == UNKNOWN
+    killers = (query.obs["type"] == "CD56+ NK").to_numpy()
+    assert unknown[killers].mean() > 3 * unknown[~killers].mean()
+    assert made.facts["unknown"] == pytest.approx(unknown.mean())
+
+
+def test_unlabelled_reference_cells_and_empty_query_cells_are_no_trouble(halves):
+    reference, query = (half.copy() for half in halves)
+    reference.obs.loc[reference.obs_names[:20], "type"] = np.nan
+    reference.obs.loc[reference.obs_names[20:30], "type"] = UNKNOWN
+    query.X.data[query.X.indptr[3] : query.X.indptr[4]] = 0
+    notes = []
+    made = annotate(query, reference=reference, label="type", listener=notes.append)
+    assert made.cells["label"].iloc[3] == UNKNOWN
+    assert made.cells["confidence"].iloc[3] == 0
+    assert made.facts["reference_cells"] == reference.n_obs - 30
+    said = [note.text for note in notes if isinstance(note, Note)]
+    assert any(text.startswith("30 cells have no type") for text in said)
+    assert any(text.startswith("1 cells have no gene in use") for text in said)
+
+
+def test_a_trained_projection_names_cells_as_its_classifier_does(halves, trained, tmp_path):
+    _, query = halves
+    trained.save(tmp_path / "blood")
+    made = annotate(query, reference=tmp_path / "blood")
+    assert (made.mode, made.facts["projection"]) == ("projection", trained.identity)
+    with open_counts(query) as source:
+        parts = []
+        embed_source(source, make_plan(source, Options(projection=trained)).embedder, parts.append)
+    labels, confidence = trained.classifier.predict(np.concatenate(parts))
+    np.testing.assert_array_equal(made.cells["label"].astype(str), labels)
+    np.testing.assert_array_equal(made.cells["confidence"], confidence)
+    again = annotate(query, reference=trained, smoothed=True)
+    assert right(again, query) > right(made, query)
+
+
+def test_the_summary_counts_every_cell(halves):
+    reference, query = halves
+    made = annotate(query, reference=reference, label="type")
+    assert made.summary["cells"].sum() == query.n_obs
+    assert made.summary["share"].sum() == pytest.approx(1)
+    assert made.as_dict()["labels"][0]["label"] == made.summary.index[0]
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+def test_a_table_holds_names_and_labels(files, tmp_path, suffix):
+    made = annotate(files[1], reference=files[0], label="type", output=tmp_path / f"out{suffix}")
+    read = pd.read_csv if suffix == ".csv" else pd.read_parquet
+    table = read(tmp_path / f"out{suffix}")
+    assert list(table.columns) == ["cell", "label", "confidence", "second"]
+    assert list(table["cell"]) == list(made.cells.index)
+    assert list(table["label"].astype(str)) == list(made.cells["label"].astype(str))
+
+
+def test_names_and_labels_are_no_formulas_in_a_csv_and_as_they_are_in_a_parquet(tmp_path):
+    names, labels = ["=cmd|' /C calc'!A0", "cell"], ["@SUM(A1)", "-B"]
+    cells = pd.DataFrame(
+        {"label": pd.Categorical(labels), "confidence": [0.5, 1.0], "second": pd.Categorical(["B", "=1"])},
+        index=names,
+    )
+    given = Annotation(cells, "reference", {})
+    table = pd.read_csv(given.write(tmp_path / "out.csv", query=None, key="type"))
+    assert table["cell"].tolist() == [f"'{names[0]}", "cell"]
+    assert table["label"].tolist() == ["'@SUM(A1)", "'-B"]
+    assert table["second"].tolist() == ["B", "'=1"]
+    table = pd.read_parquet(given.write(tmp_path / "out.parquet", query=None, key="type"))
+    assert table["cell"].tolist() == names
+    assert table["label"].tolist() == labels
+
+
+def test_a_copy_of_the_query_gets_three_columns(files, halves, tmp_path):
+    out = tmp_path / "out.h5ad"
+    made = annotate(files[1], reference=files[0], label="type", output=out, key_added="named")
+    copy, query = anndata.read_h5ad(out), halves[1]
+    assert set(copy.obs) == {*query.obs, "named", "named_confidence", "named_second"}
+    assert list(copy.obs["named"]) == list(made.cells["label"])
+    assert (copy.X != query.X).nnz == 0
+    assert copy.uns["named"]["mode"] == "loadings"
+    before = out.read_bytes()
+    with pytest.raises(OutputExistsError):
+        annotate(files[1], reference=files[0], label="type", output=out)
+    assert out.read_bytes() == before
+    annotate(files[1], reference=files[0], label="type", output=out, overwrite=True)
+
+
+def test_an_anndata_is_named_in_place(halves):
+    reference, query = halves[0], halves[1].copy()
+    annotate_anndata(query, reference=reference, label="type", key_added="named")
+    assert set(query.obs) >= {"named", "named_confidence", "named_second"}
+    assert query.uns["named"]["why"].startswith("the query measures")
+
+
+def test_what_cannot_be_done_is_one_sentence(halves, trained, files, tmp_path):
+    reference, query = halves
+    bare = Projection(trained.weight, pooling=trained.pooling, card={"name": "bare"})
+    other = Projection(trained.weight, classifier=trained.classifier, lexicon="0" * 64)
+    one = reference[reference.obs["type"] == "Dendritic"].copy()
+    alien = reference.copy()
+    alien.var_names = [f"nothing{i}" for i in range(alien.n_vars)]
+    for options, says in (
+        ({"reference": reference}, "(--label); it has bulk_labels, type"),
+        ({"reference": reference, "label": "nope"}, "no column 'nope'; it has bulk_labels, type"),
+        ({"reference": one, "label": "type"}, "one class only (Dendritic)"),
+        ({"reference": alien, "label": "type"}, "no gene in common"),
+        ({"reference": reference, "label": "type", "threshold": 2}, "from 0 to 1, not 2"),
+        ({"reference": reference, "label": "type", "method": "x"}, "methods are logistic and knn"),
+        ({"reference": bare}, "the projection bare has no classifier"),
+        ({"reference": trained, "label": "type"}, "leave --label out"),
+        ({"reference": trained, "method": "knn"}, "holds no cells"),
+        ({"reference": other}, "is another"),
+        ({"reference": reference, "label": "type", "output": "a.txt"}, "a.txt: labels are written to .h5ad"),
+        ({"reference": reference, "label": "type", "output": "a.h5ad"}, "copy of an .h5ad"),
+    ):
+        with pytest.raises(InputError) as error:
+            annotate(query, **options)
+        assert says in str(error.value)
+    with pytest.raises(InputNotFoundError):
+        annotate(query, reference=tmp_path / "none.h5ad", label="type")
+    with pytest.raises(InputError, match="is the query itself"):
+        annotate(files[1], reference=reference, label="type", output=files[1], overwrite=True)

@@ -1,0 +1,107 @@
+"""Methods do what their names say, and controls keep everything but the meaning."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+
+from lexicell.errors import InputError
+from lexicell.evaluation import METHODS, Panel, Task
+from lexicell.evaluation.methods import whiten
+from lexicell.evaluation.registry import resolve_methods
+
+G, D = 50, 8
+
+
+@pytest.fixture
+def task():
+    rng = np.random.default_rng(0)
+    vectors = rng.standard_normal((G, D), np.float32) + 1
+    expression = sp.csr_array(rng.poisson(0.7, (90, 40)).astype(np.float32))
+    rows = np.arange(10, 40, dtype=np.int32)  # the last ten columns have no description
+    panel = Panel(
+        expression[:, :30],
+        rows,
+        np.asarray(expression.sum(axis=1), np.float32),
+        np.array(["a", "b", "c"])[np.arange(90) % 3],
+        expression=expression,
+    )
+    query = panel.take(np.arange(60, 90)).without_labels()
+    return Task(vectors, panel.take(np.arange(60)), query, query, 0)
+
+
+def test_every_method_gives_a_finite_vector_for_each_cell(task):
+    for name, method in METHODS.items():
+        reference, query = method(task)
+        assert (len(reference), len(query)) == (60, 30), name
+        assert reference.dtype == query.dtype == np.float32, name
+        assert np.isfinite(reference).all(), name
+
+
+def test_methods_that_do_not_depend_on_the_draw_embed_a_cell_alike_wherever_it_is(task):
+    whole = Panel(
+        *(
+            sp.csr_array(sp.vstack([getattr(task.reference, part), getattr(task.query, part)], format="csr"))
+            if part in ("counts", "expression")
+            else value
+            for part, value in (
+                ("counts", None),
+                ("rows", task.reference.rows),
+                ("totals", np.concatenate([task.reference.totals, task.query.totals])),
+                ("labels", None),
+                ("batch", None),
+                ("expression", None),
+            )
+        )
+    )
+    once = Task(task.vectors, whole, whole.take(np.empty(0, np.int64)), None, 0)
+    for name, method in METHODS.items():
+        if method.per_draw:
+            continue
+        together, none = method(once)
+        apart = np.concatenate(method(task))
+        assert len(none) == 0
+        np.testing.assert_allclose(np.abs(together), np.abs(apart), atol=2e-3, err_msg=name)
+
+
+def test_only_methods_that_say_so_look_at_the_query(task):
+    counts = sp.csr_array(np.random.default_rng(1).poisson(3.0, (30, 40)).astype(np.float32))
+    totals = np.asarray(counts.sum(axis=1), np.float32)
+    other = Panel(counts[:, :30], task.query.rows, totals, expression=counts)
+    changed = Task(task.vectors, task.reference, other, other, 0)
+    looks = set()
+    for name, method in METHODS.items():
+        same = np.allclose(method(task)[0], method(changed)[0], atol=1e-4)
+        assert same or method.transductive, name
+        looks |= set() if same else {name}
+    assert {"pca50-all", "pca50-hvg", "loadings", "loadings+labels"} <= looks
+
+
+def test_scelmo_is_the_mean_of_log_expression_with_undescribed_genes_as_zeros(task):
+    counts, x = task.reference.counts.toarray(), task.reference.all_counts.toarray()
+    totals = x.sum(axis=1, keepdims=True)
+    weights, described = np.log1p(1e4 * x / totals), np.log1p(1e4 * counts / totals)
+    wanted = described @ task.vectors[task.reference.rows] / weights.sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(METHODS["scelmo"](task)[0], wanted, rtol=1e-4)
+    unit = wanted / np.linalg.norm(wanted, axis=1, keepdims=True)
+    np.testing.assert_allclose(METHODS["genept-w"](task)[0], unit, atol=1e-4)
+
+
+def test_whitened_vectors_have_no_preferred_direction(task):
+    white = whiten(task.vectors)
+    np.testing.assert_allclose(white.T @ white / G, np.eye(D), atol=1e-5)
+    np.testing.assert_allclose(white.mean(axis=0), 0, atol=1e-6)
+    flat = task.vectors.copy()
+    flat[:, 0] = flat[:, 1]
+    assert np.isfinite(whiten(flat)).all()
+    assert np.linalg.matrix_rank(whiten(flat)) == D - 1
+
+
+def test_methods_are_looked_up_by_name():
+    found = resolve_methods(["whitened", METHODS["paper"]])
+    assert [method.name for method in found] == ["whitened", "paper"]
+    with pytest.raises(InputError, match="no method 'papr'; there are lexicell, loadings, "):
+        resolve_methods(["papr"])
+    with pytest.raises(InputError, match="'paper' is given twice"):
+        resolve_methods(["paper", "paper"])
