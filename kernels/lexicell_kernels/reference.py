@@ -77,17 +77,23 @@ def select_topk(block: CsrBlock, table: GeneTable, *, k: int, order: Order = Ord
     """Select the k highest-scoring genes of every row; see `lexicell_kernels.select_topk`."""
     check_options(k, table, block)
     n = block.n_rows
-    genes = np.full((n, k), -1, np.int32)
-    scores = np.zeros((n, k), np.float32)
-    count = np.empty(n, np.int32)
+    out = Picks(
+        np.full((n, k), -1, np.int32),
+        np.zeros((n, k), np.float32),
+        np.zeros((n, k), np.float32),
+        np.empty(n, np.int32),
+        np.empty(n),
+    )
     for row in range(n):
         chosen = _select(block, table, row, k)
         m = len(chosen.genes)
-        by = _by_score(chosen) if order is Order.SCORE else np.arange(m)
-        genes[row, :m] = chosen.genes[by]
-        scores[row, :m] = chosen.scores[by]
-        count[row] = m
-    return Picks(genes, scores, count)
+        by = np.lexsort((chosen.genes, -chosen.scores)) if order is Order.SCORE else np.arange(m)
+        out.genes[row, :m] = chosen.genes[by]
+        out.scores[row, :m] = chosen.scores[by]
+        out.counts[row, :m] = chosen.counts[by]
+        out.n_genes[row] = m
+        out.totals[row] = chosen.total
+    return out
 
 
 def _select(block: CsrBlock, table: GeneTable, row: int, k: int | None) -> _Selection:

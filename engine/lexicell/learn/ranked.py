@@ -274,12 +274,10 @@ class _Parts:
         picks = select_topk(block, table, k=k, device="cpu")
         chosen = picks.genes >= 0
         genes = picks.genes[chosen]
-        scores = picks.scores[chosen]
-        counts = scores if table.factor is None else _counts(block, table, genes, picks.count)
         self._genes.append(genes.astype(np.uint16 if table.n_genes <= 1 << 16 else np.int32))
-        self._counts.append(_compact(counts))
-        self._sizes.append(picks.count)
-        self._totals.append(_totals(block, indptr))
+        self._counts.append(_compact(picks.counts[chosen]))
+        self._sizes.append(picks.n_genes)
+        self._totals.append(picks.totals.astype(np.float32))
 
     def join(self, rows: NDArray[np.int32], **settings: Any) -> RankedCells:
         """Put the parts together, emptying them, with genes as rows of the lexicon."""
@@ -295,31 +293,6 @@ class _Parts:
             _concat(self._totals, np.float32),
             **settings,
         )
-
-
-def _totals(block: CsrBlock, indptr: NDArray[np.int64]) -> NDArray[np.float32]:
-    """Sum of each row; `reduceat` alone would give an empty row the next row's first value."""
-    totals = np.zeros(block.n_rows, np.float64)
-    full = np.flatnonzero(np.diff(indptr))
-    if len(full):
-        stop = int(indptr[-1])
-        totals[full] = np.add.reduceat(block.data[:stop], indptr[full], dtype=np.float64)
-    return totals.astype(np.float32)
-
-
-def _counts(
-    block: CsrBlock, table: GeneTable, genes: NDArray[np.int32], sizes: NDArray[np.int32]
-) -> NDArray[np.float32]:
-    """Look up counts of selected genes where scores are not counts."""
-    indptr = np.asarray(block.indptr)
-    a, b = int(indptr[0]), int(indptr[-1])
-    gene = np.asarray(table.rank)[block.indices[a:b]]
-    cell = np.repeat(np.arange(block.n_rows), np.diff(indptr))
-    known = gene >= 0
-    keys, owner = np.unique(cell[known] * table.n_genes + gene[known], return_inverse=True)
-    summed = np.bincount(owner, weights=block.data[a:b][known])
-    asked = np.repeat(np.arange(block.n_rows), sizes) * table.n_genes + genes
-    return summed[np.searchsorted(keys, asked)].astype(np.float32)
 
 
 def _compact(counts: NDArray[np.float32]) -> NDArray[Any]:
