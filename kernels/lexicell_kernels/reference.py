@@ -18,6 +18,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from lexicell_kernels._weights import weights
 from lexicell_kernels.types import (
     CsrBlock,
     GeneTable,
@@ -63,7 +64,8 @@ def embed_rows(
         out.vectors[row] = 0.0
         if not len(chosen.genes):
             continue
-        w = _weights(chosen, weight)
+        total, ends = np.array([chosen.total]), np.array([0, len(chosen.genes)])
+        w = weights(chosen.counts, chosen.scores, total, ends, weight, dtype=np.float64)
         z = w @ vectors[chosen.genes] / w.sum()
         if table.bias is not None:
             z = z + table.bias
@@ -129,19 +131,3 @@ def _select(block: CsrBlock, table: GeneTable, row: int, k: int | None) -> _Sele
         float(counts.sum(dtype=np.float64)),
         n_tied,
     )
-
-
-def _by_score(chosen: _Selection) -> NDArray[np.int64]:
-    return np.lexsort((chosen.genes, -chosen.scores))
-
-
-def _weights(chosen: _Selection, weight: Weight) -> NDArray[np.float64]:
-    m = len(chosen.genes)
-    if weight is Weight.UNIFORM:
-        return np.ones(m)
-    if weight is Weight.RANK:
-        w = np.empty(m)
-        w[_by_score(chosen)] = (m - np.arange(m)) / m
-        return w
-    share = 1e4 * chosen.counts / chosen.total
-    return np.log1p(share) if weight is Weight.LOG1P else share

@@ -15,7 +15,7 @@ from lexicell._trace import stage
 from lexicell.embedding.events import Advanced, Listener, ignore
 from lexicell.embedding.pipeline import MAX_NNZ
 from lexicell.learn._tensors import read_tensors, write_tensors
-from lexicell_kernels import CsrBlock, GeneTable, InvalidCountsError, Weight, select_topk
+from lexicell_kernels import CsrBlock, GeneTable, InvalidCountsError, Weight, select_topk, weights
 
 if TYPE_CHECKING:
     import scipy.sparse as sp
@@ -107,22 +107,11 @@ class RankedCells:
         """
         indptr = self.indptr[start : len(self) + 1 if stop is None else stop + 1]
         a, b = int(indptr[0]), int(indptr[-1])
-        if self.weight is Weight.UNIFORM:
-            return np.ones(b - a, np.float32)
-        sizes = np.diff(indptr)
-        cell = np.repeat(np.arange(len(sizes)), sizes)
         counts = self.counts[a:b]
-        if self.weight is Weight.RANK:
-            genes = self.genes[a:b]
-            score = counts.astype(np.float32)
-            if self.factor is not None:
-                score *= self.factor[genes]
-            weights = np.empty(b - a, np.float32)
-            place = np.arange(b - a) - np.repeat(indptr[:-1] - a, sizes)
-            weights[np.lexsort((genes, -score, cell))] = (sizes[cell] - place) / sizes[cell]
-            return weights
-        share = counts * (1e4 / self.totals[start : start + len(sizes)].astype(np.float64).clip(1e-30))[cell]
-        return (np.log1p(share) if self.weight is Weight.LOG1P else share).astype(np.float32)
+        scores = counts
+        if self.factor is not None:
+            scores = counts.astype(np.float32) * self.factor[self.genes[a:b]]
+        return weights(counts, scores, self.totals[start:stop].clip(1e-30), indptr - a, self.weight)
 
     def save(self, path: str | Path, *, overwrite: bool = False) -> None:
         """Write a safetensors file with a checksum.
