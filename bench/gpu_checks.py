@@ -108,7 +108,7 @@ def bad_rows() -> list[str]:
     there = upload(block)
     found = []
     used = cupy.asnumpy(cuda.embed_rows(there, table, k=64).n_genes)
-    count = cupy.asnumpy(cuda.select_topk(there, table, k=64).count)
+    count = cupy.asnumpy(cuda.select_topk(there, table, k=64).n_genes)
     for row in range(block.n_rows):
         for name, flags in (("embed_rows", used), ("select_topk", count)):
             flag = min(int(flags[row]), 0)

@@ -135,7 +135,7 @@ def _picked(
             if what == "lexicell":
                 found.append(picks)
                 continue
-            of_cell = zip(picks.genes, picks.count.tolist(), strict=True)
+            of_cell = zip(picks.genes, picks.n_genes.tolist(), strict=True)
             if what == "lexicell-names":
                 found.extend(" ".join(names[row[:n]].tolist()) for row, n in of_cell)
             else:
@@ -163,13 +163,13 @@ def _check(got: list[Any], sample: CsrBlock, genes: _Genes, k: int, what: str) -
     """Ours: the definition's genes in its order. Peers: genes of the same scores in their order."""
     defined = reference.select_topk(sample, genes.table, k=k, order=Order.SCORE)
     if isinstance(got[0], Picks):
-        lists = [row[:n] for picks in got for row, n in zip(picks.genes, picks.count, strict=True)]
+        lists = [row[:n] for picks in got for row, n in zip(picks.genes, picks.n_genes, strict=True)]
     elif isinstance(got[0], str):
         row_of_name = {name: row for row, name in enumerate(genes.names)}
         lists = [np.array([row_of_name[name] for name in sentence.split()]) for sentence in got]
     else:
         lists = [np.argsort(genes.tokens)[tokens] for tokens in got]
-    expected = [row[:n] for row, n in zip(defined.genes, defined.count, strict=True)]
+    expected = [row[:n] for row, n in zip(defined.genes, defined.n_genes, strict=True)]
     if what not in _PEERS:
         if not all(np.array_equal(*pair) for pair in zip(lists, expected, strict=True)):
             msg = "a cell has other genes, or in another order"

@@ -6,6 +6,7 @@ definition of the numbers, `lexicell_kernels.parity` the suite that a backend ha
 
 from lexicell_kernels._dispatch import Backend, Device, block_to_device, embed_rows, select_topk
 from lexicell_kernels._host import block_to_host, check_rows, to_host
+from lexicell_kernels._weights import weights
 from lexicell_kernels.types import (
     CsrBlock,
     DeviceMemoryError,
@@ -42,4 +43,5 @@ __all__ = [
     "embed_rows",
     "select_topk",
     "to_host",
+    "weights",
 ]

@@ -178,7 +178,8 @@ def select_topk(
     Returns
     -------
     Picks
-        ``[n, k]`` table rows and scores, and how many of them are used per row.
+        ``[n, k]`` table rows, scores and counts; per row, how many of them are used and the sum of all its
+        counts.
 
     Raises
     ------

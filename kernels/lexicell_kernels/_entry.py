@@ -35,23 +35,27 @@ def _entry_points(stamp: str) -> tuple[Callable[..., Any], Callable[..., Any]]:
 
     @kernel(cache=True)
     def pick(data, indices, indptr, start, stop, rank, candidate, factor, k, by_score, s,
-              genes, scores, count):  # fmt: skip
+              genes, scores, counts, n_genes, totals):  # fmt: skip
         """List the picks of rows ``start:stop``; returns as `embed` does."""
         _ = stamp
         for row in range(start, stop):
             x, idx = data[indptr[row] : indptr[row + 1]], indices[indptr[row] : indptr[row + 1]]
-            flags, n, _, _, _ = select_row(x, idx, rank, candidate, factor, k, s)
+            flags, n, _, total, _ = select_row(x, idx, rank, candidate, factor, k, s)
             if flags & (DISORDERED | INVALID | OUT_OF_RANGE):
                 return row, flags
             if by_score:
                 score_order(n, factor, s)
-            count[row] = n
+            n_genes[row] = n
+            totals[row] = total
             for i in range(n):
                 gene = np.int64(s.order[i] & np.uint64(0xFFFFFFFF)) if by_score else np.int64(s.picked[i])
                 genes[row, i] = gene
-                scores[row, i] = s.value[gene] * factor[gene] if factor.size else s.value[gene]
+                counts[row, i] = s.value[gene]  # the scores' array where there is no factor
+                if factor.size:
+                    scores[row, i] = s.value[gene] * factor[gene]
             genes[row, n:] = -1
             scores[row, n:] = 0
+            counts[row, n:] = 0
         return -1, 0
 
     return embed, pick

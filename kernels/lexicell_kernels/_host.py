@@ -55,7 +55,9 @@ def block_to_host(block: CsrBlock) -> CsrBlock:
 
 def result_to_host(result: Result) -> Result:
     """Copy what a backend returned to the host."""
-    return type(result)(*(to_host(getattr(result, name)) for name in result.__slots__))
+    given = [getattr(result, name) for name in result.__slots__]
+    copies = {id(array): to_host(array) for array in given}  # two fields may be one array
+    return type(result)(*(copies[id(array)] for array in given))
 
 
 def table_on_host(table: GeneTable) -> GeneTable:
@@ -133,8 +135,8 @@ def check_rows(result: Rows | Picks, block: CsrBlock) -> None:
     Parameters
     ----------
     result
-        What `embed_rows` or `select_topk` returned. ``n_genes`` or ``count`` is below 0 for a row that can't
-        be used: its vector is zero, and it has no genes.
+        What `embed_rows` or `select_topk` returned. ``n_genes`` is below 0 for a row that can't be used: its
+        vector is zero, and it has no genes.
     block
         What they were given.
 
@@ -149,7 +151,7 @@ def check_rows(result: Rows | Picks, block: CsrBlock) -> None:
     DisorderedRowsError
         The columns of a row do not ascend strictly.
     """
-    used = to_host(result.n_genes if isinstance(result, Rows) else result.count)
+    used = to_host(result.n_genes)
     flagged = used < 0
     if not flagged.any():
         return

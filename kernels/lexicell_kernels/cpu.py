@@ -87,13 +87,15 @@ def select_topk(
     """Select the k highest-scoring genes of every row; see `lexicell_kernels.select_topk`."""
     check_options(k, table, block)
     n = block.n_rows
-    out = Picks(np.empty((n, k), np.int32), np.empty((n, k), np.float32), np.empty(n, np.int32))
+    scores = np.empty((n, k), np.float32)
+    counts = scores if table.factor is None else np.empty_like(scores)
+    out = Picks(np.empty((n, k), np.int32), scores, counts, np.empty(n, np.int32), np.empty(n))
     columns = _columns(table)
 
     def run(b: CsrBlock, start: int, stop: int, s: Scratch) -> tuple[int, int]:
         first: tuple[int, int] = pick(
             b.data, b.indices, b.indptr, start, stop, *columns, k, order is Order.SCORE, s,
-            out.genes, out.scores, out.count,
+            out.genes, out.scores, out.counts, out.n_genes, out.totals,
         )  # fmt: skip
         return first
 

@@ -18,6 +18,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from lexicell_kernels._weights import weights
 from lexicell_kernels.types import (
     CsrBlock,
     GeneTable,
@@ -63,7 +64,8 @@ def embed_rows(
         out.vectors[row] = 0.0
         if not len(chosen.genes):
             continue
-        w = _weights(chosen, weight)
+        total, ends = np.array([chosen.total]), np.array([0, len(chosen.genes)])
+        w = weights(chosen.counts, chosen.scores, total, ends, weight, dtype=np.float64)
         z = w @ vectors[chosen.genes] / w.sum()
         if table.bias is not None:
             z = z + table.bias
@@ -77,17 +79,23 @@ def select_topk(block: CsrBlock, table: GeneTable, *, k: int, order: Order = Ord
     """Select the k highest-scoring genes of every row; see `lexicell_kernels.select_topk`."""
     check_options(k, table, block)
     n = block.n_rows
-    genes = np.full((n, k), -1, np.int32)
-    scores = np.zeros((n, k), np.float32)
-    count = np.empty(n, np.int32)
+    out = Picks(
+        np.full((n, k), -1, np.int32),
+        np.zeros((n, k), np.float32),
+        np.zeros((n, k), np.float32),
+        np.empty(n, np.int32),
+        np.empty(n),
+    )
     for row in range(n):
         chosen = _select(block, table, row, k)
         m = len(chosen.genes)
-        by = _by_score(chosen) if order is Order.SCORE else np.arange(m)
-        genes[row, :m] = chosen.genes[by]
-        scores[row, :m] = chosen.scores[by]
-        count[row] = m
-    return Picks(genes, scores, count)
+        by = np.lexsort((chosen.genes, -chosen.scores)) if order is Order.SCORE else np.arange(m)
+        out.genes[row, :m] = chosen.genes[by]
+        out.scores[row, :m] = chosen.scores[by]
+        out.counts[row, :m] = chosen.counts[by]
+        out.n_genes[row] = m
+        out.totals[row] = chosen.total
+    return out
 
 
 def _select(block: CsrBlock, table: GeneTable, row: int, k: int | None) -> _Selection:
@@ -123,19 +131,3 @@ def _select(block: CsrBlock, table: GeneTable, row: int, k: int | None) -> _Sele
         float(counts.sum(dtype=np.float64)),
         n_tied,
     )
-
-
-def _by_score(chosen: _Selection) -> NDArray[np.int64]:
-    return np.lexsort((chosen.genes, -chosen.scores))
-
-
-def _weights(chosen: _Selection, weight: Weight) -> NDArray[np.float64]:
-    m = len(chosen.genes)
-    if weight is Weight.UNIFORM:
-        return np.ones(m)
-    if weight is Weight.RANK:
-        w = np.empty(m)
-        w[_by_score(chosen)] = (m - np.arange(m)) / m
-        return w
-    share = 1e4 * chosen.counts / chosen.total
-    return np.log1p(share) if weight is Weight.LOG1P else share

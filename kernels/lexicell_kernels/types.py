@@ -236,16 +236,23 @@ class Picks:
     Attributes
     ----------
     genes
-        ``[n, k]`` int32 rows of `GeneTable.vectors`, -1 beyond ``count``.
+        ``[n, k]`` int32 rows of `GeneTable.vectors`, -1 beyond ``n_genes``.
     scores
-        ``[n, k]`` float32 scores (count times rank factor), 0 beyond ``count``.
-    count
+        ``[n, k]`` float32 scores (count times rank factor), 0 beyond ``n_genes``.
+    counts
+        ``[n, k]`` float32 counts, 0 beyond ``n_genes``; those of a table without factors are the scores, and
+        may be the same array.
+    n_genes
         ``[n]`` int32, genes selected; below 0 as in `Rows.n_genes`.
+    totals
+        ``[n]`` float64, sum of all of the cell's counts, described or not; 0 where ``n_genes`` is below 0.
     """
 
     genes: Array
     scores: Array
-    count: Array
+    counts: Array
+    n_genes: Array
+    totals: Array
 
 
 def check_block(block: CsrBlock) -> None:

@@ -119,6 +119,13 @@ def test_host_arrays_go_to_the_gpu_and_back_where_asked(cupy, block, table, weig
     same(picks, cpu.select_topk(block, table, k=9, order=Order.SCORE))
 
 
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_counts_that_are_scores_take_no_memory(cupy, block, table, device):
+    assert select_topk(block, table, k=9, device=device).counts.base is None
+    picks = select_topk(block, replace(table, factor=None), k=9, device=device)
+    assert picks.counts is picks.scores
+
+
 @pytest.mark.parametrize("table_on_gpu", [True, False])
 def test_cupy_arrays_go_to_the_cpu_where_asked(cupy, block, table, table_on_gpu):
     there = uploaded_table(cupy, table) if table_on_gpu else table
@@ -238,7 +245,7 @@ def test_rows_that_end_between_pieces_of_16_bytes_are_padded(cupy, block, table,
 def test_no_rows_need_no_launch(cupy, block, table):
     none = upload(cupy, replace(block, indptr=block.indptr[:1]))
     rows, picks = embed_rows(none, table, k=9), select_topk(none, table, k=9)
-    assert (rows.vectors.shape, picks.genes.shape, picks.count.shape) == ((0, 7), (0, 9), (0,))
+    assert (rows.vectors.shape, picks.genes.shape, picks.n_genes.shape) == ((0, 7), (0, 9), (0,))
     assert cupy.testing_counters.launches == 0
 
 
@@ -304,7 +311,7 @@ def test_more_genes_by_score_than_shared_memory_holds_are_refused_with_the_most_
         run(most)
         with pytest.raises(ValueError, match=f"up to {most:,} genes"):
             run(most + 1)
-    assert select_topk(there, many, k=6000).count.get() == [6000]
+    assert select_topk(there, many, k=6000).n_genes.get() == [6000]
 
 
 def test_the_bitmaps_of_a_large_table_leave_less_room_for_picks_or_none(cupy, monkeypatch):
@@ -395,7 +402,7 @@ def test_a_gpu_flags_what_the_cpu_refuses_and_the_check_says_the_same(cupy, tabl
 def test_the_other_rows_of_a_block_are_as_without_the_bad_one(cupy, table):
     counts = bad_block("negative")
     rows, picks = embed_rows(upload(cupy, counts), table, k=3), select_topk(upload(cupy, counts), table, k=3)
-    assert rows.n_genes.get()[1] == picks.count.get()[1] == -1
+    assert rows.n_genes.get()[1] == picks.n_genes.get()[1] == -1
     assert not rows.vectors.get()[1].any()
     np.testing.assert_array_equal(picks.genes.get()[1], -1)
     counts.data[2] = 1

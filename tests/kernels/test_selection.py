@@ -33,7 +33,7 @@ def table(rank: list[int], factor: list[float] | None = None) -> GeneTable:
 
 def picks(backend, block, genes, k, order=Order.LEXICON) -> list[int]:
     found = backend.select_topk(block, genes, k=k, order=order)
-    return found.genes[0, : found.count[0]].tolist()
+    return found.genes[0, : found.n_genes[0]].tolist()
 
 
 @BACKENDS
@@ -83,7 +83,22 @@ def test_picks_are_listed_by_lexicon_or_by_score(backend):
     found = backend.select_topk(block, genes, k=5, order=Order.SCORE)
     assert found.genes.tolist() == [[3, 1, 2, 0, -1]]
     assert found.scores.tolist() == [[7, 3, 3, 1, 0]]
-    assert found.count.tolist() == [4]
+    assert found.n_genes.tolist() == [4]
+
+
+@BACKENDS
+def test_picks_come_with_their_counts_and_the_cells_total(backend):
+    block = row(1, 2, 4, 7, 5, 0)  # one without a description
+    found = backend.select_topk(
+        block, table([2, 1, 0, 3, -1, 4], factor=[1, 2, 4, 0.25, 1]), k=5, order=Order.SCORE
+    )
+    assert found.genes.tolist() == [[0, 1, 2, 3, -1]]
+    assert found.scores.tolist() == [[4, 4, 4, 1.75, 0]]
+    assert found.counts.tolist() == [[4, 2, 1, 7, 0]]
+    assert found.totals.tolist() == [19]
+    found = backend.select_topk(block, table([2, 1, 0, 3, -1, 4]), k=5)
+    assert found.counts.tolist() == found.scores.tolist() == [[4, 2, 1, 7, 0]]
+    assert (found.counts.dtype, found.totals.dtype) == (np.float32, np.float64)
 
 
 @BACKENDS

@@ -82,8 +82,17 @@ def select_topk(block: CsrBlock, table: GeneTable, *, k: int, order: Order = Ord
     with block.data.device:
         there = device_table(table)
         n, m = block.n_rows, table.n_genes
-        with device_memory(f"the {k:,} genes of {n:,} rows", 4 * n * (2 * k + 1)):
-            out = Picks(cupy.empty((n, k), np.int32), cupy.empty((n, k), np.float32), cupy.empty(n, np.int32))
+        lists = 2 if there.factor is None else 3
+        with device_memory(f"the {k:,} genes of {n:,} rows", 4 * n * (lists * k + 3)):
+            scores = cupy.empty((n, k), np.float32)
+            counts = scores if there.factor is None else cupy.empty((n, k), np.float32)
+            out = Picks(
+                cupy.empty((n, k), np.int32),
+                scores,
+                counts,
+                cupy.empty(n, np.int32),
+                cupy.empty(n, np.float64),
+            )
         if not n:
             return out
         values, columns, indptr = _supported(cupy, block)
@@ -94,7 +103,7 @@ def select_topk(block: CsrBlock, table: GeneTable, *, k: int, order: Order = Ord
             values, columns, indptr, np.int64(len(values)), np.int32(block.n_columns),
             there.candidates, there.rank, there.factor, np.int32(m),
             np.int32(taken), np.int32(k), np.int32(chunk), np.int32(by_score),
-            out.genes, out.scores, out.count,
+            out.genes, out.scores, out.counts, out.n_genes, out.totals,
         ))  # fmt: skip
     return out
 

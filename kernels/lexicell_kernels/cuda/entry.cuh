@@ -2,7 +2,7 @@
 //
 //   embed: z = sum_i w_i T[g_i] / sum_i w_i + b, then length 1, over the k candidates g_i with the highest
 //          (score, -table row), in one launch and without an intermediate in device memory.
-//   pick:  the same selection, listed: table rows, scores, how many.
+//   pick:  the same selection, listed: table rows, scores, counts, how many, and what the row sums to.
 //
 // Grid: one block per row.  Per row of n values, k picks and P columns the block moves
 //   device memory  n (sizeof V + sizeof I) in, 4 dim + 12 out
@@ -116,7 +116,8 @@ template <class V, class I, int NT, bool kInOrder>
 __device__ __forceinline__ void pick(const V* values, const I* columns, const i64* indptr, i64 n_values,
                                      int n_columns, const u32* candidates, const int* rank,
                                      const float* column_factor, int n_genes, int k, int stride, int chunk,
-                                     int by_score, int* genes, float* scores, int* count) {
+                                     int by_score, int* genes, float* scores, float* counts, int* used,
+                                     double* totals) {
   constexpr int kWarps = NT / kWarp;
   struct Fixed {
     __align__(16) int hist[kWarps][kBins];
@@ -136,9 +137,14 @@ __device__ __forceinline__ void pick(const V* values, const I* columns, const i6
   if (!facts.fault) t = find_threshold<kInOrder>(row, all, facts, k, fixed.hist);
   int* const gene_row = genes + r * stride;
   float* const score_row = scores + r * stride;
-  if (threadIdx.x == 0) count[r] = facts.fault ? facts.fault : t.count;
+  float* const count_row = counts + r * stride;  // the same where there is no factor
+  if (threadIdx.x == 0) {
+    used[r] = facts.fault ? facts.fault : t.count;
+    totals[r] = facts.fault ? 0. : facts.total();
+  }
 #pragma unroll 1
-  for (int j = t.count + int(threadIdx.x); j < stride; j += NT) gene_row[j] = -1, score_row[j] = 0.f;
+  for (int j = t.count + int(threadIdx.x); j < stride; j += NT)
+    gene_row[j] = -1, score_row[j] = count_row[j] = 0.f;
   if (t.count == 0) return;
 
   for_each_chunk<NT, kInOrder>(row, all, t, memory, fixed.sums, chunk, [&](Pick* some, int begin, int n) {
@@ -147,7 +153,8 @@ __device__ __forceinline__ void pick(const V* values, const I* columns, const i6
     for (int j = threadIdx.x; j < n; j += NT) {
       const Pick p = some[by_score ? int(u32(memory.keys[j])) : j];
       gene_row[begin + j] = rank[p.gene];
-      score_row[begin + j] = all.score(p.weight, u32(p.gene));
+      count_row[begin + j] = p.weight;
+      if (column_factor) score_row[begin + j] = all.score(p.weight, u32(p.gene));
     }
   });
 }
@@ -175,9 +182,9 @@ __device__ __forceinline__ void pick(const V* values, const I* columns, const i6
   extern "C" __global__ void __launch_bounds__(NT, 1024 / NT) lexicell_pick(                                   \
       const V* values, const I* columns, const long long* indptr, long long n_values, int n_columns,           \
       const unsigned* candidates, const int* rank, const float* column_factor, int n_genes, int k, int stride, \
-      int chunk, int by_score, int* genes, float* scores, int* count) {                                        \
+      int chunk, int by_score, int* genes, float* scores, float* counts, int* used, double* totals) {          \
     lexicell::pick<V, I, NT, IN_ORDER>(values, columns, indptr, n_values, n_columns, candidates, rank,         \
                                        column_factor, n_genes, k, stride, chunk, by_score, genes, scores,      \
-                                       count);                                                                 \
+                                       counts, used, totals);                                                  \
   }
 #endif

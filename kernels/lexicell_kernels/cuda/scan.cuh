@@ -26,6 +26,10 @@ struct Facts {
   bool small;          // whole numbers below 2**23, so the histogram of counts holds
   u64 sum, described;  // in units of 2**-shift
   int shift;
+
+  __device__ __forceinline__ double total() const {
+    return double(sum) * __longlong_as_double(i64(1023 - shift) << 52);
+  }
 };
 
 template <class V, class I>
