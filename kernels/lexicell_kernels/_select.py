@@ -3,6 +3,7 @@
 A row of 2,800 counts fits the first-level cache, so the row is passed over several times with loops that
 the compiler turns into vector code, rather than once with a loop that it cannot:
 
+* whether a column is a candidate is one bit: 4 kB for 30,000 columns, where their ranks would be 120 kB;
 * small counts become one byte each (255 stands for "255 or more"); the k-th largest byte is found by
   bisection, eight counts that compare 64 bytes at a time, and the bytes above it the same way;
 * anything else (fractions, rank factors, a threshold beyond 254) becomes the ordered bits of the float32
@@ -115,7 +116,10 @@ def _sum(x):
 
 @kernel()
 def _scan(x, idx, n_columns):
-    """Flags, sum and float bits of the maximum of a row: four short loops are faster than one long one."""
+    """Flags, sum and float bits of the maximum of a row.
+
+    Four short loops become vector code, and take less than half the time of one long loop, which does not.
+    """
     if _descents(idx):
         return DISORDERED, 0.0, np.uint32(0)
     if idx.size and (np.int64(idx[0]) < 0 or np.int64(idx[-1]) >= n_columns):

@@ -5,7 +5,7 @@ from lexicell.atlas.counts._blocks import MAX_NNZ
 from lexicell.atlas.counts._concat import ConcatSource, open_many
 from lexicell.atlas.counts._fingerprint import Fingerprint, fingerprint
 from lexicell.atlas.counts._guess import Values
-from lexicell.atlas.counts._inputs import expand_inputs
+from lexicell.atlas.counts._input_paths import expand_inputs
 from lexicell.atlas.counts._memory import check_writable, chunk_block, dask_counts
 from lexicell.atlas.counts._open import is_mudata, open_counts
 from lexicell.atlas.counts._values import (

@@ -1,7 +1,8 @@
 """Chunks are decoded within bounds: no length that they state is believed before it fits what is there.
 
 Native decoders take lengths from the bytes themselves. c-blosc is not even told how many bytes there are: it
-read past the end of a chunk that had lost its last ones, and made counts of what it found.
+read past the end of a chunk that had lost its last ones, and made counts of what it found. Its
+shuffle and width of a value can be compared with nothing, so only a checksum sees a bit flipped in these.
 """
 
 from __future__ import annotations

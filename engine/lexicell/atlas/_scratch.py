@@ -10,7 +10,7 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from lexicell.atlas._slices import Slices
+    from lexicell.atlas._array_reader import ArrayReader
 
 __all__ = ["Scratch"]
 
@@ -22,7 +22,7 @@ _LARGEST_CHUNK_BYTES = 256 << 20
 class _Window:
     """The elements ``start:stop`` of an array, decoded."""
 
-    array: Slices
+    array: ArrayReader
     start: int
     stop: int
     values: NDArray[Any]
@@ -53,7 +53,7 @@ class Scratch:
             held = self._buffers[role] = np.empty(need + need // 4, np.uint8)
         return held[:need].view(dtype)
 
-    def window(self, role: str, array: Slices, start: int, stop: int) -> NDArray[Any]:
+    def window(self, role: str, array: ArrayReader, start: int, stop: int) -> NDArray[Any]:
         """Give elements ``start:stop`` of a 1-d array on disk, decoding each chunk once for slices in order.
 
         Parameters

@@ -23,7 +23,7 @@ __all__ = ["CountSource"]
 class CountSource(Protocol):
     """Rows of a cells x genes count matrix, read block by block in bounded memory.
 
-    Sources are context managers: leaving the block closes files and deletes spools. `read` may be
+    Sources are context managers: leaving the block closes files and deletes temporary copies. `read` may be
     called from several threads.
 
     Attributes

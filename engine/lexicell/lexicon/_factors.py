@@ -1,4 +1,8 @@
-"""Gene factors: how much a gene should count in a cell's vector, whichever lexicon describes it."""
+"""Gene factors: how much a gene should count in a cell's vector, whichever lexicon describes it.
+
+They are a file beside the bundled lexicon and no part of it, so other lexicons get them too, and it keeps its
+identity.
+"""
 
 from __future__ import annotations
 

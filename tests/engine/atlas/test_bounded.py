@@ -15,7 +15,7 @@ import zarr
 from zarr.codecs import BloscCodec, Crc32cCodec, GzipCodec, ZstdCodec
 
 from lexicell.atlas._bounded import bounded
-from lexicell.atlas.counts._slices_of import slices_of
+from lexicell.atlas.counts._choose_reader import choose_reader
 from lexicell.atlas.counts._zarr import Encoding
 
 RNG = np.random.default_rng(0)
@@ -97,7 +97,7 @@ def reader(folder: Path, layout: str, *, own: bool) -> tuple[bytes, Try]:
             encoding.decode(raw, out)
             return out
         file.write_bytes(raw)
-        return (slices_of(array) if own and values is not TEXTS else array)[0 : len(values)]
+        return (choose_reader(array) if own and values is not TEXTS else array)[0 : len(values)]
 
     def attempt(raw: bytes) -> str:
         try:
@@ -147,9 +147,9 @@ def test_a_header_without_a_chunk_does_not_end_the_process(tmp_path: Path) -> No
     (tmp_path / "a.zarr" / "0").write_bytes(bytes([2, 1, 2, 4]) + sizes + b"1234")
     code = (
         "import sys, zarr; from lexicell.atlas._bounded import bounded\n"
-        "from lexicell.atlas.counts._slices_of import slices_of\n"
+        "from lexicell.atlas.counts._choose_reader import choose_reader\n"
         "array = bounded(zarr.open_array(sys.argv[1], mode='r'))\n"
-        "for one in (slices_of(array), array):\n"
+        "for one in (choose_reader(array), array):\n"
         "    try: one[0:9]\n"
         "    except ValueError as error: print('refused')\n"
     )

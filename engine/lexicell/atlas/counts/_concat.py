@@ -17,11 +17,11 @@ import pandas as pd
 from lexicell._arrays import Device
 from lexicell._limits import open_file_limit
 from lexicell._say import listed
+from lexicell.atlas.counts._anndata import other_parts
 from lexicell.atlas.counts._blocks import concat_rows
+from lexicell.atlas.counts._concat_tables import UnitedCells, UnitedGenes
 from lexicell.atlas.counts._guess import Values
 from lexicell.atlas.counts._open import open_counts
-from lexicell.atlas.counts._stored import other_parts
-from lexicell.atlas.counts._unite import UnitedCells, UnitedGenes
 from lexicell.atlas.counts._values import guess_source
 from lexicell.errors import InputError
 from lexicell_kernels.types import CsrBlock
@@ -41,7 +41,7 @@ __all__ = ["INPUT", "INPUT_ROW", "ConcatSource", "open_many"]
 INPUT, INPUT_ROW = "input", "input_row"
 #: Inputs that are open at a time, unless the process may not open so many files: thousands would exceed that.
 MOST_OPEN = 24
-#: Files that an open input holds (HDF5's, our own beside it, a spool), and those that all else needs.
+#: Files that an open input holds (HDF5's, our own beside it, a row partition), and those that all else needs.
 _FILES_EACH, _OTHER_FILES = 3, 32
 #: Cells of each input that are looked at when their values are compared.
 _LOOK_CELLS = 48

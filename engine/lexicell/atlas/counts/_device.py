@@ -13,8 +13,8 @@ from lexicell.atlas.counts._blocks import (
     reading,
     slim_indices,
 )
+from lexicell.atlas.counts._dense import DenseRows
 from lexicell.atlas.counts._rows import CsrRows
-from lexicell.atlas.counts._slabs import DenseRows
 from lexicell_kernels.types import CsrBlock
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lexicell._trace import stage
-from lexicell.atlas._slices import Hdf5Slices, Slices
+from lexicell.atlas._array_reader import ArrayReader, Hdf5Reader
 from lexicell.atlas.counts._h5filters import Filters, UndecodableError
 
 if TYPE_CHECKING:
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 __all__ = ["fast_array"]
 
 
-def fast_array(dataset: h5py.Dataset) -> Slices:
-    """Reader of a dataset: one that needs no lock, or `Hdf5Slices` where HDF5 alone can read it.
+def fast_array(dataset: h5py.Dataset) -> ArrayReader:
+    """Reader of a dataset: one that needs no lock, or `Hdf5Reader` where HDF5 alone can read it.
 
     The former takes one-dimensional arrays of plain numbers, contiguous or in chunks with no filters but
     shuffle, gzip or lzf, and Fletcher-32, in files on a local path that are open for reading only.
@@ -39,7 +39,7 @@ def fast_array(dataset: h5py.Dataset) -> Slices:
     """
     import h5py
 
-    slow = Hdf5Slices(dataset)
+    slow = Hdf5Reader(dataset)
     if len(dataset.shape) != 1 or dataset.dtype.kind not in "buif":
         return slow
     plist = dataset.id.get_create_plist()
@@ -51,13 +51,13 @@ def fast_array(dataset: h5py.Dataset) -> Slices:
         return slow
     layout, size = plist.get_layout(), dataset.size * dataset.dtype.itemsize
     if layout == h5py.h5d.CONTIGUOUS and size > 0 and dataset.id.get_storage_size() == size:
-        return _ContiguousSlices(dataset, file)
+        return _ContiguousReader(dataset, file)
     if layout == h5py.h5d.CHUNKED and hasattr(dataset.id, "chunk_iter"):
         listed = [plist.get_filter(i) for i in range(plist.get_nfilters())]
         filters = Filters.of([(code, values) for code, _, values, _ in listed], dataset.dtype.itemsize)
         index = None if filters is None else _Index.of(dataset, file)
         if filters is not None and index is not None:
-            return _ChunkedSlices(dataset, file, filters, index)
+            return _ChunkedReader(dataset, file, filters, index)
     return slow
 
 
@@ -119,7 +119,7 @@ class _File:
 _OPEN: weakref.WeakValueDictionary[int, _File] = weakref.WeakValueDictionary()
 
 
-class _ContiguousSlices(Slices):
+class _ContiguousReader(ArrayReader):
     """An array whose values lie in one piece."""
 
     def __init__(self, dataset: h5py.Dataset, file: _File) -> None:
@@ -127,7 +127,7 @@ class _ContiguousSlices(Slices):
         self._file, self._place = file, int(dataset.id.get_offset())
 
     def read_into(self, start: int, stop: int, out: NDArray[Any]) -> None:
-        """See `Slices.read_into`."""
+        """See `ArrayReader.read_into`."""
         if stop > start:
             self._file.read_into(out.view(np.uint8), self._place + start * self.dtype.itemsize)
 
@@ -181,7 +181,7 @@ class _Buffers(threading.local):
         self.number = -1
 
 
-class _ChunkedSlices(Slices):
+class _ChunkedReader(ArrayReader):
     """An array in chunks. A thread keeps the last one that it did not need whole."""
 
     def __init__(self, dataset: h5py.Dataset, file: _File, filters: Filters, index: _Index) -> None:
@@ -195,7 +195,7 @@ class _ChunkedSlices(Slices):
             index.stored[-1] = 0
 
     def read_into(self, start: int, stop: int, out: NDArray[Any]) -> None:
-        """See `Slices.read_into`."""
+        """See `ArrayReader.read_into`."""
         if stop <= start:
             return
         for number in range(start // self.chunk, -(-stop // self.chunk)):

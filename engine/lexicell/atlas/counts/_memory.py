@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from lexicell._arrays import device_of, move, packages_of
+from lexicell.atlas.counts._anndata import choose_part, other_parts, stated_base, stored_rows
 from lexicell.atlas.counts._blocks import (
     Array,
     Where,
@@ -19,11 +20,10 @@ from lexicell.atlas.counts._blocks import (
     to_block,
 )
 from lexicell.atlas.counts._dataset import RowsSource
+from lexicell.atlas.counts._dense import DenseRows, SlabRows
 from lexicell.atlas.counts._device import device_rows
 from lexicell.atlas.counts._modality import types_of_shared_names
 from lexicell.atlas.counts._rows import CsrRows, MatrixRows, PickedRows
-from lexicell.atlas.counts._slabs import DenseRows, SlabRows
-from lexicell.atlas.counts._stored import choose_part, other_parts, stated_base, stored_rows
 from lexicell.atlas.counts._tables import FrameTable
 from lexicell.errors import InputError
 

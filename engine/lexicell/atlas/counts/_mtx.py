@@ -15,7 +15,7 @@ from lexicell._files import read_maybe_gzipped
 from lexicell._say import listed
 from lexicell.atlas.counts._blocks import Where, reading
 from lexicell.atlas.counts._dataset import RowsSource
-from lexicell.atlas.counts._spool import Entries, SpoolRows
+from lexicell.atlas.counts._row_partition import Entries, PartitionedRows
 from lexicell.atlas.counts._tables import FrameTable
 from lexicell.errors import CorruptDataError, InputError, InputNotFoundError
 
@@ -134,7 +134,7 @@ def open_mtx(path: Path) -> RowsSource:
             yield cells, genes, values
 
     value = np.int32 if header.integer else np.float64
-    rows = SpoolRows(stream, header.nnz, value, (n, len(var)), where)
+    rows = PartitionedRows(stream, header.nnz, value, (n, len(var)), where)
     notes = (_SUMMED,) if copies > 1 else ()
     return RowsSource(rows, FrameTable(obs, label), var, notes=notes)
 

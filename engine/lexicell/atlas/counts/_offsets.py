@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lexicell.atlas._slices import Slices
+from lexicell.atlas._array_reader import ArrayReader
 from lexicell.atlas.counts._blocks import Offsets, Where, check_indptr, check_indptr_shape, reading
-from lexicell.atlas.counts._slices_of import slices_of
+from lexicell.atlas.counts._choose_reader import choose_reader
 
 if TYPE_CHECKING:
     from lexicell._arrays import Array
@@ -47,8 +47,8 @@ class RowOffsets:
         self._held = local()
         self._whole: Offsets | None = None
         with reading(where):
-            self._stored: Any = slices_of(indptr)
-        if isinstance(self._stored, Slices):
+            self._stored: Any = choose_reader(indptr)
+        if isinstance(self._stored, ArrayReader):
             check_indptr_shape(self._stored, self._n, where)
             self._read(max(self._n - WINDOW_ROWS, 0), self._n)
             self.of(0, min(WINDOW_ROWS, self._n))

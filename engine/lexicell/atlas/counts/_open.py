@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lexicell.atlas._remote import is_url, open_store
+from lexicell.atlas.counts._anndata import open_stored
 from lexicell.atlas.counts._blocks import Where, is_unknown, reading
 from lexicell.atlas.counts._modality import RNA, choose_modality, kind_of, usual_modality
 from lexicell.atlas.counts._mtx import find_mtx, open_mtx
-from lexicell.atlas.counts._stored import open_stored
 from lexicell.atlas.counts._tenx import genomes_of, open_tenx, refuse_parts
 from lexicell.atlas.counts._zarr import keys_of
 from lexicell.errors import CorruptDataError, InputError, InputNotFoundError

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lexicell._arrays import Device
-from lexicell.atlas._slices import Slices, lost_chunks
+from lexicell.atlas._array_reader import ArrayReader, lost_chunks
 from lexicell.atlas.counts._blocks import (
     Array,
     Offsets,
@@ -24,8 +24,8 @@ from lexicell.atlas.counts._blocks import (
     reading,
     slim_indices,
 )
+from lexicell.atlas.counts._choose_reader import choose_reader
 from lexicell.atlas.counts._offsets import WINDOW_ROWS, RowOffsets
-from lexicell.atlas.counts._slices_of import slices_of
 from lexicell.errors import InputError
 from lexicell_kernels.types import CsrBlock
 
@@ -167,7 +167,7 @@ class CsrRows(MatrixRows):
             fault = f"has {data.shape} values for {indices.shape} indices"
             raise where.corrupt(fault)
         with reading(where):
-            self._data, self._indices = slices_of(data), slices_of(indices)
+            self._data, self._indices = choose_reader(data), choose_reader(indices)
         self._offsets = RowOffsets(indptr, (self.n_cells, self.n_columns), int(data.shape[0]), where)
 
     def offsets(self, start: int, stop: int) -> Offsets:
@@ -213,7 +213,7 @@ class CsrRows(MatrixRows):
 
 
 def _slice(role: str, array: Any, start: int, stop: int, scratch: Scratch | None) -> Array:
-    if scratch is None or not isinstance(array, Slices):
+    if scratch is None or not isinstance(array, ArrayReader):
         found: Array = array[start:stop]
         return found
     return scratch.window(role, array, start, stop)

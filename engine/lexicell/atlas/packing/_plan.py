@@ -13,8 +13,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from lexicell.atlas.counts._concat import ConcatSource
+from lexicell.atlas.counts._concat_tables import gene_keys
 from lexicell.atlas.counts._fingerprint import Fingerprint, fingerprint
-from lexicell.atlas.counts._unite import gene_keys
 from lexicell.atlas.counts._values import read_sample
 from lexicell.atlas.packing import _shard
 from lexicell.atlas.packing._rows import counts_dtype, value_traits

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from lexicell.atlas._remote import local_or_remote_store
 from lexicell.atlas._scratch import Scratch
+from lexicell.atlas.counts._anndata import stored_rows
 from lexicell.atlas.counts._blocks import Where
-from lexicell.atlas.counts._stored import stored_rows
 from lexicell.atlas.packing._rows import first_difference
 from lexicell.atlas.packing._stream import read_records
 from lexicell.atlas.store._objects import open_objects

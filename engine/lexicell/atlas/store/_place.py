@@ -1,4 +1,9 @@
-"""Where a run writes before its store is complete, and how that becomes the store."""
+"""Where a run writes before its store is complete, and how that becomes the store.
+
+A folder grows as ``TARGET.partial`` and is renamed at the end, so what has the name is complete, also for
+readers that know nothing of ``COMPLETE``. At a URL, where nothing can be renamed, the root's metadata come
+last instead.
+"""
 
 from __future__ import annotations
 

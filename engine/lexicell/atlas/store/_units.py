@@ -1,4 +1,7 @@
-"""Which units of a run are committed, and what identifies it."""
+"""Which units of a run are committed, and what identifies it.
+
+A run that goes on trusts the names and sizes of the objects that the ledger records; `_verify` hashes them.
+"""
 
 from __future__ import annotations
 

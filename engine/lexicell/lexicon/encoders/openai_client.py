@@ -1,4 +1,8 @@
-"""Requests to an embeddings service: several at a time, as fast as it allows, again where that may help."""
+"""Requests to an embeddings service: several at a time, as fast as it allows, again where that may help.
+
+They go through urllib3, as downloads do, and not OpenAI's own client: that one asks for base64, which many
+compatible servers do not know, and tries again where the quota is used up.
+"""
 
 from __future__ import annotations
 

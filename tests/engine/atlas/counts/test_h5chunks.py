@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from tests.engine.atlas.conftest import assemble, counts, same
 
 from lexicell.atlas import open_counts
-from lexicell.atlas._slices import Hdf5Slices
+from lexicell.atlas._array_reader import Hdf5Reader
 from lexicell.atlas.counts import _h5filters
 from lexicell.atlas.counts._h5chunks import fast_array
 from lexicell.atlas.counts._h5filters import Filters
@@ -91,7 +91,7 @@ def test_every_slice_of_every_layout_is_h5pys(
 def test_known_filters_need_no_hdf5(options: dict[str, Any] | None, fast: Callable[..., Any]) -> None:
     values = _values(1000, "<i4")
     array = fast(values, **({} if options is None else {**options, "chunks": (100,)}))
-    assert not isinstance(array, Hdf5Slices)
+    assert not isinstance(array, Hdf5Reader)
     np.testing.assert_array_equal(array[:], values)
 
 
@@ -106,7 +106,7 @@ def test_files_of_anndata_are_read_past_hdf5(
     def refuse(*args: Any) -> None:
         raise AssertionError
 
-    monkeypatch.setattr(Hdf5Slices, "read_into", refuse)
+    monkeypatch.setattr(Hdf5Reader, "read_into", refuse)
     with open_counts(path) as source:
         same(assemble(source), matrix)
 
@@ -116,7 +116,7 @@ def test_real_counts_are_h5pys(name: str, data: Callable[[str], Path]) -> None:
     with h5py.File(data(name)) as file:
         for part in (file[f"X/{key}"] for key in ("data", "indices", "indptr")):
             array, n = fast_array(part), part.shape[0]
-            assert not isinstance(array, Hdf5Slices)
+            assert not isinstance(array, Hdf5Reader)
             np.testing.assert_array_equal(array[:], part[:])
             for start in range(0, n, n // 7 + 1):
                 np.testing.assert_array_equal(array[start : start + 1234], part[start : start + 1234])
@@ -171,7 +171,7 @@ def test_what_is_not_known_is_left_to_h5py(make: Callable[..., Any], tmp_path: P
         make(file, path)
     with h5py.File(path) as file:
         array = fast_array(file["a"])
-        assert isinstance(array, Hdf5Slices)
+        assert isinstance(array, Hdf5Reader)
         np.testing.assert_array_equal(array[1:40], file["a"][1:40])
 
 
@@ -193,7 +193,7 @@ def test_files_that_may_change_or_lie_elsewhere_are_left_to_h5py(
         file.create_dataset("a", data=np.arange(500), chunks=(100,), compression="gzip")
     with h5py.File(tmp_path / "a.h5", **{"mode": "r", **reading}) as file:
         array = fast_array(file["a"])
-        assert isinstance(array, Hdf5Slices)
+        assert isinstance(array, Hdf5Reader)
         np.testing.assert_array_equal(array[90:310], np.arange(90, 310))
 
 
@@ -211,7 +211,7 @@ def test_chunks_that_were_never_written_hold_the_fill_value(filters: Any, tmp_pa
         dataset[250:420] = np.arange(170)
     with h5py.File(tmp_path / "a.h5") as file:
         array = fast_array(file["a"])
-        assert not isinstance(array, Hdf5Slices)
+        assert not isinstance(array, Hdf5Reader)
         np.testing.assert_array_equal(array[:], file["a"][:])
         np.testing.assert_array_equal(array[150:210], file["a"][150:210])
         assert array[940:950].tolist() == [3.5] * 10
@@ -250,7 +250,7 @@ def test_a_last_chunk_that_hdf5_left_unfiltered_is_read(deflated: bool, tmp_path
         assert file["a"].id.read_direct_chunk((200,))[1][:200] == values[200:].tobytes()
     with h5py.File(tmp_path / "a.h5") as file:
         array = fast_array(file["a"])
-        assert not isinstance(array, Hdf5Slices)
+        assert not isinstance(array, Hdf5Reader)
         np.testing.assert_array_equal(array[:], values)
 
 
@@ -310,7 +310,7 @@ def test_a_file_that_took_the_name_is_not_read_instead(tmp_path: Path, *, held: 
         before = fast_array(file["a"]) if held else None
         other.replace(path)
         after = fast_array(file["a"])
-        assert isinstance(after, Hdf5Slices) == (before is None)
+        assert isinstance(after, Hdf5Reader) == (before is None)
         assert before is None or not before[:].any()
         assert not after[:].any()
 

@@ -26,7 +26,7 @@ from tests.engine.atlas.conftest import (
 )
 
 from lexicell.atlas import CountSource, open_counts
-from lexicell.atlas.counts import _slabs, _spool
+from lexicell.atlas.counts import _dense, _row_partition
 from lexicell.errors import CorruptDataError
 
 LAYOUTS = {"csr": sparse.csr_matrix, "csc": sparse.csc_matrix, "dense": lambda matrix: matrix.toarray()}
@@ -110,8 +110,8 @@ def test_spans_of_any_size_give_back_the_matrix(
     name: str, matrix: sparse.csr_matrix, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Small enough that slabs, buckets and chunks are many.
-    monkeypatch.setattr(_slabs, "SLAB_BYTES", 20_000)
-    monkeypatch.setattr(_spool, "SPOOL_BYTES", 200_000)
+    monkeypatch.setattr(_dense, "SLAB_BYTES", 20_000)
+    monkeypatch.setattr(_row_partition, "PARTITION_BYTES", 200_000)
     data = FORMATS[name](matrix, tmp_path)
     with open_counts(data) as source:
         assert isinstance(source, CountSource)

@@ -17,11 +17,11 @@ from scipy import sparse
 from tests.engine.atlas.conftest import as_anndata, counts, same, write_mtx, write_tenx, write_zarr
 
 from lexicell.atlas import open_counts
-from lexicell.atlas.counts import _offsets, _rows, _spool
+from lexicell.atlas.counts import _offsets, _row_partition, _rows
 from lexicell.atlas.counts._blocks import Where, cut_spans
+from lexicell.atlas.counts._choose_reader import choose_reader
+from lexicell.atlas.counts._dense import DenseRows, SlabRows
 from lexicell.atlas.counts._offsets import RowOffsets
-from lexicell.atlas.counts._slabs import DenseRows, SlabRows
-from lexicell.atlas.counts._slices_of import slices_of
 from lexicell.errors import CorruptDataError
 
 WHERE = Where("file", "X")
@@ -94,7 +94,7 @@ def _stored(values: Any, path: Path, chunk: int = 10) -> Any:
 
 @pytest.mark.usefixtures("small_windows")
 def test_stored_offsets_are_read_once_for_rows_in_order(tmp_path: Path) -> None:
-    array = slices_of(_stored(np.arange(101) * 2, tmp_path / "p"))
+    array = choose_reader(_stored(np.arange(101) * 2, tmp_path / "p"))
     asked: list[tuple[int, int]] = []
     read = array.read_into
     array.read_into = lambda start, stop, out: (asked.append((start, stop)), read(start, stop, out))
@@ -161,7 +161,7 @@ def test_threads_that_share_stored_offsets_do_not_mix_them_up(tmp_path: Path) ->
 
 @pytest.mark.usefixtures("small_windows")
 def test_a_thread_keeps_its_window_while_others_read_elsewhere(tmp_path: Path) -> None:
-    array = slices_of(_stored(np.arange(101) * 2, tmp_path / "p"))
+    array = choose_reader(_stored(np.arange(101) * 2, tmp_path / "p"))
     offsets = RowOffsets(array, (100, 5), 200, WHERE)
     asked: list[int] = []
     read = array.read_into
@@ -228,13 +228,13 @@ def test_the_length_of_a_row_is_estimated_once_for_all_threads() -> None:
     assert [span for part in spans for span in part][-1][1] == 100
 
 
-def test_counting_the_values_of_spooled_rows_takes_no_second_array_of_cells() -> None:
+def test_counting_the_values_of_partitioned_rows_takes_no_second_array_of_cells() -> None:
     n = 400_000
     matrix = sparse.csc_matrix((np.ones(1, np.int32), np.array([5]), np.array([0, 1])), (n, 1))
-    spool = _spool.csc_rows(matrix.data, matrix.indices, matrix.indptr, matrix.shape, WHERE)
+    partition = _row_partition.csc_rows(matrix.data, matrix.indices, matrix.indptr, matrix.shape, WHERE)
     tracemalloc.start()
-    assert spool.offsets(4, 7).tolist() == [0, 0, 1, 1]
+    assert partition.offsets(4, 7).tolist() == [0, 0, 1, 1]
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    spool.close()
+    partition.close()
     assert peak < 1.6 * 8 * n

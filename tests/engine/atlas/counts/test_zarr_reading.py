@@ -17,10 +17,10 @@ from tests.engine.atlas.conftest import as_anndata, assemble, counts, same, writ
 from zarr.codecs import BloscCodec, Crc32cCodec, GzipCodec, ZstdCodec
 
 from lexicell.atlas import open_counts
+from lexicell.atlas._array_reader import ArrayReader
 from lexicell.atlas._scratch import Scratch
-from lexicell.atlas._slices import Slices
 from lexicell.atlas.counts import _zarr
-from lexicell.atlas.counts._slices_of import slices_of
+from lexicell.atlas.counts._choose_reader import choose_reader
 from lexicell.atlas.counts._zarr import Encoding
 from lexicell.errors import CorruptDataError
 
@@ -90,7 +90,7 @@ def test_any_layout_reads_the_same_past_zarr_python_and_through_it(
 ) -> None:
     options, known = LAYOUTS[layout]
     path = store(tmp_path / "c.zarr", matrix, **options)
-    array = slices_of(zarr.open_array(path / "X" / "data", mode="r"))
+    array = choose_reader(zarr.open_array(path / "X" / "data", mode="r"))
     assert (array._encoding is not None) == known
     if known:
         array._array = Sealed(array._array)
@@ -110,7 +110,7 @@ def test_any_dtype_is_read_slice_by_slice(dtype: str, version: int, tmp_path: Pa
     wide = zarr.create_array(tmp_path / "wide.zarr", data=values, chunks=(70, 3), zarr_format=version)
     long = zarr.create_array(tmp_path / "long.zarr", data=values[:, 1], chunks=(70,), zarr_format=version)
     for array, expected in ((wide, values), (long, values[:, 1])):
-        slices = slices_of(array)
+        slices = choose_reader(array)
         assert (slices.shape, slices.dtype, slices.chunk) == (array.shape, array.dtype, 70)
         for start, stop in ((0, 300), (69, 71), (70, 140), (299, 300), (13, 13), (150, 500)):
             found = slices[start:stop]
@@ -121,7 +121,7 @@ def test_any_dtype_is_read_slice_by_slice(dtype: str, version: int, tmp_path: Pa
 def test_dense_arrays_in_shards_are_read_past_zarr_python(tmp_path: Path) -> None:
     values = np.random.default_rng(0).integers(0, 9, (61, 37)).astype(np.float32)
     options = {"chunks": (5, 10), "shards": (20, 20), "compressors": [LZ4, Crc32cCodec()]}
-    array = slices_of(zarr.create_array(tmp_path / "d.zarr", data=values, **options))
+    array = choose_reader(zarr.create_array(tmp_path / "d.zarr", data=values, **options))
     array._array = Sealed(array._array)
     for start, stop in ((0, 61), (3, 4), (19, 47), (60, 61)):
         assert np.array_equal(array[start:stop], values[start:stop])
@@ -130,7 +130,7 @@ def test_dense_arrays_in_shards_are_read_past_zarr_python(tmp_path: Path) -> Non
 def test_stores_that_are_no_folder_are_read_too() -> None:
     values = np.arange(500, dtype=np.int32)
     array = zarr.create_array(zarr.storage.MemoryStore(), data=values, chunks=(70,))
-    assert np.array_equal(slices_of(array)[33:480], values[33:480])
+    assert np.array_equal(choose_reader(array)[33:480], values[33:480])
 
 
 @pytest.mark.parametrize("part", ["data", "indices", "indptr"])
@@ -217,7 +217,7 @@ def test_the_store_is_not_listed_while_nothing_is_missing(
         same(assemble(source, 40), matrix)
 
 
-class Counted(Slices):
+class Counted(ArrayReader):
     """An array that counts how often each chunk is decoded."""
 
     def __init__(self, values: np.ndarray, chunk: int) -> None:

@@ -1,4 +1,4 @@
-"""The spool stays within its memory, gives rows back in order, and leaves nothing behind."""
+"""The partition stays within its memory, gives rows back in order, and leaves nothing behind."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from scipy import sparse
 from tests.engine.atlas.conftest import as_anndata, assemble, counts, same
 
 from lexicell.atlas import open_counts
-from lexicell.atlas.counts import _spool
+from lexicell.atlas.counts import _row_partition
 from lexicell.atlas.counts._blocks import Where
-from lexicell.atlas.counts._spool import Entries, SpoolRows, csc_rows
+from lexicell.atlas.counts._row_partition import Entries, PartitionedRows, csc_rows
 from lexicell.errors import CorruptDataError, InputError
 
 WHERE = Where("file", "X")
 
 
-def _spool_of(matrix: Any, budget: int) -> SpoolRows:
+def _partition_of(matrix: Any, budget: int) -> PartitionedRows:
     csc = sparse.csc_matrix(matrix)
     return csc_rows(csc.data, csc.indices, csc.indptr, csc.shape, WHERE, budget=budget)
 
 
-def _rows(spool: SpoolRows, max_nnz: int) -> sparse.csr_matrix:
-    blocks = [spool.read(*span) for span in spool.spans(max_nnz)]
+def _rows(partition: PartitionedRows, max_nnz: int) -> sparse.csr_matrix:
+    blocks = [partition.read(*span) for span in partition.spans(max_nnz)]
     return sparse.vstack(
         [
             sparse.csr_matrix(
@@ -40,7 +40,7 @@ def _rows(spool: SpoolRows, max_nnz: int) -> sparse.csr_matrix:
 
 
 def _deleted_files() -> list[str]:
-    """Descriptors of this process that point to a spool, which has no name any more."""
+    """Descriptors of this process that point to a partition's file, which has no name any more."""
     links = []
     for entry in Path("/proc/self/fd").iterdir():
         try:
@@ -53,9 +53,9 @@ def _deleted_files() -> list[str]:
 @pytest.mark.parametrize("budget", [1, 500, 5_000, 100_000, 10**8])
 def test_any_budget_gives_back_the_matrix_with_sorted_columns(budget: int) -> None:
     matrix = counts(70, 30)
-    spool = _spool_of(matrix, budget)
-    found = _rows(spool, 90)
-    spool.close()
+    partition = _partition_of(matrix, budget)
+    found = _rows(partition, 90)
+    partition.close()
     assert found.indptr.tolist() == matrix.indptr.tolist()
     assert found.indices.tolist() == matrix.indices.tolist()
     assert found.data.tolist() == matrix.data.tolist()
@@ -63,18 +63,18 @@ def test_any_budget_gives_back_the_matrix_with_sorted_columns(budget: int) -> No
 
 def test_rows_are_read_out_of_order_and_again() -> None:
     matrix = counts(70, 30)
-    spool = _spool_of(matrix, 3000)
+    partition = _partition_of(matrix, 3000)
     for start, stop in ((60, 70), (0, 9), (33, 41), (0, 70), (10, 11)):
-        block = spool.read(start, stop)
+        block = partition.read(start, stop)
         assert block.data.tolist() == matrix[start:stop].data.tolist()
-    spool.close()
+    partition.close()
 
 
 def test_wide_matrices_keep_their_columns() -> None:
     matrix = sparse.random(40, 70_000, 0.001, format="csr", random_state=0)
-    spool = _spool_of(matrix, 20_000)
-    same(_rows(spool, 100), matrix)
-    spool.close()
+    partition = _partition_of(matrix, 20_000)
+    same(_rows(partition, 100), matrix)
+    partition.close()
 
 
 def test_repeated_entries_are_all_kept() -> None:
@@ -82,11 +82,11 @@ def test_repeated_entries_are_all_kept() -> None:
         yield np.array([1, 1, 0]), np.array([2, 2, 1]), np.array([5, 6, 7], np.int32)
         yield np.array([1]), np.array([0]), np.array([8], np.int32)
 
-    spool = SpoolRows(stream, 4, np.int32, (2, 3), WHERE)
-    block = spool.read(0, 2)
+    partition = PartitionedRows(stream, 4, np.int32, (2, 3), WHERE)
+    block = partition.read(0, 2)
     assert block.indices.tolist() == [1, 2, 2, 0]
     assert block.data.tolist() == [7, 5, 6, 8]
-    spool.close()
+    partition.close()
 
 
 def test_memory_does_not_grow_with_the_number_of_cells(tmp_path: Path) -> None:
@@ -104,12 +104,12 @@ def test_memory_does_not_grow_with_the_number_of_cells(tmp_path: Path) -> None:
         }
         mapped = [np.load(tmp_path / f"{name}{n}.npy", mmap_mode="r") for name in arrays]
         tracemalloc.start()
-        spool = csc_rows(*mapped, csc.indptr, csc.shape, WHERE, budget=budget)
-        for span in spool.spans(5_000):
-            spool.read(*span)
+        partition = csc_rows(*mapped, csc.indptr, csc.shape, WHERE, budget=budget)
+        for span in partition.spans(5_000):
+            partition.read(*span)
         peaks.append(tracemalloc.get_traced_memory()[1] - 5 * 8 * n)
         tracemalloc.stop()
-        spool.close()
+        partition.close()
         assert csc.nnz * 10 > budget // 2
     assert peaks[1] < budget
     assert peaks[1] < 1.5 * peaks[0]
@@ -119,14 +119,14 @@ def test_the_temporary_file_has_no_name_and_is_gone_after_close(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, h5ad: Any
 ) -> None:
     path = h5ad(counts().tocsc())
-    spools = tmp_path / "spools"
-    spools.mkdir()
-    monkeypatch.setattr(tempfile, "tempdir", str(spools))
+    partitions = tmp_path / "partitions"
+    partitions.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(partitions))
     with open_counts(path) as source:
         assert not _deleted_files()
         assemble(source)
         assert len(_deleted_files()) == 1
-        assert list(spools.iterdir()) == []
+        assert list(partitions.iterdir()) == []
     assert not _deleted_files()
 
 
@@ -134,9 +134,9 @@ def test_the_temporary_file_is_gone_after_a_failure(tmp_path: Path, monkeypatch:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     csc = counts().tocsc()
     csc.indices[-1] = 1000
-    spool = csc_rows(csc.data, csc.indices, csc.indptr, csc.shape, WHERE, budget=1000)
+    partition = csc_rows(csc.data, csc.indices, csc.indptr, csc.shape, WHERE, budget=1000)
     with pytest.raises(CorruptDataError, match="index 1000") as caught:
-        spool.read(0, 1)
+        partition.read(0, 1)
     assert caught.value.__traceback__ is not None
     assert not _deleted_files()
     assert list(tmp_path.iterdir()) == []
@@ -150,27 +150,29 @@ def test_a_full_disk_says_which_folder_and_what_to_set(monkeypatch: pytest.Monke
         def close(self) -> None:
             pass
 
-    monkeypatch.setattr(_spool.tempfile, "TemporaryFile", lambda **_: Full())
+    monkeypatch.setattr(_row_partition.tempfile, "TemporaryFile", lambda **_: Full())
     with pytest.raises(InputError, match=r"No space left on device\); set TMPDIR") as caught:
-        _spool_of(counts(), 1000).read(0, 1)
+        _partition_of(counts(), 1000).read(0, 1)
     assert not isinstance(caught.value, CorruptDataError)
 
 
-def test_nothing_is_spooled_before_rows_are_asked_for(h5ad: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_spool.tempfile, "TemporaryFile", lambda **_: pytest.fail("spooled"))
+def test_nothing_is_partitioned_before_rows_are_asked_for(h5ad: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_row_partition.tempfile, "TemporaryFile", lambda **_: pytest.fail("partitioned"))
     with open_counts(h5ad(counts().tocsc())) as source:
         assert (source.n_cells, source.n_columns) == (61, 37)
         assert len(source.obs) == 61
 
 
-def test_threads_share_one_spool() -> None:
+def test_threads_share_one_partition() -> None:
     from concurrent.futures import ThreadPoolExecutor
 
     matrix = counts(200, 30)
     with open_counts(as_anndata(matrix)) as reference:
         expected = [reference.read(start, start + 10).data.tolist() for start in range(0, 200, 10)]
-    spool = _spool_of(matrix, 5000)
+    partition = _partition_of(matrix, 5000)
     with ThreadPoolExecutor(4) as pool:
-        found = list(pool.map(lambda start: spool.read(start, start + 10).data.tolist(), range(0, 200, 10)))
+        found = list(
+            pool.map(lambda start: partition.read(start, start + 10).data.tolist(), range(0, 200, 10))
+        )
     assert found == expected
-    spool.close()
+    partition.close()

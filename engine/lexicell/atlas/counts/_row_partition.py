@@ -16,7 +16,7 @@ from typing import IO, TYPE_CHECKING, Any
 import numpy as np
 
 from lexicell._trace import stage
-from lexicell.atlas._slices import lost_chunks
+from lexicell.atlas._array_reader import lost_chunks
 from lexicell.atlas.counts._blocks import (
     Array,
     Offsets,
@@ -29,8 +29,8 @@ from lexicell.atlas.counts._blocks import (
     kernel_values,
     reading,
 )
-from lexicell.atlas.counts._slabs import SlabRows
-from lexicell.atlas.counts._slices_of import slices_of
+from lexicell.atlas.counts._choose_reader import choose_reader
+from lexicell.atlas.counts._dense import SlabRows
 from lexicell.errors import CorruptDataError, InputError
 from lexicell_kernels.types import CsrBlock
 
@@ -41,10 +41,10 @@ if TYPE_CHECKING:
 
     from lexicell.atlas._scratch import Scratch
 
-__all__ = ["Entries", "SpoolRows", "csc_rows"]
+__all__ = ["Entries", "PartitionedRows", "csc_rows"]
 
-#: Memory that building and reading a spool may take.
-SPOOL_BYTES = 256 << 20
+#: Memory that building and reading a partition may take.
+PARTITION_BYTES = 256 << 20
 
 #: Rows, columns and values of some entries, ``[k]`` each.
 Entries = tuple[Array, Array, Array]
@@ -54,7 +54,7 @@ _CHUNK_ENTRY_BYTES, _BUCKET_ENTRY_BYTES = 64, 96
 
 
 @dataclass
-class _Spool:
+class _Partition:
     """The file and where things are in it."""
 
     file: IO[bytes]
@@ -65,8 +65,8 @@ class _Spool:
     chunks: list[tuple[int, NDArray[np.int64]]] = field(default_factory=list)
 
 
-class SpoolRows(SlabRows):
-    """Rows of a matrix whose entries come in any order. The spool is built when the first row is asked for.
+class PartitionedRows(SlabRows):
+    """Rows of a matrix whose entries come in any order; they are partitioned when the first row is asked for.
 
     Parameters
     ----------
@@ -92,7 +92,7 @@ class SpoolRows(SlabRows):
     ) -> None:
         super().__init__(np.array([0, shape[0]]), shape, where)
         self._stream, self._nnz = stream, nnz
-        self._budget = SPOOL_BYTES if budget is None else budget
+        self._budget = PARTITION_BYTES if budget is None else budget
         value = kernel_values(np.empty(0, check_value_dtype(value_dtype, where))).dtype
         self._record = np.dtype(
             [
@@ -107,15 +107,15 @@ class SpoolRows(SlabRows):
         buckets = min(max(4 * nnz // slab, 1), self.n_cells, 1 << 16)
         self._slab_nnz = slab
         self._rows_per_bucket = -(-self.n_cells // buckets)
-        self._spool: _Spool | None = None
+        self._partition: _Partition | None = None
         self._build_lock = RLock()
 
     def offsets(self, start: int, stop: int) -> Offsets:
-        """Offsets of rows ``start:stop``; builds the spool."""
+        """Offsets of rows ``start:stop``; builds the partition."""
         return self._built().indptr[start : stop + 1]
 
     def edges(self) -> Array:
-        """Row offsets of the slabs; builds the spool."""
+        """Row offsets of the slabs; builds the partition."""
         return self._built().edges
 
     def read(self, start: int, stop: int, scratch: Scratch | None = None) -> CsrBlock:
@@ -125,16 +125,16 @@ class SpoolRows(SlabRows):
 
     def load(self, start: int, stop: int) -> CsrBlock:
         """Collect the records of rows ``start:stop`` and order them by row."""
-        spool = self._built()
+        partition = self._built()
         bucket = start // self._rows_per_bucket
         size = self._record.itemsize
         pieces = []
-        for place, offsets in spool.chunks:
+        for place, offsets in partition.chunks:
             first, last = int(offsets[bucket]), int(offsets[bucket + 1])
             if last == first:
                 continue
             with stage("read"):
-                raw = os.pread(spool.file.fileno(), (last - first) * size, place + first * size)
+                raw = os.pread(partition.file.fileno(), (last - first) * size, place + first * size)
             if len(raw) != (last - first) * size:
                 msg = f"{self.where.rows(start, stop)} is cut short in its temporary copy; run again"
                 raise CorruptDataError(msg)
@@ -145,7 +145,7 @@ class SpoolRows(SlabRows):
         local = records["row"] - records["row"].dtype.type(start)
         # Stable: within a row the order of arrival stays, so columns that came sorted are sorted.
         order = np.argsort(local.astype(np.uint16) if stop - start <= 1 << 16 else local, kind="stable")
-        indptr = spool.indptr[start : stop + 1]
+        indptr = partition.indptr[start : stop + 1]
         return CsrBlock(
             data=records["value"][order],
             indices=records["column"][order],
@@ -157,23 +157,23 @@ class SpoolRows(SlabRows):
         """Delete the temporary file."""
         super().close()
         with self._build_lock:
-            if self._spool is not None:
-                self._spool.file.close()
-                self._spool = None
+            if self._partition is not None:
+                self._partition.file.close()
+                self._partition = None
 
-    def _built(self) -> _Spool:
+    def _built(self) -> _Partition:
         with self._build_lock:
-            if self._spool is None:
-                file = tempfile.TemporaryFile(prefix="lexicell-spool-")  # noqa: SIM115 -- lives until close()
+            if self._partition is None:
+                file = tempfile.TemporaryFile(prefix="lexicell-partition-")  # noqa: SIM115 -- lives until close()
                 try:
-                    self._spool = self._build(file)
+                    self._partition = self._build(file)
                 except BaseException:
                     file.close()
                     raise
-                self._edges = self._spool.edges
-            return self._spool
+                self._edges = self._partition.edges
+            return self._partition
 
-    def _build(self, file: IO[bytes]) -> _Spool:
+    def _build(self, file: IO[bytes]) -> _Partition:
         buckets = -(-self.n_cells // self._rows_per_bucket)
         indptr = np.zeros(self.n_cells + 1, np.int64)
         chunks: list[tuple[int, NDArray[np.int64]]] = []
@@ -202,7 +202,7 @@ class SpoolRows(SlabRows):
             fault = f"declares {self._nnz} values and holds {total}"
             raise self.where.corrupt(fault)
         np.cumsum(indptr, out=indptr)
-        return _Spool(file, indptr, self._slab_edges(indptr), chunks)
+        return _Partition(file, indptr, self._slab_edges(indptr), chunks)
 
     def _slab_edges(self, indptr: Offsets) -> Array:
         starts = np.arange(0, self.n_cells, self._rows_per_bucket)
@@ -239,7 +239,7 @@ def csc_rows(
     where: Where,
     *,
     budget: int | None = None,
-) -> SpoolRows:
+) -> PartitionedRows:
     """Rows of a CSC matrix whose arrays can be sliced.
 
     Parameters
@@ -249,13 +249,13 @@ def csc_rows(
     indptr
         ``[v + 1]``, read here and checked.
     shape, where, budget
-        See `SpoolRows`.
+        See `PartitionedRows`.
     """
     check_indptr_shape(indptr, shape[1], where)
     with reading(where):
         nnz = int(data.shape[0])
         ends = np.asarray(indptr[:])
-        data, indices = slices_of(data), slices_of(indices)
+        data, indices = choose_reader(data), choose_reader(indices)
     if data.shape != indices.shape:
         fault = f"has {data.shape} values for {indices.shape} indices"
         raise where.corrupt(fault)
@@ -276,4 +276,4 @@ def csc_rows(
                 raise where.corrupt(fault)
             yield rows, columns, kernel_values(values)
 
-    return SpoolRows(stream, nnz, data.dtype, shape, where, budget=budget)
+    return PartitionedRows(stream, nnz, data.dtype, shape, where, budget=budget)

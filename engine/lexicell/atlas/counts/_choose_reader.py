@@ -6,16 +6,16 @@ from typing import Any
 
 from lexicell._arrays import packages_of
 from lexicell.atlas.counts._h5chunks import fast_array
-from lexicell.atlas.counts._zarr import ZarrSlices
+from lexicell.atlas.counts._zarr import ZarrReader
 
-__all__ = ["slices_of"]
+__all__ = ["choose_reader"]
 
 
-def slices_of(array: Any) -> Any:
-    """Make `Slices` of an array of h5py or zarr; arrays in memory are passed through."""
+def choose_reader(array: Any) -> Any:
+    """Choose the `ArrayReader` of an array of h5py or zarr; arrays in memory are passed through."""
     packages = packages_of(array)
     if "h5py" in packages:
         return fast_array(array)
     if "zarr" in packages:
-        return ZarrSlices(array)
+        return ZarrReader(array)
     return array

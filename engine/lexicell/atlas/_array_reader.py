@@ -12,10 +12,10 @@ from lexicell._trace import stage
 if TYPE_CHECKING:
     from lexicell._arrays import Array
 
-__all__ = ["Hdf5Slices", "Slices", "lost_chunks"]
+__all__ = ["ArrayReader", "Hdf5Reader", "lost_chunks"]
 
 
-class Slices(ABC):
+class ArrayReader(ABC):
     """An array on disk. Slicing its first axis gives a new array of NumPy.
 
     Attributes
@@ -59,9 +59,9 @@ def lost_chunks(data: Any, indices: Any, first: int, values: Array, columns: Arr
     starts
         Which of them begin a row; the number of entries stands for an empty row at the end.
     """
-    if isinstance(data, Slices) and data.lacks(first, values):
+    if isinstance(data, ArrayReader) and data.lacks(first, values):
         return True
-    if not isinstance(indices, Slices) or not indices.lacks(first, columns):
+    if not isinstance(indices, ArrayReader) or not indices.lacks(first, columns):
         return False
     # No row has a column twice, but a row may begin with the column that the last one ended with.
     begins = np.zeros(columns.shape[0] + 1, np.bool_)
@@ -69,7 +69,7 @@ def lost_chunks(data: Any, indices: Any, first: int, values: Array, columns: Arr
     return bool(((columns[1:] == columns[:-1]) & ~begins[1:-1]).any())
 
 
-class Hdf5Slices(Slices):
+class Hdf5Reader(ArrayReader):
     """An HDF5 data set."""
 
     def __init__(self, dataset: Any) -> None:
@@ -77,7 +77,7 @@ class Hdf5Slices(Slices):
         self._dataset = dataset
 
     def read_into(self, start: int, stop: int, out: Array) -> None:
-        """See `Slices.read_into`."""
+        """See `ArrayReader.read_into`."""
         if stop > start:
             with stage("read"):  # and decode: HDF5 does both
                 self._dataset.read_direct(out, np.s_[start:stop])

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from lexicell.atlas.counts._inputs import expand_inputs
+from lexicell.atlas.counts._input_paths import expand_inputs
 from lexicell.errors import InputError, InputNotFoundError
 
 

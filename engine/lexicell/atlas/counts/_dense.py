@@ -1,4 +1,4 @@
-"""Matrices that become CSR slab by slab: dense ones here; Dask and the spool build on `SlabRows`."""
+"""Dense matrices, read slab by slab; Dask arrays and the row partition build on the same `SlabRows`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lexicell.atlas._slices import Slices
+from lexicell.atlas._array_reader import ArrayReader
 from lexicell.atlas.counts._blocks import (
     Array,
     Where,
@@ -18,8 +18,8 @@ from lexicell.atlas.counts._blocks import (
     slice_rows,
     to_block,
 )
+from lexicell.atlas.counts._choose_reader import choose_reader
 from lexicell.atlas.counts._rows import MatrixRows
-from lexicell.atlas.counts._slices_of import slices_of
 from lexicell.errors import InputError
 
 if TYPE_CHECKING:
@@ -118,8 +118,8 @@ class DenseRows(SlabRows):
         n, v = (int(side) for side in array.shape)
         itemsize = check_value_dtype(array.dtype, where).itemsize
         rows = max((slab_bytes or SLAB_BYTES) // max(v * itemsize, 1), 1)
-        stored = slices_of(array)
-        chunk = stored.chunk if isinstance(stored, Slices) else 1
+        stored = choose_reader(array)
+        chunk = stored.chunk if isinstance(stored, ArrayReader) else 1
         if chunk > 1 and chunk <= 4 * rows:
             # Whole chunks, or each would be decompressed once for every slab that touches it.
             rows = max(rows // chunk, 1) * chunk
