@@ -94,18 +94,18 @@ def traffic(block: CsrBlock, used: int, dim: int, itemsize: int) -> Traffic:
 
 def pack(path: Path, sources: Sequence[Path]) -> None:
     """Write the counts of h5ad files, and the bundled lexicon folded onto their genes, into one file."""
-    from lexicell.atlas import open_counts
-    from lexicell.embedding import fold
+    from lexicell.atlas import Values, open_counts
+    from lexicell.embedding import CandidateGenes, fold
     from lexicell.lexicon import Lexicon, align_genes
 
     lexicon = Lexicon.open("human-go-minilm")
     packed = []
     for file in sources:
         with open_counts(file) as source:
-            folded = fold(lexicon, align_genes(lexicon, source.var))
-            block = folded.prepare(source.read(0, source.n_cells))
+            genes = CandidateGenes.of(align_genes(lexicon, source.var).rows)
+            block = genes.counts(source.read(0, source.n_cells), Values.COUNTS)
             columns = source.var.index.to_numpy().astype(str)
-            packed.append(RealCells(file.stem, block, folded.table, folded.lexicon_rows, columns))
+            packed.append(RealCells(file.stem, block, fold(lexicon, genes).table, genes.rows, columns))
     save(path, packed)
 
 

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lexicell.atlas import CountSource, open_counts
-from lexicell.embedding import RECIPES, Options, embed_source, make_plan
+from lexicell.embedding import RECIPES, Options, embed_in_memory, make_plan
 from lexicell.embedding.plan import Plan
 from lexicell.evaluation import CONTROLS, control_vectors, knn_accuracy, pca_of_expression
 from lexicell_kernels import GeneTable
@@ -51,10 +51,9 @@ def scores(adata: ad.AnnData, labels: NDArray[np.str_], options: Options) -> dic
 
 
 def _accuracy(source: CountSource, plan: Plan, labels: NDArray[np.str_], table: GeneTable) -> float:
-    parts: list[NDArray[np.float32]] = []
     folded = replace(plan.folded, table=table)
-    embed_source(source, replace(plan.embedder, folded=folded), parts.append)
-    return knn_accuracy(np.concatenate(parts), labels)
+    vectors, _ = embed_in_memory(source, replace(plan.embedder, folded=folded))
+    return knn_accuracy(vectors, labels)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -65,7 +64,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--lexicon", default="human-go-minilm", help="bundled name or folder")
     parser.add_argument("--mask", nargs="*", default=(), help="flags of texts whose genes are left out")
     given = parser.parse_args(argv)
-    options = Options(lexicon=given.lexicon, mask=tuple(given.mask))
+    options = Options(lexicon=given.lexicon, mask_genes=tuple(given.mask))
     for path in given.data:
         adata = ad.read_h5ad(path)
         sizes = adata.obs[given.label].value_counts()

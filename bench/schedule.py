@@ -35,7 +35,7 @@ from bench import machine
 from lexicell.atlas import Values
 from lexicell.atlas.store import Layout, Receipt, ShardWriter, create_store
 from lexicell.atlas.store._objects import Written
-from lexicell.embedding import Advanced, BlockEmbedder, FoldedTable, Options, _dask_worker, make_plan
+from lexicell.embedding import Advanced, BlockEmbedder, CandidateGenes, FoldedTable, Options, _dask_worker, make_plan
 from lexicell.embedding.distributed import own_processes, run_distributed
 from lexicell.embedding.events import Event, Started
 from lexicell.embedding.inputs import Inputs
@@ -58,7 +58,7 @@ def atlas_job(n_cells: int) -> ShardJob:
     rank[rng.choice(_COLUMNS, _GENES, replace=False)] = rng.permutation(_GENES)
     table = GeneTable(rng.standard_normal((_GENES, _DIM)).astype(np.float16), rank)
     names = pd.Index([f"ENSG{i:011d}" for i in range(_COLUMNS)])
-    folded = FoldedTable(table, np.arange(_GENES, dtype=np.int32), None)
+    folded = FoldedTable(table, CandidateGenes(rank, np.arange(_GENES, dtype=np.int32), None))
     embedder = BlockEmbedder(folded, resolve_recipe("paper", 128, None), Values.COUNTS, "cpu", "atlas", names)
     layout = Layout.of(n_cells, _DIM, "float16")
     return ShardJob(Inputs(("atlas.zarr",)), embedder, ShardWriter("out.zarr.partial", layout))

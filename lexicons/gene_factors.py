@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from lexicell.atlas import open_counts
-from lexicell.embedding import Options, make_plan
+from lexicell.embedding import AlignOptions, align_cells
 from lexicell.embedding.default_projection import REFINED, refine
 from lexicell.embedding.gene_statistics import gene_statistics
 from lexicell.learn.factors import foretell_factors
@@ -29,8 +29,7 @@ def main(paths: list[str]) -> None:
     found = []
     for path in paths:
         with open_counts(path) as source:
-            plan = make_plan(source, Options(lexicon=lexicon, recipe="paper"))
-            found.append(gene_statistics(source, plan.folded, plan.values))
+            found.append(gene_statistics(align_cells(source, AlignOptions(lexicon=lexicon))))
     factors = foretell_factors(found, lexicon.vectors(lexicon.rows))
     genes = lexicon.read_genes(["ncbi_id", "symbol"])
     table = genes.append_column("factor", pa.array(np.round(factors, 3), pa.float32()))

@@ -111,7 +111,7 @@ class Run:
 
     def counts(self, rows: Sequence[int]) -> CsrBlock:
         """Counts of rows of the store, as anndata reads them from the file."""
-        n = self.plan.source.n_cells // len(self.inputs.paths)
+        n = self.plan.cells.source.n_cells // len(self.inputs.paths)
         return _stored_rows(self.path, tuple(row % n for row in rows))
 
 
@@ -176,19 +176,19 @@ def check_vectors(
     quality
         ``n_genes`` and ``n_tied`` of them, ``[n]``.
     """
-    block, table, k = plan.folded.prepare(counts), plan.folded.table, plan.recipe.top_k
+    block, table, k = plan.cells.genes.counts(counts, plan.cells.values), plan.folded.table, plan.recipe.top_k
     defined = reference.embed_rows(block, table, k=k, weight=plan.recipe.weight)
     off = float(np.abs(defined.vectors - vectors.astype(np.float64)).max())
     if not off <= _TOLERANCE[stored]:
-        msg = f"{plan.source.label}: vectors are off by {off:.2g}"
+        msg = f"{plan.cells.source.label}: vectors are off by {off:.2g}"
         raise GateError(msg)
     for name, values in quality.items():
         if not np.array_equal(getattr(defined, name), values):
-            msg = f"{plan.source.label}: {name} differ"
+            msg = f"{plan.cells.source.label}: {name} differ"
             raise GateError(msg)
     if k is not None and not np.array_equal(
         reference.select_topk(block, table, k=k).genes, select_topk(block, table, k=k).genes
     ):
-        msg = f"{plan.source.label}: other genes are selected"
+        msg = f"{plan.cells.source.label}: other genes are selected"
         raise GateError(msg)
     return {"reference": "lexicell_kernels.reference, float64", "max_error": off, "cells": block.n_rows}

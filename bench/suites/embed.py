@@ -29,8 +29,8 @@ from bench.suites._process import lexicell, run_process
 from bench.suites._reading import bytes_of, read_blocks
 from bench.suites._runs import Rounds, Run, check_vectors, opened, ranges
 from bench.workbench import Missing, Workbench, drop_cache
+from lexicell.atlas import MAX_NNZ
 from lexicell.atlas.counts._blocks import concat_rows
-from lexicell.embedding.pipeline import MAX_NNZ
 from lexicell.embedding.plan import Plan
 from lexicell.embedding.profile import Profile
 from lexicell.embedding.run import layout_of
@@ -135,7 +135,7 @@ def _peak(run: Run, row: Scenario) -> float:
 def _read(group: _Group, row: Scenario) -> Parts:
     """Threads that read whole shards, as a run does, and throw them away."""
     run, n = group.run_of(row), group.bench.cells(row)
-    source, layout = run.plan.source, layout_of(run.plan, run.output)
+    source, layout = run.plan.cells.source, layout_of(run.plan, run.output)
     shards = [layout.rows(shard) for shard in range(layout.n_shards)]
 
     def read() -> None:
@@ -158,18 +158,18 @@ def _compute(group: _Group, row: Scenario) -> Parts:
     """Threads that embed blocks which lie in memory, one block each at a time."""
     run = group.run_of(row)
     plan, workers = run.plan, run.workers
-    spans = list(itertools.islice(plan.source.spans(MAX_NNZ), _BLOCKS))
-    blocks = [plan.source.read(*ends) for ends in spans]
+    spans = list(itertools.islice(plan.cells.source.spans(MAX_NNZ), _BLOCKS))
+    blocks = [plan.cells.source.read(*ends) for ends in spans]
     n = _PASSES * sum(block.n_rows for block in blocks)
 
     def gate() -> dict[str, object]:
         rows = run.sample()
         counts = run.counts(rows)
-        made = plan.embedder.embed(counts, 0, plan.source.names, 1)
+        made = plan.embedder.embed(counts, 0, plan.cells.source.names, 1)
         return check_vectors(plan, counts, made.vectors, {"n_genes": made.n_genes, "n_tied": made.n_tied})
 
     def embed(block: CsrBlock) -> None:
-        plan.embedder.embed(block, 0, plan.source.names, 1)
+        plan.embedder.embed(block, 0, plan.cells.source.names, 1)
 
     all_blocks = in_threads(embed, blocks * _PASSES, workers)
     return {"n": n, "run": group.rounds.timed("compute", n, all_blocks), "gate": gate}

@@ -21,7 +21,7 @@ from bench.peers import transformer
 from bench.scenario import Scenario
 from bench.workbench import Workbench
 from lexicell.atlas import CountSource, open_counts
-from lexicell.embedding import FoldedTable, Options, fold, make_plan
+from lexicell.embedding import CandidateGenes, FoldedTable, Options, fold, make_plan
 from lexicell.errors import LexicellError
 from lexicell.lexicon import Lexicon, align_genes, build_lexicon, load_encoder
 from lexicell.projection import Projection
@@ -149,7 +149,7 @@ def _fold(row: Scenario, source: CountSource) -> Case:
         "lexicell": lambda: make_plan(source, Options(projection=projection, recipe="paper")).folded,
         "open": lambda: Lexicon.open(_BUNDLED),
         "align": lambda: align_genes(lexicon, source.var).rows,
-        "fold": lambda: fold(lexicon, alignment, projection),
+        "fold": lambda: fold(lexicon, CandidateGenes.of(alignment.rows), projection),
     }
     if row.what not in runs:
         msg = f"{row.id}: there is no {row.what!r}; there are {', '.join(runs)}"

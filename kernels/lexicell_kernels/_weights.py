@@ -66,4 +66,5 @@ def weights(
             return w
         case kind:
             share = 1e4 * counts.astype(np.float64) / np.repeat(totals, sizes)
-            return (np.log1p(share) if kind is Weight.LOG1P else share).astype(dtype, copy=False)
+            weighed: NDArray[Any] = np.log1p(share) if kind is Weight.LOG1P else share
+            return weighed.astype(dtype, copy=False)

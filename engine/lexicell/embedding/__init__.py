@@ -2,6 +2,7 @@
 
 from lexicell.embedding.aligned import AlignedCells, AlignOptions, align_cells
 from lexicell.embedding.api import Embedded, embed, embed_anndata
+from lexicell.embedding.candidates import CandidateGenes
 from lexicell.embedding.coverage import GeneCoverage, gene_coverage
 from lexicell.embedding.events import Advanced, Committed, Event, Listener, Note, Started
 from lexicell.embedding.fold import FoldedTable, fold
@@ -16,6 +17,7 @@ __all__ = [
     "AlignOptions",
     "AlignedCells",
     "BlockEmbedder",
+    "CandidateGenes",
     "Committed",
     "Embedded",
     "Event",
