@@ -35,7 +35,15 @@ from bench import machine
 from lexicell.atlas import Values
 from lexicell.atlas.store import Layout, Receipt, ShardWriter, create_store
 from lexicell.atlas.store._objects import Written
-from lexicell.embedding import Advanced, BlockEmbedder, CandidateGenes, FoldedTable, Options, _dask_worker, make_plan
+from lexicell.embedding import (
+    Advanced,
+    BlockEmbedder,
+    CandidateGenes,
+    FoldedTable,
+    Options,
+    _dask_worker,
+    make_plan,
+)
 from lexicell.embedding.distributed import own_processes, run_distributed
 from lexicell.embedding.events import Event, Started
 from lexicell.embedding.inputs import Inputs

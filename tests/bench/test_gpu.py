@@ -15,8 +15,8 @@ import pytest
 from bench import gpu, gpu_cells, gpu_checks, gpu_speed, gpu_steps
 from bench.gpu_steps import Clock, Journal, Outcome, Step
 
-from lexicell.atlas import open_counts
-from lexicell.embedding import fold
+from lexicell.atlas import Values, open_counts
+from lexicell.embedding import CandidateGenes, fold
 from lexicell.lexicon import Lexicon, align_genes
 from lexicell_kernels import CsrBlock, GeneTable, cuda
 
@@ -111,8 +111,8 @@ def test_packed_real_cells_are_the_same_block_and_table(data, tmp_path, capsys):
     for source, real in zip(sources, gpu_cells.load(path), strict=True):
         assert real.name == source.stem
         with open_counts(source) as counts:
-            folded = fold(lexicon, align_genes(lexicon, counts.var))
-            block = folded.prepare(counts.read(0, counts.n_cells))
+            folded = fold(lexicon, CandidateGenes.of(align_genes(lexicon, counts.var).rows))
+            block = folded.genes.counts(counts.read(0, counts.n_cells), Values.COUNTS)
             np.testing.assert_array_equal(real.columns, counts.var.index.to_numpy().astype(str))
         for name in ("data", "indices", "indptr"):
             np.testing.assert_array_equal(getattr(real.block, name), getattr(block, name), strict=True)

@@ -7,8 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from lexicell.atlas import open_counts
+from lexicell.atlas import Values, open_counts
 from lexicell.embedding import fold
+from lexicell.embedding.candidates import CandidateGenes
 from lexicell.lexicon import align_genes
 from lexicell_kernels import CsrBlock, GeneTable, Order, Weight, cpu, parity, reference
 
@@ -37,8 +38,8 @@ def shuffled(block: CsrBlock, table: GeneTable) -> tuple[CsrBlock, GeneTable]:
 def problem(request, data, bundled):
     adata = request.getfixturevalue(request.param)
     with open_counts(adata) as source:
-        folded = fold(bundled, align_genes(bundled, source.var))
-        return folded.prepare(source.read(0, source.n_cells)), folded.table
+        folded = fold(bundled, CandidateGenes.of(align_genes(bundled, source.var).rows))
+        return folded.genes.counts(source.read(0, source.n_cells), Values.COUNTS), folded.table
 
 
 @pytest.mark.parametrize("k", [16, 64, 128, 1024])

@@ -73,7 +73,7 @@ def test_panels_without_a_common_gene_are_connected_by_texts_and_it_is_said(pane
 def test_smoothing_over_neighbours_helps_across_panels(panels):
     reference, query = panels
     options = {"reference": reference, "label": "type", "threshold": 0}
-    alone, smoothed = (annotate(query, **options, smoothed=s) for s in (False, True))
+    alone, smoothed = (annotate(query, **options, smooth=s) for s in (False, True))
     assert right(smoothed, query) > right(alone, query)
     assert smoothed.facts["smoothed"]
 
@@ -113,7 +113,7 @@ def test_a_trained_projection_names_cells_as_its_classifier_does(halves, trained
     labels, confidence = trained.classifier.predict(np.concatenate(parts))
     np.testing.assert_array_equal(made.cells["label"].astype(str), labels)
     np.testing.assert_array_equal(made.cells["confidence"], confidence)
-    again = annotate(query, reference=trained, smoothed=True)
+    again = annotate(query, reference=trained, smooth=True)
     assert right(again, query) > right(made, query)
 
 

@@ -10,11 +10,10 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from lexicell.annotation import CellType, annotate_by_text, read_types
+from lexicell.annotation import CellType, annotate, read_types
 from lexicell.annotation.cell_ontology import embed_types, text_scores
-from lexicell.annotation.reference import EVERY_GENE, Cells
 from lexicell.atlas import open_counts
-from lexicell.embedding import Options, make_plan
+from lexicell.embedding import AlignOptions, align_cells
 from lexicell.embedding.events import ignore
 from lexicell.errors import InputError, InputNotFoundError, MissingExtraError
 from lexicell.projection import UNKNOWN
@@ -197,9 +196,9 @@ def test_another_version_of_the_encoder_is_refused(bundled, monkeypatch):
 
 def test_what_all_types_have_in_common_says_nothing(halves, bundled):
     with open_counts(halves[1][:20].copy()) as source:
-        cells = Cells(make_plan(source, Options(recipe=EVERY_GENE)), ignore)
+        cells = align_cells(source, AlignOptions())
         types = bundled.vectors(np.arange(5))
-        alone, shifted = (text_scores(cells, types + shift)[0] for shift in (0, 0.5))
+        alone, shifted = (text_scores(cells, types + shift, ignore)[0] for shift in (0, 0.5))
     np.testing.assert_allclose(alone, shifted, atol=1e-5)
 
 
@@ -210,9 +209,9 @@ def test_a_cell_gets_the_type_whose_text_is_nearest(halves, asked):
     at = np.arange(29)
     query.X = sp.csr_matrix((np.full(29, 5.0), (at, np.take(genes, at % 3))), shape=query.shape)
     types = read_types(["CD79A", "GNLY", "LYZ"])
-    made = annotate_by_text(query, types)
+    made = annotate(query, zero_shot=True, types=types)
     assert list(made.cells["label"][:6]) == ["CD79A", "GNLY", "LYZ"] * 2
     assert made.cells["label"].iloc[29] == UNKNOWN
     assert made.mode == "zero-shot"
     assert (made.cells["confidence"][:29] > 0.5).all()
-    assert (annotate_by_text(query, types, threshold=1.01).cells["label"] == UNKNOWN).all()
+    assert (annotate(query, zero_shot=True, types=types, threshold=1.01).cells["label"] == UNKNOWN).all()

@@ -9,8 +9,9 @@ import pytest
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from lexicell.atlas import open_counts
+from lexicell.atlas import Values, open_counts
 from lexicell.embedding import FoldedTable, Recipe, fold
+from lexicell.embedding.candidates import CandidateGenes
 from lexicell.errors import InputError
 from lexicell.lexicon import align_genes
 from lexicell.projection import Projection
@@ -28,7 +29,7 @@ def block_of(adata) -> CsrBlock:
 
 
 def embed(adata, folded: FoldedTable, k: int | None = 30) -> NDArray[np.float32]:
-    return cpu.embed_rows(folded.prepare(block_of(adata)), folded.table, k=k).vectors
+    return cpu.embed_rows(folded.genes.counts(block_of(adata), Values.COUNTS), folded.table, k=k).vectors
 
 
 def unfolded(adata, lexicon, aligned, recipe: Recipe, projection: Projection | None) -> NDArray[np.float64]:
@@ -63,46 +64,53 @@ def test_folding_first_is_projecting_last(bundled, cells, aligned, parts, k):
     )
     projection = None if parts == "none" else projection
     recipe = Recipe("test", k, Weight.LOG1P, normalise=True, source="")
-    found = embed(cells, fold(bundled, aligned, projection), k)
+    found = embed(cells, fold(bundled, CandidateGenes.of(aligned.rows), projection), k)
     expected = unfolded(cells, bundled, aligned, recipe, projection)
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5)
 
 
 def test_the_table_is_half_only_where_that_loses_nothing(bundled, aligned):
-    plain = fold(bundled, aligned)
+    plain = fold(bundled, CandidateGenes.of(aligned.rows))
     assert plain.table.vectors.dtype == np.float16
     np.testing.assert_array_equal(
         plain.table.vectors.astype(np.float32), bundled.vectors(plain.lexicon_rows.astype(np.int64))
     )
     third = Projection(np.eye(bundled.dim, dtype=np.float32) / 3)
-    assert fold(bundled, aligned, third).table.vectors.dtype == np.float32
-    assert fold(bundled, aligned, Projection(np.eye(4, bundled.dim, dtype=np.float32))).table.dim == 4
+    assert fold(bundled, CandidateGenes.of(aligned.rows), third).table.vectors.dtype == np.float32
+    assert (
+        fold(
+            bundled, CandidateGenes.of(aligned.rows), Projection(np.eye(4, bundled.dim, dtype=np.float32))
+        ).table.dim
+        == 4
+    )
 
 
 def test_the_table_is_in_lexicon_order_and_ranks_point_into_it(bundled, cells, aligned):
-    folded = fold(bundled, aligned)
-    assert (np.diff(folded.lexicon_rows) > 0).all()
+    folded = fold(bundled, CandidateGenes.of(aligned.rows))
+    assert (np.diff(folded.genes.rows) > 0).all()
     described = aligned.rows >= 0
-    np.testing.assert_array_equal(folded.lexicon_rows[folded.table.rank[described]], aligned.rows[described])
+    np.testing.assert_array_equal(folded.genes.rows[folded.table.rank[described]], aligned.rows[described])
     assert (folded.table.rank[~described] == -1).all()
-    assert folded.shared is None
+    assert folded.genes.shared is None
 
 
 def test_masked_genes_are_never_picked(bundled, cells, aligned):
     block = block_of(cells)
-    whole = fold(bundled, aligned)
+    whole = fold(bundled, CandidateGenes.of(aligned.rows))
     favourite = np.bincount(
         whole.lexicon_rows[cpu.select_topk(block, whole.table, k=5).genes.ravel()],
         minlength=bundled.n_genes,
     ).argmax()
     masked = np.zeros(bundled.n_genes, bool)
     masked[favourite] = True
-    without = fold(bundled, aligned, masked=masked)
+    without = fold(bundled, CandidateGenes.of(aligned.rows, masked))
     assert without.table.n_genes == whole.table.n_genes - 1
     assert favourite not in without.lexicon_rows
     left_out = cells[:, aligned.rows != favourite].copy()
     picks = cpu.select_topk(block, without.table, k=20)
-    alone = fold(bundled, align_genes(bundled, left_out.var, organism="human", column="index"))
+    alone = fold(
+        bundled, CandidateGenes.of(align_genes(bundled, left_out.var, organism="human", column="index").rows)
+    )
     expected = cpu.select_topk(block_of(left_out), alone.table, k=20)
     np.testing.assert_array_equal(picks.genes, expected.genes)
 
@@ -110,9 +118,9 @@ def test_masked_genes_are_never_picked(bundled, cells, aligned):
 def test_rank_factors_choose_and_do_not_weigh(bundled, cells, aligned):
     block = block_of(cells)
     factor = np.random.default_rng(1).random(bundled.n_genes).astype(np.float32) + 0.1
-    folded = fold(bundled, aligned, factor=factor)
-    np.testing.assert_array_equal(folded.table.factor, factor[folded.lexicon_rows])
-    plain = fold(bundled, aligned)
+    folded = fold(bundled, CandidateGenes.of(aligned.rows), factor=factor)
+    np.testing.assert_array_equal(folded.table.factor, factor[folded.genes.rows])
+    plain = fold(bundled, CandidateGenes.of(aligned.rows))
     chosen = cpu.select_topk(block, folded.table, k=10).genes
     assert (chosen != cpu.select_topk(block, plain.table, k=10).genes).any()
     for k in (10, None):
@@ -132,7 +140,7 @@ def test_factors_that_would_break_the_order_are_refused(bundled, aligned, bad):
     factor = np.ones(bundled.n_genes, np.float32)
     factor[7] = bad
     with pytest.raises(InputError, match="finite and larger than 0"):
-        fold(bundled, aligned, factor=factor)
+        fold(bundled, CandidateGenes.of(aligned.rows), factor=factor)
 
 
 def _split(adata, first: str, second: str, share: int):
@@ -154,9 +162,11 @@ def test_two_columns_of_one_gene_are_their_sum(bundled, cells, aligned, share, r
     split = _split(cells, cells.var_names[at], name, share)
     doubled = align_genes(bundled, split.var, column="gene")
     assert doubled.n_matched == doubled.n_genes + 1
-    folded = fold(bundled, doubled)
-    assert folded.shared is not None
-    np.testing.assert_array_equal(embed(split, folded), embed(cells, fold(bundled, aligned)))
+    folded = fold(bundled, CandidateGenes.of(doubled.rows))
+    assert folded.genes.shared is not None
+    np.testing.assert_array_equal(
+        embed(split, folded), embed(cells, fold(bundled, CandidateGenes.of(aligned.rows)))
+    )
 
 
 def test_fractions_in_columns_of_one_gene_sum_to_the_same_bits_in_any_order(bundled, cells):
@@ -166,7 +176,7 @@ def test_fractions_in_columns_of_one_gene_sum_to_the_same_bits_in_any_order(bund
     found = []
     for order in (np.arange(800), rng.permutation(800)):
         adata = anndata.AnnData(sp.csr_matrix(dense[:, order]), obs=cells.obs, var=var.iloc[order])
-        folded = fold(bundled, align_genes(bundled, adata.var, column="gene"))
+        folded = fold(bundled, CandidateGenes.of(align_genes(bundled, adata.var, column="gene").rows))
         found.append(embed(adata, folded))
     np.testing.assert_array_equal(*found)
 
@@ -175,16 +185,16 @@ def test_summing_leaves_the_given_block_and_the_order_of_its_columns_alone(bundl
     first = cells.var_names[(aligned.rows >= 0).argmax()]
     split = _split(cells, first, first, 2)
     split.X.data = split.X.data.astype(np.uint16)
-    folded = fold(bundled, align_genes(bundled, split.var, column="gene"))
-    assert np.flatnonzero(folded.shared).tolist() == [split.var_names.get_loc(first), 765]
+    folded = fold(bundled, CandidateGenes.of(align_genes(bundled, split.var, column="gene").rows))
+    assert np.flatnonzero(folded.genes.shared).tolist() == [split.var_names.get_loc(first), 765]
     given, before = block_of(split), block_of(split.copy())
-    ready = folded.prepare(given)
+    ready = folded.genes.counts(given, Values.COUNTS)
     assert ready.indices is given.indices
     assert ready.indptr is given.indptr
     for name in ("data", "indices", "indptr"):
         np.testing.assert_array_equal(getattr(given, name), getattr(before, name))
     assert ready.data.sum() == given.data.sum()
-    assert fold(bundled, aligned).prepare(given) is given
+    assert fold(bundled, CandidateGenes.of(aligned.rows)).genes.counts(given, Values.COUNTS) is given
 
 
 def test_a_negative_count_does_not_hide_in_the_sum_of_two_columns(bundled, cells, aligned):
@@ -194,11 +204,11 @@ def test_a_negative_count_does_not_hide_in_the_sum_of_two_columns(bundled, cells
     at = split.var_names.get_loc(first)
     dense[7, at], dense[7, -1] = 5, -1
     split.X = sp.csr_matrix(dense)
-    folded = fold(bundled, align_genes(bundled, split.var, column="gene"))
+    folded = fold(bundled, CandidateGenes.of(align_genes(bundled, split.var, column="gene").rows))
     with pytest.raises(ValueError, match=r"row 7, .* holds -1"):
         embed(split, folded)
 
 
 def test_a_projection_for_another_lexicon_is_refused(bundled, aligned):
     with pytest.raises(InputError, match="expects vectors of 9 dimensions and the lexicon has 384"):
-        fold(bundled, aligned, Projection(np.ones((3, 9), np.float32)))
+        fold(bundled, CandidateGenes.of(aligned.rows), Projection(np.ones((3, 9), np.float32)))

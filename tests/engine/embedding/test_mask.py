@@ -44,7 +44,7 @@ def test_masked_genes_are_as_if_the_lexicon_did_not_have_them(flagged, cells):
     told = []
     without = cells[:, ~cells.var_names.isin(["CD79A", "CD79B"])].copy()
     lexicell.tl.embed(
-        cells, lexicon=flagged, mask=["name-only"], top_k=30, weight="uniform", listener=told.append
+        cells, lexicon=flagged, mask_genes=["name-only"], top_k=30, weight="uniform", listener=told.append
     )
     lexicell.tl.embed(without, lexicon=flagged, top_k=30, weight="uniform")
     np.testing.assert_array_equal(cells.obsm["X_lexicell"], without.obsm["X_lexicell"])
@@ -55,14 +55,14 @@ def test_masked_genes_are_as_if_the_lexicon_did_not_have_them(flagged, cells):
 def test_counts_of_masked_genes_are_undescribed(flagged, cells):
     plain = cells.copy()
     lexicell.tl.embed(plain, lexicon=flagged)
-    lexicell.tl.embed(cells, lexicon=flagged, mask=("shared",))
+    lexicell.tl.embed(cells, lexicon=flagged, mask_genes=("shared",))
     share = np.asarray(cells[:, "S100A8"].X.todense()).ravel() / np.asarray(cells.X.sum(axis=1)).ravel()
     assert share.max() > 0
     lost = plain.obs["lexicell_coverage"] - cells.obs["lexicell_coverage"]
     np.testing.assert_allclose(lost, share, atol=1e-6)
     with open_counts(cells) as source:
         all_of_them = make_plan(source, Options(lexicon=flagged))
-        fewer = make_plan(source, Options(lexicon=flagged, mask=("shared",)))
+        fewer = make_plan(source, Options(lexicon=flagged, mask_genes=("shared",)))
     assert all_of_them.coverage - fewer.coverage == pytest.approx(
         cells[:, "S100A8"].X.sum() / cells.X.sum(), abs=1e-6
     )
@@ -70,10 +70,12 @@ def test_counts_of_masked_genes_are_undescribed(flagged, cells):
 
 def test_the_mask_is_in_the_plan_and_in_the_provenance(flagged, cells):
     with open_counts(cells) as source:
-        plan = make_plan(source, Options(lexicon=flagged, mask=("placeholder", "name-only", "name-only")))
+        plan = make_plan(
+            source, Options(lexicon=flagged, mask_genes=("placeholder", "name-only", "name-only"))
+        )
         described = plan.describe()
         assert (described["mask"], described["masked_genes"]) == ("name-only, placeholder", 3)
-        assert described["genes"] == plan.alignment.n_genes - 3
+        assert described["genes"] == plan.cells.alignment.n_genes - 3
         provenance = plan.provenance()["genes"]
         assert (provenance["mask"], provenance["masked"]) == ("name-only,placeholder", 3)
         plain = make_plan(source, Options(lexicon=flagged))
@@ -89,7 +91,7 @@ def test_a_lexicon_without_flags_says_so(tmp_path, flagged, cells):
         organism="human", text=TextInfo(source="a test"), encoder=flagged.info.encoder,
     )  # fmt: skip
     told = []
-    lexicell.tl.embed(cells, lexicon=bare, mask=["shared"], listener=told.append)
+    lexicell.tl.embed(cells, lexicon=bare, mask_genes=["shared"], listener=told.append)
     assert any("the lexicon bare has no flags, so no gene is masked" in text for text in notes(told))
     assert not any("genes are masked" in text for text in notes(told))
     assert cells.uns["lexicell"]["genes"]["masked"] == 0
@@ -97,12 +99,14 @@ def test_a_lexicon_without_flags_says_so(tmp_path, flagged, cells):
 
 def test_unknown_flags_and_masks_of_everything_are_refused(flagged, cells):
     with pytest.raises(InputError, match="masked by one of name-only, shared, placeholder, not by 'dull'"):
-        lexicell.tl.embed(cells, lexicon=flagged, mask=["dull"])
+        lexicell.tl.embed(cells, lexicon=flagged, mask_genes=["dull"])
     only = cells[:, list(FLAGGED)].copy()
     with pytest.raises(CoverageError, match="all 4 genes are masked; mask fewer"):
-        lexicell.tl.embed(only, lexicon=flagged, mask=["name-only", "shared", "placeholder"], min_coverage=0)
+        lexicell.tl.embed(
+            only, lexicon=flagged, mask_genes=["name-only", "shared", "placeholder"], min_coverage=0
+        )
     with pytest.raises(CoverageError, match=r"describes without the 3 masked ones, less than 90%"):
-        lexicell.tl.embed(only, lexicon=flagged, mask=["name-only", "placeholder"], min_coverage=0.9)
+        lexicell.tl.embed(only, lexicon=flagged, mask_genes=["name-only", "placeholder"], min_coverage=0.9)
 
 
 def test_the_command_line_masks_too(tmp_path, flagged, cells):
@@ -118,7 +122,7 @@ def test_the_command_line_masks_too(tmp_path, flagged, cells):
     assert not (tmp_path / "out.zarr").exists()
     done = CliRunner().invoke(app, command)
     assert done.exit_code == 0, done.stderr
-    lexicell.tl.embed(cells, lexicon=flagged, mask=["name-only", "shared"])
+    lexicell.tl.embed(cells, lexicon=flagged, mask_genes=["name-only", "shared"])
     written = anndata.read_zarr(tmp_path / "out.zarr")
     np.testing.assert_array_equal(written.obsm["X_lexicell"], cells.obsm["X_lexicell"])
     assert written.uns["lexicell"]["genes"]["mask"] == "name-only,shared"

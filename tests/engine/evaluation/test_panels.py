@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from lexicell.embedding import RECIPES, Note, Options
+from lexicell.embedding import RECIPES, AlignOptions, Note
 from lexicell.errors import CountsError, InputError
 from lexicell.evaluation import METHODS, CellProtocol, Method, evaluate_panels, panel_of
 
@@ -15,7 +15,7 @@ LABEL = "bulk_labels"
 
 @pytest.fixture
 def panel(cells, bundled):
-    return panel_of(cells, Options(lexicon=bundled), label=LABEL)
+    return panel_of(cells, AlignOptions(lexicon=bundled), label=LABEL)
 
 
 @pytest.mark.parametrize("recipe", sorted(RECIPES))
@@ -50,7 +50,7 @@ def test_columns_that_are_one_gene_are_summed_and_others_are_kept_beside(cells, 
     once, double = (
         panel_of(
             data,
-            Options(lexicon=bundled, gene_column=column),
+            AlignOptions(lexicon=bundled, gene_column=column),
             label=LABEL,
             listener=lambda e: seen.append(e.text) if isinstance(e, Note) else None,
         )
@@ -70,7 +70,7 @@ def test_cells_without_a_label_are_left_out_and_counted(cells, bundled):
     notes: list[str] = []
     panel = panel_of(
         cells,
-        Options(lexicon=bundled),
+        AlignOptions(lexicon=bundled),
         label=LABEL,
         listener=lambda event: notes.append(event.text) if isinstance(event, Note) else None,
     )
@@ -83,22 +83,22 @@ def test_cells_without_a_label_are_left_out_and_counted(cells, bundled):
 
 def test_a_column_that_is_not_there_is_answered_with_those_that_are(cells, bundled):
     with pytest.raises(InputError, match=rf"obs has no column 'type'; it has {LABEL}"):
-        panel_of(cells, Options(lexicon=bundled), label="type")
+        panel_of(cells, AlignOptions(lexicon=bundled), label="type")
     with pytest.raises(InputError, match="obs has no column 'donor'"):
-        panel_of(cells, Options(lexicon=bundled), label=LABEL, batch="donor")
+        panel_of(cells, AlignOptions(lexicon=bundled), label=LABEL, batch_key="donor")
 
 
 def test_one_class_is_no_question(cells, bundled):
     cells.obs["all"] = "cell"
     with pytest.raises(InputError, match=r"has one class only \(cell\)"):
-        panel_of(cells, Options(lexicon=bundled), label="all")
+        panel_of(cells, AlignOptions(lexicon=bundled), label="all")
 
 
 def test_a_negative_count_is_refused(cells, bundled):
     cells.X = sp.csr_matrix(cells.X)
     cells.X.data[5] = -1
     with pytest.raises(CountsError, match="negative"):
-        panel_of(cells, Options(lexicon=bundled), label=LABEL)
+        panel_of(cells, AlignOptions(lexicon=bundled), label=LABEL)
 
 
 def test_a_restricted_panel_knows_nothing_of_other_genes(panel):

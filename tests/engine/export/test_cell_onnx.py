@@ -13,6 +13,8 @@ import pytest
 
 import lexicell
 from lexicell._files import hash_file
+from lexicell.atlas import Values
+from lexicell.embedding.candidates import CandidateGenes
 from lexicell.embedding.fold import fold
 from lexicell.errors import InputError, OutputExistsError, WriteError
 from lexicell.export import export_cell
@@ -71,10 +73,10 @@ def _served(counts: anndata.AnnData, folded, k: int) -> tuple[CsrBlock, np.ndarr
         indptr=matrix.indptr.astype(np.int64),
         n_columns=matrix.shape[1],
     )
-    picks = select_topk(folded.prepare(block), folded.table, k=k)
+    picks = select_topk(folded.genes.counts(block, Values.COUNTS), folded.table, k=k)
     totals = np.asarray(matrix.sum(axis=1)).ravel()[:, None]
     weights = np.log1p(1e4 * picks.scores / np.maximum(totals, 1)).astype(np.float32)
-    return block, folded.lexicon_rows[np.maximum(picks.genes, 0)].astype(np.int64), weights
+    return block, folded.genes.rows[np.maximum(picks.genes, 0)].astype(np.int64), weights
 
 
 def _projection(lexicon: Lexicon, p: int = 24) -> Projection:
@@ -91,7 +93,7 @@ def _projection(lexicon: Lexicon, p: int = 24) -> Projection:
 def test_real_cells_get_the_kernels_vectors(tmp_path, bundled, pbmc3k, projected, normalise):
     cells = pbmc3k[:300]
     projection = _projection(bundled) if projected else None
-    folded = fold(bundled, align_genes(bundled, cells.var), projection)
+    folded = fold(bundled, CandidateGenes.of(align_genes(bundled, cells.var).rows), projection)
     block, genes, weights = _served(cells, folded, 128)
     path = export_cell(bundled, tmp_path / "cell.onnx", projection=projection, normalise=normalise)
     found = _run(path, genes, weights)
@@ -152,7 +154,9 @@ def test_all_parts_of_a_projection_are_in_the_graph(tmp_path, bundled, pbmc3k, a
     )
     lexicell.tl.embed(cells, projection=projection, lexicon=bundled)
     # Served with the weights of all genes: the graph leaves out what the projection masks.
-    unmasked = fold(bundled, align_genes(bundled, cells.var), replace(projection, masked=None))
+    unmasked = fold(
+        bundled, CandidateGenes.of(align_genes(bundled, cells.var).rows), replace(projection, masked=None)
+    )
     _, genes, weights = _served(cells, unmasked, 4_000)
     path = export_cell(bundled, tmp_path / "cell.onnx", projection=projection)
     np.testing.assert_allclose(_run(path, genes, weights), cells.obsm["X_lexicell"], rtol=0, atol=1e-5)

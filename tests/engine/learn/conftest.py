@@ -9,7 +9,7 @@ import pytest
 
 from lexicell.atlas import open_counts
 from lexicell.embedding import Options, make_plan
-from lexicell.embedding.selected import SelectedCells, rank_cells
+from lexicell.embedding.selected import SelectedCells
 
 
 @pytest.fixture(scope="session")
@@ -17,9 +17,9 @@ def blood(pbmc3k):
     """Ranked cells (128 genes), their labels ("" for none), and the lexicon's vectors, centred."""
     with open_counts(pbmc3k) as source:
         plan = make_plan(source, Options(top_k=128))
-        cells = rank_cells(plan)
+        cells = plan.cells.select(plan.recipe.top_k, weight=plan.recipe.weight)
     labels = np.array([x if isinstance(x, str) else "" for x in _labels(pbmc3k)], object)
-    vectors = plan.lexicon.vectors(plan.lexicon.rows).astype(np.float32)
+    vectors = plan.cells.lexicon.vectors(plan.cells.lexicon.rows).astype(np.float32)
     return cells, labels, vectors - vectors.mean(axis=0)
 
 

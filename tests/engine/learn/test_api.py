@@ -141,20 +141,20 @@ def test_what_held_out_cells_express_does_not_show_in_the_map(labelled, monkeypa
         return used, aside
 
     monkeypatch.setattr(api, "split_labelled", split)
-    before = learn(labelled, genes=None)
+    before = learn(labelled, n_top_genes=None)
     changed = labelled.copy()
     counts = changed.X.toarray()
     counts[held[0]] = counts[held[0][::-1]] * 2
     changed.X = type(changed.X)(counts)
-    after = learn(changed, genes=None)
+    after = learn(changed, n_top_genes=None)
     assert before.identity == after.identity
     assert before.card["fingerprint"] != after.card["fingerprint"]
 
 
-def test_the_most_dispersed_genes_are_used_and_other_genes_of_the_data_are_masked(labelled, told, bundled):
-    made = learn(labelled, genes=100, listener=told)
+def test_the_most_variable_genes_are_used_and_other_genes_of_the_data_are_masked(labelled, told, bundled):
+    made = learn(labelled, n_top_genes=100, listener=told)
     assert "learning from the 100 most dispersed of" in told.text
-    every = learn(labelled, genes=None)
+    every = learn(labelled, n_top_genes=None)
     assert every.masked is None
     from lexicell.lexicon import align_genes
 
@@ -165,7 +165,7 @@ def test_the_most_dispersed_genes_are_used_and_other_genes_of_the_data_are_maske
 
 
 def test_genes_masked_by_their_flag_are_masked_in_the_projection(labelled, bundled):
-    made = learn(labelled, genes=None, mask=("name-only",))
+    made = learn(labelled, n_top_genes=None, mask_genes=("name-only",))
     flags = np.array(bundled.read_genes(["text_flag"]).column("text_flag").to_pylist(), object)
     assert made.masked is not None
     assert made.masked.any()
@@ -179,7 +179,7 @@ def test_cells_without_label_are_counted_and_left_out_or_kept(labelled, told):
     learn(labelled, objective="semi", listener=told)
     assert f"{missing} cells have no type; they are learned from as cells without a label" in told
     bare = labelled[labelled.obs["type"].notna()].copy()
-    assert learn(bare, genes=None).identity == learn(labelled, genes=None).identity
+    assert learn(bare, n_top_genes=None).identity == learn(labelled, n_top_genes=None).identity
 
 
 def test_classes_of_one_cell_are_named(labelled, told):
@@ -199,18 +199,18 @@ def test_without_labels_there_is_no_classifier_and_no_score(labelled):
 
 def test_a_background_is_other_cells_of_the_data_or_a_file(labelled, tmp_path):
     inside = learn(
-        labelled, objective="cpca", background=("batch", "1"), genes=None, label=None, alpha=2.0, dim=5
+        labelled, objective="cpca", background=("batch", "1"), n_top_genes=None, label=None, alpha=2.0, dim=5
     )
     first, second = (labelled[labelled.obs["batch"] == b].copy() for b in (0, 1))
     second.write_h5ad(tmp_path / "second.h5ad")
     apart = learn(
-        first, objective="cpca", background=tmp_path / "second.h5ad", genes=None, label=None, alpha=2.0,
+        first, objective="cpca", background=tmp_path / "second.h5ad", n_top_genes=None, label=None, alpha=2.0,
         dim=5,
     )  # fmt: skip
     np.testing.assert_array_equal(inside.weight, apart.weight)
     assert inside.dim == 5
     assert inside.card["settings"] == {"background_cells": 60, "n_components": 5, "alpha": 2.0}
-    weaker = learn(labelled, objective="cpca", background=("batch", "1"), genes=None, label=None, dim=5)
+    weaker = learn(labelled, objective="cpca", background=("batch", "1"), n_top_genes=None, label=None, dim=5)
     assert not np.allclose(weaker.weight, inside.weight, atol=1e-3)
 
 
@@ -317,7 +317,7 @@ def test_a_missing_torch_is_told_before_anything_is_read(tmp_path, monkeypatch):
 
 
 def test_what_is_learned_on_one_data_set_embeds_another(pbmc3k, cells):
-    made = lexicell.train(pbmc3k, label="cell_type", genes=2_000)
+    made = lexicell.train(pbmc3k, label="cell_type", n_top_genes=2_000)
     lexicell.tl.embed(cells, projection=made)
     z = cells.obsm["X_lexicell"]
     assert z.any(axis=1).all()

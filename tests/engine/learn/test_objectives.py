@@ -12,7 +12,6 @@ import pytest
 import lexicell
 from lexicell.atlas import open_counts
 from lexicell.embedding import Options, Recipe, make_plan
-from lexicell.embedding.selected import rank_cells
 from lexicell.errors import InputError
 from lexicell.learn.embed_selected import embed_selected
 from lexicell.learn.objectives import OBJECTIVES, fit
@@ -60,9 +59,9 @@ def test_the_fused_kernel_gives_what_torch_gives(pbmc3k, monkeypatch):
     with open_counts(few) as source:
         recipe = Recipe("train", None, Weight.LOG1P, normalise=True, source="")
         plan, masked = choose_genes(make_plan(source, Options(recipe=recipe)), 2_000, lambda event: None)
-        cells = rank_cells(plan)
+        cells = plan.cells.select(plan.recipe.top_k, weight=plan.recipe.weight)
     labels = few.obs["cell_type"].astype(object).to_numpy()
-    vectors = plan.lexicon.vectors(plan.lexicon.rows).astype(np.float32)
+    vectors = plan.cells.lexicon.vectors(plan.cells.lexicon.rows).astype(np.float32)
     made = model_of(monkeypatch)
     settings = TrainSettings(batch=128, steps=12, residual_rank=4, head=(32, 16), device="cpu", validation=0)
     found = fit("supcon", cells, vectors, labels, settings=settings)

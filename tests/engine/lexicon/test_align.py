@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 
 from lexicell.atlas import Values, open_counts
-from lexicell.embedding import gene_report
+from lexicell.embedding import gene_coverage
 from lexicell.errors import InputError
 from lexicell.lexicon import EncoderInfo, Lexicon, Route, TextInfo, align_genes, write_lexicon
 
@@ -235,7 +235,7 @@ def test_real_data_are_understood_without_a_word(
     adata = request.getfixturevalue(name)
     with open_counts(adata) as source:
         found = align_genes(bundled, source.var)
-        report = gene_report(source, found, Values.COUNTS)
+        report = gene_coverage(source, found, Values.COUNTS)
     assert (found.column, found.organism) == (column, organism)
     assert found.n_matched >= matched
     assert report.coverage >= coverage
@@ -247,7 +247,7 @@ def test_real_data_are_understood_without_a_word(
 
 def test_the_most_expressed_genes_without_a_description_are_named(bundled, baron):
     with open_counts(baron) as source:
-        report = gene_report(source, align_genes(bundled, source.var), Values.COUNTS, n_missing=7)
+        report = gene_coverage(source, align_genes(bundled, source.var), Values.COUNTS, n_missing=7)
     assert len(report.missing) == 7
     shares = [share for _, share in report.missing]
     assert shares == sorted(shares, reverse=True)

@@ -11,6 +11,7 @@ import scipy.sparse
 import lexicell
 from lexicell.atlas.counts import _rows, _values
 from lexicell.embedding import pipeline
+from lexicell.embedding.candidates import CandidateGenes
 from lexicell.errors import CorruptDataError, CountsError, GpuMemoryError, InputError
 
 cupy = pytest.importorskip("cupy", reason="test_on_gpu.py runs this with the stand-in for CuPy")
@@ -259,8 +260,8 @@ def test_the_table_is_the_cpus_bit_by_bit(counts, bundled):
     np.testing.assert_array_equal(vectors.get(), bundled.vectors(np.array([4, 1, 4])))
     third = Projection(np.eye(bundled.dim, dtype=np.float32) / 3)
     for projection, kind in ((None, np.float16), (third, np.float32)):
-        there = fold(bundled, aligned, projection, device="cuda").table.vectors
-        here = fold(bundled, aligned, projection).table.vectors
+        there = fold(bundled, CandidateGenes.of(aligned.rows), projection, device="cuda").table.vectors
+        here = fold(bundled, CandidateGenes.of(aligned.rows), projection).table.vectors
         assert there.dtype == here.dtype == kind
         np.testing.assert_array_equal(there.get() if isinstance(there, cupy.ndarray) else there, here)
 

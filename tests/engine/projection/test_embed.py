@@ -79,7 +79,7 @@ def test_few_chosen_genes_are_told_and_no_error_but_none_is_one(cells, full, bun
     few[aligned[aligned >= 0][:30]] = False
     plan = planned(cells, told.append, projection=full(masked=few))
     assert plan.folded.table.n_genes == 30
-    assert 0 < plan.coverage < 0.5
+    assert 0 < plan.cells.coverage < 0.5
     notes = [event.text for event in told]
     assert any(
         text.startswith("30 of the 30 genes that the projection uses are here, with") for text in notes

@@ -9,6 +9,7 @@ from scipy.special import erf
 
 import lexicell
 from lexicell.embedding import fold
+from lexicell.embedding.candidates import CandidateGenes
 from lexicell.errors import InputError
 from lexicell.lexicon import Alignment, Lexicon, align_genes
 from lexicell.projection import KernelFeatures, Projection
@@ -106,7 +107,7 @@ def test_four_thousand_landmarks_fold_in_bounded_memory(bundled, pbmc3k):
     aligned = align_genes(bundled, pbmc3k.var)
     bundled.vectors(bundled.rows[:1])
     tracemalloc.start()
-    folded = fold(bundled, aligned, p)
+    folded = fold(bundled, CandidateGenes.of(aligned.rows), p)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     held = folded.table.vectors.nbytes + 2 * landmarks.size * bundled.dim * 4
@@ -115,17 +116,17 @@ def test_four_thousand_landmarks_fold_in_bounded_memory(bundled, pbmc3k):
 
 def test_mask_and_rank_factors_of_the_projection_are_the_tables(bundled, blood, full):
     p, aligned = full(), align_genes(bundled, blood.var)
-    folded = fold(bundled, aligned, p)
-    assert not p.masked[folded.lexicon_rows].any()
-    np.testing.assert_array_equal(folded.table.factor, p.rank_factor[folded.lexicon_rows])
+    folded = fold(bundled, CandidateGenes.of(aligned.rows), p)
+    assert not p.masked[folded.genes.rows].any()
+    np.testing.assert_array_equal(folded.table.factor, p.rank_factor[folded.genes.rows])
     assert (folded.dim, folded.table.dim, folded.head) == (12, 24, p.head)
     flagged = np.zeros(bundled.n_genes, bool)
-    flagged[folded.lexicon_rows[:50]] = True
-    fewer = fold(bundled, aligned, p, masked=flagged)
-    np.testing.assert_array_equal(fewer.lexicon_rows, folded.lexicon_rows[50:])
+    flagged[folded.genes.rows[:50]] = True
+    fewer = fold(bundled, CandidateGenes.of(aligned.rows, flagged), p)
+    np.testing.assert_array_equal(fewer.lexicon_rows, folded.genes.rows[50:])
     np.testing.assert_array_equal(fewer.table.vectors, folded.table.vectors[50:])
     given = np.full(bundled.n_genes, 3, np.float32)
-    assert (fold(bundled, aligned, p, factor=given).table.factor == 3).all()
+    assert (fold(bundled, CandidateGenes.of(aligned.rows), p, factor=given).table.factor == 3).all()
 
 
 def test_another_lexicon_is_refused_with_both_names_and_hashes(bundled, full):
