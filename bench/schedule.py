@@ -33,7 +33,7 @@ from distributed.comm.tcp import TCP
 
 from bench import machine
 from lexicell.atlas import Values
-from lexicell.atlas.store import Layout, Receipt, ShardWriter, create_store
+from lexicell.atlas.store import EmbeddingSink, Layout, Receipt, ShardWriter, create_store
 from lexicell.atlas.store._objects import Written
 from lexicell.embedding import (
     Advanced,
@@ -49,7 +49,7 @@ from lexicell.embedding.events import Event, Started
 from lexicell.embedding.inputs import Inputs
 from lexicell.embedding.local import run_local
 from lexicell.embedding.recipe import resolve_recipe
-from lexicell.embedding.shards import ShardJob
+from lexicell.embedding.shards import EmbedShards, ShardJob
 from lexicell_kernels import GeneTable
 
 __all__ = ["main"]
@@ -69,7 +69,9 @@ def atlas_job(n_cells: int) -> ShardJob:
     folded = FoldedTable(table, CandidateGenes(rank, np.arange(_GENES, dtype=np.int32), None))
     embedder = BlockEmbedder(folded, resolve_recipe("paper", 128, None), Values.COUNTS, "cpu", "atlas", names)
     layout = Layout.of(n_cells, _DIM, "float16")
-    return ShardJob(Inputs(("atlas.zarr",)), embedder, ShardWriter("out.zarr.partial", layout))
+    return ShardJob(
+        Inputs(("atlas.zarr",)), EmbedShards(embedder), ShardWriter("out.zarr.partial", EmbeddingSink(layout))
+    )
 
 
 class IdlePlugin(WorkerPlugin):
@@ -254,13 +256,13 @@ def pair(store: str, rounds: int, workers: int) -> dict[str, Any]:
                     at.append(time.perf_counter())
 
             path = Path(folder) / "out.zarr"
-            with create_store(path, layout, {"bench": "schedule"}, mode="new") as out:
+            with create_store(path, EmbeddingSink(layout), {"bench": "schedule"}, mode="new") as out:
 
                 def commit(receipt: Receipt) -> None:
                     out.commit(receipt)
                     at.append(time.perf_counter())
 
-                job = ShardJob(inputs, plan.embedder, out.writer)
+                job = ShardJob(inputs, EmbedShards(plan.embedder), out.writer)
                 go(job, shards=out.pending, commit=commit, listener=listener, workers=workers, **where)
             shutil.rmtree(path.with_name("out.zarr.partial"), ignore_errors=True)
             return at[-1] - at[0], (at[-1] - at[workers]) / (layout.n_shards - workers)

@@ -19,10 +19,10 @@ from bench.workbench import Workbench
 from tests.kernels.cuda.stand_in import run_script
 
 from lexicell.atlas import open_counts
-from lexicell.atlas.store import Layout, create_store
+from lexicell.atlas.store import EmbeddingSink, Layout, create_store
 from lexicell.embedding import Options, make_plan
 from lexicell.embedding.inputs import Inputs
-from lexicell.embedding.shards import ShardJob, ShardWorker
+from lexicell.embedding.shards import EmbedShards, ShardJob, ShardWorker
 from lexicell_kernels import GeneTable, embed_rows, select_topk
 
 CELLS = 5_000
@@ -74,8 +74,10 @@ def test_a_worker_that_is_warm_allocates_less_than_a_block_of_counts(packed: Pat
     layout = Layout(CELLS, 384, "float16", 1024, 256)
     with inputs.open() as source:
         plan = make_plan(source, Options())
-        with create_store(tmp_path / "out.zarr", layout, {}, mode="new") as store:
-            worker = ShardWorker(ShardJob(inputs, plan.embedder, store.writer, 300_000), source)
+        with create_store(tmp_path / "out.zarr", EmbeddingSink(layout), {}, mode="new") as store:
+            worker = ShardWorker(
+                ShardJob(inputs, EmbedShards(plan.embedder, max_nnz=300_000), store.writer), source
+            )
             worker.run(0, threads=lambda: 1, tick=lambda *_: None)
             peaks: list[float] = []
 

@@ -14,11 +14,12 @@ from numpy.typing import NDArray
 from lexicell.annotation.cell_ontology import CellType, embed_types, read_types, text_scores
 from lexicell.annotation.reference import CellNamer, Cells, fit_reference
 from lexicell.annotation.result import Annotation, check_output, make_annotation
-from lexicell.atlas import Values, check_writable, open_counts
+from lexicell.atlas import Values, check_writable
 from lexicell.embedding import AlignOptions, Listener, Note, align_cells, plan_cells
 from lexicell.embedding.aligned import DEFAULT_LEXICON
 from lexicell.embedding.events import ignore, log
 from lexicell.embedding.gene_list import GeneList
+from lexicell.embedding.inputs import open_data
 from lexicell.embedding.labels import read_labels
 from lexicell.errors import InputError
 from lexicell.learn import neighbours
@@ -38,10 +39,10 @@ _LEAST = 1e-4
 
 
 def annotate(
-    query: str | Path | AnnData,
+    query: str | Path | Sequence[str | Path] | AnnData,
     output: str | Path | None = None,
     *,
-    reference: str | Path | AnnData | Projection | None = None,
+    reference: str | Path | Sequence[str | Path] | AnnData | Projection | None = None,
     label: str | None = None,
     zero_shot: bool = False,
     types: str | Path | Sequence[str] | Sequence[CellType] | None = None,
@@ -143,9 +144,7 @@ def annotate(
         lexicon=opened, values=values, gene_column=gene_column, organism=organism,
         min_coverage=min_coverage, mask_genes=mask_genes, genes=genes,
     )  # fmt: skip
-    with open_counts(
-        query, layer=layer, use_raw=use_raw, modality=modality, follow_links=follow_links
-    ) as source:
+    with open_data(query, layer, modality, use_raw=use_raw, follow_links=follow_links) as source:
         cells = Cells(align_cells(source, read, listener), listener)
         if type_vectors is not None:
             annotation = _annotate_by_text(cells, kinds, type_vectors, threshold)
@@ -153,11 +152,11 @@ def annotate(
             if projection is not None:
                 namer = _of_projection(projection, cells)
             else:
-                with open_counts(
+                with open_data(
                     reference,
-                    layer=reference_layer,
+                    reference_layer,
+                    reference_modality,
                     use_raw=reference_use_raw,
-                    modality=reference_modality,
                     follow_links=follow_links,
                 ) as labelled:
                     namer = _fit(labelled, label, cells, method, seed)

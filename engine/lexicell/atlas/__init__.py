@@ -17,7 +17,6 @@ from lexicell.atlas.counts._values import (
     resolve_values,
 )
 from lexicell.atlas.source import CountSource
-from lexicell.atlas.store import EmbeddingStore, create_store
 from lexicell.atlas.store._h5ad_output import create_h5ad
 from lexicell.atlas.store._obs import check_columns, write_obs
 
@@ -25,7 +24,6 @@ __all__ = [
     "MAX_NNZ",
     "ConcatSource",
     "CountSource",
-    "EmbeddingStore",
     "Fingerprint",
     "Resolved",
     "Scratch",
@@ -35,7 +33,6 @@ __all__ = [
     "check_writable",
     "chunk_block",
     "create_h5ad",
-    "create_store",
     "dask_counts",
     "decode_values",
     "expand_inputs",

@@ -119,17 +119,16 @@ class ShardPlugin(WorkerPlugin):
                 "the output must be at the same path or URL for all workers"
             )
             raise InputError(msg)
-        if job.arithmetic is not None:
-            job.arithmetic.check(job.embedder, self._name, "give the run workers of one kind")
+        job.maker.check(self._name)
         try:
             source = job.inputs.open()
         except (LexicellError, OSError) as error:
             msg = f"{self._name} can't open the input: {error}"
             raise InputError(msg) from error
-        if source.n_cells != job.writer.layout.n_cells or not source.var.index.equals(job.embedder.genes):
+        if source.n_cells != job.writer.layout.n_cells or not source.var.index.equals(job.maker.genes):
             source.close()
             msg = (
-                f"{self._name} finds other cells or genes in {job.embedder.label} than there were; "
+                f"{self._name} finds other cells or genes in {job.maker.label} than there were; "
                 "the inputs must be the same for all workers"
             )
             raise InputError(msg)

@@ -56,7 +56,7 @@ def run_distributed(
         Their numbers.
     address
         Of a scheduler, as ``tcp://host:8786``; None for processes of this machine that live as long as the
-        run. With ``job.embedder.device == "cuda"`` each worker uses the GPU that is current there: one worker
+        run. On a GPU each worker uses the GPU that is current there: one worker
         for each GPU, as ``dask-cuda`` starts them.
     workers
         Number of own processes, each of one thread; None for as many as there are CPUs. An existing cluster
@@ -80,7 +80,7 @@ def run_distributed(
     """
     if job.inputs is None:
         msg = (
-            f"{job.embedder.label}: counts in memory can't be embedded by other processes; "
+            f"{job.maker.label}: counts in memory can't be embedded by other processes; "
             "write them to a file, or use threads (no --scheduler)"
         )
         raise InputError(msg)

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from lexicell._trace import stage
-from lexicell.atlas import check_columns, create_h5ad, is_mudata, write_obs
-from lexicell.atlas.store import QUALITY, EmbeddingStore, Layout, Receipt, create_store
+from lexicell.atlas import CountSource, check_columns, create_h5ad, is_mudata, write_obs
+from lexicell.atlas.store import QUALITY, EmbeddingSink, Layout, Receipt, ShardedStore, Sink, create_store
 from lexicell.embedding.continuing import settle
 from lexicell.embedding.events import Committed, Listener, Note, ignore
 from lexicell.embedding.inputs import DTYPES, Inputs, Output
@@ -21,10 +21,10 @@ from lexicell.embedding.local import run_local
 from lexicell.embedding.pipeline import embed_source
 from lexicell.embedding.plan import Plan
 from lexicell.embedding.profile import Profile
-from lexicell.embedding.shards import ShardJob
+from lexicell.embedding.shards import EmbedShards, ShardJob, ShardMaker
 from lexicell.errors import GpuMemoryError, PartialError, ResourceError, WriteError
 
-__all__ = ["Embedded", "layout_of", "run_to_store", "tell_empty"]
+__all__ = ["Embedded", "layout_of", "run_sharded", "run_to_store", "tell_empty"]
 
 
 @dataclass(frozen=True)
@@ -183,41 +183,20 @@ def _run_shards(
     """Write a Zarr store shard by shard."""
     source, started = plan.cells.source, time.perf_counter()
     layout = layout_of(plan, output)
-    with ExitStack() as made:
-        with stage("plan"):
-            run = settle(plan, output, inputs, layout)
-            store = made.enter_context(
-                create_store(
-                    output.path,
-                    layout,
-                    run.identity,
-                    mode=output.mode,
-                    keep=inputs is not None,
-                    table=run.table,
-                )
-            )
-        made.enter_context(_telling_what_is_kept(store, layout, listener))
-        resumed = sum(stop - start for start, stop in map(layout.rows, store.facts))
-
-        def commit(receipt: Receipt) -> None:
-            with stage("write"):
-                store.commit(receipt)
-            listener(Committed(receipt.shard, len(store.facts), layout.n_shards))
-
-        job = ShardJob(inputs, run.embedder, store.writer, arithmetic=run.arithmetic)
-        if store.pending and scheduler is None:
-            run_local(job, source, store.pending, workers=workers, commit=commit, listener=listener)
-        elif store.pending:
-            from lexicell.embedding.distributed import run_distributed
-
-            run_distributed(
-                job,
-                store.pending,
-                address=None if scheduler == "local" else scheduler,
-                workers=workers,
-                commit=commit,
-                listener=listener,
-            )
+    with stage("plan"):
+        run = settle(plan, output, inputs, layout)
+    with run_sharded(
+        EmbeddingSink(layout),
+        EmbedShards(run.embedder, run.arithmetic),
+        source,
+        output,
+        inputs,
+        run.identity,
+        table=run.table,
+        workers=workers,
+        scheduler=scheduler,
+        listener=listener,
+    ) as (store, resumed):
         if not store.complete:
             with stage("finish"):
                 store.finish(
@@ -237,7 +216,78 @@ def _run_shards(
 
 
 @contextmanager
-def _telling_what_is_kept(store: EmbeddingStore, layout: Layout, listener: Listener) -> Iterator[None]:
+def run_sharded(
+    sink: Sink,
+    maker: ShardMaker,
+    source: CountSource,
+    output: Output,
+    inputs: Inputs | None,
+    identity: Mapping[str, Any],
+    *,
+    table: bytes | None = None,
+    workers: int | None = None,
+    scheduler: str | None = None,
+    listener: Listener = ignore,
+) -> Iterator[tuple[ShardedStore, int]]:
+    """Make all shards that are missing, in threads or on a cluster; the block then finishes the store.
+
+    Parameters
+    ----------
+    sink, maker
+        What is written, and what makes it.
+    source, inputs
+        The opened counts, and where they are; None for what is in memory only.
+    output
+        Where to write.
+    identity, table
+        See `lexicell.atlas.store.create_store`.
+    workers, scheduler, listener
+        See `run_to_store`.
+
+    Yields
+    ------
+    tuple
+        The store, and the cells that earlier runs had made.
+
+    Raises
+    ------
+    PartialError
+        The run could not go on, but what is done can be continued.
+    """
+    layout = sink.layout
+    with ExitStack() as opened:
+        with stage("plan"):
+            keep = inputs is not None
+            store = opened.enter_context(
+                create_store(output.path, sink, identity, mode=output.mode, keep=keep, table=table)
+            )
+        opened.enter_context(_telling_what_is_kept(store, layout, listener))
+        resumed = sum(stop - start for start, stop in map(layout.rows, store.facts))
+
+        def commit(receipt: Receipt) -> None:
+            with stage("write"):
+                store.commit(receipt)
+            listener(Committed(receipt.shard, len(store.facts), layout.n_shards))
+
+        job = ShardJob(inputs, maker, store.writer)
+        if store.pending and scheduler is None:
+            run_local(job, source, store.pending, workers=workers, commit=commit, listener=listener)
+        elif store.pending:
+            from lexicell.embedding.distributed import run_distributed
+
+            run_distributed(
+                job,
+                store.pending,
+                address=None if scheduler == "local" else scheduler,
+                workers=workers,
+                commit=commit,
+                listener=listener,
+            )
+        yield store, resumed
+
+
+@contextmanager
+def _telling_what_is_kept(store: ShardedStore, layout: Layout, listener: Listener) -> Iterator[None]:
     """Say what an early end leaves, and make a failure to write one that can be continued."""
     try:
         yield

@@ -1,11 +1,13 @@
-"""One shard of an atlas: read, embed, write. Threads here and processes elsewhere run the same code."""
+"""One shard of an atlas: read, made, written. Threads here and processes elsewhere run the same code."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 import numpy as np
+import pandas as pd
 
 from lexicell._arrays import to_host
 from lexicell._trace import stage
@@ -19,14 +21,39 @@ from lexicell.embedding.inputs import Inputs
 from lexicell.embedding.pipeline import BlockEmbedder
 from lexicell_kernels import CsrBlock
 
-__all__ = ["Progress", "ShardJob", "ShardWorker", "Stopped", "Tick"]
+__all__ = ["EmbedShards", "MakeShard", "Progress", "ShardJob", "ShardMaker", "ShardWorker", "Stopped", "Tick"]
 
-#: Is told the cells and the decoded bytes of each block that is embedded.
+#: Is told the cells and the decoded bytes of each block that is done.
 Tick = Callable[[int, int], None]
+#: Makes cells ``start:stop``. Asks before each block how many threads the CPU's kernel may use, and calls the
+#: tick after it; what that raises ends the shard.
+MakeShard = Callable[[int, int, Callable[[], int], Tick], Any]
 
 
 class Stopped(Exception):  # noqa: N818 -- nothing went wrong
     """Somebody asked a worker to end before its shard was done."""
+
+
+class ShardMaker(Protocol):
+    """What makes the cells of a shard what its sink takes; it can be pickled."""
+
+    @property
+    def label(self) -> str:
+        """Name of the data set, for messages."""
+        ...
+
+    @property
+    def genes(self) -> pd.Index[Any]:
+        """Names of its columns, which are the same for all workers."""
+        ...
+
+    def check(self, who: str) -> None:
+        """Raise InputError where this machine would make other cells than the one that began the run."""
+        ...
+
+    def start(self, source: CountSource, layout: Layout, crew: int) -> MakeShard:
+        """Begin a worker, one of `crew` in this process, on the opened counts, which others share."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -37,21 +64,15 @@ class ShardJob:
     ----------
     inputs
         Where the counts are; None where they are in the memory of this process only.
-    embedder
-        How to embed them.
+    maker
+        What is made of them.
     writer
         Where the shards go.
-    max_nnz
-        Stored values of one block.
-    arithmetic
-        What a machine that makes shards compares first; None for nothing.
     """
 
     inputs: Inputs | None
-    embedder: BlockEmbedder
+    maker: ShardMaker
     writer: ShardWriter
-    max_nnz: int = MAX_NNZ
-    arithmetic: Arithmetic | None = None
 
 
 class Progress:
@@ -81,7 +102,7 @@ class Progress:
 
 
 class ShardWorker:
-    """Makes shards one after another, with buffers that it keeps: fresh pages cost more than decoding.
+    """Makes shards one after another.
 
     Parameters
     ----------
@@ -90,15 +111,13 @@ class ShardWorker:
     source
         The opened counts; several workers may share it.
     crew
-        How many workers share the GPU, where there is one.
+        How many workers share this process.
     """
 
     def __init__(self, job: ShardJob, source: CountSource, *, crew: int = 1) -> None:
-        self._job, self._source = job, source
-        self._counts, self._rows = Scratch(), Scratch()
+        self._writer = job.writer
+        self._make = job.maker.start(source, job.writer.layout, crew)
         self._objects = open_objects(job.writer.location)
-        uploads = job.embedder.device == "cuda" and source.device == "cpu"
-        self._gpu = GpuBlocks(job.embedder, workers=crew) if uploads else None
 
     def run(self, number: int, *, threads: Callable[[], int], tick: Tick) -> Receipt:
         """Make one shard.
@@ -107,10 +126,8 @@ class ShardWorker:
         ----------
         number
             Of the shard.
-        threads
-            Is asked before each block how many threads the CPU's kernel may use.
-        tick
-            Is called after each block; what it raises ends the shard.
+        threads, tick
+            See `MakeShard`.
 
         Raises
         ------
@@ -119,8 +136,61 @@ class ShardWorker:
         WriteError
             The output refuses.
         """
-        job = self._job
-        start, stop = job.writer.layout.rows(number)
+        shard = self._make(*self._writer.layout.rows(number), threads, tick)
+        with stage("write"):
+            return self._writer.write(number, shard, self._objects)
+
+
+@dataclass(frozen=True)
+class EmbedShards:
+    """Makes vectors of cells, for `lexicell.atlas.store.EmbeddingSink`.
+
+    Attributes
+    ----------
+    embedder
+        How to embed.
+    arithmetic
+        What a machine that makes shards compares first; None for nothing.
+    max_nnz
+        Stored values of one block.
+    """
+
+    embedder: BlockEmbedder
+    arithmetic: Arithmetic | None = None
+    max_nnz: int | None = None
+
+    @property
+    def label(self) -> str:
+        """See `ShardMaker`."""
+        return self.embedder.label
+
+    @property
+    def genes(self) -> pd.Index[Any]:
+        """See `ShardMaker`."""
+        return self.embedder.genes
+
+    def check(self, who: str) -> None:
+        """See `ShardMaker`."""
+        if self.arithmetic is not None:
+            self.arithmetic.check(self.embedder, who, "give the run workers of one kind")
+
+    def start(self, source: CountSource, layout: Layout, crew: int) -> MakeShard:
+        """See `ShardMaker`."""
+        return _EmbeddingWorker(self.embedder, source, layout, crew, self.max_nnz or MAX_NNZ).make
+
+
+class _EmbeddingWorker:
+    """Embeds shards one after another, with buffers that it keeps: fresh pages cost more than decoding."""
+
+    def __init__(
+        self, embedder: BlockEmbedder, source: CountSource, layout: Layout, crew: int, max_nnz: int
+    ) -> None:
+        self._embedder, self._source, self._layout, self._max_nnz = embedder, source, layout, max_nnz
+        self._counts, self._rows = Scratch(), Scratch()
+        uploads = embedder.device == "cuda" and source.device == "cpu"
+        self._gpu = GpuBlocks(embedder, workers=crew) if uploads else None
+
+    def make(self, start: int, stop: int, threads: Callable[[], int], tick: Tick) -> Shard:
         shard = self._shard(stop - start)
         for made in self._embedded(start, stop, threads):
             rows, n = made.rows, len(made.rows.n_genes)
@@ -131,14 +201,13 @@ class ShardWorker:
                 shard.coverage[here] = to_host(rows.coverage)
                 shard.n_tied[here] = to_host(rows.n_tied)
             tick(n, made.nbytes)
-        with stage("write"):
-            return job.writer.write(number, shard, self._objects)
+        return shard
 
     def _embedded(self, start: int, stop: int, threads: Callable[[], int]) -> Iterator[EmbeddedBlock]:
         """Embed some rows, block by block, in order."""
-        source, embedder = self._source, self._job.embedder
+        source, embedder = self._source, self._embedder
         blocks = (
-            (first, self._block(first, last)) for first, last in source.spans(self._job.max_nnz, start, stop)
+            (first, self._block(first, last)) for first, last in source.spans(self._max_nnz, start, stop)
         )
         if self._gpu is not None:
             yield from self._gpu.embed(blocks, source.names)
@@ -153,7 +222,7 @@ class ShardWorker:
 
     def _shard(self, n: int) -> Shard:
         """Room for a shard, in buffers that the next one uses again."""
-        layout, take = self._job.writer.layout, self._rows.take
+        layout, take = self._layout, self._rows.take
         return Shard(
             take("vectors", n * layout.dim, np.dtype(layout.dtype)).reshape(n, layout.dim),
             take("n_genes", n, np.dtype(np.int32)),

@@ -17,13 +17,13 @@ import numpy as np
 import pytest
 
 from lexicell import errors
-from lexicell.atlas.store import Layout, create_store
+from lexicell.atlas.store import EmbeddingSink, Layout, create_store
 from lexicell.embedding import Advanced, Note, Options, make_plan
 from lexicell.embedding.continuing import Arithmetic
 from lexicell.embedding.events import Started
 from lexicell.embedding.inputs import Inputs
 from lexicell.embedding.local import run_local
-from lexicell.embedding.shards import ShardJob
+from lexicell.embedding.shards import EmbedShards, ShardJob
 
 distributed = pytest.importorskip("distributed")
 
@@ -47,14 +47,14 @@ def atlas(tmp_path_factory):
     with inputs.open() as source:
         embedder = make_plan(source, Options(top_k=20)).embedder
         with opened(folder, "local") as store:
-            job = ShardJob(inputs, embedder, store.writer, max_nnz=5_000)
+            job = ShardJob(inputs, EmbedShards(embedder, max_nnz=5_000), store.writer)
             run_local(job, source, store.pending, workers=1, commit=store.commit, listener=lambda event: None)
             yield inputs, embedder, content(store)
 
 
 def opened(folder, name):
     layout = Layout(CELLS, 384, "float32", ROWS, ROWS // 2)
-    return create_store(folder / f"{name}.zarr", layout, {"of": "a test"}, mode="new")
+    return create_store(folder / f"{name}.zarr", EmbeddingSink(layout), {"of": "a test"}, mode="new")
 
 
 def content(store):
@@ -97,13 +97,11 @@ class Run:
         self.events, self.committed, self.at_commit = [], [], None
         self.listener = self.events.append
 
-    def __call__(self, workers=None, **job):
+    def __call__(self, workers=None, arithmetic=None, **job):
         with opened(self.folder, "dask") as store:
             self.store = store
-            made = ShardJob(
-                **{"inputs": self.inputs, "embedder": self.embedder, "writer": store.writer, "max_nnz": 5_000}
-                | job
-            )
+            maker = EmbedShards(self.embedder, arithmetic, max_nnz=5_000)
+            made = ShardJob(**{"inputs": self.inputs, "maker": maker, "writer": store.writer} | job)
 
             def commit(receipt):
                 assert threading.current_thread() is threading.main_thread()
@@ -274,7 +272,7 @@ def test_a_bad_cell_is_named_as_threads_name_it_and_ends_the_run(run, client, tm
     cells.write_h5ad(tmp_path / "bad.h5ad")
     inputs = Inputs((str(tmp_path / "bad.h5ad"),))
     with inputs.open() as source, opened(tmp_path, "threads") as store:
-        job = ShardJob(inputs, run.embedder, store.writer)
+        job = ShardJob(inputs, EmbedShards(run.embedder), store.writer)
         with pytest.raises(errors.CountsError) as here:
             run_local(job, source, store.pending, workers=1, commit=store.commit, listener=lambda event: None)
     with pytest.raises(errors.CountsError) as there:
@@ -384,7 +382,7 @@ def test_errors_cross_processes_as_they_are(name):
 
 def test_a_job_is_about_as_large_as_its_table(run, tmp_path):
     with opened(tmp_path, "size") as store:
-        job = ShardJob(run.inputs, run.embedder, store.writer)
+        job = ShardJob(run.inputs, EmbedShards(run.embedder), store.writer)
         table = run.embedder.folded.table
         table.derived["copy"] = np.zeros(10**7)
         try:

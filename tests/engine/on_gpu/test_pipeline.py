@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 
 from lexicell.atlas import open_counts
 from lexicell.atlas.counts._blocks import slice_rows
-from lexicell.atlas.store import Layout, create_store
+from lexicell.atlas.store import EmbeddingSink, Layout, create_store
 from lexicell.embedding import Options, gpu_blocks, make_plan
 from lexicell.embedding.gpu_blocks import GpuBlocks
 from lexicell.embedding.local import run_local
-from lexicell.embedding.shards import ShardJob
+from lexicell.embedding.shards import EmbedShards, ShardJob
 from lexicell.errors import CountsError, GpuMemoryError
 from lexicell_kernels import CsrBlock
 
@@ -296,9 +296,11 @@ def test_shards_that_threads_make_there_have_the_same_bits(work, blood, tmp_path
     embedder, _, _, expected = work
     with (
         open_counts(blood) as source,
-        create_store(tmp_path / "out.zarr", Layout(60, 384, "float32", 16, 8), {}, mode="new") as store,
+        create_store(
+            tmp_path / "out.zarr", EmbeddingSink(Layout(60, 384, "float32", 16, 8)), {}, mode="new"
+        ) as store,
     ):
-        job = ShardJob(None, embedder, store.writer, max_nnz=2_000)
+        job = ShardJob(None, EmbedShards(embedder, max_nnz=2_000), store.writer)
         run_local(
             job, source, store.pending, workers=workers, commit=store.commit, listener=lambda event: None
         )

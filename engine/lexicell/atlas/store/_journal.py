@@ -106,7 +106,7 @@ class Journal:
         self._objects |= {written.key: written for written in objects}
 
     def finish(self) -> None:
-        """Consolidate the metadata, and publish the store under its final name.
+        """Consolidate the metadata of a Zarr, and publish the store under its final name.
 
         Raises
         ------
@@ -124,8 +124,9 @@ class Journal:
         for key in objects.sizes().keys() - self._objects.keys():
             if not is_history(key):  # of a process that was taken for dead
                 objects.delete(key)
-        _consolidate(store)
-        store.put_root()
+        if store.is_zarr:
+            _consolidate(store)
+            store.put_root()
         self._take()
         _steps.step("tables-written")
         self._ledger.append("end", run=self._run)

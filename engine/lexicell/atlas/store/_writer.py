@@ -41,6 +41,11 @@ class WriterStore(WrapperStore[Store]):
         """Folder or URL, for `open_writer`."""
         return self._objects.location
 
+    @property
+    def is_zarr(self) -> bool:
+        """Whether the root has metadata."""
+        return self._root is not None
+
     def put(self, key: str, parts: Sequence[Bytes]) -> None:
         """Write an object from its parts, without looking at what is there; WriteError where that fails."""
         self._written[key] = self._objects.put(key, parts)

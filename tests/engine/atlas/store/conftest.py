@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from lexicell.atlas import open_counts, write_obs
-from lexicell.atlas.store import QUALITY, EmbeddingStore, Layout, Shard, create_store
+from lexicell.atlas.store import QUALITY, EmbeddingSink, Layout, Shard, ShardedStore, create_store
 
 
 @dataclass
@@ -29,13 +29,13 @@ class Made:
         return Shard(*(getattr(self.all, name)[rows] for name in Shard.__dataclass_fields__))
 
     def open(self, target: Path | str, mode: str = "new", **changed: Any) -> Any:
-        return create_store(target, self.layout, {**self.identity, **changed}, mode=mode)
+        return create_store(target, EmbeddingSink(self.layout), {**self.identity, **changed}, mode=mode)
 
-    def commit(self, store: EmbeddingStore, numbers: Iterable[int]) -> None:
+    def commit(self, store: ShardedStore, numbers: Iterable[int]) -> None:
         for number in numbers:
             store.commit(store.writer.write(number, self.shard(number)))
 
-    def finish(self, store: EmbeddingStore) -> None:
+    def finish(self, store: ShardedStore) -> None:
         with open_counts(self.cells) as source:
             store.finish(lambda root: write_obs(root, source, ("bulk_labels",), present=QUALITY), self.uns)
 

@@ -53,9 +53,9 @@ def test_nothing_is_left_of_a_run_that_committed_nothing(made, tmp_path):
 
 
 def test_nothing_is_left_where_nothing_is_to_be_kept(made, tmp_path):
-    from lexicell.atlas.store import create_store
+    from lexicell.atlas.store import EmbeddingSink, create_store
 
-    with create_store(tmp_path / "out.zarr", made.layout, {}, mode="new", keep=False) as store:
+    with create_store(tmp_path / "out.zarr", EmbeddingSink(made.layout), {}, mode="new", keep=False) as store:
         made.commit(store, (0, 1))
     assert names(tmp_path) == []
 

@@ -13,7 +13,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from lexicell.atlas.store import EmbeddingStore, gc, open_embedding, verify
+from lexicell.atlas.store import ShardedStore, gc, open_embedding, verify
 from lexicell.errors import InputError, OutputExistsError, PartialError
 
 
@@ -32,7 +32,7 @@ def machine(made, whole, content, monkeypatch):
             self.out = self.folder / "out.zarr"
             self.work = self.folder / "out.zarr.partial"
             self.block = ExitStack()
-            self.store: EmbeddingStore | None = None
+            self.store: ShardedStore | None = None
             self.journaled: set[int] = set()  # shards that are committed, and there
             self.recorded: set[int] = set()  # shards that the ledger has
             self.finished = False

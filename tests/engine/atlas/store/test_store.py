@@ -15,7 +15,15 @@ from hypothesis import strategies as st
 from zarr.codecs import Crc32cCodec
 from zarr.storage import MemoryStore
 
-from lexicell.atlas.store import QUALITY, Layout, Shard, ShardWriter, check_output, open_embedding
+from lexicell.atlas.store import (
+    QUALITY,
+    EmbeddingSink,
+    Layout,
+    Shard,
+    ShardWriter,
+    check_output,
+    open_embedding,
+)
 from lexicell.atlas.store._objects import open_objects
 from lexicell.atlas.store._writer import WriterStore
 from lexicell.errors import CorruptDataError, InputError, OutputExistsError, PartialError
@@ -65,7 +73,7 @@ def test_a_shard_has_the_bytes_that_zarr_would_give_it(tmp_path, dtype, n):
         config={"write_empty_chunks": True}, fill_value=0,
     )  # fmt: skip
     array[:] = rows
-    writer = ShardWriter(str(tmp_path / "work"), layout)
+    writer = ShardWriter(str(tmp_path / "work"), EmbeddingSink(layout))
     few = np.zeros(n, np.int32)
     for number in range(layout.n_shards):
         start, stop = layout.rows(number)
@@ -153,7 +161,7 @@ def test_a_writer_can_be_sent_to_another_process(made, tmp_path, content):
 
 
 def test_a_shard_of_another_shape_or_type_is_refused(made, tmp_path):
-    writer = ShardWriter(str(tmp_path), made.layout)
+    writer = ShardWriter(str(tmp_path), EmbeddingSink(made.layout))
     good = made.shard(0)
     for bad in (
         made.shard(3),
@@ -170,7 +178,7 @@ def test_a_shard_of_another_shape_or_type_is_refused(made, tmp_path):
 def test_receipts_tell_what_the_report_of_a_run_needs(made, tmp_path):
     shard = made.shard(0)
     shard = Shard(shard.vectors, shard.n_genes * (np.arange(32) > 2), shard.coverage, shard.n_tied)
-    receipt = ShardWriter(str(tmp_path), made.layout).write(0, shard)
+    receipt = ShardWriter(str(tmp_path), EmbeddingSink(made.layout)).write(0, shard)
     assert receipt.facts == {"n_empty": 3, "coverage": pytest.approx(float(shard.coverage.sum()))}
     assert sum(of.size for of in receipt.objects) == sum(
         p.stat().st_size for p in tmp_path.rglob("*") if p.is_file()

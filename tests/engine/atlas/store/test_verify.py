@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from lexicell.atlas.store import Freed, create_store, gc, verify
+from lexicell.atlas.store import EmbeddingSink, Freed, create_store, gc, verify
 from lexicell.cli import main
 from lexicell.errors import CorruptDataError, InputError, PartialError
 
@@ -206,5 +206,5 @@ def test_an_embedding_of_one_shard_is_a_store_too(made, tmp_path):
     one = replace(made, layout=layout)
     one.write(tmp_path / "out.zarr")
     assert verify(tmp_path / "out.zarr").shards == 1
-    with create_store(tmp_path / "out.zarr", layout, made.identity, mode="resume") as store:
+    with create_store(tmp_path / "out.zarr", EmbeddingSink(layout), made.identity, mode="resume") as store:
         assert store.complete

@@ -1,0 +1,219 @@
+"""One reading of the cells: every client sees the same counts, and names the same bad one."""
+
+from __future__ import annotations
+
+import gzip
+
+import anndata
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.sparse as sp
+
+import lexicell
+from lexicell.annotation import annotate
+from lexicell.atlas import open_counts
+from lexicell.embedding import AlignOptions, Note, Options, align_cells, gene_coverage, make_plan
+from lexicell.embedding.gene_statistics import gene_statistics
+from lexicell.errors import CountsError, CoverageError, InputError, InputNotFoundError
+from lexicell.evaluation import panel_of
+from lexicell.explain import group_genes
+from lexicell.learn.api import train
+
+LABEL = "bulk_labels"
+
+
+def aligned(source, **options):
+    return align_cells(source, AlignOptions(**options))
+
+
+def embed_here(adata):
+    lexicell.tl.embed(adata.copy())
+
+
+def train_here(adata):
+    train(adata, label=LABEL)
+
+
+def evaluate_here(adata):
+    panel_of(adata, AlignOptions(), label=LABEL)
+
+
+def annotate_here(adata):
+    annotate(adata, reference=adata[:, ::-1].copy(), label=LABEL)
+
+
+def of_aligned(use):
+    def run(adata):
+        with open_counts(adata) as source:
+            use(aligned(source, values="counts"))
+
+    return run
+
+
+CLIENTS = {
+    "embed": embed_here,
+    "train": train_here,
+    "evaluate": evaluate_here,
+    "annotate": annotate_here,
+    "statistics": of_aligned(gene_statistics),
+    "selections": of_aligned(lambda cells: list(cells.selections(20))),
+    "coverage": of_aligned(gene_coverage),
+}
+
+
+@pytest.fixture
+def late(cells):
+    """More cells than are looked at first, and one of the others has a bad count: cell, row, gene."""
+    many = anndata.concat([cells] * 30, index_unique="-")
+    many.X = sp.csr_matrix(many.X)
+    with open_counts(many) as source:
+        seen = np.concatenate([np.arange(*span) for span in source.peek(1_800)])
+    row = int(np.setdiff1d(np.arange(many.n_obs), seen)[-5])
+    at = many.X.indptr[row]
+    many.X.data[at] = -3
+    return many, many.obs_names[row], row, many.var_names[many.X.indices[at]]
+
+
+@pytest.mark.parametrize("client", CLIENTS)
+def test_a_bad_count_is_named_with_cell_and_gene_by_every_client(late, client):
+    adata, cell, row, gene = late
+    with pytest.raises(CountsError, match=rf"cell '{cell}' \(row {row}\) has -3\.0 for gene '{gene}'"):
+        CLIENTS[client](adata)
+
+
+def test_a_bad_count_is_named_where_groups_are_explained(late):
+    adata, cell, _, gene = late
+    with open_counts(adata) as source:
+        plan = make_plan(source, Options(values="counts"))
+        with pytest.raises(CountsError, match=rf"cell '{cell}' .* for gene '{gene}'"):
+            group_genes(plan, np.arange(adata.n_obs) % 2)
+
+
+def test_blocks_are_counts_whatever_is_stored(cells):
+    counts = cells.X.toarray()
+    cells.X = sp.csr_matrix(np.log1p(cells.X.toarray()))
+    with open_counts(cells) as source:
+        parts = list(aligned(source, values="lognorm").blocks(900))
+    assert len(parts) > 3
+    assert [start for start, _ in parts] == np.cumsum([0, *(b.n_rows for _, b in parts[:-1])]).tolist()
+    dense = [
+        sp.csr_matrix((b.data, b.indices, b.indptr), (b.n_rows, cells.n_vars)).toarray() for _, b in parts
+    ]
+    np.testing.assert_allclose(np.vstack(dense), counts, rtol=1e-5)
+
+
+def test_restricting_opens_and_aligns_nothing_again(cells, monkeypatch):
+    with open_counts(cells) as source:
+        whole = aligned(source)
+        for name in ("align_genes", "read_sample"):
+            monkeypatch.setattr(f"lexicell.embedding.aligned.{name}", None)
+        rows = whole.genes.rows[::3]
+        part = whole.restrict(rows)
+        np.testing.assert_array_equal(part.genes.rows, rows)
+        assert part.n_masked == len(whole.genes.rows) - len(rows)
+        assert 0 < part.coverage < whole.coverage
+        assert whole.restrict(whole.genes.rows).coverage == whole.coverage
+        kept = part.select(None)
+    assert set(kept.used) <= set(rows)
+    np.testing.assert_array_equal(kept.totals, np.asarray(cells.X.sum(axis=1)).ravel())
+
+
+def test_naming_cells_opens_and_aligns_a_data_set_once_and_folds_once_for_an_embedding(cells, monkeypatch):
+    from lexicell.annotation import api
+    from lexicell.embedding import plan
+
+    seen: list[str] = []
+
+    def counted(name, function):
+        def run(*args, **options):
+            seen.append(name)
+            return function(*args, **options)
+
+        return run
+
+    monkeypatch.setattr(api, "align_cells", counted("align", api.align_cells))
+    monkeypatch.setattr(api, "open_data", counted("open", api.open_data))
+    monkeypatch.setattr(plan, "fold", counted("fold", plan.fold))
+    annotate(cells[::2].copy(), reference=cells[1::2].copy(), label=LABEL)
+    assert (seen.count("open"), seen.count("align"), seen.count("fold")) == (2, 2, 2)
+
+
+# A list of genes
+
+
+@pytest.fixture
+def listed(cells, tmp_path):
+    """Names of every fourth gene, with a comment, an empty line and a name twice."""
+    names = cells.var_names[::4].tolist()
+    file = tmp_path / "genes.txt"
+    file.write_text("\n".join(["# mine", *names, "", names[0]]) + "\n")
+    return file, names
+
+
+def test_only_listed_genes_are_used_and_totals_stay(cells, listed, tmp_path):
+    file, names = listed
+    events: list[object] = []
+    part, masked = cells.copy(), cells.copy()
+    lexicell.tl.embed(part, genes=file, listener=events.append)
+    with open_counts(cells) as source:
+        whole = aligned(source)
+        gone = cells[:, [name for name in cells.var_names if name not in names]].X.sum(axis=1)
+        rows = whole.alignment.rows[cells.var_names.isin(names)]
+    masked.var_names = [name if name in names else f"no-{i}" for i, name in enumerate(cells.var_names)]
+    lexicell.tl.embed(masked, min_coverage=0)
+    np.testing.assert_array_equal(part.obsm["X_lexicell"], masked.obsm["X_lexicell"])
+    assert (np.asarray(gone) > 0).any()
+    here = len(np.unique(rows[rows >= 0]))
+    notes = [event.text for event in events if isinstance(event, Note)]
+    assert any(text.startswith(f"{here:,} of the {here:,} listed genes are here") for text in notes)
+    again = cells.copy()
+    lexicell.tl.embed(again, genes=names)
+    np.testing.assert_array_equal(again.obsm["X_lexicell"], part.obsm["X_lexicell"])
+    assert part.uns["lexicell"]["genes"]["list"] == again.uns["lexicell"]["genes"]["list"]
+
+
+def test_names_are_those_of_the_data_or_of_the_lexicon(cells, bundled):
+    genes = bundled.read_genes(["symbol", "ensembl_ids"]).to_pylist()
+    ids = {gene["symbol"]: gene["ensembl_ids"][0] for gene in genes if gene["ensembl_ids"]}
+    symbols = [name for name in cells.var_names[:60] if ids.get(name)]
+    own = cells.copy()
+    own.var = pd.DataFrame({"gene": own.var_names}, index=[f"row{i}" for i in range(own.n_vars)])
+    columns = [f"row{cells.var_names.get_loc(symbol)}" for symbol in symbols]
+    with open_counts(own) as source:
+        rows = [
+            aligned(source, gene_column="gene", genes=names).genes.rows
+            for names in (symbols, [ids[symbol] for symbol in symbols], columns)
+        ]
+    assert len(rows[0]) == len(symbols)
+    np.testing.assert_array_equal(rows[0], rows[1])
+    np.testing.assert_array_equal(rows[0], rows[2])
+
+
+def test_unknown_names_are_told_and_lists_that_name_nothing_refused(cells, tmp_path):
+    notes: list[Note] = []
+    some = ["CD79A", "nonsense", "LYZ", "more-nonsense"]
+    lexicell.tl.embed(cells, genes=some, listener=lambda e: notes.append(e) if isinstance(e, Note) else None)
+    told = [note for note in notes if "unknown" in note.text]
+    assert told[0].text == "2 of 4 listed genes are unknown: nonsense, more-nonsense"
+    assert told[0].serious
+    with pytest.raises(InputError, match="1 of 1 listed genes are unknown: nonsense; names are those of"):
+        lexicell.tl.embed(cells, genes=["nonsense"])
+    with pytest.raises(CoverageError, match="none of the 1 listed genes is in it"):
+        lexicell.tl.embed(cells, genes=["ACTN3"])
+    (tmp_path / "empty.txt").write_text("# nothing\n\n")
+    with pytest.raises(InputError, match=r"empty\.txt names no gene"):
+        lexicell.tl.embed(cells, genes=tmp_path / "empty.txt")
+    with pytest.raises(InputNotFoundError):
+        lexicell.tl.embed(cells, genes=tmp_path / "gone.txt")
+    (tmp_path / "genes.txt.gz").write_bytes(gzip.compress(b"CD79A\nLYZ\n"))
+    lexicell.tl.embed(cells, genes=tmp_path / "genes.txt.gz")
+    assert cells.obs["lexicell_n_genes"].max() <= 2
+
+
+def test_another_list_is_another_run(cells, listed, tmp_path):
+    cells.write_h5ad(tmp_path / "cells.h5ad")
+    store = tmp_path / "out.zarr"
+    lexicell.embed(tmp_path / "cells.h5ad", store, genes=listed[0])
+    with pytest.raises(InputError, match="genes"):
+        lexicell.embed(tmp_path / "cells.h5ad", store, genes=listed[1][:-3], resume=True)
