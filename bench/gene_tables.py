@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from bench import machine
 from lexicell.evaluation import (
     CONTROLS,
-    Protocol,
+    MembershipProtocol,
     control_vectors,
     match_gene_sets,
     measure_geometry,
@@ -37,7 +37,7 @@ from lexicell.lexicon import Lexicon
 __all__ = ["compare", "main"]
 
 
-def compare(lexicons: Sequence[Lexicon], path: str, protocol: Protocol) -> dict[str, Any]:
+def compare(lexicons: Sequence[Lexicon], path: str, protocol: MembershipProtocol) -> dict[str, Any]:
     """Predict the sets of one file from all lexicons; `path` is a GMT file or ``go-bp``."""
     first = lexicons[0]
     rows = [
@@ -106,7 +106,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", type=Path, help="append the record to this file")
     given = parser.parse_args(argv)
-    protocol = Protocol(seed=given.seed, repeats=given.repeats)
+    protocol = MembershipProtocol(seed=given.seed, repeats=given.repeats)
     before = machine.fingerprint()
     lexicons = [Lexicon.open(name) for name in given.lexicon]
     shapes = {}

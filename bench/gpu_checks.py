@@ -218,7 +218,7 @@ def small_cases() -> Iterator[parity.Case]:
     few = parity.Case(n_rows=6, longest=300, k=40, seed=23)
     for in_order in (True, False):
         yield replace(few, in_order=in_order, dim=100, vectors="float16", bias=True)
-    yield replace(few, weight=Weight.RANK, factor=True, pattern="fractions", k=None)
+    yield replace(few, weight=Weight.RANK, rank_factor=True, pattern="fractions", k=None)
     yield replace(few, values="uint16", columns="uint16", pattern="huge", dim=1536)
 
 

@@ -92,7 +92,7 @@ def _genes(rows: Sequence[Scenario], bench: Workbench, blocks: Blocks) -> _Genes
         return _Genes(table, names, tokens, None)
     some = Counts(joined(first(blocks.of(rows[0]), 2_000)), table)
     medians = nonzero_medians(some.described, 1e4 / some.scale)
-    return _Genes(replace(table, factor=1 / medians), names, tokens, medians)
+    return _Genes(replace(table, rank_factor=1 / medians), names, tokens, medians)
 
 
 def _case(row: Scenario, bench: Workbench, blocks: Blocks, genes: _Genes) -> Case:
@@ -194,8 +194,8 @@ def _off(genes: NDArray[Any], expected: NDArray[Any], cell: int, sample: CsrBloc
     score = np.zeros(table.n_genes)
     known = table.rank[sample.indices[a:b]]
     score[known[known >= 0]] = sample.data[a:b][known >= 0]
-    if table.factor is not None:
-        score *= table.factor
+    if table.rank_factor is not None:
+        score *= table.rank_factor
     if not (score[genes] > 0).all():
         return float("inf")
     return float(np.abs(score[genes] / score[expected] - 1).max(initial=0))

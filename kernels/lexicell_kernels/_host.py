@@ -62,7 +62,7 @@ def result_to_host(result: Result) -> Result:
 
 def table_on_host(table: GeneTable) -> GeneTable:
     """Return the table with NumPy arrays; a copy is made once and kept with it."""
-    given = (table.vectors, table.rank, table.factor, table.bias)
+    given = (table.vectors, table.rank, table.rank_factor, table.bias)
     if all(array is None or isinstance(array, np.ndarray) for array in given):
         return table
     if "host" not in table.derived:

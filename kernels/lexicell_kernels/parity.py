@@ -54,7 +54,7 @@ class Case:
         Share of columns with a row in the table.
     in_order
         Whether columns follow the lexicon's order.
-    factor, bias
+    rank_factor, bias
         Whether the table has them.
     doubled
         Whether some genes have a second column, of which cells use one or the other.
@@ -75,7 +75,7 @@ class Case:
     normalise: bool = True
     described: float = 0.7
     in_order: bool = False
-    factor: bool = False
+    rank_factor: bool = False
     bias: bool = False
     doubled: bool = False
     seed: int = 0
@@ -97,7 +97,7 @@ def cases() -> Iterator[Case]:
     for pattern in _PATTERNS:
         for k in (1, 16, 64, 599, 4096, None):
             yield Case(pattern=pattern, k=k, seed=1)
-        yield Case(pattern=pattern, factor=True, seed=2)
+        yield Case(pattern=pattern, rank_factor=True, seed=2)
         yield Case(pattern=pattern, in_order=True, seed=3)
     for dtype in _VALUES:
         for columns in (np.uint16, np.int32, np.int64):
@@ -106,7 +106,7 @@ def cases() -> Iterator[Case]:
     for weight in Weight:
         for vectors in (np.float32, np.float16):
             yield Case(weight=weight, vectors=vectors, bias=True, seed=6)
-        yield Case(weight=weight, pattern="fractions", k=None, factor=True, seed=7)
+        yield Case(weight=weight, pattern="fractions", k=None, rank_factor=True, seed=7)
         yield Case(weight=weight, normalise=False, seed=8)
     for dim in (1, 7, 16, 256, 385, 1536):
         for vectors in (np.float32, np.float16):
@@ -167,7 +167,7 @@ def table_of(case: Case) -> GeneTable:
     return GeneTable(
         rng.standard_normal((m, case.dim)).astype(case.vectors),
         rank,
-        rng.choice(np.array([0.25, 0.5, 1.0, 3.0], np.float32), m) if case.factor else None,
+        rng.choice(np.array([0.25, 0.5, 1.0, 3.0], np.float32), m) if case.rank_factor else None,
         rng.standard_normal(case.dim).astype(np.float32) * np.float32(0.1) if case.bias else None,
     )
 
@@ -204,7 +204,7 @@ def check_block(
     on_device = replace(block, data=to_device(block.data), indices=to_device(block.indices),
                         indptr=to_device(block.indptr))  # fmt: skip
     there = GeneTable(*(None if a is None else to_device(a) for a in
-                        (table.vectors, table.rank, table.factor, table.bias)))  # fmt: skip
+                        (table.vectors, table.rank, table.rank_factor, table.bias)))  # fmt: skip
 
     expected = reference.embed_rows(block, table, k=k, weight=weight, normalise=normalise)
     runs = [backend.embed_rows(on_device, there, k=k, weight=weight, normalise=normalise) for _ in range(2)]

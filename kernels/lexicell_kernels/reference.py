@@ -4,7 +4,7 @@ Every other backend is held against this file by `lexicell_kernels.parity`. With
 (read as float32) and ``N`` their sum over *all* columns:
 
 1. candidates are columns with ``x > 0`` and a row in the gene table;
-2. their score is ``x * factor``, rounded to float32 once, so that ties are the same on every backend;
+2. their score is ``x * rank_factor``, rounded to float32 once, so that ties are the same on every backend;
 3. the k highest are selected by ``(score descending, lexicon row ascending)``;
 4. each gets a weight (`Weight`);
 5. ``z = sum(w * T) / sum(w) + bias``, then divided by its length;
@@ -116,7 +116,9 @@ def _select(block: CsrBlock, table: GeneTable, row: int, k: int | None) -> _Sele
     candidate = (x > 0) & (rank >= 0)
     genes, counts = rank[candidate], x[candidate]
     with np.errstate(over="ignore", under="ignore"):  # scores beyond float32 are tied at infinity
-        scores = counts if table.factor is None else counts * np.asarray(table.factor, np.float32)[genes]
+        scores = (
+            counts if table.rank_factor is None else counts * np.asarray(table.rank_factor, np.float32)[genes]
+        )
     order = np.lexsort((genes, -scores))
     n_tied = 0
     if k is not None and len(order) > k:

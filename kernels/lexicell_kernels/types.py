@@ -171,7 +171,7 @@ class GeneTable:
         ``[v]`` int32: the row of `vectors` that a data-set column means, -1 where the column is not a
         candidate (no description, or masked). Columns that are one gene mean the same row; in each row of a
         block at most one of them is not 0.
-    factor
+    rank_factor
         ``[m]`` float32 > 0: the rank factor that scores are multiplied with, or None for 1.
     bias
         ``[p]`` float32, or None for 0.
@@ -182,13 +182,13 @@ class GeneTable:
 
     vectors: Array
     rank: Array
-    factor: Array | None = None
+    rank_factor: Array | None = None
     bias: Array | None = None
     derived: dict[str, Any] = field(default_factory=dict, init=False, compare=False, repr=False)
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle what the table was made from."""
-        return type(self), (self.vectors, self.rank, self.factor, self.bias)
+        return type(self), (self.vectors, self.rank, self.rank_factor, self.bias)
 
     @property
     def n_columns(self) -> int:

@@ -51,8 +51,10 @@ def table() -> GeneTable:
     rng = np.random.default_rng(5)
     rank = np.full(V, -1, np.int32)
     rank[rng.permutation(V)[:30]] = np.arange(30)
-    factor = rng.choice(np.array([0.25, 1, 3], np.float32), 30)
-    return GeneTable(rng.standard_normal((30, 7)).astype(np.float32), rank, factor, np.ones(7, np.float32))
+    rank_factor = rng.choice(np.array([0.25, 1, 3], np.float32), 30)
+    return GeneTable(
+        rng.standard_normal((30, 7)).astype(np.float32), rank, rank_factor, np.ones(7, np.float32)
+    )
 
 
 @pytest.fixture
@@ -78,7 +80,7 @@ def upload(cupy, block: CsrBlock) -> CsrBlock:
 
 
 def uploaded_table(cupy, table: GeneTable) -> GeneTable:
-    given = (table.vectors, table.rank, table.factor, table.bias)
+    given = (table.vectors, table.rank, table.rank_factor, table.bias)
     return GeneTable(*(None if a is None else cupy.asarray(a) for a in given))
 
 
@@ -122,7 +124,7 @@ def test_host_arrays_go_to_the_gpu_and_back_where_asked(cupy, block, table, weig
 @pytest.mark.parametrize("device", ["cpu", "cuda"])
 def test_counts_that_are_scores_take_no_memory(cupy, block, table, device):
     assert select_topk(block, table, k=9, device=device).counts.base is None
-    picks = select_topk(block, replace(table, factor=None), k=9, device=device)
+    picks = select_topk(block, replace(table, rank_factor=None), k=9, device=device)
     assert picks.counts is picks.scores
 
 

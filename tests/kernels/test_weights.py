@@ -30,10 +30,10 @@ def test_they_are_what_the_design_says(weight):
 
 
 @pytest.mark.parametrize("weight", Weight)
-@pytest.mark.parametrize("factor", [False, True], ids=["plain", "factor"])
+@pytest.mark.parametrize("rank_factor", [False, True], ids=["plain", "rank_factor"])
 @pytest.mark.parametrize("pattern", ["counts", "heavy", "equal", "fractions"])
-def test_they_are_what_the_kernel_pools_with(pattern, factor, weight):
-    case = parity.Case(pattern, n_columns=400, longest=200, factor=factor, seed=50)
+def test_they_are_what_the_kernel_pools_with(pattern, rank_factor, weight):
+    case = parity.Case(pattern, n_columns=400, longest=200, rank_factor=rank_factor, seed=50)
     block, table = parity.block_of(case), parity.table_of(case)
     table = replace(table, vectors=np.eye(table.n_genes, dtype=np.float32))  # a vector shows the weights
     picks = select_topk(block, table, k=40)

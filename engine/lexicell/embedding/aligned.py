@@ -170,7 +170,7 @@ class AlignedCells:
         *,
         weight: Weight = Weight.LOG1P,
         order: Order = Order.LEXICON,
-        factor: NDArray[np.float32] | None = None,
+        rank_factor: NDArray[np.float32] | None = None,
         listener: Listener = ignore,
     ) -> Iterator[Selection]:
         """Select the genes of all cells, block by block.
@@ -181,7 +181,7 @@ class AlignedCells:
             Genes of a cell; None for all candidates.
         weight, order
             See `Selection`.
-        factor
+        rank_factor
             ``[G]`` float32 rank factors, None for 1.
         listener
             Is told the progress, in cells.
@@ -192,12 +192,12 @@ class AlignedCells:
             A count is negative, NaN or infinite; the message names cell and gene.
         """
         source, genes = self.source, self.genes
-        of_genes = None if factor is None else factor[genes.rows].astype(np.float32)
+        of_genes = None if rank_factor is None else rank_factor[genes.rows].astype(np.float32)
         for start, block in self.blocks(checked=False, listener=listener):
             # What is wrong in the sums of columns that are one gene is looked for among the sums.
             with naming_bad_counts(block, start, Values.COUNTS, source.label, source.names, source.var.index):
                 selection = select_block(
-                    block, genes, k, start=start, weight=weight, order=order, factor=of_genes
+                    block, genes, k, start=start, weight=weight, order=order, rank_factor=of_genes
                 )
             yield selection
 
@@ -206,17 +206,17 @@ class AlignedCells:
         k: int | None,
         *,
         weight: Weight = Weight.LOG1P,
-        factor: NDArray[np.float32] | None = None,
+        rank_factor: NDArray[np.float32] | None = None,
         listener: Listener = ignore,
     ) -> SelectedCells:
         """Select the genes of all cells and keep them; see `selections`."""
         return SelectedCells.of(
-            self.selections(k, weight=weight, factor=factor, listener=listener),
+            self.selections(k, weight=weight, rank_factor=rank_factor, listener=listener),
             self.lexicon.n_genes,
             lexicon=self.lexicon.identity,
             top_k=k,
             weight=weight,
-            factor=factor,
+            rank_factor=rank_factor,
         )
 
 

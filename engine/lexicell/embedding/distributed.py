@@ -20,7 +20,7 @@ from lexicell._trace import Worker as Trace
 from lexicell.atlas.store import Receipt
 from lexicell.embedding._main_guard import GUARD
 from lexicell.embedding.events import Listener, Note
-from lexicell.embedding.shards import Progress, ShardJob
+from lexicell.embedding.shards import ShardJob, ShardProgress
 from lexicell.errors import InputError, LexicellError, MissingExtraError, PartialError
 from lexicell_kernels.cpu import available_cpus
 
@@ -94,7 +94,7 @@ def run_distributed(
             client = stack.enter_context(_client(address, workers or available_cpus()))
             plugin = stack.enter_context(_everywhere(client, job, address))
         with Crew() as crew:
-            run = _Run(client, plugin, job, address, listener, crew)
+            run = _ClusterRun(client, plugin, job, address, listener, crew)
             try:
                 for receipt in run.receipts(shards):
                     commit(receipt)
@@ -102,7 +102,7 @@ def run_distributed(
                 run.cancel()
 
 
-class _Run:
+class _ClusterRun:
     """Keeps a cluster busy: a few shards ahead for each of its threads, not all of an atlas."""
 
     def __init__(
@@ -125,7 +125,7 @@ class _Run:
         """Make shards, in any order; raises what failed first."""
         waiting = deque(shards)
         self._look()
-        progress = Progress(self._layout, shards, self._threads, self._listener)
+        progress = ShardProgress(self._layout, shards, self._threads, self._listener)
         while waiting or self._running:
             while waiting and len(self._running) < max(1, _AHEAD * self._threads):
                 self._submit(waiting.popleft())

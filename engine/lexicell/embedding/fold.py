@@ -15,7 +15,7 @@ from lexicell._arrays import Device, to_host
 from lexicell.embedding.candidates import CandidateGenes
 from lexicell.errors import InputError
 from lexicell.lexicon import Lexicon
-from lexicell.projection import Layer, Projection
+from lexicell.projection import HeadLayer, Projection
 from lexicell_kernels import GeneTable
 
 __all__ = ["FoldedTable", "fold"]
@@ -39,7 +39,7 @@ class FoldedTable:
 
     table: GeneTable
     genes: CandidateGenes
-    head: tuple[Layer, ...] = ()
+    head: tuple[HeadLayer, ...] = ()
 
     @property
     def dim(self) -> int:
@@ -51,7 +51,7 @@ class FoldedTable:
         """BLAKE3 of the table and of how columns are brought to it, as hex; not of the head."""
         table = self.table
         genes = self.genes
-        arrays = (table.vectors, table.rank, table.factor, table.bias, genes.rows, genes.shared)
+        arrays = (table.vectors, table.rank, table.rank_factor, table.bias, genes.rows, genes.shared)
         digest = blake3.blake3(max_threads=blake3.blake3.AUTO)
         for array in arrays:
             part = np.empty(0) if array is None else np.ascontiguousarray(to_host(array))
@@ -77,7 +77,7 @@ def fold(
     genes: CandidateGenes,
     projection: Projection | None = None,
     *,
-    factor: NDArray[np.float32] | None = None,
+    rank_factor: NDArray[np.float32] | None = None,
     device: Device = "cpu",
 ) -> FoldedTable:
     """Fold a lexicon onto a data set's columns.
@@ -91,7 +91,7 @@ def fold(
     projection
         Makes the rows of the table here, so that it costs nothing per cell: ``[m, d]`` becomes ``[m, p]``.
         Genes that it masks are left out, its bias and rank factors go into the table, and its head beside it.
-    factor
+    rank_factor
         ``[G]`` rank factors, finite and > 0, in place of the projection's.
     device
         Where the table is wanted.
@@ -105,19 +105,19 @@ def fold(
     Raises
     ------
     InputError
-        A factor is not finite and positive, or the projection is for another lexicon.
+        A rank factor is not finite and positive, or the projection is for another lexicon.
     """
-    if factor is not None and not (np.isfinite(factor) & (factor > 0)).all():
+    if rank_factor is not None and not (np.isfinite(rank_factor) & (rank_factor > 0)).all():
         msg = "rank factors must be finite and larger than 0; leave genes out by masking them"
         raise InputError(msg)
     if projection is not None:
         projection.check_lexicon(lexicon)
-        factor = projection.rank_factor if factor is None else factor
+        rank_factor = projection.rank_factor if rank_factor is None else rank_factor
         genes = genes if projection.masked is None else genes.without(projection.masked)
     table = GeneTable(
         _table_vectors(lexicon, genes.rows, projection, device),
         genes.rank,
-        None if factor is None else factor[genes.rows].astype(np.float32),
+        None if rank_factor is None else rank_factor[genes.rows].astype(np.float32),
         None if projection is None else projection.bias,
     )
     return FoldedTable(table, genes, () if projection is None else projection.head)

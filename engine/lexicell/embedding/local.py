@@ -12,7 +12,7 @@ from lexicell._trace import Crew
 from lexicell.atlas import CountSource
 from lexicell.atlas.store import Receipt
 from lexicell.embedding.events import Listener
-from lexicell.embedding.shards import Progress, ShardJob, ShardWorker, Stopped
+from lexicell.embedding.shards import ShardJob, ShardProgress, ShardWorker, Stopped
 from lexicell_kernels.cpu import available_cpus
 
 __all__ = ["run_local"]
@@ -59,7 +59,7 @@ def run_local(
         What failed in a worker; the others end within a block.
     """
     n_workers = max(1, min(workers or available_cpus(), len(shards)))
-    progress = Progress(job.writer.layout, shards, n_workers, listener)
+    progress = ShardProgress(job.writer.layout, shards, n_workers, listener)
     if source.device == "cuda":
         worker = ShardWorker(job, source)
         with Crew() as crew, crew.member("worker 0"):

@@ -11,7 +11,7 @@ import numpy as np
 from lexicell._arrays import Device, require_gpu
 from lexicell.atlas import MAX_NNZ, CountSource
 from lexicell.embedding.aligned import AlignedCells, AlignOptions, align_cells
-from lexicell.embedding.default_projection import refined
+from lexicell.embedding.default_projection import default_projection
 from lexicell.embedding.events import Listener, ignore
 from lexicell.embedding.fold import FoldedTable, fold
 from lexicell.embedding.pipeline import BlockEmbedder
@@ -228,7 +228,7 @@ def plan_cells(
         recipe = resolve_recipe(recipe, pooling=None if projection is None else projection.pooling)
     is_refined = projection is None and recipe.refine
     if is_refined:
-        projection = refined(cells.lexicon)
+        projection = default_projection(cells.lexicon)
     elif projection is not None and projection.masked is not None:
         cells = replace(cells.restrict(np.flatnonzero(~projection.masked)), mask=(*cells.mask, "projection"))
         # Few genes may be chosen and hold few counts: that is no sign of a wrong lexicon, so it is told only.

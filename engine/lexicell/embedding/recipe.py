@@ -26,8 +26,8 @@ class Recipe:
     normalise
         Whether vectors are scaled to length 1.
     refine
-        Whether the lexicon's vectors are whitened and its genes weighted by their factors, unless there is
-        a projection; see `lexicell.embedding.default_projection`.
+        Whether the lexicon's vectors are whitened and its genes scaled by how much they count, unless
+        there is a projection; see `lexicell.embedding.default_projection`.
     source
         Where the method is from.
     """

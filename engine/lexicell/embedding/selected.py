@@ -66,7 +66,7 @@ def select_block(
     start: int = 0,
     weight: Weight = Weight.LOG1P,
     order: Order = Order.LEXICON,
-    factor: NDArray[np.float32] | None = None,
+    rank_factor: NDArray[np.float32] | None = None,
 ) -> Selection:
     """Select the genes of a block of counts on the host, as the kernel does.
 
@@ -82,7 +82,7 @@ def select_block(
         Number of its first cell.
     weight, order
         See `Selection`.
-    factor
+    rank_factor
         ``[m]`` float32 rank factors of the candidates; None for 1.
 
     Raises
@@ -90,7 +90,7 @@ def select_block(
     InvalidCountsError
         A count is negative, NaN or infinite.
     """
-    table = GeneTable(np.zeros((len(genes.rows), 1), np.float32), genes.rank, factor)
+    table = GeneTable(np.zeros((len(genes.rows), 1), np.float32), genes.rank, rank_factor)
     longest = max(1, int(np.diff(block.indptr).max(initial=0)))
     with stage("kernel"):
         picks = select_topk(
@@ -131,7 +131,7 @@ class SelectedCells:
         Its identity.
     top_k, weight
         How genes were selected, and how they are to be weighted; see `lexicell.embedding.Recipe`.
-    factor
+    rank_factor
         ``[G]`` float32 rank factors that genes were selected with, or None for 1.
     """
 
@@ -143,7 +143,7 @@ class SelectedCells:
     lexicon: str
     top_k: int | None
     weight: Weight
-    factor: NDArray[np.float32] | None = None
+    rank_factor: NDArray[np.float32] | None = None
 
     def __len__(self) -> int:
         return len(self.totals)
@@ -190,8 +190,8 @@ class SelectedCells:
         indptr = self.indptr[start : stop + 1]
         a, b = int(indptr[0]), int(indptr[-1])
         counts = scores = self.counts[a:b].astype(np.float32)
-        if self.factor is not None:
-            scores = counts * self.factor[self.genes[a:b]]
+        if self.rank_factor is not None:
+            scores = counts * self.rank_factor[self.genes[a:b]]
         return weights(counts, scores, self.totals[start:stop].astype(np.float64), indptr - a, self.weight)
 
     @classmethod

@@ -21,7 +21,16 @@ from lexicell.embedding.inputs import Inputs
 from lexicell.embedding.pipeline import BlockEmbedder
 from lexicell_kernels import CsrBlock
 
-__all__ = ["EmbedShards", "MakeShard", "Progress", "ShardJob", "ShardMaker", "ShardWorker", "Stopped", "Tick"]
+__all__ = [
+    "EmbedShards",
+    "MakeShard",
+    "ShardJob",
+    "ShardMaker",
+    "ShardProgress",
+    "ShardWorker",
+    "Stopped",
+    "Tick",
+]
 
 #: Is told the cells and the decoded bytes of each block that is done.
 Tick = Callable[[int, int], None]
@@ -75,7 +84,7 @@ class ShardJob:
     writer: ShardWriter
 
 
-class Progress:
+class ShardProgress:
     """Tells that a run begins, and adds up what is done of it.
 
     Parameters

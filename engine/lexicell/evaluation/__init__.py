@@ -11,8 +11,8 @@ from lexicell.evaluation.geometry import Geometry, Neighbours, measure_geometry,
 from lexicell.evaluation.knn import knn_accuracy
 from lexicell.evaluation.membership import (
     Membership,
+    MembershipProtocol,
     NameLeak,
-    Protocol,
     name_leak,
     predict_membership,
 )
@@ -33,12 +33,12 @@ __all__ = [
     "GeneSets",
     "Geometry",
     "Membership",
+    "MembershipProtocol",
     "Method",
     "NameLeak",
     "Neighbours",
     "Panel",
     "Prediction",
-    "Protocol",
     "Published",
     "Standing",
     "Task",

@@ -14,11 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lexicell.embedding import Advanced, Listener, Note
-from lexicell.embedding.default_projection import refined
+from lexicell.embedding.default_projection import default_projection
 from lexicell.embedding.events import log
 from lexicell.errors import InputError
 from lexicell.evaluation.cell_report import Evaluation, Record
-from lexicell.evaluation.classifiers import CLASSIFIERS, Classifier, predict
+from lexicell.evaluation.classifiers import CLASSIFIERS, ClassifierName, predict
 from lexicell.evaluation.controls import CONTROLS, control_vectors
 from lexicell.evaluation.methods import Method
 from lexicell.evaluation.metrics import Scores, cluster_scores, clusters_missing, scib_scores, score
@@ -32,7 +32,7 @@ from lexicell.evaluation.splits import (
     few_shot_splits,
     transfer_splits,
 )
-from lexicell.lexicon import Lexicon, gene_factors
+from lexicell.lexicon import Lexicon, gene_scales
 
 if TYPE_CHECKING:
     pass
@@ -62,11 +62,11 @@ def evaluate_panels(
     listener: Listener = log,
 ) -> Evaluation:
     """Evaluate panels that were read already; see `lexicell.evaluate`."""
-    table, factors = lexicon.vectors(lexicon.rows), gene_factors(lexicon)
+    table, gene_scale = lexicon.vectors(lexicon.rows), gene_scales(lexicon)
 
     @cache  # most methods need none
     def rows() -> NDArray[np.float32]:
-        return refined(lexicon).table_rows(lexicon, lexicon.rows)
+        return default_projection(lexicon).table_rows(lexicon, lexicon.rows)
 
     splits: list[tuple[str, list[Split]]] = []
     skipped: list[tuple[str, Skipped]] = []
@@ -85,7 +85,7 @@ def evaluate_panels(
     with ThreadPoolExecutor(workers or _processors()) as pool:
         for name, made in splits:
             for method, control in runs:
-                runner = _Runner(method, control, table, factors, None if control else rows, protocol)
+                runner = _Runner(method, control, table, gene_scale, None if control else rows, protocol)
                 for found in runner.run(name, made, pool):
                     records += found
                     done += 1
@@ -104,12 +104,12 @@ class _Runner:
         method: Method,
         control: str,
         table: NDArray[np.float32],
-        factors: NDArray[np.float32],
+        gene_scale: NDArray[np.float32],
         refined_rows: Callable[[], NDArray[np.float32]] | None,
         protocol: CellProtocol,
     ) -> None:
         self.method, self.control, self.protocol = method, control, protocol
-        self._table, self._factors, self._refined = table, factors, refined_rows
+        self._table, self._gene_scale, self._refined = table, gene_scale, refined_rows
         self._drawn: tuple[int, NDArray[np.float32]] | None = None
         self._whole: dict[tuple[int, bytes], tuple[NDArray[np.float32], dict[str, float], float]] = {}
         self.notes: set[str] = set()
@@ -152,8 +152,8 @@ class _Runner:
             return self._embed_whole(split)
         query = split.query.without_labels()
         task = Task(
-            self._vectors(split.draw), split.reference, query, query, self._seed(split.draw), self._factors,
-            self._refined,
+            self._vectors(split.draw), split.reference, query, query, self._seed(split.draw),
+            self._gene_scale, self._refined,
         )  # fmt: skip
         reference, asked = self.method(task)
         _check_shapes(self.method, reference, split.cells[0], asked, split.cells[1])
@@ -172,7 +172,7 @@ class _Runner:
             bare = panel.without_labels()
             empty = bare.take(np.empty(0, np.int64))
             vectors, seed = self._vectors(split.draw), self._seed(key[0])
-            task = Task(vectors, bare, empty, None, seed, self._factors, self._refined)
+            task = Task(vectors, bare, empty, None, seed, self._gene_scale, self._refined)
             vectors, _ = self.method(task)
             _check_shapes(self.method, vectors, cells)
             seconds = time.perf_counter() - started
@@ -203,7 +203,7 @@ class _Runner:
         self,
         name: str,
         split: Split,
-        kind: Classifier,
+        kind: ClassifierName,
         scores: Scores,
         seconds: float,
         clusters: Mapping[str, float],

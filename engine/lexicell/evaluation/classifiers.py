@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 
 from lexicell.errors import InputError, MissingExtraError
 
-__all__ = ["CLASSIFIERS", "Classifier", "predict"]
+__all__ = ["CLASSIFIERS", "ClassifierName", "predict"]
 
-Classifier = Literal["knn", "logistic"]
-CLASSIFIERS: tuple[Classifier, ...] = get_args(Classifier)
+ClassifierName = Literal["knn", "logistic"]
+CLASSIFIERS: tuple[ClassifierName, ...] = get_args(ClassifierName)
 
 #: Inverse strength of the L2 penalty, where the largest standard deviation of a column is 1.
 _C = 1.0
@@ -22,7 +22,7 @@ def predict(
     reference: NDArray[np.float32],
     labels: NDArray[np.str_],
     query: NDArray[np.float32],
-    kind: Classifier,
+    kind: ClassifierName,
     seed: int = 0,
 ) -> NDArray[np.str_]:
     """Label the query cells.

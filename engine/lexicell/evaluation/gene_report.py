@@ -14,8 +14,8 @@ from lexicell.evaluation.gene_sets import GO_SETS, match_gene_sets, read_gene_se
 from lexicell.evaluation.geometry import Geometry, Neighbours, measure_geometry, nearest_genes
 from lexicell.evaluation.membership import (
     Membership,
+    MembershipProtocol,
     NameLeak,
-    Protocol,
     name_leak,
     predict_membership,
 )
@@ -81,7 +81,7 @@ class GeneReport:
     """
 
     lexicon: Lexicon
-    protocol: Protocol
+    protocol: MembershipProtocol
     geometry: dict[str, Geometry]
     neighbours: tuple[Neighbours, ...]
     predictions: tuple[Prediction, ...]
@@ -115,7 +115,7 @@ def evaluate_genes(
     neighbours: Sequence[str] | None = None,
     sets: Sequence[str | Path] = (GO_SETS,),
     published: Sequence[str | Path] = (),
-    protocol: Protocol | None = None,
+    protocol: MembershipProtocol | None = None,
     threads: int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> GeneReport:
@@ -150,7 +150,7 @@ def evaluate_genes(
     MissingExtraError
         scikit-learn is not installed and there are sets.
     """
-    protocol = protocol or Protocol()
+    protocol = protocol or MembershipProtocol()
     tables = [read_published(path) for path in published]
     matched = [match_gene_sets(lexicon, read_gene_sets(path)) for path in sets]
     nearest = nearest_genes(lexicon, neighbours)

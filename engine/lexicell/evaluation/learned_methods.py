@@ -10,7 +10,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from lexicell.embedding import RECIPES
-from lexicell.embedding.default_projection import refine_vectors
+from lexicell.embedding.default_projection import whiten_and_scale
 from lexicell.embedding.gene_statistics import highly_variable_columns
 from lexicell.embedding.selected import SelectedCells, select_counts
 from lexicell.evaluation.methods import Method, Vectors, kernel_block, pool
@@ -36,8 +36,8 @@ def _lexicell(task: Task) -> Vectors:
     if task.refined is not None:
         vectors = task.refined()
     else:
-        factors = np.ones(len(task.vectors), np.float32) if task.factors is None else task.factors
-        vectors = refine_vectors(task.vectors, factors).apply(task.vectors, np.arange(len(task.vectors)))
+        gene_scale = np.ones(len(task.vectors), np.float32) if task.gene_scale is None else task.gene_scale
+        vectors = whiten_and_scale(task.vectors, gene_scale).apply(task.vectors, np.arange(len(task.vectors)))
     recipe = RECIPES["lexicell"]
     return pool(task.reference, vectors, recipe), pool(task.query, vectors, recipe)
 

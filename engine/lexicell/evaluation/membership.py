@@ -23,11 +23,11 @@ from lexicell.evaluation.gene_sets import MatchedSets, Term
 from lexicell.lexicon import Lexicon
 
 __all__ = [
+    "GeneSplit",
     "GeneVectors",
     "Membership",
+    "MembershipProtocol",
     "NameLeak",
-    "Protocol",
-    "Split",
     "draw_split",
     "name_leak",
     "predict_membership",
@@ -38,7 +38,7 @@ GeneVectors = Callable[[NDArray[np.integer[Any]]], NDArray[np.float32]]
 
 
 @dataclass(frozen=True)
-class Protocol:
+class MembershipProtocol:
     """How membership is predicted.
 
     Attributes
@@ -68,7 +68,7 @@ class Protocol:
 
 
 @dataclass(frozen=True)
-class Split:
+class GeneSplit:
     """The genes of one prediction.
 
     Attributes
@@ -155,7 +155,7 @@ class NameLeak:
 def predict_membership(
     sets: MatchedSets,
     tables: Mapping[str, GeneVectors],
-    protocol: Protocol | None = None,
+    protocol: MembershipProtocol | None = None,
     *,
     threads: int | None = None,
     progress: Callable[[int, int], None] | None = None,
@@ -191,13 +191,13 @@ def predict_membership(
     -----
     Where this differs from the benchmark's code: its random numbers depend on the order of Python sets and
     cannot be repeated, so each term draws by a generator of its own; its genes are those that 38 embeddings
-    have in common, these are the lexicon's; sets beyond `Protocol.most_genes` are sampled.
+    have in common, these are the lexicon's; sets beyond `MembershipProtocol.most_genes` are sampled.
     """
     try:
         import sklearn.svm  # noqa: F401
     except ImportError as error:
         raise MissingExtraError.of(extra="evaluate", why="Predicting gene sets") from error
-    protocol = protocol or Protocol()
+    protocol = protocol or MembershipProtocol()
     if not sets.terms:
         most = max((n for _, n in sets.skipped), default=0)
         msg = f"no set of {sets.name} has enough described genes to be predicted; the largest has {most}"
@@ -230,7 +230,7 @@ def predict_membership(
     return Membership(sets, tuple(tables), auroc, sizes[:, 0], sizes[:, 1])
 
 
-def draw_split(term: Term, protocol: Protocol, repeat: int = 0) -> Split:
+def draw_split(term: Term, protocol: MembershipProtocol, repeat: int = 0) -> GeneSplit:
     """Draw negatives, held-out genes and folds of one term.
 
     As many negatives are drawn from each group; what the groups share or lack is made up for from the whole
@@ -260,10 +260,10 @@ def draw_split(term: Term, protocol: Protocol, repeat: int = 0) -> Split:
     folds = [_folds(len(genes), protocol) for genes in (positives, negatives)]
     positive = np.repeat([True, False], [len(positives), len(negatives)])
     rows = np.concatenate([positives, negatives]).astype(np.int32)
-    return Split(rows, positive, np.concatenate(folds))
+    return GeneSplit(rows, positive, np.concatenate(folds))
 
 
-def held_out_auroc(vectors: NDArray[np.float32], split: Split, protocol: Protocol) -> float:
+def held_out_auroc(vectors: NDArray[np.float32], split: GeneSplit, protocol: MembershipProtocol) -> float:
     """AUROC of the held-out genes of one split, with the cost that is best in the folds.
 
     Squared distances are computed once for all costs and folds, whatever ``d``, and the kernel from them; the
@@ -325,7 +325,7 @@ def name_leak(lexicon: Lexicon, sets: MatchedSets) -> NameLeak | None:
     return NameLeak(found[:, 0], found[:, 1])
 
 
-def _folds(n: int, protocol: Protocol) -> NDArray[np.int8]:
+def _folds(n: int, protocol: MembershipProtocol) -> NDArray[np.int8]:
     """Cut n shuffled genes: the first `held_out` are -1, the others contiguous folds 0, 1, ..."""
     held = max(1, int(protocol.held_out * n))
     sizes = [len(part) for part in np.array_split(np.arange(n - held), protocol.folds)]

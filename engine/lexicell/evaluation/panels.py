@@ -114,8 +114,8 @@ class Task:
         Cells that a transductive method may also learn from: the query's. None where there are none.
     seed
         Of whatever a method draws.
-    factors
-        ``[G]`` float32 gene factors; see `lexicell.lexicon.gene_factors`. A control has the text's too.
+    gene_scale
+        ``[G]`` float32 lengths of the vectors; see `lexicell.lexicon.gene_scales`. A control has them too.
     refined
         Gives the ``[G, p]`` float32 rows that the recipe "lexicell" folds of the lexicon. None for a control,
         whose vectors are refined as a lexicon's are.
@@ -126,7 +126,7 @@ class Task:
     query: Panel
     unlabelled: Panel | None
     seed: int
-    factors: NDArray[np.float32] | None = None
+    gene_scale: NDArray[np.float32] | None = None
     refined: Callable[[], NDArray[np.float32]] | None = None
 
 

@@ -40,10 +40,10 @@ def group_genes(plan: Plan, labels: NDArray[Any], *, n: int = 5) -> pd.DataFrame
         A count is negative, NaN or infinite; the message names cell and gene.
     """
     cells, recipe = plan.cells, plan.recipe
-    factor = None if plan.projection is None else plan.projection.rank_factor
+    rank_factor = None if plan.projection is None else plan.projection.rank_factor
     groups, codes = np.unique(np.asarray(labels), return_inverse=True)
     sums = np.zeros((len(groups), cells.lexicon.n_genes))
-    for selection in cells.selections(recipe.top_k, weight=recipe.weight, factor=factor):
+    for selection in cells.selections(recipe.top_k, weight=recipe.weight, rank_factor=rank_factor):
         cell = np.repeat(np.arange(len(selection)), np.diff(selection.indptr))
         share = selection.weights / np.bincount(cell, selection.weights)[cell]
         np.add.at(sums, (codes[selection.start + cell], selection.genes), share)

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from lexicell._files import check_new_file, staged_path
 from lexicell.errors import InputError
 from lexicell.lexicon import Lexicon
-from lexicell.projection import Layer, Projection
+from lexicell.projection import HeadLayer, Projection
 
 if TYPE_CHECKING:
     from lexicell.lexicon._table import TableDtype
@@ -225,7 +225,7 @@ def _constant(name: str, values: Any, dtype: str) -> Any:
     return TensorProto(name=name, data_type=kind, dims=array.shape, raw_data=array.tobytes())
 
 
-def _layer(layer: Layer, name: str, before: str, constants: list[Any]) -> list[Any]:
+def _layer(layer: HeadLayer, name: str, before: str, constants: list[Any]) -> list[Any]:
     """Nodes from `before` to `name`; the layer's numbers are added to `constants`."""
     from onnx.helper import make_node as node
 

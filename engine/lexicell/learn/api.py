@@ -25,7 +25,7 @@ from lexicell.embedding.selected import SelectedCells
 from lexicell.errors import InputError, OutputExistsError
 from lexicell.learn._tensors import hash_arrays
 from lexicell.learn.embed_selected import embed_selected
-from lexicell.learn.objectives import DEFAULT_OBJECTIVE, Fitted, Objective, fit, resolve_objective
+from lexicell.learn.objectives import DEFAULT_OBJECTIVE, FitResult, Objective, fit, resolve_objective
 from lexicell.learn.settings import TrainSettings
 from lexicell.learn.training_data import (
     Data,
@@ -368,7 +368,7 @@ def _counts(labels: NDArray[np.object_]) -> dict[str, int]:
 
 def _card(
     chosen: Objective,
-    found: Fitted,
+    found: FitResult,
     aligned: AlignedCells,
     cells: SelectedCells,
     target: Path | None,

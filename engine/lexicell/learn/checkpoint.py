@@ -18,13 +18,13 @@ from torch import Tensor
 from lexicell.errors import InputError
 from lexicell.learn._tensors import read_tensors, write_tensors
 
-__all__ = ["Progress", "read_checkpoint", "write_checkpoint"]
+__all__ = ["TrainProgress", "read_checkpoint", "write_checkpoint"]
 
 _KIND = "training checkpoint"
 
 
 @dataclass
-class Progress:
+class TrainProgress:
     """How far a training is.
 
     Attributes
@@ -54,7 +54,7 @@ class Progress:
 
 def write_checkpoint(
     path: Path,
-    progress: Progress,
+    progress: TrainProgress,
     model: torch.nn.Module,
     optimiser: torch.optim.Optimizer,
     run: Mapping[str, Any],
@@ -79,7 +79,7 @@ def write_checkpoint(
 
 def read_checkpoint(
     path: Path, model: torch.nn.Module, optimiser: torch.optim.Optimizer, run: Mapping[str, Any]
-) -> Progress:
+) -> TrainProgress:
     """Set model and optimiser to a checkpoint.
 
     Raises
@@ -110,4 +110,4 @@ def read_checkpoint(
         state.setdefault(int(number), {})[rest] = tensor
     optimiser.load_state_dict({**optimiser.state_dict(), "state": state})
     best = {name: tensor.to(device) for name, tensor in parts["best"].items()}
-    return Progress(**document, best=best)
+    return TrainProgress(**document, best=best)

@@ -68,7 +68,7 @@ class CellModel(nn.Module):
         Of what is drawn at the start.
     weight
         ``[p, d]`` to start from; by default rows that are orthogonal and of length 1.
-    gene_weight
+    gene_scale
         ``[m]`` that ``a`` starts from, larger than 0; learning multiplies them.
     """
 
@@ -80,7 +80,7 @@ class CellModel(nn.Module):
         n_classes: int,
         seed: int,
         weight: NDArray[np.float32] | None,
-        gene_weight: NDArray[np.float32],
+        gene_scale: NDArray[np.float32],
     ) -> None:
         super().__init__()
         rng = np.random.default_rng([seed, 0])
@@ -93,7 +93,7 @@ class CellModel(nn.Module):
         self.vectors: Tensor
         self.gene_start: Tensor
         self.register_buffer("vectors", torch.from_numpy(np.ascontiguousarray(vectors)), persistent=False)
-        start = torch.from_numpy(np.ascontiguousarray(gene_weight))
+        start = torch.from_numpy(np.ascontiguousarray(gene_scale))
         self.register_buffer("gene_start", start, persistent=False)
         self.weight = nn.Parameter(torch.from_numpy(np.array(weight, np.float32, order="C")))
         self.bias = nn.Parameter(torch.zeros(p))

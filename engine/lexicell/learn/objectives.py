@@ -14,12 +14,11 @@ from lexicell.embedding.events import Listener, ignore
 from lexicell.embedding.selected import SelectedCells
 from lexicell.errors import InputError
 from lexicell.learn.closed_form import fit_contrastive_pca, fit_ridge
-from lexicell.learn.settings import Objective as Loss
-from lexicell.learn.settings import Stopped, Trained, TrainSettings
-from lexicell.projection import Layer, Pooling, Projection, Residual
+from lexicell.learn.settings import Stopped, Trained, TrainedObjective, TrainSettings
+from lexicell.projection import HeadLayer, Pooling, Projection, Residual
 from lexicell.projection.whitening import Whitening, fit_whitening
 
-__all__ = ["DEFAULT_OBJECTIVE", "OBJECTIVES", "Fitted", "Objective", "fit", "resolve_objective"]
+__all__ = ["DEFAULT_OBJECTIVE", "OBJECTIVES", "FitResult", "Objective", "fit", "resolve_objective"]
 
 DEFAULT_OBJECTIVE = "loadings"
 #: Principal components of the genes' vectors that are trained on: the others are noise, and slow.
@@ -27,7 +26,7 @@ _WHITENED = 128
 
 
 @dataclass(frozen=True, eq=False)
-class Fitted:
+class FitResult:
     """What an objective gives.
 
     Attributes
@@ -60,7 +59,7 @@ class Objective:
     name
         What people call it.
     run
-        ``(cells, vectors, labels, *, seed, listener, **options) -> Fitted``.
+        ``(cells, vectors, labels, *, seed, listener, **options) -> FitResult``.
     options
         Names of the options that it takes.
     needs_labels
@@ -74,7 +73,7 @@ class Objective:
     """
 
     name: str
-    run: Callable[..., Fitted]
+    run: Callable[..., FitResult]
     options: frozenset[str]
     needs_labels: bool
     keeps_unlabelled: bool
@@ -96,7 +95,7 @@ def fit(
     seed: int = 0,
     listener: Listener = ignore,
     **options: Any,
-) -> Fitted:
+) -> FitResult:
     """Learn a projection from ranked cells.
 
     Parameters
@@ -119,7 +118,7 @@ def fit(
 
     Returns
     -------
-    Fitted
+    FitResult
         A projection for these vectors.
 
     Raises
@@ -148,7 +147,7 @@ def resolve_objective(name: str) -> Objective:
     return OBJECTIVES[name]
 
 
-def _train(loss: Loss) -> Callable[..., Fitted]:
+def _train(loss: TrainedObjective) -> Callable[..., FitResult]:
     def run(
         cells: SelectedCells,
         vectors: NDArray[np.float32],
@@ -160,7 +159,7 @@ def _train(loss: Loss) -> Callable[..., Fitted]:
         checkpoint: str | Path | None = None,
         resume: bool = False,
         listener: Listener,
-    ) -> Fitted:
+    ) -> FitResult:
         from lexicell.learn.trainer import train
 
         used = replace(settings or TrainSettings(), objective=loss)
@@ -177,7 +176,7 @@ def _train(loss: Loss) -> Callable[..., Fitted]:
             listener=listener,
         )
         projection = _folded(trained, whitening, cells)
-        return Fitted(projection, asdict(used), trained.history, trained.step, trained.stopped)
+        return FitResult(projection, asdict(used), trained.history, trained.step, trained.stopped)
 
     return run
 
@@ -192,10 +191,10 @@ def _folded(trained: Trained, whitening: Whitening, cells: SelectedCells) -> Pro
     return Projection(
         weight,
         trained.bias,
-        gene_weight=trained.gene_weight,
+        gene_scale=trained.gene_scale,
         offset=offset,
         residual=residual,
-        head=tuple(Layer(layer.weight, layer.bias, layer.activation) for layer in trained.head),
+        head=tuple(HeadLayer(layer.weight, layer.bias, layer.activation) for layer in trained.head),
         pooling=Pooling(cells.top_k, cells.weight),
     )
 
@@ -209,12 +208,12 @@ def _contrastive_pca(
     seed: int,  # noqa: ARG001
     listener: Listener,  # noqa: ARG001
     **options: Any,
-) -> Fitted:
+) -> FitResult:
     if background is None:
         message = "cpca compares cells with a background; name another file, or a column of obs and a value"
         raise InputError(message)
     found = fit_contrastive_pca(cells, vectors, background, **options)
-    return Fitted(found, {"background_cells": len(background), **options})
+    return FitResult(found, {"background_cells": len(background), **options})
 
 
 def _ridge(
@@ -225,24 +224,24 @@ def _ridge(
     seed: int,
     listener: Listener,  # noqa: ARG001
     **options: Any,
-) -> Fitted:
-    return Fitted(fit_ridge(cells, vectors, seed=seed, **options), dict(options))
+) -> FitResult:
+    return FitResult(fit_ridge(cells, vectors, seed=seed, **options), dict(options))
 
 
 def _bridge(
     cells: SelectedCells, vectors: NDArray[np.float32], labels: NDArray[Any] | None, **options: Any
-) -> Fitted:
+) -> FitResult:
     from lexicell.learn.bridge import fit_bridge
 
-    return Fitted(fit_bridge(cells, vectors, labels, **options).projection, _plain(options))
+    return FitResult(fit_bridge(cells, vectors, labels, **options).projection, _plain(options))
 
 
 def _loadings(
     cells: SelectedCells, vectors: NDArray[np.float32], labels: NDArray[Any] | None, **options: Any
-) -> Fitted:
+) -> FitResult:
     from lexicell.learn.loadings import fit_loadings
 
-    return Fitted(fit_loadings(cells, vectors, labels, **options), _plain(options))
+    return FitResult(fit_loadings(cells, vectors, labels, **options), _plain(options))
 
 
 def _plain(options: dict[str, Any]) -> dict[str, Any]:

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from lexicell.errors import InputError
 from lexicell.learn.augment import Views
 
-__all__ = ["HeadLayer", "Objective", "Stopped", "TrainSettings", "Trained"]
+__all__ = ["HeadLayer", "Stopped", "TrainSettings", "Trained", "TrainedObjective"]
 
-Objective = Literal["supcon", "infonce", "semi", "cross-entropy"]
+TrainedObjective = Literal["supcon", "infonce", "semi", "cross-entropy"]
 #: Why training ended: all steps done, no progress on the validation cells, or a loss that is not finite.
 Stopped = Literal["finished", "early", "diverged"]
 
@@ -72,7 +72,7 @@ class TrainSettings:
         Whether a GPU multiplies in bfloat16.
     """
 
-    objective: Objective = "supcon"
+    objective: TrainedObjective = "supcon"
     dim: int = 128
     temperature: float = 0.1
     views: Views = field(default_factory=Views)
@@ -97,8 +97,10 @@ class TrainSettings:
     mixed: bool = True
 
     def __post_init__(self) -> None:
-        if self.objective not in get_args(Objective):
-            message = f"the objective is one of {', '.join(get_args(Objective))}, not {self.objective!r}"
+        if self.objective not in get_args(TrainedObjective):
+            message = (
+                f"the objective is one of {', '.join(get_args(TrainedObjective))}, not {self.objective!r}"
+            )
             raise InputError(message)
         if self.device not in {"auto", "cpu", "cuda"}:
             message = f"the device is one of auto, cpu, cuda, not {self.device!r}"
@@ -140,7 +142,7 @@ class Trained:
     ----------
     weight, bias, offset
         ``W`` ``[p, d]``, ``b`` ``[p]`` and ``c`` ``[p]``, float32, for the vectors that were given.
-    gene_weight
+    gene_scale
         ``a``, ``[G]`` float32 by lexicon row; genes that no cell has keep what they were given, or 1.
     residual_rows, residual_coefficients, residual_basis
         ``r = coefficients @ basis`` of the genes in ``rows``: int32 ``[m]``, float32 ``[m, r]`` and
@@ -162,7 +164,7 @@ class Trained:
     weight: NDArray[np.float32]
     bias: NDArray[np.float32]
     offset: NDArray[np.float32]
-    gene_weight: NDArray[np.float32]
+    gene_scale: NDArray[np.float32]
     residual_rows: NDArray[np.int32] | None
     residual_coefficients: NDArray[np.float32] | None
     residual_basis: NDArray[np.float32] | None

@@ -26,7 +26,7 @@ try:
 except ImportError as error:
     raise MissingExtraError.of(extra="train", why="Training") from error
 
-from lexicell.learn.checkpoint import Progress, read_checkpoint, write_checkpoint
+from lexicell.learn.checkpoint import TrainProgress, read_checkpoint, write_checkpoint
 from lexicell.learn.losses import info_nce, supervised_contrastive
 from lexicell.learn.model import Bags, CellModel, array
 
@@ -47,7 +47,7 @@ def train(
     settings: TrainSettings | None = None,
     seed: int = 0,
     weight: NDArray[np.float32] | None = None,
-    gene_weight: NDArray[np.float32] | None = None,
+    gene_scale: NDArray[np.float32] | None = None,
     checkpoint: str | Path | None = None,
     resume: bool = False,
     listener: Listener = ignore,
@@ -70,7 +70,7 @@ def train(
         Of everything random: the same seed on the same CPU with as many threads gives the same bits.
     weight
         ``[p, d]`` to start from; by default a random orthogonal map.
-    gene_weight
+    gene_scale
         ``[G]`` factors > 0 that ``a`` starts from, and stays at where genes are not learned.
     checkpoint
         A file that is written now and then, to go on from with `resume`.
@@ -97,8 +97,8 @@ def train(
         `checkpoint` was changed.
     """
     with _one_thread():
-        run = _Run(
-            cells, vectors, labels, batches, settings or TrainSettings(), seed, weight, gene_weight, listener
+        run = _Training(
+            cells, vectors, labels, batches, settings or TrainSettings(), seed, weight, gene_scale, listener
         )
         path = None if checkpoint is None else Path(checkpoint)
         if path is not None and path.exists() and not resume:
@@ -123,7 +123,7 @@ def _one_thread() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-class _Run:
+class _Training:
     """One training: its cells, its model and how far it is."""
 
     def __init__(
@@ -135,35 +135,35 @@ class _Run:
         settings: TrainSettings,
         seed: int,
         weight: NDArray[np.float32] | None,
-        gene_weight: NDArray[np.float32] | None,
+        gene_scale: NDArray[np.float32] | None,
         listener: Listener,
     ) -> None:
         self.cells, self.settings, self.seed, self.listener = cells, settings, seed, listener
-        _check(cells, vectors, labels, batches, settings, weight, gene_weight)
+        _check(cells, vectors, labels, batches, settings, weight, gene_scale)
         self.device = _device(settings.device)
         self.codes, self.classes = _codes(labels, len(cells), settings)
         self.batches = None if batches is None else pd.factorize(np.asarray(batches))[0].astype(np.int64)
         self.used = cells.used
         self.place = np.zeros(cells.n_lexicon, np.int64)
         self.place[self.used] = np.arange(len(self.used))
-        self.gene_weight = np.ones(cells.n_lexicon, np.float32) if gene_weight is None else gene_weight
+        self.gene_scale = np.ones(cells.n_lexicon, np.float32) if gene_scale is None else gene_scale
         self.model = CellModel(
             vectors[self.used],
             settings,
             n_classes=len(self.classes) if settings.objective == "cross-entropy" else 0,
             seed=seed,
             weight=weight,
-            gene_weight=self.gene_weight[self.used],
+            gene_scale=self.gene_scale[self.used],
         ).to(self.device)
         self.optimiser = torch.optim.AdamW(self.model.groups(settings), lr=settings.rate)
         self.hashed = {
             "cells": cells.genes, "counts": cells.counts, "vectors": vectors[self.used], "codes": self.codes,
             **({} if self.batches is None else {"batches": self.batches}),
             **({} if weight is None else {"weight": weight}),
-            "gene_weight": self.gene_weight,
+            "gene_scale": self.gene_scale,
         }  # fmt: skip
         self._split()
-        self.progress = Progress(0, [], 0, [], 0, None, {})
+        self.progress = TrainProgress(0, [], 0, [], 0, None, {})
 
     def _split(self) -> None:
         """Choose the cells to train on, and those to validate on."""
@@ -323,15 +323,15 @@ class _Run:
         """Return the weights that were kept."""
         model, progress = self.model, self.progress
         model.load_state_dict(progress.best)
-        gene_weight = self.gene_weight.copy()
-        gene_weight[self.used] *= array(model.gene.exp())
+        gene_scale = self.gene_scale.copy()
+        gene_scale[self.used] *= array(model.gene.exp())
         residual = model.coefficients is not None
         temperature = self.settings.temperature
         return Trained(
             array(model.weight),
             array(model.bias),
             array(model.offset),
-            gene_weight,
+            gene_scale,
             self.used if residual else None,
             None if model.coefficients is None else array(model.coefficients),
             None if model.basis is None else array(model.basis),
@@ -364,7 +364,7 @@ def _check(
     batches: NDArray[Any] | None,
     settings: TrainSettings,
     weight: NDArray[np.float32] | None,
-    gene_weight: NDArray[np.float32] | None,
+    gene_scale: NDArray[np.float32] | None,
 ) -> None:
     """Raise InputError where something does not fit."""
     if labels is None and settings.objective != "infonce":
@@ -375,18 +375,18 @@ def _check(
         "labels": (labels, (len(cells),)),
         "batches": (batches, (len(cells),)),
         "weight": (weight, (settings.dim, vectors.shape[-1])),
-        "gene_weight": (gene_weight, (cells.n_lexicon,)),
+        "gene_scale": (gene_scale, (cells.n_lexicon,)),
     }
     for name, (given, shape) in expected.items():
         if given is not None and given.shape != shape:
             message = f"{name} has the shape {given.shape}, and {shape} is needed"
             raise InputError(message)
-    for name in ("vectors", "weight", "gene_weight"):
+    for name in ("vectors", "weight", "gene_scale"):
         numbers = expected[name][0]
         if numbers is not None and not np.isfinite(numbers).all():
             message = f"{name} is not finite"
             raise InputError(message)
-    if gene_weight is not None and not (gene_weight > 0).all():
+    if gene_scale is not None and not (gene_scale > 0).all():
         message = "gene weights must be larger than 0; leave genes out by masking them"
         raise InputError(message)
 

@@ -14,8 +14,8 @@ from lexicell.lexicon._convert import NameKind, import_vectors
 from lexicell.lexicon._convert_out import export_vectors
 from lexicell.lexicon._diff import Change, LexiconDiff, VectorChange, diff_lexicons, word_diff
 from lexicell.lexicon._edit import merge_lexicons, subset_lexicon
-from lexicell.lexicon._factors import gene_factors
 from lexicell.lexicon._foreign_text import read_names
+from lexicell.lexicon._gene_scales import gene_scales
 from lexicell.lexicon._genes import TEXT_FLAGS, TextFlag
 from lexicell.lexicon._manifest import EncoderInfo, Manifest, TextInfo
 from lexicell.lexicon.encoders.encoder import (
@@ -63,7 +63,7 @@ __all__ = [
     "diff_lexicons",
     "export_vectors",
     "fetch_genes",
-    "gene_factors",
+    "gene_scales",
     "import_vectors",
     "load_encoder",
     "merge_lexicons",

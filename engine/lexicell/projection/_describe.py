@@ -34,7 +34,7 @@ def describe(projection: Projection) -> dict[str, Any]:
         facts["masked_genes"] = int(projection.masked.sum())
     if projection.head:
         facts["head"] = ", ".join(f"{len(layer.weight)} {layer.activation}" for layer in projection.head)
-    present = ("bias", "offset", "gene_weight", "rank_factor")
+    present = ("bias", "offset", "gene_scale", "rank_factor")
     facts["parts"] = ", ".join(["weight", *(n for n in present if getattr(projection, n) is not None)])
     if pooling is not None:
         facts["top_k"] = "all" if pooling.top_k is None else pooling.top_k

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lexicell._arrays import Array, namespace
-from lexicell.projection._parts import Layer
+from lexicell.projection._parts import HeadLayer
 from lexicell_kernels._numba import kernel
 
 __all__ = ["apply_head"]
@@ -20,7 +20,7 @@ __all__ = ["apply_head"]
 _ROWS = 8_192
 
 
-def apply_head(layers: Sequence[Layer], pooled: Array, used: Array, *, normalise: bool) -> Array:
+def apply_head(layers: Sequence[HeadLayer], pooled: Array, used: Array, *, normalise: bool) -> Array:
     """Apply a head to pooled vectors, where they lie.
 
     Parameters

@@ -12,7 +12,7 @@ from lexicell.errors import InputError
 from lexicell.projection._checks import floats, put, rows, same
 from lexicell_kernels import Weight
 
-__all__ = ["Activation", "KernelFeatures", "Layer", "Pooling", "Residual"]
+__all__ = ["Activation", "HeadLayer", "KernelFeatures", "Pooling", "Residual"]
 
 #: ``gelu`` is the exact one, with the error function, as torch's is by default.
 Activation = Literal["relu", "gelu", "none"]
@@ -156,7 +156,7 @@ class Residual:
 
 
 @dataclass(frozen=True, eq=False)
-class Layer:
+class HeadLayer:
     """``activation(W z + b)``: a layer of the head.
 
     Attributes

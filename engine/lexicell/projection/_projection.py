@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from lexicell.errors import InputError
 from lexicell.projection._checks import floats, put, same
 from lexicell.projection._classifier import Classifier
-from lexicell.projection._parts import KernelFeatures, Layer, Pooling, Residual
+from lexicell.projection._parts import HeadLayer, KernelFeatures, Pooling, Residual
 from lexicell.projection._saving import ARRAYS, identity_of, read_parts, write_parts
 
 __all__ = ["GeneVectors", "Projection"]
@@ -66,7 +66,7 @@ class Projection:
         ``W``, ``[p, d]`` float32, or ``[p, m]`` with `features` of m landmarks.
     bias
         ``b``, ``[p]`` float32, or None for 0.
-    gene_weight
+    gene_scale
         ``a``, ``[G]`` float32 by lexicon row, or None for 1.
     offset
         ``c``, ``[p]`` float32, or None for 0; what is left of centring (``-W mean``).
@@ -99,13 +99,13 @@ class Projection:
 
     weight: NDArray[np.float32]
     bias: NDArray[np.float32] | None = None
-    gene_weight: NDArray[np.float32] | None = None
+    gene_scale: NDArray[np.float32] | None = None
     offset: NDArray[np.float32] | None = None
     residual: Residual | None = None
     features: KernelFeatures | None = None
     rank_factor: NDArray[np.float32] | None = None
     masked: NDArray[np.bool_] | None = None
-    head: tuple[Layer, ...] = ()
+    head: tuple[HeadLayer, ...] = ()
     pooling: Pooling | None = None
     classifier: Classifier | None = None
     lexicon: str | None = None
@@ -113,7 +113,7 @@ class Projection:
 
     def __post_init__(self) -> None:
         put(self, weight=floats("weight", self.weight, 2), head=tuple(self.head))
-        for name in ("bias", "gene_weight", "offset", "rank_factor"):
+        for name in ("bias", "gene_scale", "offset", "rank_factor"):
             if (part := getattr(self, name)) is not None:
                 put(self, **{name: floats(name, part, 1)})
         if self.rank_factor is not None and not (self.rank_factor > 0).all():
@@ -154,13 +154,15 @@ class Projection:
     @property
     def _by_gene(self) -> dict[str, NDArray[Any]]:
         """Parts with one number for each gene of the lexicon."""
-        parts = {name: getattr(self, name) for name in ("gene_weight", "rank_factor", "masked")}
+        parts = {name: getattr(self, name) for name in ("gene_scale", "rank_factor", "masked")}
         return {name: part for name, part in parts.items() if part is not None}
 
     @property
     def tensors(self) -> dict[str, NDArray[Any]]:
         """All arrays by name, C-contiguous, in the order of their names."""
-        found: dict[str, NDArray[Any] | None] = {name: getattr(self, name) for name in ARRAYS}
+        found: dict[str, NDArray[Any] | None] = {
+            stored: getattr(self, name) for name, stored in ARRAYS.items()
+        }
         if self.residual is not None:
             for name in ("rows", "coefficients", "basis"):
                 found[f"residual.{name}"] = getattr(self.residual, name)
@@ -225,7 +227,7 @@ class Projection:
         self._check_dim(lexicon.dim)
         for name, part in self._by_gene.items():
             if len(part) != lexicon.n_genes:
-                what = "weighs" if name == "gene_weight" else f"has a {name} for"
+                what = "weighs" if name == "gene_scale" else f"has a {name} for"
                 msg = (
                     f"the projection {what} {len(part):,} genes and {lexicon.name} has {lexicon.n_genes:,}; "
                     "use the lexicon it was learned on"
@@ -338,8 +340,8 @@ class Projection:
             table += self.offset
         if self.residual is not None:
             self.residual.add_to(table, genes)
-        if self.gene_weight is not None:
-            table *= self.gene_weight[genes, None]
+        if self.gene_scale is not None:
+            table *= self.gene_scale[genes, None]
         return table
 
     def save(self, folder: str | Path, *, overwrite: bool = False) -> Path:

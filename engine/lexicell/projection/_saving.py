@@ -13,14 +13,22 @@ from numpy.typing import NDArray
 from lexicell._files import check_new_folder, read_file, reading_file, staged_folder
 from lexicell.errors import CorruptDataError, InputError, InputNotFoundError
 from lexicell.projection._classifier import Classifier
-from lexicell.projection._parts import KernelFeatures, Layer, Pooling, Residual
+from lexicell.projection._parts import HeadLayer, KernelFeatures, Pooling, Residual
 
 __all__ = ["ARRAYS", "FORMAT_VERSION", "identity_of", "read_parts", "write_parts"]
 
 FORMAT_VERSION = 1
 _NUMBERS = "projection.safetensors"
 _CARD = "projection.json"
-ARRAYS = ("weight", "bias", "gene_weight", "offset", "rank_factor", "masked")
+#: Parts of a projection, and what they are called in a file.
+ARRAYS = {
+    "weight": "weight",
+    "bias": "bias",
+    "gene_scale": "gene_weight",
+    "offset": "offset",
+    "rank_factor": "rank_factor",
+    "masked": "masked",
+}
 _RESTORE = "restore the folder, or train again"
 
 
@@ -140,10 +148,10 @@ def _parts(content: Mapping[str, Any], tensors: Mapping[str, NDArray[Any]]) -> d
     pooling, features, classifier = (content[name] for name in ("pooling", "features", "classifier"))
     residual = of("residual.")
     return {
-        **{name: tensors.get(name) for name in ARRAYS},
+        **{name: tensors.get(stored) for name, stored in ARRAYS.items()},
         "residual": Residual(**residual) if residual else None,
         "features": None if features is None else KernelFeatures(**of("features."), **features),
-        "head": tuple(Layer(**of(f"head.{i}."), activation=a) for i, a in enumerate(content["head"])),
+        "head": tuple(HeadLayer(**of(f"head.{i}."), activation=a) for i, a in enumerate(content["head"])),
         "pooling": None if pooling is None else Pooling(**pooling),
         "classifier": None if classifier is None else Classifier(**of("classifier."), **classifier),
         "lexicon": content["lexicon"],

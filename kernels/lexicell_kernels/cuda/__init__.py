@@ -67,8 +67,8 @@ def embed_rows(
         chunk, shared = _chunk(instantiation, taken, m, by_score=weight is Weight.RANK)
         launch(instantiation, n, shared, (
             values, columns, indptr, np.int64(len(values)), np.int32(block.n_columns),
-            there.candidates, there.rank, there.factor, there.vectors, np.int32(m), there.bias, np.int32(p),
-            np.int32(taken), np.int32(chunk), np.int32(_CODE[weight]), np.int32(normalise),
+            there.candidates, there.rank, there.rank_factor, there.vectors, np.int32(m), there.bias,
+            np.int32(p), np.int32(taken), np.int32(chunk), np.int32(_CODE[weight]), np.int32(normalise),
             out.vectors, out.n_genes, out.coverage, out.n_tied,
         ))  # fmt: skip
     return out
@@ -82,10 +82,10 @@ def select_topk(block: CsrBlock, table: GeneTable, *, k: int, order: Order = Ord
     with block.data.device:
         there = device_table(table)
         n, m = block.n_rows, table.n_genes
-        lists = 2 if there.factor is None else 3
+        lists = 2 if there.rank_factor is None else 3
         with device_memory(f"the {k:,} genes of {n:,} rows", 4 * n * (lists * k + 3)):
             scores = cupy.empty((n, k), np.float32)
-            counts = scores if there.factor is None else cupy.empty((n, k), np.float32)
+            counts = scores if there.rank_factor is None else cupy.empty((n, k), np.float32)
             out = Picks(
                 cupy.empty((n, k), np.int32),
                 scores,
@@ -101,7 +101,7 @@ def select_topk(block: CsrBlock, table: GeneTable, *, k: int, order: Order = Ord
         chunk, shared = _chunk(instantiation, taken, m, by_score=by_score)
         launch(instantiation, n, shared, (
             values, columns, indptr, np.int64(len(values)), np.int32(block.n_columns),
-            there.candidates, there.rank, there.factor, np.int32(m),
+            there.candidates, there.rank, there.rank_factor, np.int32(m),
             np.int32(taken), np.int32(k), np.int32(chunk), np.int32(by_score),
             out.genes, out.scores, out.counts, out.n_genes, out.totals,
         ))  # fmt: skip

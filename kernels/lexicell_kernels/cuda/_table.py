@@ -30,7 +30,7 @@ class DeviceTable:
         ``[v]`` int32, column -> row of `vectors`, or -1.
     candidates
         ``[ceil(v / 32)]`` uint32, bit c % 32 of word c // 32: column c has a row.
-    factor
+    rank_factor
         ``[v]`` float32 by column, 0 where it has no row; None for 1.
     bias
         ``[p]`` float32, or None for 0.
@@ -41,7 +41,7 @@ class DeviceTable:
     vectors: Array
     rank: Array
     candidates: Array
-    factor: Array | None
+    rank_factor: Array | None
     bias: Array | None
     in_order: bool
 
@@ -74,10 +74,10 @@ def device_table(table: GeneTable) -> DeviceTable:
 def _upload(cupy: Any, table: GeneTable) -> DeviceTable:
     rank = np.ascontiguousarray(to_host(table.rank), dtype=np.int32)
     rows = rank[rank >= 0]
-    factor = None
-    if table.factor is not None:
-        factor = np.zeros(len(rank), np.float32)
-        factor[rank >= 0] = to_host(table.factor).astype(np.float32)[rows]
+    rank_factor = None
+    if table.rank_factor is not None:
+        rank_factor = np.zeros(len(rank), np.float32)
+        rank_factor[rank >= 0] = to_host(table.rank_factor).astype(np.float32)[rows]
     width = padded_width(table.vectors.dtype.name, table.dim)
     what = f"a gene table of {table.n_genes:,} x {table.dim}"
     with device_memory(what, table.n_genes * width * table.vectors.dtype.itemsize):
@@ -85,7 +85,7 @@ def _upload(cupy: Any, table: GeneTable) -> DeviceTable:
             _padded(cupy, table.vectors, width),
             cupy.asarray(rank),
             cupy.asarray(candidate_words(rank)),
-            None if factor is None else cupy.asarray(factor),
+            None if rank_factor is None else cupy.asarray(rank_factor),
             None if table.bias is None else cupy.asarray(table.bias, dtype=np.float32, order="C"),
             bool((np.diff(rows) > 0).all()),
         )

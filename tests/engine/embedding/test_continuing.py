@@ -14,7 +14,7 @@ from tests.torture.campaign import content
 import lexicell
 from lexicell.atlas.store import _ledger, verify
 from lexicell.embedding import Committed, pipeline, plan
-from lexicell.embedding.default_projection import refined
+from lexicell.embedding.default_projection import default_projection
 from lexicell.errors import InputError
 
 TABLE = ".lexicell/table"
@@ -55,7 +55,7 @@ def other_matrices(monkeypatch: pytest.MonkeyPatch) -> None:
     """A machine on which the whitening of a lexicon, and so the table, comes out otherwise."""
 
     def otherwise(lexicon):
-        projection = refined(lexicon)
+        projection = default_projection(lexicon)
         return replace(projection, weight=up(projection.weight))
 
     monkeypatch.setattr(plan, "refined", otherwise)

@@ -5,15 +5,15 @@ from __future__ import annotations
 import numpy as np
 
 from lexicell.embedding import embed_anndata
-from lexicell.embedding.default_projection import refine, refined
-from lexicell.lexicon import gene_factors
+from lexicell.embedding.default_projection import default_projection, make_default_projection
+from lexicell.lexicon import gene_scales
 
 
 def test_rows_are_whitened_vectors_of_length_one_times_factors(bundled):
     rows = np.arange(0, bundled.n_genes, 50)
-    table = refined(bundled).table_rows(bundled, rows.astype(np.int32))
+    table = default_projection(bundled).table_rows(bundled, rows.astype(np.int32))
     lengths = np.linalg.norm(table, axis=1)
-    np.testing.assert_allclose(lengths, gene_factors(bundled)[rows], rtol=2e-2)
+    np.testing.assert_allclose(lengths, gene_scales(bundled)[rows], rtol=2e-2)
     raw = bundled.vectors(rows)
 
     def mean_cosine(vectors):
@@ -25,7 +25,7 @@ def test_rows_are_whitened_vectors_of_length_one_times_factors(bundled):
 
 
 def test_the_one_that_comes_along_is_what_would_be_computed(bundled):
-    shipped, computed = refined(bundled), refine(bundled)
+    shipped, computed = default_projection(bundled), make_default_projection(bundled)
     assert shipped.lexicon == bundled.identity
     rows = np.arange(0, bundled.n_genes, 200, dtype=np.int32)
     np.testing.assert_allclose(
@@ -34,7 +34,7 @@ def test_the_one_that_comes_along_is_what_would_be_computed(bundled):
 
 
 def test_it_is_made_once_for_a_lexicon(bundled):
-    assert refined(bundled) is refined(bundled)
+    assert default_projection(bundled) is default_projection(bundled)
 
 
 def test_the_default_recipe_says_what_it_did(cells):

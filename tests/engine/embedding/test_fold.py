@@ -45,7 +45,7 @@ def unfolded(adata, lexicon, aligned, recipe: Recipe, projection: Projection | N
         w = np.log1p(1e4 * by_gene[genes] / x.sum())
         z = w @ vectors[genes] / w.sum()
         if projection is not None:
-            gain = 1 if projection.gene_weight is None else projection.gene_weight[genes].astype(np.float64)
+            gain = 1 if projection.gene_scale is None else projection.gene_scale[genes].astype(np.float64)
             z = (w * gain) @ vectors[genes] / w.sum()
             z = projection.weight.astype(np.float64) @ z
             z = z if projection.bias is None else z + projection.bias
@@ -53,14 +53,14 @@ def unfolded(adata, lexicon, aligned, recipe: Recipe, projection: Projection | N
     return np.array(out)
 
 
-@pytest.mark.parametrize("parts", ["none", "weight", "bias", "gene_weight", "all"])
+@pytest.mark.parametrize("parts", ["none", "weight", "bias", "gene_scale", "all"])
 @pytest.mark.parametrize("k", [30, None])
 def test_folding_first_is_projecting_last(bundled, cells, aligned, parts, k):
     rng = np.random.default_rng(0)
     projection = Projection(
         rng.standard_normal((24, bundled.dim)).astype(np.float32),
         rng.standard_normal(24).astype(np.float32) if parts in ("bias", "all") else None,
-        rng.random(bundled.n_genes).astype(np.float32) + 0.5 if parts in ("gene_weight", "all") else None,
+        rng.random(bundled.n_genes).astype(np.float32) + 0.5 if parts in ("gene_scale", "all") else None,
     )
     projection = None if parts == "none" else projection
     recipe = Recipe("test", k, Weight.LOG1P, normalise=True, source="")
@@ -117,9 +117,9 @@ def test_masked_genes_are_never_picked(bundled, cells, aligned):
 
 def test_rank_factors_choose_and_do_not_weigh(bundled, cells, aligned):
     block = block_of(cells)
-    factor = np.random.default_rng(1).random(bundled.n_genes).astype(np.float32) + 0.1
-    folded = fold(bundled, CandidateGenes.of(aligned.rows), factor=factor)
-    np.testing.assert_array_equal(folded.table.factor, factor[folded.genes.rows])
+    rank_factor = np.random.default_rng(1).random(bundled.n_genes).astype(np.float32) + 0.1
+    folded = fold(bundled, CandidateGenes.of(aligned.rows), rank_factor=rank_factor)
+    np.testing.assert_array_equal(folded.table.rank_factor, rank_factor[folded.genes.rows])
     plain = fold(bundled, CandidateGenes.of(aligned.rows))
     chosen = cpu.select_topk(block, folded.table, k=10).genes
     assert (chosen != cpu.select_topk(block, plain.table, k=10).genes).any()
@@ -129,7 +129,7 @@ def test_rank_factors_choose_and_do_not_weigh(bundled, cells, aligned):
             reference.embed_rows(block, folded.table, k=k).vectors,
             atol=1e-5,
         )
-    np.testing.assert_array_equal(  # with all genes chosen there is nothing that a factor could change
+    np.testing.assert_array_equal(  # with all genes chosen there is nothing that a rank factor could change
         cpu.embed_rows(block, folded.table, k=None).vectors,
         cpu.embed_rows(block, plain.table, k=None).vectors,
     )
@@ -137,10 +137,10 @@ def test_rank_factors_choose_and_do_not_weigh(bundled, cells, aligned):
 
 @pytest.mark.parametrize("bad", [0, -1, np.nan, np.inf])
 def test_factors_that_would_break_the_order_are_refused(bundled, aligned, bad):
-    factor = np.ones(bundled.n_genes, np.float32)
-    factor[7] = bad
+    rank_factor = np.ones(bundled.n_genes, np.float32)
+    rank_factor[7] = bad
     with pytest.raises(InputError, match="finite and larger than 0"):
-        fold(bundled, CandidateGenes.of(aligned.rows), factor=factor)
+        fold(bundled, CandidateGenes.of(aligned.rows), rank_factor=rank_factor)
 
 
 def _split(adata, first: str, second: str, share: int):

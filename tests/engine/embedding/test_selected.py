@@ -32,13 +32,13 @@ def kernel(plan):
     return embed_rows(block, plan.folded.table, k=plan.recipe.top_k, weight=plan.recipe.weight).vectors
 
 
-def selected(adata, factor=None, **options):
+def selected(adata, rank_factor=None, **options):
     with open_counts(adata) as source:
         plan = make_plan(source, Options(**{"recipe": "paper", **options}))
         cells, lexicon = plan.cells, plan.cells.lexicon
-        factors = None if factor is None else factor(lexicon)
-        plan = replace(plan, folded=fold(lexicon, cells.genes, factor=factors))
-        kept = cells.select(plan.recipe.top_k, weight=plan.recipe.weight, factor=factors)
+        factors = None if rank_factor is None else rank_factor(lexicon)
+        plan = replace(plan, folded=fold(lexicon, cells.genes, rank_factor=factors))
+        kept = cells.select(plan.recipe.top_k, weight=plan.recipe.weight, rank_factor=factors)
         return kept, kernel(plan), lexicon.vectors(lexicon.rows)
 
 
@@ -50,10 +50,10 @@ def test_its_vectors_are_the_kernels_for_every_weight(pbmc3k, weight):
 
 @pytest.mark.parametrize("weight", ["log1p", "rank"])
 def test_its_vectors_are_the_kernels_with_rank_factors(cells, weight):
-    def factor(lexicon):
+    def rank_factor(lexicon):
         return np.random.default_rng(0).uniform(0.1, 3, lexicon.n_genes).astype(np.float32)
 
-    found, expected, vectors = selected(cells, factor, top_k=20, weight=weight)
+    found, expected, vectors = selected(cells, rank_factor, top_k=20, weight=weight)
     assert np.abs(pooled(found, vectors) - expected).max() < 1e-5
     assert found.sizes.max() == 20
 

@@ -10,7 +10,7 @@ import pytest
 from lexicell.errors import InputError, MissingExtraError
 from lexicell.evaluation import (
     CONTROLS,
-    Protocol,
+    MembershipProtocol,
     control_vectors,
     match_gene_sets,
     name_leak,
@@ -20,7 +20,7 @@ from lexicell.evaluation import (
 from lexicell.evaluation.gene_sets import MatchedSets, Term
 from lexicell.evaluation.membership import draw_split, held_out_auroc
 
-QUICK = Protocol(costs=(1.0, 100.0))
+QUICK = MembershipProtocol(costs=(1.0, 100.0))
 
 
 @pytest.fixture
@@ -59,7 +59,7 @@ def test_the_numbers_do_not_depend_on_threads_order_or_other_sets(clustered, set
 
 
 def test_a_split_holds_ten_negatives_for_each_positive_and_a_fifth_out():
-    split = draw_split(_term(47), Protocol())
+    split = draw_split(_term(47), MembershipProtocol())
     held = split.fold < 0
     assert (split.positive.sum(), (~split.positive).sum()) == (47, 470)
     assert (split.positive[held].sum(), (~split.positive[held]).sum()) == (9, 94)
@@ -72,7 +72,7 @@ def test_a_split_holds_ten_negatives_for_each_positive_and_a_fifth_out():
 
 def test_each_seed_repeat_and_term_draws_anew_but_always_the_same():
     def drawn(term: Term, seed: int, repeat: int) -> tuple[int, ...]:
-        return tuple(draw_split(term, Protocol(seed=seed), repeat).rows.tolist())
+        return tuple(draw_split(term, MembershipProtocol(seed=seed), repeat).rows.tolist())
 
     one = _term()
     other = Term("U", "u", one.positives, one.pool)
@@ -83,28 +83,28 @@ def test_each_seed_repeat_and_term_draws_anew_but_always_the_same():
 def test_negatives_come_evenly_from_the_groups_and_the_rest_from_the_pool():
     small, large = np.arange(100, 130, dtype=np.int32), np.arange(130, 1000, dtype=np.int32)
     term = Term("T", "t", np.arange(20, dtype=np.int32), np.concatenate([small, large]), (small, large))
-    split = draw_split(term, Protocol())
+    split = draw_split(term, MembershipProtocol())
     negatives = split.rows[~split.positive]
     assert len(negatives) == 200
     assert np.isin(negatives, small).sum() == 30  # all of the small group: 100 were wanted
     uneven = Term("T", "t", term.positives, term.pool, (large[:400], large[400:]))
-    negatives = draw_split(uneven, Protocol()).rows[20:]
+    negatives = draw_split(uneven, MembershipProtocol()).rows[20:]
     assert np.isin(negatives, large[:400]).sum() == 100
 
 
 def test_a_pool_that_is_too_small_is_taken_whole_and_one_without_genes_is_refused():
-    assert (~draw_split(_term(40, pool=90), Protocol()).positive).sum() == 90
+    assert (~draw_split(_term(40, pool=90), MembershipProtocol()).positive).sum() == 90
     with pytest.raises(InputError, match="leaves 3 genes as negatives for its 40"):
-        draw_split(_term(40, pool=3), Protocol())
+        draw_split(_term(40, pool=3), MembershipProtocol())
 
 
 def test_large_sets_are_sampled():
-    split = draw_split(_term(400, pool=3000), Protocol(most_genes=100))
+    split = draw_split(_term(400, pool=3000), MembershipProtocol(most_genes=100))
     assert split.positive.sum() == 100
     assert split.rows[split.positive].max() > 100
 
 
-def _plain(vectors: np.ndarray, split, protocol: Protocol) -> float:
+def _plain(vectors: np.ndarray, split, protocol: MembershipProtocol) -> float:
     """The benchmark's way: an RBF SVM of scikit-learn on the vectors themselves."""
     from sklearn.metrics import roc_auc_score
     from sklearn.svm import SVC
@@ -124,15 +124,15 @@ def _plain(vectors: np.ndarray, split, protocol: Protocol) -> float:
 @pytest.mark.parametrize("term", [0, 7, 20])
 def test_the_score_is_that_of_a_plain_svm_on_real_vectors(bundled, term):
     term = match_gene_sets(bundled, read_gene_sets("go-bp")).terms[term]
-    split = draw_split(term, Protocol())
+    split = draw_split(term, MembershipProtocol())
     vectors = bundled.vectors(split.rows)
-    found = held_out_auroc(vectors, split, Protocol())
+    found = held_out_auroc(vectors, split, MembershipProtocol())
     assert 0.6 < found < 1
-    assert found == pytest.approx(_plain(vectors.astype(float), split, Protocol()), abs=1e-3)
+    assert found == pytest.approx(_plain(vectors.astype(float), split, MembershipProtocol()), abs=1e-3)
 
 
 def test_vectors_that_are_all_the_same_score_as_a_guess():
-    split = draw_split(_term(), Protocol())
+    split = draw_split(_term(), MembershipProtocol())
     assert held_out_auroc(np.ones((len(split.rows), 4), np.float32), split, QUICK) == 0.5
 
 
@@ -162,7 +162,7 @@ def test_the_bundled_lexicon_is_known_to_hold_the_names_of_go_terms(bundled):
 
 def test_progress_ends_with_all_terms(clustered, sets):
     calls: list[tuple[int, int]] = []
-    protocol = Protocol(costs=(1.0,), repeats=2)
+    protocol = MembershipProtocol(costs=(1.0,), repeats=2)
     found = predict_membership(
         sets, {"ours": clustered.vectors}, protocol, progress=lambda *call: calls.append(call)
     )

@@ -19,7 +19,7 @@ from lexicell.embedding.fold import fold
 from lexicell.errors import InputError, OutputExistsError, WriteError
 from lexicell.export import export_cell
 from lexicell.lexicon import EncoderInfo, Lexicon, TextInfo, align_genes, write_lexicon
-from lexicell.projection import KernelFeatures, Layer, Pooling, Projection, Residual
+from lexicell.projection import HeadLayer, KernelFeatures, Pooling, Projection, Residual
 from lexicell_kernels import CsrBlock, Weight, embed_rows, select_topk
 
 onnx = pytest.importorskip("onnx")
@@ -107,7 +107,7 @@ def _by_hand(projection: Projection | None, *, normalise: bool) -> np.ndarray:
     table = VECTORS.astype(np.float64)
     bias = 0.0
     if projection is not None:
-        table = table @ projection.weight.T * projection.gene_weight[:, None]
+        table = table @ projection.weight.T * projection.gene_scale[:, None]
         bias = projection.bias
     rows = []
     for genes, weights in zip(GENES, WEIGHTS, strict=True):
@@ -139,7 +139,7 @@ def test_all_parts_of_a_projection_are_in_the_graph(tmp_path, bundled, pbmc3k, a
     projection = Projection(
         rng.standard_normal((24, 30)),
         bias=rng.standard_normal(24) / 9,
-        gene_weight=rng.uniform(0.5, 2, bundled.n_genes),
+        gene_scale=rng.uniform(0.5, 2, bundled.n_genes),
         offset=rng.standard_normal(24),
         residual=Residual(
             np.arange(50, 9_000), rng.standard_normal((8_950, 3)), rng.standard_normal((3, 24))
@@ -147,8 +147,8 @@ def test_all_parts_of_a_projection_are_in_the_graph(tmp_path, bundled, pbmc3k, a
         features=KernelFeatures(np.zeros(bundled.dim), np.arange(30) * 7, 2),
         masked=rng.random(bundled.n_genes) < 0.2,
         head=(
-            Layer(rng.standard_normal((16, 24)), rng.standard_normal(16), activation),
-            Layer(rng.standard_normal((9, 16)), rng.standard_normal(9), activation),
+            HeadLayer(rng.standard_normal((16, 24)), rng.standard_normal(16), activation),
+            HeadLayer(rng.standard_normal((9, 16)), rng.standard_normal(9), activation),
         ),
         pooling=Pooling(None, "log1p"),
     )
@@ -245,7 +245,7 @@ def test_what_does_not_fit_is_refused(tmp_path, small, monkeypatch):
     weights = np.ones(9, np.float32)
     with pytest.raises(InputError, match="weighs 9 genes and small has 4"):
         export_cell(
-            small, tmp_path / "a.onnx", projection=Projection(np.eye(2, dtype="f4"), gene_weight=weights)
+            small, tmp_path / "a.onnx", projection=Projection(np.eye(2, dtype="f4"), gene_scale=weights)
         )
     large = Projection(np.eye(2, dtype=np.float32) * 1e6)
     with pytest.raises(InputError, match="exceeds the range of float16"):

@@ -18,7 +18,7 @@ from lexicell.learn.settings import Trained, TrainSettings  # noqa: E402
 from lexicell.learn.trainer import train  # noqa: E402
 
 QUICK = TrainSettings(dim=6, batch=64, steps=30, rate=1e-2, device="cpu")
-ARRAYS = ("weight", "bias", "offset", "gene_weight")
+ARRAYS = ("weight", "bias", "offset", "gene_scale")
 
 
 @pytest.fixture(autouse=True)
@@ -34,7 +34,7 @@ def embedded(cells, trained: Trained, vectors):
     table = vectors @ trained.weight.T + trained.offset
     if trained.residual_rows is not None:
         table[trained.residual_rows] += trained.residual_coefficients @ trained.residual_basis
-    table = table * trained.gene_weight[:, None]
+    table = table * trained.gene_scale[:, None]
     shape = (len(cells), cells.n_lexicon)
     weights = sp.csr_array((cells.weights(), cells.genes.astype(np.int64), cells.indptr), shape=shape)
     z = (weights @ table) / weights.sum(1)[:, None] + trained.bias
@@ -101,13 +101,13 @@ FULL = replace(QUICK, residual_rank=2, head=(8, 5), gene_decay=0.0, steps=12, ba
 def test_what_is_returned_is_torchs_own_forward(groups):
     cells, labels, vectors = groups
     given = np.linspace(0.5, 2, 70, dtype=np.float32)
-    trained = train(cells, vectors, labels, settings=FULL, gene_weight=given)
+    trained = train(cells, vectors, labels, settings=FULL, gene_scale=given)
     assert [layer.activation for layer in trained.head] == ["gelu", "none"]
     for learned in (trained.residual_coefficients, trained.offset, trained.bias):
         assert np.abs(learned).max() > 0
     model = CellModel(
         vectors[cells.used], FULL, n_classes=0, seed=0, weight=trained.weight,
-        gene_weight=trained.gene_weight[cells.used],
+        gene_scale=trained.gene_scale[cells.used],
     )  # fmt: skip
     with torch.no_grad():
         for name in ("bias", "offset"):
@@ -126,12 +126,12 @@ def test_what_is_returned_is_torchs_own_forward(groups):
 def test_genes_that_no_cell_has_keep_what_they_were_given(groups):
     cells, labels, vectors = groups
     given = np.linspace(0.5, 2, 70, dtype=np.float32)
-    trained = train(cells, vectors, labels, settings=QUICK, gene_weight=given)
+    trained = train(cells, vectors, labels, settings=QUICK, gene_scale=given)
     unused = np.setdiff1d(np.arange(70), cells.used)
-    np.testing.assert_array_equal(trained.gene_weight[unused], given[unused])
-    assert (trained.gene_weight[cells.used] != given[cells.used]).all()
-    fixed = train(cells, vectors, labels, settings=replace(QUICK, learn_genes=False), gene_weight=given)
-    np.testing.assert_array_equal(fixed.gene_weight, given)
+    np.testing.assert_array_equal(trained.gene_scale[unused], given[unused])
+    assert (trained.gene_scale[cells.used] != given[cells.used]).all()
+    fixed = train(cells, vectors, labels, settings=replace(QUICK, learn_genes=False), gene_scale=given)
+    np.testing.assert_array_equal(fixed.gene_scale, given)
 
 
 def test_a_strong_decay_holds_genes_and_residual_near_nothing(groups):
@@ -141,7 +141,7 @@ def test_a_strong_decay_holds_genes_and_residual_near_nothing(groups):
         for decay in (0.0, 100.0)
     )
     for size in (
-        lambda t: np.abs(np.log(t.gene_weight)).max(),
+        lambda t: np.abs(np.log(t.gene_scale)).max(),
         lambda t: np.abs(t.residual_coefficients).max(),
     ):
         assert size(tight) < 0.7 * size(loose)
@@ -328,7 +328,7 @@ def test_batches_and_panels_train(groups, panels):
         ({"labels": np.full(3, "x", object)}, "labels has the shape"),
         ({"vectors": np.ones((7, 12), np.float32)}, "vectors has the shape"),
         ({"vectors": np.full((70, 12), np.nan, np.float32)}, "vectors is not finite"),
-        ({"gene_weight": np.zeros(70, np.float32)}, "larger than 0"),
+        ({"gene_scale": np.zeros(70, np.float32)}, "larger than 0"),
         ({"weight": np.ones((5, 12), np.float32)}, "weight has the shape"),
     ],
 )

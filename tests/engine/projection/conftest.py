@@ -8,7 +8,7 @@ import pytest
 from tests.engine.embedding.conftest import many, many_file
 
 from lexicell.lexicon import Lexicon
-from lexicell.projection import Classifier, KernelFeatures, Layer, Pooling, Projection, Residual
+from lexicell.projection import Classifier, HeadLayer, KernelFeatures, Pooling, Projection, Residual
 
 __all__ = ["full", "many", "many_file"]
 
@@ -32,13 +32,13 @@ def full(bundled: Lexicon) -> Callable[..., Projection]:
         parts: dict[str, Any] = {
             "weight": numbers(P, 40),
             "bias": numbers(P) / 10,
-            "gene_weight": rng.uniform(0.5, 1.5, n),
+            "gene_scale": rng.uniform(0.5, 1.5, n),
             "offset": numbers(P),
             "residual": Residual(rows, numbers(3_000, 5) / 5, numbers(5, P)),
             "features": KernelFeatures(bundled.vectors(np.arange(200)).mean(axis=0), landmarks, 2.5),
             "rank_factor": rng.uniform(0.5, 2, n),
             "masked": rng.random(n) < 0.2,
-            "head": (Layer(numbers(16, P), numbers(16), "gelu"), Layer(numbers(Q, 16), numbers(Q))),
+            "head": (HeadLayer(numbers(16, P), numbers(16), "gelu"), HeadLayer(numbers(Q, 16), numbers(Q))),
             "pooling": Pooling(60, "count"),
             "classifier": Classifier(CLASSES, numbers(4, Q), numbers(4), 1.5, 0.6),
             "lexicon": bundled.identity,

@@ -5,18 +5,18 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from lexicell.projection import Layer, apply_head
+from lexicell.projection import HeadLayer, apply_head
 
 RNG = np.random.default_rng(0)
 POOLED = RNG.standard_normal((2_500, 48)).astype(np.float32)
 USED = np.ones(2_500, bool)
 
 
-def head(activation: str = "gelu") -> tuple[Layer, ...]:
+def head(activation: str = "gelu") -> tuple[HeadLayer, ...]:
     rng = np.random.default_rng(1)
     return (
-        Layer(rng.standard_normal((40, 48)) / 7, rng.standard_normal(40), activation),
-        Layer(rng.standard_normal((20, 40)) / 6, rng.standard_normal(20)),
+        HeadLayer(rng.standard_normal((40, 48)) / 7, rng.standard_normal(40), activation),
+        HeadLayer(rng.standard_normal((20, 40)) / 6, rng.standard_normal(20)),
     )
 
 
@@ -64,6 +64,6 @@ def test_unused_rows_stay_zero_and_nothing_is_nan():
     found = apply_head(head(), pooled, used, normalise=True)
     assert not found[1].any()
     np.testing.assert_allclose(np.linalg.norm(found[[0, 2, 3]], axis=1), 1, atol=1e-6)
-    dead = (Layer(-np.ones((3, 48)), np.zeros(3), "relu"),)
+    dead = (HeadLayer(-np.ones((3, 48)), np.zeros(3), "relu"),)
     assert not apply_head(dead, np.ones((2, 48), np.float32), used[[0, 2]], normalise=True).any()
     assert apply_head(head(), pooled[:0], used[:0], normalise=True).shape == (0, 20)

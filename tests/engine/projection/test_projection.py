@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from lexicell.errors import InputError
-from lexicell.projection import Classifier, KernelFeatures, Layer, Pooling, Projection, Residual, describe
+from lexicell.projection import Classifier, HeadLayer, KernelFeatures, Pooling, Projection, Residual, describe
 
 ROWS = np.array([0, 2], np.int32)
 VECTORS = np.array([[1, 2], [3, 4]], np.float32)
@@ -21,7 +21,7 @@ def ones(*shape: int) -> np.ndarray:
 
 
 def test_it_projects_vectors_and_weighs_them_by_lexicon_row():
-    projection = Projection(W, gene_weight=np.array([2, 9, 10], np.float32))
+    projection = Projection(W, gene_scale=np.array([2, 9, 10], np.float32))
     found = projection.apply(VECTORS, ROWS)
     np.testing.assert_array_equal(found, [[2, 6, 8], [30, 70, 80]])
     assert found.dtype == np.float32
@@ -30,7 +30,7 @@ def test_it_projects_vectors_and_weighs_them_by_lexicon_row():
 
 def test_offset_and_residual_are_weighed_with_the_gene():
     residual = Residual([2, 5], [[1, 0], [0, 1]], [[100, 200, 300], [7, 7, 7]])
-    projection = Projection(W, gene_weight=[2, 9, 10], offset=[1, 2, 3], residual=residual)
+    projection = Projection(W, gene_scale=[2, 9, 10], offset=[1, 2, 3], residual=residual)
     found = projection.apply(VECTORS, ROWS)
     np.testing.assert_array_equal(found, [[4, 10, 14], [1040, 2090, 3110]])
 
@@ -49,17 +49,17 @@ def test_features_compare_directions_seen_from_the_mean():
 
 def test_the_input_is_left_alone():
     before, weight = VECTORS.copy(), np.full(3, 5.0)
-    projection = Projection(np.eye(2), gene_weight=weight, offset=[1, 1])
+    projection = Projection(np.eye(2), gene_scale=weight, offset=[1, 1])
     projection.apply(VECTORS, ROWS)
     np.testing.assert_array_equal(VECTORS, before)
-    assert projection.weight.dtype == projection.gene_weight.dtype == np.float32
+    assert projection.weight.dtype == projection.gene_scale.dtype == np.float32
     assert weight.dtype == np.float64
 
 
-@pytest.mark.parametrize("part", ["weight", "bias", "gene_weight", "offset", "rank_factor"])
+@pytest.mark.parametrize("part", ["weight", "bias", "gene_scale", "offset", "rank_factor"])
 @pytest.mark.parametrize("bad", [np.nan, 1e39])
 def test_what_is_not_finite_is_refused_by_name(part, bad):
-    parts = {name: np.ones(2) for name in ("bias", "gene_weight", "offset", "rank_factor")}
+    parts = {name: np.ones(2) for name in ("bias", "gene_scale", "offset", "rank_factor")}
     parts["weight"] = np.ones((2, 2))
     parts[part].flat[-1] = bad
     with pytest.raises(InputError, match=f"projection's {part} is not finite"):
@@ -77,11 +77,14 @@ def test_what_is_not_finite_is_refused_by_name(part, bad):
             "residual's basis has length 4 and its weight 3",
         ),
         ({"features": KernelFeatures(ones(9), [1, 2, 3], 1)}, "other side has length 2 and its landmarks 3"),
-        ({"gene_weight": ones(5), "masked": np.zeros(6, bool)}, "masked has length 6 and its gene_weight 5"),
+        ({"gene_scale": ones(5), "masked": np.zeros(6, bool)}, "masked has length 6 and its gene_scale 5"),
         ({"rank_factor": np.array([1, 0])}, "rank_factor must be larger than 0"),
         ({"masked": ones(3)}, r"masked is a list of bool, not float32 \[3\]"),
-        ({"head": [Layer(ones(2, 4), ones(2))]}, "head has length 4 and its vector before it 3"),
-        ({"head": [Layer(ones(2, 3), ones(2)), Layer(ones(2, 3), ones(2))]}, "head has length 3 and .* 2"),
+        ({"head": [HeadLayer(ones(2, 4), ones(2))]}, "head has length 4 and its vector before it 3"),
+        (
+            {"head": [HeadLayer(ones(2, 3), ones(2)), HeadLayer(ones(2, 3), ones(2))]},
+            "head has length 3 and .* 2",
+        ),
         ({"classifier": Classifier(("a",), ones(1, 4), ones(1))}, "weight has length 4 and its vector 3"),
     ],
 )
@@ -101,8 +104,8 @@ def test_parts_that_do_not_fit_each_other_are_refused(parts, said):
         (lambda: Residual([2, 2], ones(2, 1), ones(1, 3)), "rows that do not ascend"),
         (lambda: Residual([1, 2], ones(3, 1), ones(1, 3)), "coefficients has length 3"),
         (lambda: Residual([1, 2], ones(2, 1), ones(2, 3)), "residual's basis has length 2 and .* rank 1"),
-        (lambda: Layer(ones(2, 3), ones(3)), "head's bias has length 3"),
-        (lambda: Layer(ones(2, 3), ones(2), "tanh"), "no activation 'tanh'; there are relu, gelu, none"),
+        (lambda: HeadLayer(ones(2, 3), ones(3)), "head's bias has length 3"),
+        (lambda: HeadLayer(ones(2, 3), ones(2), "tanh"), "no activation 'tanh'; there are relu, gelu, none"),
     ],
 )
 def test_parts_are_checked_when_they_are_made(make, said):
@@ -116,7 +119,7 @@ def test_the_identity_is_of_every_number_and_setting_and_not_of_the_card(full):
     assert replace(whole, card={"name": "other"}).identity == whole.identity
     others = [
         replace(whole, **{name: None})
-        for name in ("bias", "gene_weight", "offset", "residual", "rank_factor", "masked", "pooling",
+        for name in ("bias", "gene_scale", "offset", "residual", "rank_factor", "masked", "pooling",
                      "classifier", "lexicon")
     ]  # fmt: skip
     first, last = whole.head
@@ -142,7 +145,7 @@ def test_it_is_described_in_plain_facts(full, bundled):
     assert (facts["text_dim"], facts["table_dim"], facts["dim"]) == (384, 24, 12)
     assert facts["head"] == "16 gelu, 12 none"
     assert facts["classes"] == "B, CD4 T, CD8 T, NK"
-    assert facts["parts"] == "weight, bias, offset, gene_weight, rank_factor"
+    assert facts["parts"] == "weight, bias, offset, gene_scale, rank_factor"
     plain = Projection(W)
     assert describe(plain)["name"] == plain.identity[:12]
     assert "landmarks" not in describe(plain)

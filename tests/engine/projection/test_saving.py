@@ -122,7 +122,7 @@ def test_a_truncated_file_is_corrupt(tmp_path, full, name, share):
 
 
 def test_any_flipped_bit_is_noticed(tmp_path, full):
-    folder = full(gene_weight=None, masked=None, rank_factor=None, residual=None).save(tmp_path / "p")
+    folder = full(gene_scale=None, masked=None, rank_factor=None, residual=None).save(tmp_path / "p")
     rng = np.random.default_rng(0)
     for name in (NUMBERS, CARD):
         path = folder / name

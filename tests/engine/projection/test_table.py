@@ -25,7 +25,7 @@ def by_definition(
     f = np.exp(p.features.gamma * (seen @ seen[p.features.landmarks].T - 1))
     table = f @ p.weight.T.astype(np.float64) + p.offset
     table[p.residual.rows] += p.residual.coefficients.astype(np.float64) @ p.residual.basis
-    table *= p.gene_weight[:, None]
+    table *= p.gene_scale[:, None]
 
     counts = adata.X.toarray().astype(np.float64)
     described = aligned.rows >= 0
@@ -118,7 +118,7 @@ def test_mask_and_rank_factors_of_the_projection_are_the_tables(bundled, blood, 
     p, aligned = full(), align_genes(bundled, blood.var)
     folded = fold(bundled, CandidateGenes.of(aligned.rows), p)
     assert not p.masked[folded.genes.rows].any()
-    np.testing.assert_array_equal(folded.table.factor, p.rank_factor[folded.genes.rows])
+    np.testing.assert_array_equal(folded.table.rank_factor, p.rank_factor[folded.genes.rows])
     assert (folded.dim, folded.table.dim, folded.head) == (12, 24, p.head)
     flagged = np.zeros(bundled.n_genes, bool)
     flagged[folded.genes.rows[:50]] = True
@@ -126,7 +126,7 @@ def test_mask_and_rank_factors_of_the_projection_are_the_tables(bundled, blood, 
     np.testing.assert_array_equal(fewer.lexicon_rows, folded.genes.rows[50:])
     np.testing.assert_array_equal(fewer.table.vectors, folded.table.vectors[50:])
     given = np.full(bundled.n_genes, 3, np.float32)
-    assert (fold(bundled, CandidateGenes.of(aligned.rows), p, factor=given).table.factor == 3).all()
+    assert (fold(bundled, CandidateGenes.of(aligned.rows), p, rank_factor=given).table.rank_factor == 3).all()
 
 
 def test_another_lexicon_is_refused_with_both_names_and_hashes(bundled, full):
@@ -143,7 +143,7 @@ def test_another_lexicon_is_refused_with_both_names_and_hashes(bundled, full):
     ("changed", "said"),
     [
         ({"features": None, "weight": np.ones((24, 9))}, "expects vectors of 9 dimensions .* has 384"),
-        ({"gene_weight": None, "rank_factor": None, "masked": np.zeros(5, bool)}, "has a masked for 5 genes"),
+        ({"gene_scale": None, "rank_factor": None, "masked": np.zeros(5, bool)}, "has a masked for 5 genes"),
         ({"features": KernelFeatures(np.ones(384), [10**6] * 40, 1)}, "names the gene of row 1,000,000"),
     ],
 )

@@ -148,7 +148,7 @@ def run_pack(
             with open_journal(output, plan.identity(), total=total, mode=mode) as journal:
                 if not journal.complete:
                     with _telling_what_is_kept(journal, tell):
-                        resumed = _Run(plan, journal, str(output), workers, tick, tell).run()
+                        resumed = _PackRun(plan, journal, str(output), workers, tick, tell).run()
                 break
         except _TooNarrowError as error:
             wider = plan.widened(error.traits)
@@ -196,7 +196,7 @@ def _discard(output: str | Path) -> None:
     place.discard()
 
 
-class _Run:
+class _PackRun:
     """One run: what is left of the shards, the tables, and the comparison with the source."""
 
     def __init__(

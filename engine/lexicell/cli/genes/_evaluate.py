@@ -49,7 +49,7 @@ def evaluate(
     Membership of gene sets is predicted for held-out genes, beside two controls on the same splits: the
     vectors shuffled over the genes, and random ones.
     """
-    from lexicell.evaluation import GO_SETS, Protocol, evaluate_genes
+    from lexicell.evaluation import GO_SETS, MembershipProtocol, evaluate_genes
     from lexicell.lexicon import Lexicon
     from lexicell.report import check_figure
 
@@ -61,8 +61,8 @@ def evaluate(
     with _console.bar("predicting", "sets") as bar:
         report = evaluate_genes(
             opened, neighbours=genes, sets=[name for name in chosen if name != "none"],
-            published=published or (), protocol=Protocol(seed=seed, repeats=repeats), threads=threads,
-            progress=bar,
+            published=published or (), threads=threads, progress=bar,
+            protocol=MembershipProtocol(seed=seed, repeats=repeats),
         )  # fmt: skip
     if out is not None:
         _draw(report, out, overwrite=overwrite)

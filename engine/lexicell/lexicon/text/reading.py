@@ -19,7 +19,7 @@ from lexicell.lexicon._match import GeneKey
 from lexicell.lexicon.text.clean import clean
 from lexicell.lexicon.text.columns import Columns, TextOptions, choose_columns
 from lexicell.lexicon.text.flags import flag_texts
-from lexicell.lexicon.text.recipe import DEFAULT_RECIPE, Composed, Recipe, choose_recipe
+from lexicell.lexicon.text.recipe import DEFAULT_RECIPE, Composed, TextRecipe, choose_recipe
 from lexicell.lexicon.text.tabular import read_delimited, read_parquet
 
 if TYPE_CHECKING:
@@ -232,7 +232,7 @@ def _read(path: Path) -> pa.Table:
     raise InputError(message)
 
 
-def _recipe(path: Path, present: Sequence[str], columns: Columns, options: TextOptions) -> Recipe | None:
+def _recipe(path: Path, present: Sequence[str], columns: Columns, options: TextOptions) -> TextRecipe | None:
     if columns.text is not None:
         return None
     if options.recipe is None and columns.summary is None:
@@ -244,7 +244,7 @@ def _recipe(path: Path, present: Sequence[str], columns: Columns, options: TextO
     return choose_recipe(path, present, columns, options.recipe or DEFAULT_RECIPE)
 
 
-def _texts(table: pa.Table, columns: Columns, recipe: Recipe | None) -> list[Composed]:
+def _texts(table: pa.Table, columns: Columns, recipe: TextRecipe | None) -> list[Composed]:
     if recipe is None:
         name = str(columns.text)
         return [Composed(_scalar(value), name) for value in table.column(name).to_pylist()]

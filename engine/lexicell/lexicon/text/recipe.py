@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from lexicell.lexicon.text.columns import Columns
 
-__all__ = ["DEFAULT_RECIPE", "RECIPES", "Composed", "Recipe", "choose_recipe"]
+__all__ = ["DEFAULT_RECIPE", "RECIPES", "Composed", "TextRecipe", "choose_recipe"]
 
 #: Parts, in the order in which they follow each other in a text.
 RECIPES = ("summary", "name+summary", "name", "go", "name+go+summary")
@@ -56,7 +56,7 @@ class Composed(NamedTuple):
     has_summary: bool = False
 
 
-class Recipe(Protocol):
+class TextRecipe(Protocol):
     """Something that makes a text from the columns of a row."""
 
     @property
@@ -74,7 +74,7 @@ class Recipe(Protocol):
         ...
 
 
-def choose_recipe(path: Path, present: Sequence[str], columns: Columns, recipe: str) -> Recipe:
+def choose_recipe(path: Path, present: Sequence[str], columns: Columns, recipe: str) -> TextRecipe:
     """Return the recipe of that name, or the template, for the table at `path`.
 
     Parameters

@@ -1,4 +1,4 @@
-"""Gene factors: how much a gene should count in a cell's vector, whichever lexicon describes it.
+"""Gene scales: how much a gene should count in a cell's vector, whichever lexicon describes it.
 
 They are a file beside the bundled lexicon and no part of it, so other lexicons get them too, and it keeps its
 identity.
@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 
     from lexicell.lexicon._artefact import Lexicon
 
-__all__ = ["FACTORS_FILE", "gene_factors"]
+__all__ = ["GENE_SCALES_FILE", "gene_scales"]
 
-#: Written by ``lexicons/gene_factors.py``.
-FACTORS_FILE = Path(__file__).with_name("data") / "gene-factors.parquet"
+#: Written by ``lexicons/gene_scales.py``.
+GENE_SCALES_FILE = Path(__file__).with_name("data") / "gene-scales.parquet"
 
 
-def gene_factors(lexicon: Lexicon) -> NDArray[np.float32]:
-    """Factors of a lexicon's genes that come with the package.
+def gene_scales(lexicon: Lexicon) -> NDArray[np.float32]:
+    """Scales of a lexicon's genes that come with the package.
 
     They are what a gene's text foretells of its dispersion over cells, learned on human blood and pancreas:
     low for housekeeping genes, high for what marks a type.
@@ -32,17 +32,17 @@ def gene_factors(lexicon: Lexicon) -> NDArray[np.float32]:
     -------
     numpy.ndarray
         ``[G]`` float32 from 0.05 to 4. Genes are found by NCBI id, else by symbol, in capitals; others get
-        the median factor.
+        the median scale.
     """
     import pyarrow.parquet as pq
 
-    known = pq.read_table(FACTORS_FILE)
-    factors = known.column("factor").to_numpy()
-    by_id = dict(zip(known.column("ncbi_id").to_pylist(), factors, strict=True))
-    by_symbol = dict(zip(known.column("symbol").to_pylist(), factors, strict=True))
+    known = pq.read_table(GENE_SCALES_FILE)
+    scales = known.column("scale").to_numpy()
+    by_id = dict(zip(known.column("ncbi_id").to_pylist(), scales, strict=True))
+    by_symbol = dict(zip(known.column("symbol").to_pylist(), scales, strict=True))
     by_id.pop(None, None)
     genes = lexicon.read_genes(["ncbi_id", "symbol"])
-    middle = float(np.median(factors))
+    middle = float(np.median(scales))
     found = [
         by_id.get(number, by_symbol.get((symbol or "").upper(), middle))
         for number, symbol in zip(

@@ -9,8 +9,8 @@ import pytest
 
 from lexicell.embedding.gene_statistics import GeneStatistics, standardised_dispersion
 from lexicell.errors import InputError
-from lexicell.learn.factors import foretell_factors
-from lexicell.lexicon import gene_factors
+from lexicell.learn.gene_scales import predict_gene_scales
+from lexicell.lexicon import gene_scales
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +27,7 @@ def varied():
 
 def test_genes_that_nobody_measured_get_what_their_text_foretells(varied):
     statistics, vectors = varied
-    found = foretell_factors([statistics], vectors, ridge=1.0)
+    found = predict_gene_scales([statistics], vectors, ridge=1.0)
     assert found.dtype == np.float32
     assert np.corrcoef(found[300:], vectors[300:, 0])[0, 1] > 0.8
     assert (found >= 0.05).all()
@@ -38,9 +38,9 @@ def test_genes_in_few_cells_do_not_count(varied):
     statistics, vectors = varied
     rare = replace(statistics, detected=np.full(300, 0.001))
     with pytest.raises(InputError, match="genes that at least"):
-        foretell_factors([rare], vectors)
+        predict_gene_scales([rare], vectors)
     np.testing.assert_array_equal(
-        foretell_factors([statistics, rare], vectors), foretell_factors([statistics], vectors)
+        predict_gene_scales([statistics, rare], vectors), predict_gene_scales([statistics], vectors)
     )
 
 
@@ -52,7 +52,7 @@ def test_a_gene_without_variance_has_no_dispersion():
 
 def test_what_marks_a_type_counts_more_than_housekeeping_in_the_factors_that_come_along(bundled):
     symbols = bundled.genes.column("symbol").to_pylist()
-    factors = dict(zip(symbols, gene_factors(bundled), strict=True))
+    factors = dict(zip(symbols, gene_scales(bundled), strict=True))
     markers = [factors[name] for name in ("CD79A", "IL7R", "CXCL10", "COL1A1", "CD14")]
     house = [factors[name] for name in ("EEF1A1", "ACTB", "RPLP0", "TUBB", "PSMB1")]
     assert np.mean(markers) > 2 * np.mean(house)

@@ -1,4 +1,4 @@
-"""Gene factors that texts foretell: how much a gene should count where nobody has measured how it varies."""
+"""Gene scales that texts foretell: how much a gene should count where nobody has measured how it varies."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from lexicell.embedding.gene_statistics import GeneStatistics, standardised_disp
 from lexicell.errors import InputError
 from lexicell.projection.whitening import fit_whitening
 
-__all__ = ["foretell_factors"]
+__all__ = ["predict_gene_scales"]
 
 #: A gene that fewer cells have says little about how it varies.
 _LEAST_DETECTED = 0.005
 #: Dispersions beyond these are few and would decide the fit.
 _DISPERSIONS = (-3.0, 6.0)
-#: Factors are cut here: no gene is silenced, and none speaks for all.
-_FACTORS = (0.05, 4.0)
+#: Scales are cut here: no gene is silenced, and none speaks for all.
+_SCALES = (0.05, 4.0)
 
 
-def foretell_factors(
+def predict_gene_scales(
     statistics: Sequence[GeneStatistics], vectors: NDArray[np.float32], *, ridge: float = 200.0
 ) -> NDArray[np.float32]:
     """Fit the dispersion of genes, averaged over data sets, to their texts, and predict it for all genes.
@@ -56,7 +56,7 @@ def foretell_factors(
         seen[one.rows[there]] += 1
     known = seen > 0
     if known.sum() < 3:
-        msg = f"factors need genes that at least {_LEAST_DETECTED:.1%} of the cells have"
+        msg = f"gene scales need genes that at least {_LEAST_DETECTED:.1%} of the cells have"
         raise InputError(msg)
     target = sums[known] / seen[known]
     d = vectors.shape[1]
@@ -64,5 +64,5 @@ def foretell_factors(
     ours = features[known]
     middle = target.mean()
     weight = np.linalg.solve(ours.T @ ours + ridge * np.eye(d), ours.T @ (target - middle))
-    found: NDArray[np.float32] = (features @ weight + middle).clip(*_FACTORS).astype(np.float32)
+    found: NDArray[np.float32] = (features @ weight + middle).clip(*_SCALES).astype(np.float32)
     return found
