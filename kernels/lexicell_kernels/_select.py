@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from lexicell_kernels._numba import at_least, count_bits, float_bits, kernel, trailing_zeros
 
-__all__ = ["DISORDERED", "INVALID", "OUT_OF_RANGE", "RowScratch", "new_scratch", "select_row"]
+__all__ = ["DISORDERED", "INVALID", "OUT_OF_RANGE", "Scratch", "new_scratch", "select_row"]
 
 DISORDERED = 1  # columns not strictly ascending
 INVALID = 2  # a value is negative, NaN or infinite
@@ -36,7 +36,7 @@ TOP_LEVEL = 255  # the level that means "this or more"
 _FULL_ROUNDS = 6  # bisection rounds over all keys before the rest is copied out
 
 
-class RowScratch(NamedTuple):
+class Scratch(NamedTuple):
     """Working memory of one thread; reused for every row."""
 
     level: NDArray[np.uint8]  # [longest row + 64] saturated counts, 0 = not a candidate
@@ -55,11 +55,11 @@ class RowScratch(NamedTuple):
     sums: NDArray[np.float32]  # [p] accumulators
 
 
-def new_scratch(longest: int, n_genes: int, k: int, dim: int) -> RowScratch:
+def new_scratch(longest: int, n_genes: int, k: int, dim: int) -> Scratch:
     """Allocate for rows of up to `longest` values, `n_genes` table rows and `k` picks."""
     words = (n_genes + 63) // 64
     picks = max(1, min(k, n_genes, longest))
-    return RowScratch(
+    return Scratch(
         np.zeros(longest + LANES, np.uint8),
         np.empty(longest, np.uint32),
         np.empty(longest, np.uint32),
@@ -335,7 +335,7 @@ def select_row(x, idx, rank, candidate, factor, k, s):
     k
         Picks wanted.
     s
-        `RowScratch`.
+        `Scratch`.
     """
     flags, total, top = _scan(x, idx, rank.size)
     if flags & (DISORDERED | INVALID | OUT_OF_RANGE) or top == 0:

@@ -22,7 +22,7 @@ from lexicell_kernels._pool import COUNT, LOG1P, RANK, UNIFORM
 from lexicell_kernels._select import (
     DISORDERED,
     OUT_OF_RANGE,
-    RowScratch,
+    Scratch,
     new_scratch,
 )
 from lexicell_kernels.types import (
@@ -65,7 +65,7 @@ def embed_rows(
         vectors = vectors.view(np.uint16)
     columns = _columns(table)
 
-    def run(b: CsrBlock, start: int, stop: int, s: RowScratch) -> tuple[int, int]:
+    def run(b: CsrBlock, start: int, stop: int, s: Scratch) -> tuple[int, int]:
         first: tuple[int, int] = embed(
             b.data, b.indices, b.indptr, start, stop, *columns, vectors, _or_empty(table.bias), wanted,
             _KIND[weight], normalise, s, out.vectors, out.n_genes, out.coverage, out.n_tied,
@@ -92,7 +92,7 @@ def select_topk(
     out = Picks(np.empty((n, k), np.int32), scores, counts, np.empty(n, np.int32), np.empty(n))
     columns = _columns(table)
 
-    def run(b: CsrBlock, start: int, stop: int, s: RowScratch) -> tuple[int, int]:
+    def run(b: CsrBlock, start: int, stop: int, s: Scratch) -> tuple[int, int]:
         first: tuple[int, int] = pick(
             b.data, b.indices, b.indptr, start, stop, *columns, k, order is Order.SCORE, s,
             out.genes, out.scores, out.counts, out.n_genes, out.totals,
@@ -114,7 +114,7 @@ def _or_empty(a: Any) -> NDArray[np.float32]:
 
 
 def _over_rows(
-    run: Callable[[CsrBlock, int, int, RowScratch], tuple[int, int]],
+    run: Callable[[CsrBlock, int, int, Scratch], tuple[int, int]],
     block: CsrBlock,
     table: GeneTable,
     k: int,

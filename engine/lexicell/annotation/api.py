@@ -18,13 +18,12 @@ from lexicell.atlas import Values, check_writable
 from lexicell.embedding import AlignOptions, Listener, Note, align_cells, plan_cells
 from lexicell.embedding.aligned import DEFAULT_LEXICON
 from lexicell.embedding.events import ignore, log
-from lexicell.embedding.gene_list import GeneList
 from lexicell.embedding.inputs import open_data
 from lexicell.embedding.labels import read_labels
 from lexicell.errors import InputError
 from lexicell.learn import neighbours
 from lexicell.learn.bridge import weight_matrix
-from lexicell.lexicon import Lexicon
+from lexicell.lexicon import GeneList, Lexicon
 from lexicell.projection import Projection
 
 if TYPE_CHECKING:

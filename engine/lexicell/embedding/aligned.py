@@ -25,10 +25,18 @@ from lexicell.atlas.counts._blocks import gather_rows
 from lexicell.embedding.blocks import read_blocks
 from lexicell.embedding.candidates import CandidateGenes
 from lexicell.embedding.events import Advanced, Listener, Note, ignore
-from lexicell.embedding.gene_list import GeneList, find_genes, read_gene_list
 from lexicell.embedding.selected import SelectedCells, Selection, select_block
 from lexicell.errors import CoverageError, InputError
-from lexicell.lexicon import TEXT_FLAGS, Alignment, Lexicon, TextFlag, align_genes
+from lexicell.lexicon import (
+    TEXT_FLAGS,
+    Alignment,
+    GeneList,
+    Lexicon,
+    TextFlag,
+    align_genes,
+    find_genes,
+    read_gene_list,
+)
 from lexicell_kernels import CsrBlock, Order, Weight
 
 __all__ = ["DEFAULT_LEXICON", "AlignOptions", "AlignedCells", "align_cells"]
@@ -278,7 +286,18 @@ def align_cells(source: CountSource, options: AlignOptions, listener: Listener =
 
 def _only_listed(cells: AlignedCells, names: tuple[str, ...], listener: Listener) -> AlignedCells:
     """Keep the genes of a list; few may hold few counts, which is no sign of a wrong lexicon."""
-    rows = find_genes(names, cells.lexicon, cells.alignment, cells.source.var.index, listener)
+    alignment = cells.alignment
+    of_data = {}
+    for of_columns in (cells.source.var.index, alignment.names):
+        pairs = zip(map(str, of_columns), alignment.rows.tolist(), strict=True)
+        of_data |= {name: row for name, row in pairs if row >= 0}
+    rows = find_genes(
+        cells.lexicon,
+        names,
+        organism=alignment.organism,
+        also=of_data,
+        notify=lambda text: listener(Note(text, serious=True)),
+    )
     listed = replace(cells.restrict(rows), listed=blake3.blake3(rows.tobytes()).hexdigest())
     here = len(listed.genes.rows)
     if not here:

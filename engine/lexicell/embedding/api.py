@@ -13,7 +13,6 @@ from lexicell.atlas import CountSource, Values, check_writable, dask_counts, ope
 from lexicell.embedding._main_guard import check_main_guard
 from lexicell.embedding.aligned import DEFAULT_LEXICON
 from lexicell.embedding.events import Listener, Note, log
-from lexicell.embedding.gene_list import GeneList
 from lexicell.embedding.inputs import Output, inputs_of, open_data, run_mode
 from lexicell.embedding.lazy import embed_lazily
 from lexicell.embedding.pipeline import embed_in_memory
@@ -23,7 +22,7 @@ from lexicell.embedding.profile import profiled
 from lexicell.embedding.recipe import Recipe
 from lexicell.embedding.run import Embedded, run_to_store, tell_empty
 from lexicell.errors import InputError
-from lexicell.lexicon import Lexicon
+from lexicell.lexicon import GeneList, Lexicon
 from lexicell.projection import Projection
 
 if TYPE_CHECKING:

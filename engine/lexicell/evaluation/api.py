@@ -11,7 +11,6 @@ from lexicell.atlas import Values, expand_inputs
 from lexicell.embedding import AlignOptions, Listener, Note
 from lexicell.embedding.aligned import DEFAULT_LEXICON
 from lexicell.embedding.events import log
-from lexicell.embedding.gene_list import GeneList
 from lexicell.errors import InputError, MissingExtraError
 from lexicell.evaluation.cell_report import OUTPUTS, Evaluation
 from lexicell.evaluation.cells import evaluate_panels
@@ -21,7 +20,7 @@ from lexicell.evaluation.panels import Panel, panel_of
 from lexicell.evaluation.protocol import CellProtocol
 from lexicell.evaluation.registry import resolve_methods
 from lexicell.evaluation.splits import Scenario
-from lexicell.lexicon import Lexicon
+from lexicell.lexicon import GeneList, Lexicon
 
 if TYPE_CHECKING:
     from anndata import AnnData

@@ -18,7 +18,6 @@ from lexicell._files import is_taken, remove
 from lexicell.atlas import Values
 from lexicell.embedding.aligned import DEFAULT_LEXICON, AlignedCells, AlignOptions, align_cells
 from lexicell.embedding.events import Listener, Note, log
-from lexicell.embedding.gene_list import GeneList
 from lexicell.embedding.inputs import open_data
 from lexicell.embedding.labels import read_labels
 from lexicell.embedding.selected import SelectedCells
@@ -36,7 +35,7 @@ from lexicell.learn.training_data import (
     split_labelled,
     tell_small_classes,
 )
-from lexicell.lexicon import Lexicon
+from lexicell.lexicon import GeneList, Lexicon
 from lexicell.projection import Classifier, Projection
 
 __all__ = ["train"]

@@ -15,6 +15,7 @@ from lexicell.lexicon._convert_out import export_vectors
 from lexicell.lexicon._diff import Change, LexiconDiff, VectorChange, diff_lexicons, word_diff
 from lexicell.lexicon._edit import merge_lexicons, subset_lexicon
 from lexicell.lexicon._foreign_text import read_names
+from lexicell.lexicon._gene_list import GeneList, find_genes, read_gene_list
 from lexicell.lexicon._gene_scales import gene_scales
 from lexicell.lexicon._genes import TEXT_FLAGS, TextFlag
 from lexicell.lexicon._manifest import EncoderInfo, Manifest, TextInfo
@@ -44,6 +45,7 @@ __all__ = [
     "EncoderOptions",
     "FetchedGenes",
     "GeneCounts",
+    "GeneList",
     "GeneTexts",
     "Lexicon",
     "LexiconDiff",
@@ -63,11 +65,13 @@ __all__ = [
     "diff_lexicons",
     "export_vectors",
     "fetch_genes",
+    "find_genes",
     "gene_scales",
     "import_vectors",
     "load_encoder",
     "merge_lexicons",
     "plan_build",
+    "read_gene_list",
     "read_gene_texts",
     "read_names",
     "read_orthologues",

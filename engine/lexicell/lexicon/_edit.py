@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lexicell._say import listed
+from lexicell._say import silent
 from lexicell.errors import InputError
 from lexicell.lexicon._artefact import Lexicon, check_output, write_lexicon
+from lexicell.lexicon._gene_list import GeneList, find_genes, read_gene_list
 from lexicell.lexicon._genes import GENE_COLUMNS, TEXT_FLAGS
 from lexicell.lexicon._manifest import TextInfo
 from lexicell.lexicon._match import GeneIndex, gene_keys, lexicon_order, take_rows
@@ -31,14 +32,13 @@ if TYPE_CHECKING:
 __all__ = ["merge_lexicons", "subset_lexicon"]
 
 _COLUMNS = GENE_COLUMNS[1:]
-_SHOWN = 5
 
 
 def subset_lexicon(
     lexicon: str | Path,
     out: str | Path,
     *,
-    genes: Sequence[str] | None = None,
+    genes: GeneList | None = None,
     like: pd.DataFrame | None = None,
     types: Sequence[str] = (),
     drop: Sequence[TextFlag] = (),
@@ -56,7 +56,8 @@ def subset_lexicon(
     out
         Folder to create.
     genes
-        Symbols, NCBI ids, Ensembl ids or aliases of genes to keep, in any order and mixture.
+        Symbols, NCBI ids, Ensembl ids or aliases of genes to keep, in any order and mixture; or a text file
+        with one a line.
     like
         Columns of a data set (``adata.var``): the genes that they are, as `align_genes` finds them.
     types
@@ -95,7 +96,8 @@ def subset_lexicon(
     opened = Lexicon.open(lexicon)
     keep = np.ones(opened.n_genes, bool)
     if genes is not None:
-        keep &= _named(opened, genes, organism, notify)
+        rows = find_genes(opened, read_gene_list(genes), organism=organism, notify=notify or silent)
+        keep &= np.isin(opened.rows, rows)
     if like is not None:
         keep &= _aligned(opened, like, organism, notify)
     if types:
@@ -200,38 +202,6 @@ def merge_lexicons(
         notes=_joined_notes(opened),
         overwrite=overwrite,
     )
-
-
-def _named(
-    lexicon: Lexicon, genes: Sequence[str], organism: str | None, notify: Callable[[str], None] | None
-) -> NDArray[np.bool_]:
-    import pandas as pd
-
-    from lexicell.lexicon._align import Route, align_genes
-
-    names = list(dict.fromkeys(name for gene in genes if (name := str(gene).strip())))
-    if not names:
-        message = "The list of genes to keep is empty."
-        raise InputError(message)
-    found = align_genes(
-        lexicon, pd.DataFrame(index=names), column="index", organism=organism or lexicon.info.organism
-    )
-    # An alias beside the gene's own name is displaced, which matters for counts and not for a list.
-    displaced = {*found.displaced}
-    missing = [n for n, row in zip(names, found.rows, strict=True) if row < 0 and n not in displaced]
-    if not found.n_matched:
-        message = f"None of the {len(names):,} names is a gene of {lexicon.name} ({listed(missing, _SHOWN)})."
-        raise InputError(message)
-    if notify is not None:
-        if missing:
-            some = listed(missing, _SHOWN)
-            notify(f"{len(missing):,} of {len(names):,} names are no genes of {lexicon.name}: {some}")
-        if aliases := [n for n, r in zip(names, found.routes, strict=True) if r == Route.ALIAS]:
-            notify(f"{len(aliases):,} names were found as aliases: {listed(aliases, _SHOWN)}")
-        if found.ambiguous:
-            some = listed(found.ambiguous, _SHOWN)
-            notify(f"{len(found.ambiguous):,} of these could mean several genes: {some}")
-    return _rows_of(lexicon, found)
 
 
 def _aligned(

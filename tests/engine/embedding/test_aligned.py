@@ -194,10 +194,10 @@ def test_unknown_names_are_told_and_lists_that_name_nothing_refused(cells, tmp_p
     notes: list[Note] = []
     some = ["CD79A", "nonsense", "LYZ", "more-nonsense"]
     lexicell.tl.embed(cells, genes=some, listener=lambda e: notes.append(e) if isinstance(e, Note) else None)
-    told = [note for note in notes if "unknown" in note.text]
-    assert told[0].text == "2 of 4 listed genes are unknown: nonsense, more-nonsense"
+    told = [note for note in notes if "are no genes" in note.text]
+    assert told[0].text == "2 of 4 names are no genes of human-go-minilm: nonsense, more-nonsense"
     assert told[0].serious
-    with pytest.raises(InputError, match="1 of 1 listed genes are unknown: nonsense; names are those of"):
+    with pytest.raises(InputError, match=r"None of the 1 names is a gene of human-go-minilm \(nonsense\)"):
         lexicell.tl.embed(cells, genes=["nonsense"])
     with pytest.raises(CoverageError, match="none of the 1 listed genes is in it"):
         lexicell.tl.embed(cells, genes=["ACTN3"])

@@ -131,7 +131,7 @@ def test_types_and_flags_choose_together(tmp_path, make):
         ({"drop": ["short"]}, "no flag 'short'"),
         ({"genes": ["B"], "types": ["protein-coding"]}, "None of the 4 genes of l is left"),
         ({"genes": ["X", "Y"]}, r"None of the 2 names is a gene of l \(X, Y\)"),
-        ({"genes": [" "]}, "list of genes to keep is empty"),
+        ({"genes": [" "]}, "list of genes names no gene"),
         ({"like": pd.DataFrame(index=["X"])}, "None of the 4 genes"),
         ({}, "Say which genes to keep"),
     ):

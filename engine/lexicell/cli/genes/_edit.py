@@ -111,10 +111,10 @@ def diff(
 
 def _names(path: Path) -> list[str]:
     from lexicell.errors import InputError
-    from lexicell.lexicon import read_names
+    from lexicell.lexicon import read_gene_list
 
     if str(path) != "-":
-        return read_names(path)
+        return list(read_gene_list(path))
     try:
         return sys.stdin.read().splitlines()
     except UnicodeDecodeError as error:
