@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 SETUP := pyproject.toml constraints.txt
 
-.PHONY: demo test test-data bench micro torture fuzz lint format lexicon clean
+.PHONY: demo test test-data bench micro torture fuzz lint format api lexicon clean
 
 demo: $(VENV)/.demo
 	$(BIN)/lexicell demo --out demo
@@ -46,6 +46,10 @@ lint: $(VENV)/.test
 format: $(VENV)/.test
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+# Makes docs/api.md anew, from the docstrings.
+api: $(VENV)/.test
+	$(BIN)/python docs/make_api.py
 
 # Rebuilds the lexicon that comes with the package; about five minutes on two cores.
 lexicon: $(VENV)/.test

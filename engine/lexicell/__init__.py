@@ -32,6 +32,9 @@ if TYPE_CHECKING:
     from lexicell.lexicon import Lexicon
     from lexicell.projection import Projection
 
+    #: Version of the package that is installed.
+    __version__: str
+
 __all__ = [
     "Lexicon",
     "Projection",

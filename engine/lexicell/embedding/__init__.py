@@ -9,6 +9,7 @@ from lexicell.embedding.fold import FoldedTable, fold
 from lexicell.embedding.pipeline import BlockEmbedder, Quality, embed_in_memory, embed_source
 from lexicell.embedding.plan import Options, Plan, make_plan, plan_cells
 from lexicell.embedding.recipe import DEFAULT_RECIPE, RECIPES, Recipe
+from lexicell.embedding.selected import SelectedCells, Selection
 
 __all__ = [
     "DEFAULT_RECIPE",
@@ -29,6 +30,8 @@ __all__ = [
     "Plan",
     "Quality",
     "Recipe",
+    "SelectedCells",
+    "Selection",
     "Started",
     "align_cells",
     "embed",

@@ -209,7 +209,7 @@ def embed_anndata(
         ``rapids_singlecell.get.anndata_to_GPU`` has moved to a GPU is embedded there, where it lies.
     lexicon, projection, recipe, top_k, weight, layer, use_raw, modality, values
         See `lexicell.embed`.
-    gene_column, organism, min_coverage, mask
+    gene_column, organism, min_coverage, mask_genes, genes
         See `lexicell.embed`.
     key_added
         Name of what is written, by default as below.

@@ -81,7 +81,9 @@ class Committed:
     total: int
 
 
+#: What a listener is told.
 Event = Note | Started | Advanced | Committed
+#: Whoever wants to know how a run goes; by default notes go to the logger ``lexicell``.
 Listener = Callable[[Event], None]
 
 

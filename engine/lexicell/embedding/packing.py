@@ -24,7 +24,7 @@ __all__ = ["Packed", "pack"]
 
 
 def pack(
-    inputs: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
+    data: str | Path | Sequence[str | Path],
     output: str | Path,
     *,
     lexicon: str | Lexicon = DEFAULT_LEXICON,
@@ -43,7 +43,7 @@ def pack(
 
     Parameters
     ----------
-    inputs
+    data
         An ``.h5ad``, AnnData-Zarr (also by URL), MuData, 10x ``.h5`` or folder; several of these, a glob, a
         folder that holds them, or a ``.txt`` with one a line. Their rows follow one another.
     output
@@ -97,7 +97,7 @@ def pack(
     if not str(output).endswith(".zarr"):
         msg = f"{output}: a packed atlas is a .zarr; give it this ending"
         raise InputError(msg)
-    paths = expand_inputs([inputs] if isinstance(inputs, str | os.PathLike) else inputs)
+    paths = expand_inputs([data] if isinstance(data, str | os.PathLike) else data)
     for path in paths:
         check_output(output, overwrite=mode == "overwrite", resume=dry_run or mode == "resume", data=path)
     opened = lexicon if isinstance(lexicon, Lexicon) else Lexicon.open(lexicon)

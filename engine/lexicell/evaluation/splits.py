@@ -24,6 +24,7 @@ __all__ = [
     "transfer_splits",
 ]
 
+#: Which cells are labelled, and which are to be named.
 Scenario = Literal["few-shot", "disjoint", "batches", "transfer"]
 SCENARIOS: tuple[Scenario, ...] = get_args(Scenario)
 

@@ -37,6 +37,7 @@ GENE_COLUMNS = (*ID_COLUMNS, "name", "gene_type", "text", "text_source", "text_f
 #: What a text can lack: nothing but the gene's names in it; word for word the text of many other genes;
 #: words that stand where nothing is known ("predicted gene"). Null where nothing is lacking.
 TextFlag = Literal["name-only", "shared", "placeholder"]
+#: All of them.
 TEXT_FLAGS: tuple[TextFlag, ...] = get_args(TextFlag)
 _OPTIONAL = ("gene_type", "text_flag")
 

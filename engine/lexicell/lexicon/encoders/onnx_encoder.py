@@ -140,9 +140,9 @@ class OnnxTextEncoder:
         Raises
         ------
         CorruptDataError
-            If the model's vectors are not finite.
-
-        Further errors are those of `check`.
+            If the model's vectors are not finite; see also `check`.
+        MissingExtraError, InputError
+            See `check`.
         """
         self._compare_precisions(texts)
         windows: list[NDArray[np.int64]] = []
