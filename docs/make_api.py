@@ -19,8 +19,8 @@ PARTS = {
     "What these take and return": """lexicell.embedding Embedded, lexicell.embedding.packing Packed,
         lexicell.annotation Annotation CellType read_types,
         lexicell.evaluation Evaluation CellProtocol Method, lexicell.evaluation.api Data Scenario,
-        lexicell.learn TrainSettings, lexicell.projection Classifier Pooling Layer Residual KernelFeatures,
-        lexicell.atlas Values, lexicell.embedding.gene_list GeneList,
+        lexicell.learn TrainSettings, lexicell.projection Classifier Pooling HeadLayer Residual KernelFeatures,
+        lexicell.atlas Values, lexicell.lexicon GeneList,
         lexicell.embedding Recipe Listener Event Note Started Advanced Committed""",
     "Errors": "lexicell.errors",
     "How a data set is understood": """lexicell.embedding AlignOptions AlignedCells align_cells

@@ -287,7 +287,7 @@ def align_cells(source: CountSource, options: AlignOptions, listener: Listener =
 def _only_listed(cells: AlignedCells, names: tuple[str, ...], listener: Listener) -> AlignedCells:
     """Keep the genes of a list; few may hold few counts, which is no sign of a wrong lexicon."""
     alignment = cells.alignment
-    of_data = {}
+    of_data: dict[str, int] = {}
     for of_columns in (cells.source.var.index, alignment.names):
         pairs = zip(map(str, of_columns), alignment.rows.tolist(), strict=True)
         of_data |= {name: row for name, row in pairs if row >= 0}

@@ -96,8 +96,8 @@ def subset_lexicon(
     opened = Lexicon.open(lexicon)
     keep = np.ones(opened.n_genes, bool)
     if genes is not None:
-        rows = find_genes(opened, read_gene_list(genes), organism=organism, notify=notify or silent)
-        keep &= np.isin(opened.rows, rows)
+        listed = find_genes(opened, read_gene_list(genes), organism=organism, notify=notify or silent)
+        keep &= np.isin(opened.rows, listed)
     if like is not None:
         keep &= _aligned(opened, like, organism, notify)
     if types:
