@@ -168,7 +168,7 @@ def annotate(
 def annotate_anndata(
     adata: AnnData,
     *,
-    reference: str | Path | AnnData | Projection | None = None,
+    reference: str | Path | Sequence[str | Path] | AnnData | Projection | None = None,
     key_added: str = _KEY,
     **options: Any,
 ) -> None:

@@ -290,7 +290,7 @@ def told(function: Callable[..., Any]) -> dict[str, str]:
     }
 
 
-@pytest.mark.parametrize("name", FUNCTIONS.keys() - {"Options", "AlignOptions"})
+@pytest.mark.parametrize("name", sorted(FUNCTIONS.keys() - {"Options", "AlignOptions"}))
 def test_every_parameter_is_told(name: str) -> None:
     given = {("**" * (of.kind is of.VAR_KEYWORD)) + key for key, of in parameters(FUNCTIONS[name]).items()}
     assert told(FUNCTIONS[name]).keys() == given
