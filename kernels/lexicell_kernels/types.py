@@ -163,6 +163,9 @@ class CsrBlock:
 class GeneTable:
     """One vector per candidate gene, everything linear folded in, rows in lexicon order.
 
+    Candidates only, and not a row per column: that is smaller, and `rank` is mask, tie order and order of
+    summation in one.
+
     Attributes
     ----------
     vectors
@@ -218,7 +221,7 @@ class Rows:
         ``[n]`` int32, genes used; 0 flags a cell that could not be embedded, and a number below 0 a row that
         can't be used (on a GPU, where nothing is raised: see `lexicell_kernels.check_rows`).
     coverage
-        ``[n]`` float32, share of the cell's counts that lies in candidate genes.
+        ``[n]`` float32, share of the cell's counts that lies in candidate genes; masked ones are none.
     n_tied
         ``[n]`` int32, candidates whose score equals the last selected one's; 0 where k cut nothing.
     """

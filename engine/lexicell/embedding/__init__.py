@@ -1,4 +1,7 @@
-"""Embedding cells: recipes, folding, the pipeline and its two front doors."""
+"""Embedding cells: what a data set holds, recipes, folding, the pipeline, and `lexicell.embed`.
+
+A package cannot be called as the function is; so it is with `annotation` and `evaluation`.
+"""
 
 from lexicell.embedding.aligned import AlignedCells, AlignOptions, align_cells
 from lexicell.embedding.api import Embedded, embed, embed_anndata

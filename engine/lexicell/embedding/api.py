@@ -1,4 +1,4 @@
-"""The two front doors: file to file, and in place on an AnnData."""
+"""``lexicell.embed``, from files to a store, and ``lexicell.tl.embed``, in place on an AnnData."""
 
 from __future__ import annotations
 

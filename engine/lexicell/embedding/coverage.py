@@ -23,7 +23,7 @@ class GeneCoverage:
     routes
         ``(label, columns, share of the counts)`` for each route that occurs, "not matched" last.
     coverage
-        Share of all counts that lies in described genes.
+        Share of all counts that lies in described genes which are in use.
     missing
         ``(gene, share of the counts)`` of the most expressed columns without a description.
     alignment
@@ -76,7 +76,7 @@ def gene_coverage(cells: AlignedCells, *, n_missing: int = 20, listener: Listene
     for _, block in cells.blocks(summed=False, listener=listener):
         totals += np.bincount(block.indices, weights=block.data, minlength=n_columns)
     shares = totals / (totals.sum() or 1.0)
-    described = alignment.rows >= 0
+    described = cells.genes.rank >= 0
     routes = [
         (route.label, int(of_route.sum()), float(shares[of_route].sum()))
         for route in (*list(Route)[1:], Route.NONE)

@@ -1,4 +1,7 @@
-"""A plan becomes a store: which way it is written, what identifies the run, and what a failure leaves."""
+"""A plan becomes a store: which way it is written, what identifies the run, and what a failure leaves.
+
+A ``.zarr`` is made shard by shard; an ``.h5ad`` is one file, written in order, so it can't be continued.
+"""
 
 from __future__ import annotations
 

@@ -40,7 +40,7 @@ MakeShard = Callable[[int, int, Callable[[], int], Tick], Any]
 
 
 class Stopped(Exception):  # noqa: N818 -- nothing went wrong
-    """Somebody asked a worker to end before its shard was done."""
+    """A worker was asked to end before its shard was done."""
 
 
 class ShardMaker(Protocol):

@@ -1,4 +1,4 @@
-"""The front door of learning: from files to a projection."""
+"""``lexicell.train``: from files to a projection."""
 
 from __future__ import annotations
 

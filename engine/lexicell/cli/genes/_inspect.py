@@ -8,12 +8,14 @@ import typer
 
 from lexicell.cli import _console
 from lexicell.cli._options import (
-    Data,
+    DataList,
     FollowLinks,
     GeneColumn,
+    Genes,
     Json,
     Layer,
     LexiconName,
+    MaskGenes,
     Modality,
     Organism,
     UseRaw,
@@ -44,7 +46,7 @@ def info(
 
 
 def align(
-    data: Data,
+    data: DataList,
     lexicon: LexiconName = "human-go-minilm",
     layer: Layer = None,
     use_raw: UseRaw = False,
@@ -53,19 +55,20 @@ def align(
     values: ValuesOption = None,
     gene_column: GeneColumn = None,
     organism: Organism = None,
+    mask_genes: MaskGenes = None,
+    genes: Genes = None,
     as_json: Json = False,
 ) -> None:
     """Show which genes of IN a lexicon describes, by which route, and what is missing."""
-    from lexicell.atlas import open_counts
     from lexicell.embedding import AlignOptions, align_cells, gene_coverage
+    from lexicell.embedding.inputs import open_data
 
     options = AlignOptions(
-        lexicon=lexicon, values=values, gene_column=gene_column, organism=organism, min_coverage=None
-    )
+        lexicon=lexicon, values=values, gene_column=gene_column, organism=organism, min_coverage=None,
+        mask_genes=mask_genes or (), genes=genes,
+    )  # fmt: skip
     with (
-        open_counts(
-            data, layer=layer, use_raw=use_raw, modality=modality, follow_links=follow_links
-        ) as source,
+        open_data(data, layer, modality, use_raw=use_raw, follow_links=follow_links) as source,
         _console.bar("reading", "cells") as bar,
     ):
         listener = _console.listen(bar)
