@@ -8,22 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from lexicell.cli import _console
-from lexicell.cli._options import (
-    FollowLinks,
-    GeneColumn,
-    Genes,
-    Json,
-    Layer,
-    LexiconName,
-    MaskGenes,
-    MinCoverage,
-    Modality,
-    Organism,
-    Overwrite,
-    Seed,
-    UseRaw,
-    ValuesOption,
-)
+from lexicell.cli import _options as opt
 
 if TYPE_CHECKING:
     from lexicell.annotation import Annotation
@@ -79,11 +64,11 @@ def annotate(
     key_added: Annotated[
         str, typer.Option(help="Column of obs that gets the labels, in an .h5ad.")
     ] = "lexicell_label",
-    lexicon: LexiconName = "human-go-minilm",
-    layer: Layer = None,
-    use_raw: UseRaw = False,
-    modality: Modality = None,
-    follow_links: FollowLinks = False,
+    lexicon: opt.LexiconName = "human-go-minilm",
+    layer: opt.Layer = None,
+    use_raw: opt.UseRaw = False,
+    modality: opt.Modality = None,
+    follow_links: opt.FollowLinks = False,
     reference_layer: Annotated[
         str | None, typer.Option(help="Read this layer of the reference instead of X.")
     ] = None,
@@ -93,15 +78,15 @@ def annotate(
     reference_modality: Annotated[
         str | None, typer.Option(metavar="NAME", help="Modality of the reference.")
     ] = None,
-    values: ValuesOption = None,
-    gene_column: GeneColumn = None,
-    organism: Organism = None,
-    min_coverage: MinCoverage = 0.5,
-    mask_genes: MaskGenes = None,
-    genes: Genes = None,
-    seed: Seed = 0,
-    overwrite: Overwrite = False,
-    as_json: Json = False,
+    values: opt.ValuesOption = None,
+    gene_column: opt.GeneColumn = None,
+    organism: opt.Organism = None,
+    min_coverage: opt.MinCoverage = 0.5,
+    mask_genes: opt.MaskGenes = None,
+    genes: opt.Genes = None,
+    seed: opt.Seed = 0,
+    overwrite: opt.Overwrite = False,
+    as_json: opt.Json = False,
 ) -> None:
     """Name the cells of QUERY by labelled cells, or by a projection learned from them.
 

@@ -11,27 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from lexicell.cli import _console
-from lexicell.cli._options import (
-    DataList,
-    DeviceOption,
-    DryRun,
-    FollowLinks,
-    GeneColumn,
-    Genes,
-    Json,
-    Layer,
-    LexiconName,
-    MaskGenes,
-    MinCoverage,
-    Modality,
-    ObsColumns,
-    Organism,
-    Overwrite,
-    Resume,
-    UseRaw,
-    ValuesOption,
-    Workers,
-)
+from lexicell.cli import _options as opt
 from lexicell.errors import InputError, MissingExtraError
 
 if TYPE_CHECKING:
@@ -43,7 +23,7 @@ __all__ = ["embed"]
 
 
 def embed(
-    data: DataList,
+    data: opt.DataList,
     output: Annotated[
         str,
         typer.Argument(
@@ -51,7 +31,7 @@ def embed(
             help="A .zarr (AnnData-Zarr v3, also by URL), or an .h5ad (a copy of an .h5ad, plus vectors).",
         ),
     ],
-    lexicon: LexiconName = "human-go-minilm",
+    lexicon: opt.LexiconName = "human-go-minilm",
     projection: Annotated[
         Path | None,
         typer.Option(
@@ -73,18 +53,18 @@ def embed(
         typer.Option(help="Weight of a gene, in place of the recipe's."),
     ] = None,
     dtype: Annotated[Literal["f32", "f16"], typer.Option(help="Type of the stored vectors.")] = "f32",
-    layer: Layer = None,
-    use_raw: UseRaw = False,
-    modality: Modality = None,
-    follow_links: FollowLinks = False,
-    values: ValuesOption = None,
-    gene_column: GeneColumn = None,
-    organism: Organism = None,
-    min_coverage: MinCoverage = 0.5,
-    mask_genes: MaskGenes = None,
-    genes: Genes = None,
-    obs_columns: ObsColumns = None,
-    device: DeviceOption = "auto",
+    layer: opt.Layer = None,
+    use_raw: opt.UseRaw = False,
+    modality: opt.Modality = None,
+    follow_links: opt.FollowLinks = False,
+    values: opt.ValuesOption = None,
+    gene_column: opt.GeneColumn = None,
+    organism: opt.Organism = None,
+    min_coverage: opt.MinCoverage = 0.5,
+    mask_genes: opt.MaskGenes = None,
+    genes: opt.Genes = None,
+    obs_columns: opt.ObsColumns = None,
+    device: opt.DeviceOption = "auto",
     rapids: Annotated[
         bool,
         typer.Option("--rapids", help="Handle tables of cells and genes on the GPU (cudf.pandas)."),
@@ -92,7 +72,7 @@ def embed(
     each: Annotated[
         bool, typer.Option("--each", help="One .zarr for each input, in the folder OUT, and not one for all.")
     ] = False,
-    workers: Workers = None,
+    workers: opt.Workers = None,
     scheduler: Annotated[
         str | None,
         typer.Option(
@@ -109,10 +89,10 @@ def embed(
             "ui.perfetto.dev. An existing one is replaced with --overwrite or --resume.",
         ),
     ] = None,
-    dry_run: DryRun = False,
-    resume: Resume = False,
-    overwrite: Overwrite = False,
-    as_json: Json = False,
+    dry_run: opt.DryRun = False,
+    resume: opt.Resume = False,
+    overwrite: opt.Overwrite = False,
+    as_json: opt.Json = False,
 ) -> None:
     """Embed the cells of IN into OUT.
 

@@ -9,22 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from lexicell.cli import _console
-from lexicell.cli._options import (
-    FollowLinks,
-    GeneColumn,
-    Genes,
-    Json,
-    Layer,
-    LexiconName,
-    MaskGenes,
-    MinCoverage,
-    Modality,
-    Organism,
-    Overwrite,
-    Seed,
-    UseRaw,
-    ValuesOption,
-)
+from lexicell.cli import _options as opt
 from lexicell.errors import InputError, InputNotFoundError
 
 if TYPE_CHECKING:
@@ -66,18 +51,18 @@ def evaluate(
     n: Annotated[str, typer.Option("--n", help="Labelled cells of each class, few-shot.")] = "3,5,10,20,50",
     draws: Annotated[int, typer.Option(min=1, help="Draws for each n, and of a transfer.")] = 10,
     panels: Annotated[int, typer.Option(min=1, help="Draws of disjoint panels.")] = 5,
-    seed: Seed = 0,
-    lexicon: LexiconName = "human-go-minilm",
-    layer: Layer = None,
-    use_raw: UseRaw = False,
-    modality: Modality = None,
-    follow_links: FollowLinks = False,
-    values: ValuesOption = None,
-    gene_column: GeneColumn = None,
-    organism: Organism = None,
-    min_coverage: MinCoverage = 0.5,
-    mask_genes: MaskGenes = None,
-    genes: Genes = None,
+    seed: opt.Seed = 0,
+    lexicon: opt.LexiconName = "human-go-minilm",
+    layer: opt.Layer = None,
+    use_raw: opt.UseRaw = False,
+    modality: opt.Modality = None,
+    follow_links: opt.FollowLinks = False,
+    values: opt.ValuesOption = None,
+    gene_column: opt.GeneColumn = None,
+    organism: opt.Organism = None,
+    min_coverage: opt.MinCoverage = 0.5,
+    mask_genes: opt.MaskGenes = None,
+    genes: opt.Genes = None,
     scib: Annotated[bool, typer.Option("--scib", help="Also compute scores of scib-metrics.")] = False,
     workers: Annotated[
         int | None, typer.Option(min=1, help="Threads that classify. Default: one for each CPU.")
@@ -88,8 +73,8 @@ def evaluate(
             "--output", "--out", help="Folder for scores.csv, evaluation.json, tables.md and pictures."
         ),
     ] = None,
-    overwrite: Overwrite = False,
-    as_json: Json = False,
+    overwrite: opt.Overwrite = False,
+    as_json: opt.Json = False,
 ) -> None:
     """Show how well embeddings tell labelled cells apart, beside controls on the same draws.
 

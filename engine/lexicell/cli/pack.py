@@ -7,42 +7,30 @@ from typing import Annotated
 import typer
 
 from lexicell.cli import _console
-from lexicell.cli._options import (
-    DataList,
-    DryRun,
-    FollowLinks,
-    Json,
-    Layer,
-    LexiconName,
-    Modality,
-    Overwrite,
-    Resume,
-    UseRaw,
-    Workers,
-)
+from lexicell.cli import _options as opt
 
 __all__ = ["pack"]
 
 
 def pack(
-    data: DataList,
+    data: opt.DataList,
     output: Annotated[
         str, typer.Argument(metavar="OUT", help="A .zarr (AnnData-Zarr v3), a folder or a URL.")
     ],
-    lexicon: LexiconName = "human-go-minilm",
-    layer: Layer = None,
-    use_raw: UseRaw = False,
-    modality: Modality = None,
-    follow_links: FollowLinks = False,
+    lexicon: opt.LexiconName = "human-go-minilm",
+    layer: opt.Layer = None,
+    use_raw: opt.UseRaw = False,
+    modality: opt.Modality = None,
+    follow_links: opt.FollowLinks = False,
     obs_columns: Annotated[
         list[str] | None,
         typer.Option("--obs-column", help="Column of obs to keep; may be repeated. Default: all."),
     ] = None,
-    workers: Workers = None,
-    dry_run: DryRun = False,
-    resume: Resume = False,
-    overwrite: Overwrite = False,
-    as_json: Json = False,
+    workers: opt.Workers = None,
+    dry_run: opt.DryRun = False,
+    resume: opt.Resume = False,
+    overwrite: opt.Overwrite = False,
+    as_json: opt.Json = False,
 ) -> None:
     """Pack IN... into one atlas OUT that is small and read fast.
 

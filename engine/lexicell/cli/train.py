@@ -9,24 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from lexicell.cli import _console
-from lexicell.cli._options import (
-    DataList,
-    FollowLinks,
-    GeneColumn,
-    Genes,
-    Json,
-    Layer,
-    LexiconName,
-    MaskGenes,
-    MinCoverage,
-    Modality,
-    Organism,
-    Overwrite,
-    Resume,
-    Seed,
-    UseRaw,
-    ValuesOption,
-)
+from lexicell.cli import _options as opt
 
 if TYPE_CHECKING:
     from lexicell.learn.settings import TrainSettings
@@ -41,7 +24,7 @@ _DIVERGED = 3
 
 
 def train(
-    data: DataList,
+    data: opt.DataList,
     output: Annotated[Path, typer.Argument(metavar="OUT", help="Folder for the projection.")],
     label: Annotated[
         str | None,
@@ -66,7 +49,7 @@ def train(
     alpha: Annotated[
         float | None, typer.Option(help="Of cpca: how much the background counts. Default: 1.")
     ] = None,
-    lexicon: LexiconName = "human-go-minilm",
+    lexicon: opt.LexiconName = "human-go-minilm",
     top_k: Annotated[
         int | None,
         typer.Option("--top-k", "-k", min=1, help="Genes per cell, the highest first. Default: all chosen."),
@@ -82,7 +65,7 @@ def train(
     held_out: Annotated[
         float, typer.Option(help="Share of each class that only scores are made with; 0 for none.")
     ] = 0.2,
-    seed: Seed = 0,
+    seed: opt.Seed = 0,
     device: Annotated[
         Literal["auto", "cpu", "cuda"] | None,
         typer.Option(help="Where to train. Default: a GPU if torch finds one."),
@@ -90,19 +73,19 @@ def train(
     checkpoint: Annotated[
         Path | None, typer.Option(help="File to go on from after an interrupt. Default: OUT.partial.")
     ] = None,
-    resume: Resume = False,
-    layer: Layer = None,
-    use_raw: UseRaw = False,
-    modality: Modality = None,
-    follow_links: FollowLinks = False,
-    values: ValuesOption = None,
-    gene_column: GeneColumn = None,
-    organism: Organism = None,
-    min_coverage: MinCoverage = 0.5,
-    mask_genes: MaskGenes = None,
-    genes: Genes = None,
-    overwrite: Overwrite = False,
-    as_json: Json = False,
+    resume: opt.Resume = False,
+    layer: opt.Layer = None,
+    use_raw: opt.UseRaw = False,
+    modality: opt.Modality = None,
+    follow_links: opt.FollowLinks = False,
+    values: opt.ValuesOption = None,
+    gene_column: opt.GeneColumn = None,
+    organism: opt.Organism = None,
+    min_coverage: opt.MinCoverage = 0.5,
+    mask_genes: opt.MaskGenes = None,
+    genes: opt.Genes = None,
+    overwrite: opt.Overwrite = False,
+    as_json: opt.Json = False,
 ) -> None:
     """Learn a projection from the cells of IN and write it to the folder OUT.
 

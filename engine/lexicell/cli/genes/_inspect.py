@@ -7,20 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from lexicell.cli import _console
-from lexicell.cli._options import (
-    DataList,
-    FollowLinks,
-    GeneColumn,
-    Genes,
-    Json,
-    Layer,
-    LexiconName,
-    MaskGenes,
-    Modality,
-    Organism,
-    UseRaw,
-    ValuesOption,
-)
+from lexicell.cli import _options as opt
 
 if TYPE_CHECKING:
     from lexicell.lexicon import EncoderInfo
@@ -32,7 +19,7 @@ def info(
     lexicon: Annotated[
         str, typer.Argument(metavar="LEXICON", help="Bundled name or folder.")
     ] = "human-go-minilm",
-    as_json: Json = False,
+    as_json: opt.Json = False,
 ) -> None:
     """Show the card of a lexicon: what it is made of, covers and lacks; its files are hashed first."""
     from lexicell.lexicon import Lexicon, count_genes
@@ -46,18 +33,18 @@ def info(
 
 
 def align(
-    data: DataList,
-    lexicon: LexiconName = "human-go-minilm",
-    layer: Layer = None,
-    use_raw: UseRaw = False,
-    modality: Modality = None,
-    follow_links: FollowLinks = False,
-    values: ValuesOption = None,
-    gene_column: GeneColumn = None,
-    organism: Organism = None,
-    mask_genes: MaskGenes = None,
-    genes: Genes = None,
-    as_json: Json = False,
+    data: opt.DataList,
+    lexicon: opt.LexiconName = "human-go-minilm",
+    layer: opt.Layer = None,
+    use_raw: opt.UseRaw = False,
+    modality: opt.Modality = None,
+    follow_links: opt.FollowLinks = False,
+    values: opt.ValuesOption = None,
+    gene_column: opt.GeneColumn = None,
+    organism: opt.Organism = None,
+    mask_genes: opt.MaskGenes = None,
+    genes: opt.Genes = None,
+    as_json: opt.Json = False,
 ) -> None:
     """Show which genes of IN a lexicon describes, by which route, and what is missing."""
     from lexicell.embedding import AlignOptions, align_cells, gene_coverage
