@@ -244,13 +244,12 @@ def draw_split(term: Term, protocol: MembershipProtocol, repeat: int = 0) -> Gen
     digest = blake3.blake3(term.id.encode()).digest(8)
     rng = np.random.default_rng([protocol.seed, repeat, int.from_bytes(digest, "little")])
     positives = rng.permutation(term.positives)[: protocol.most_genes]
-    n_drawn = min(protocol.negatives * len(positives), len(term.pool))
+    total = min(protocol.negatives * len(positives), len(term.pool))
     drawn = [
-        rng.choice(group, min(n_drawn // len(term.groups), len(group)), replace=False)
-        for group in term.groups
+        rng.choice(group, min(total // len(term.groups), len(group)), replace=False) for group in term.groups
     ]
     chosen = np.unique(np.concatenate(drawn)) if drawn else np.empty(0, np.int32)
-    others = rng.permutation(np.setdiff1d(term.pool, chosen))[: n_drawn - len(chosen)]
+    others = rng.permutation(np.setdiff1d(term.pool, chosen))[: total - len(chosen)]
     negatives = rng.permutation(np.concatenate([chosen, others]))
     if min(len(positives), len(negatives)) <= protocol.folds:
         msg = (

@@ -211,17 +211,17 @@ def align_genes(
         for source in sources
         if source.grade
     ]
-    named, best = _best(candidates) or (sources[0], _without_genes(var, organisms[0]))
+    origin, best = _best(candidates) or (sources[0], _without_genes(var, organisms[0]))
     if organism is None:
-        _refuse_two(named)
+        _refuse_two(origin)
     uses = {id(other): ColumnUse(other.column, 0, f"has {other.why}") for other in sources}
-    if named.grade:
+    if origin.grade:
         use = "names the genes" if best.n_genes else _NO_GENE
-        uses[id(named)] = ColumnUse(best.column, best.n_genes, use)
+        uses[id(origin)] = ColumnUse(best.column, best.n_genes, use)
     genes = best
-    alternatives = [pair for pair in candidates if pair[1].organism == best.organism and pair[0] is not named]
-    for other_source, other in sorted(alternatives, key=lambda pair: pair[1].strength, reverse=True):
-        genes, uses[id(other_source)] = _filled(genes, best, named, other_source, other)
+    rivals = [pair for pair in candidates if pair[1].organism == best.organism and pair[0] is not origin]
+    for other_source, other in sorted(rivals, key=lambda pair: pair[1].strength, reverse=True):
+        genes, uses[id(other_source)] = _filled(genes, best, origin, other_source, other)
     unmatched = [name for name, row in zip(genes.names, genes.rows.tolist(), strict=True) if row < 0]
     all_names = set(genes.names)
     return replace(
@@ -229,7 +229,7 @@ def align_genes(
         columns=tuple(uses.values()),
         dates=excel_dates(unmatched),
         numbered=tuple(name for name in unmatched if without_suffix(name) in all_names),
-        genomes=tuple(genome for genome, _, _ in named.genomes),
+        genomes=tuple(genome for genome, _, _ in origin.genomes),
     )
 
 

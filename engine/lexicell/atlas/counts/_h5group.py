@@ -89,13 +89,13 @@ class OwnGroup(h5py.Group):  # type: ignore[misc]
 
     def walk(self) -> Iterator[Any]:
         """Identifiers of this group and all that can be reached from it, each once."""
-        todo, seen = [self.id], set()
+        todo, visited = [self.id], set()
         while todo:
             place = todo.pop()
             info = h5o.get_info(place)
-            if (info.fileno, info.addr) in seen:
+            if (info.fileno, info.addr) in visited:
                 continue
-            seen.add((info.fileno, info.addr))
+            visited.add((info.fileno, info.addr))
             yield place
             for name in place if isinstance(place, h5g.GroupID) else ():
                 with suppress(KeyError):  # of a soft link that leads nowhere

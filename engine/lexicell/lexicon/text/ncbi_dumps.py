@@ -128,13 +128,13 @@ def _blocks(dump: Download) -> Iterator[bytes]:
                 message = "it is empty"
                 raise EOFError(message)
             yield first.rstrip(b"\r\n")
-            rest = b"\n"
+            partial_line = b"\n"
             while block := file.read(_BLOCK):
-                block = rest + block
+                block = partial_line + block
                 end = block.rfind(b"\n")
                 yield block[: end + 1]
-                rest = block[end:]
-            yield rest + b"\n"  # the last line may have no line feed
+                partial_line = block[end:]
+            yield partial_line + b"\n"  # the last line may have no line feed
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         dump.discard()
         message = f"{dump.url} is damaged ({error}) and has left the cache; run again to fetch it anew."

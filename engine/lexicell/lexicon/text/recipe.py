@@ -160,8 +160,8 @@ def _terms(text: str) -> str:
 
 
 def _joined(parts: Sequence[str]) -> str:
-    *before, last = parts or ("",)
-    return " ".join([*(part if part.endswith(_SENTENCE_END) else f"{part}." for part in before), last])
+    *leading, last = parts or ("",)
+    return " ".join([*(part if part.endswith(_SENTENCE_END) else f"{part}." for part in leading), last])
 
 
 @dataclass(frozen=True)
@@ -177,8 +177,8 @@ class _Template:
 
     @property
     def columns(self) -> tuple[str, ...]:
-        named = (piece.name for part in self.parts for piece in part if isinstance(piece, _Column))
-        return tuple(dict.fromkeys(named))
+        names = (piece.name for part in self.parts for piece in part if isinstance(piece, _Column))
+        return tuple(dict.fromkeys(names))
 
     def compose(self, values: Mapping[str, str]) -> Composed:
         if not any(values[column] for column in self.columns):
