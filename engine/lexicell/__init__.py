@@ -14,7 +14,7 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any
 
-# ONNX Runtime reports to its maker from the moment it is imported; whoever wants that sets 0. Nothing of
+# ONNX Runtime reports to its maker from the moment it is imported; set 0 to allow that. Nothing of
 # lexicell is imported before this module, in workers neither.
 if not os.environ.get("ORT_DISABLE_TELEMETRY"):
     os.environ["ORT_DISABLE_TELEMETRY"] = "1"

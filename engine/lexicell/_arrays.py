@@ -81,8 +81,8 @@ def move(block: CsrBlock, device: Device) -> CsrBlock:
 
 def rows_of(indptr: Array, positions: Array) -> Array:
     """Row of each of some values, by their positions in a block."""
-    found: Array = namespace(indptr).searchsorted(indptr, positions, side="right") - 1
-    return found
+    rows: Array = namespace(indptr).searchsorted(indptr, positions, side="right") - 1
+    return rows
 
 
 def in_order(block: CsrBlock) -> CsrBlock:
@@ -100,7 +100,7 @@ def in_order(block: CsrBlock) -> CsrBlock:
         at = int(bad.argmax())
         raise InvalidCountsError(int(rows[at]), int(block.indices[at]), float(block.data[at]))
     places, owner = xp.unique(rows * v + block.indices, return_inverse=True)
-    # Both libraries sum in float64, so the order of the summands, which is nobody's on a GPU, does not show.
+    # Both libraries sum in float64, so the order of the summands, which varies on a GPU, does not show.
     data = xp.bincount(owner, weights=block.data).astype(np.float32)
     indptr = xp.searchsorted(places, xp.arange(block.n_rows + 1) * v)
     return CsrBlock(data=data, indices=(places % v).astype(np.int32), indptr=indptr, n_columns=v)

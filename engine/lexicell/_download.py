@@ -156,15 +156,15 @@ class _Version:
 
     def continues(self, headers: Mapping[str, str], at: int) -> bool:
         """Whether a partial answer is this version's, from byte `at` on."""
-        found = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", headers.get("Content-Range", ""))
-        if found is None or int(found[1]) != at:
+        span = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", headers.get("Content-Range", ""))
+        if span is None or int(span[1]) != at:
             return False
-        if found[2] != "*" and self.size is not None and int(found[2]) != self.size:
+        if span[2] != "*" and self.size is not None and int(span[2]) != self.size:
             return False
         # Some servers ignore If-Range and send a part of whatever they have now.
         return all(
-            not known or headers.get(name, known) == known
-            for name, known in (("ETag", self.etag), ("Last-Modified", self.last_modified))
+            not own or headers.get(name, own) == own
+            for name, own in (("ETag", self.etag), ("Last-Modified", self.last_modified))
         )
 
 
@@ -204,31 +204,31 @@ class _Fetch:
         if credentials:
             self._headers.update(urllib3.make_headers(basic_auth=credentials))
 
-    def run(self, held: Download | None) -> Download:
-        """Try until the file is there, or there is no hope; `held` is an earlier copy."""
+    def run(self, copy: Download | None) -> Download:
+        """Try until the file is there, or there is no hope; `copy` is an earlier one."""
         failures = 0
         self._furthest = started = self._arrived()[1]
         while True:
-            before = self._furthest
+            reached = self._furthest
             try:
-                return self._attempt(held)
+                return self._attempt(copy)
             except _TransientError as problem:
-                failures = 1 if self._furthest > before else failures + 1
-                # Nobody waits half a minute to hear that they are offline when there is a copy.
-                if held is not None and self._furthest == started:
+                failures = 1 if self._furthest > reached else failures + 1
+                # With a copy, being offline is no reason to wait for half a minute.
+                if copy is not None and self._furthest == started:
                     failures = self._backoff.attempts
                 if failures < self._backoff.attempts:
                     seconds = self._backoff.seconds(failures, problem.asked)
                     self._tell(f"{self._url}: {problem}; trying again in {seconds:.0f} s")
                     time.sleep(seconds)
                     continue
-                if held is not None:
-                    self._tell(f"{self._url}: {problem}; using the copy of {held.date}")
-                    return replace(held, origin="offline")
-                kept = " What has arrived is kept." if self._arrived()[1] else ""
+                if copy is not None:
+                    self._tell(f"{self._url}: {problem}; using the copy of {copy.date}")
+                    return replace(copy, origin="offline")
+                hint = " What has arrived is kept." if self._arrived()[1] else ""
                 message = (
                     f"{self._url} could not be fetched ({problem}, {failures} times in a row); check the "
-                    f"network and its proxy, and run again.{kept}"
+                    f"network and its proxy, and run again.{hint}"
                 )
                 raise InputNotFoundError(message) from problem.__cause__
 
@@ -241,24 +241,24 @@ class _Fetch:
         """Version and number of bytes that an earlier attempt left, where one can go on from there."""
         try:
             version = _Version(**parse_json(_record_of(self._part).read_bytes()))
-            there = self._part.stat().st_size
+            size = self._part.stat().st_size
         except (OSError, ValueError, TypeError):
             return None, 0
-        if version.url != self._url or not version.validator or there > (version.size or there):
+        if version.url != self._url or not version.validator or size > (version.size or size):
             return None, 0
-        return (version, there) if there else (None, 0)
+        return (version, size) if size else (None, 0)
 
-    def _attempt(self, held: Download | None) -> Download:
+    def _attempt(self, copy: Download | None) -> Download:
         import urllib3
 
-        version, there = self._arrived()
-        if version is not None and there == version.size:
+        version, size = self._arrived()
+        if version is not None and size == version.size:
             return self._finish(version)
         headers = dict(self._headers)
         if version is not None:
-            headers |= {"Range": f"bytes={there}-", "If-Range": version.validator}
-        elif held is not None:
-            headers |= _conditions(held)
+            headers |= {"Range": f"bytes={size}-", "If-Range": version.validator}
+        elif copy is not None:
+            headers |= _conditions(copy)
         # Redirects are followed; whatever else goes wrong is tried again by `run`.
         redirects = urllib3.Retry(None, connect=False, read=False, redirect=5, status=False, other=False)
         try:
@@ -266,25 +266,25 @@ class _Fetch:
                 "GET", self._url, headers=headers, preload_content=False, retries=redirects
             )
             try:
-                if response.status == 304 and held is not None:
-                    return replace(held, origin="unchanged")
-                if version is None or not _outdated(response, version, there):
-                    return self._finish(self._take(response, version, there))
+                if response.status == 304 and copy is not None:
+                    return replace(copy, origin="unchanged")
+                if version is None or not _outdated(response, version, size):
+                    return self._finish(self._take(response, version, size))
             finally:
                 response.close()
                 response.release_conn()
         except urllib3.exceptions.HTTPError as error:
             raise self._problem(error) from error
         self.forget_part()
-        return self._attempt(held)
+        return self._attempt(copy)
 
-    def _take(self, response: Any, version: _Version | None, there: int) -> _Version:
-        """Write the body of an answer behind what is there."""
+    def _take(self, response: Any, version: _Version | None, size: int) -> _Version:
+        """Append the body of an answer to the bytes there are."""
         if response.status == 206 and version is not None:
-            self._tell(f"going on with {self._url} at {_mb(there)}{_of(version.size)}")
+            self._tell(f"going on with {self._url} at {_mb(size)}{_of(version.size)}")
         elif response.status == 200:
             self.forget_part()
-            version, there = _Version.of(self._url, response.headers), 0
+            version, size = _Version.of(self._url, response.headers), 0
             _write_json(_record_of(self._part), asdict(version))
             self._tell(f"fetching {self._url}{_of(version.size, ' (', ')')}")
         else:
@@ -292,12 +292,12 @@ class _Fetch:
         with self._part.open("ab", buffering=0) as file:
             for chunk in response.stream(_CHUNK, decode_content=False):
                 _write(file, chunk)
-                there += len(chunk)
-                self._furthest = max(self._furthest, there)
-                self._show(there, there if version.size is None else version.size)
+                size += len(chunk)
+                self._furthest = max(self._furthest, size)
+                self._show(size, size if version.size is None else version.size)
             os.fsync(file.fileno())
-        if version.size is not None and there != version.size:
-            message = f"{there:,} of {version.size:,} bytes arrived"
+        if version.size is not None and size != version.size:
+            message = f"{size:,} of {version.size:,} bytes arrived"
             raise _TransientError(message)
         return version
 
@@ -340,10 +340,10 @@ def _root(error: BaseException) -> BaseException:
     return error if inner is None else _root(inner)
 
 
-def _outdated(response: Any, version: _Version, there: int) -> bool:
+def _outdated(response: Any, version: _Version, size: int) -> bool:
     """Whether the server has other bytes now than those that are there."""
     return response.status == 416 or (
-        response.status == 206 and not version.continues(response.headers, there)
+        response.status == 206 and not version.continues(response.headers, size)
     )
 
 
@@ -351,9 +351,9 @@ def _held(url: str, path: Path, tell: Callable[[str], None]) -> Download | None:
     """The complete copy in the cache, if its bytes are what they were."""
     try:
         record = parse_json(_record_of(path).read_bytes())
-        held = Download(path, record["url"], record["date"], record["size"], record["blake3"], "unchanged")
-        if held.url == url and path.stat().st_size == held.bytes and hash_file(path) == held.blake3:
-            return held
+        copy = Download(path, record["url"], record["date"], record["size"], record["blake3"], "unchanged")
+        if copy.url == url and path.stat().st_size == copy.bytes and hash_file(path) == copy.blake3:
+            return copy
     except (OSError, ValueError, KeyError, TypeError):
         if not path.exists():
             return None
@@ -363,10 +363,10 @@ def _held(url: str, path: Path, tell: Callable[[str], None]) -> Download | None:
     return None
 
 
-def _conditions(held: Download) -> dict[str, str]:
-    record = parse_json(_record_of(held.path).read_bytes())
-    wanted = {"If-None-Match": record["etag"], "If-Modified-Since": record["last_modified"]}
-    return {name: value for name, value in wanted.items() if value}
+def _conditions(copy: Download) -> dict[str, str]:
+    record = parse_json(_record_of(copy.path).read_bytes())
+    conditions = {"If-None-Match": record["etag"], "If-Modified-Since": record["last_modified"]}
+    return {name: value for name, value in conditions.items() if value}
 
 
 @contextmanager
@@ -410,5 +410,5 @@ def _mb(size: int) -> str:
     return f"{size / 1e6:,.1f} MB"
 
 
-def _of(size: int | None, before: str = " of ", after: str = "") -> str:
-    return "" if size is None else f"{before}{_mb(size)}{after}"
+def _of(size: int | None, prefix: str = " of ", suffix: str = "") -> str:
+    return "" if size is None else f"{prefix}{_mb(size)}{suffix}"

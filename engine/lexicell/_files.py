@@ -62,8 +62,8 @@ def cache_folder() -> Path:
 def hash_file(path: Path) -> str:
     """BLAKE3 of a file as hex; the file is memory-mapped, so its size costs no memory.
 
-    In this thread, at about a GB/s: BLAKE3's own threads do not outlive a fork, and whoever hashes after one
-    would wait for them for ever.
+    In this thread, at about a GB/s: BLAKE3's own threads do not outlive a fork, and a hash after one would
+    wait for them for ever.
     """
     return blake3.blake3().update_mmap(path).hexdigest()
 
@@ -74,8 +74,8 @@ def reading_file(
 ) -> Iterator[None]:
     """Turn whatever goes wrong while a file is read into one error that names it.
 
-    Libraries raise almost anything for content that nobody foresaw, so nothing is listed here. A limit of the
-    system, memory or open files, is no damage, and gets the file's name only.
+    Libraries raise almost anything for unexpected content, so nothing is listed here. A limit of the system,
+    memory or open files, is no damage, and gets the file's name only.
 
     Parameters
     ----------

@@ -42,7 +42,7 @@ class Backoff:
     seed: int | None = None
 
     def seconds(self, attempt: int, asked: float | None = None) -> float:
-        """Seconds to wait after the `attempt`-th failure in a row, from 1; `asked` is the server's word."""
+        """Seconds to wait after the `attempt`-th failure in a row, from 1; `asked` is the server's demand."""
         wait = min(self.longest, self.first * 2.0 ** (attempt - 1))
         seed = None if self.seed is None else self.seed + attempt
         jittered = wait * random.Random(seed).uniform(0.5, 1.0)  # noqa: S311
@@ -90,7 +90,7 @@ def split_credentials(url: str) -> tuple[str, str | None]:
 
 
 def read_body(response: Any, most: int) -> bytes | None:
-    """Read an answer that `urllib3` was told not to read, or None if it has more than `most` bytes."""
+    """Read an answer that `urllib3` did not read, or None if it has more than `most` bytes."""
     parts, size = [], 0
     for part in response.stream(1 << 16):
         parts.append(part)

@@ -15,7 +15,7 @@ _MEMORY = ((errno.ENOMEM,), ("Cannot allocate memory",))
 
 
 def open_file_limit() -> int | None:
-    """Files that this process may open (``ulimit -n``); None where the system does not tell."""
+    """Files that this process may open (``ulimit -n``); None where the system does not say."""
     try:
         resource = import_module("resource")
     except ModuleNotFoundError:  # Windows
@@ -34,22 +34,22 @@ def limit_reached(what: str, error: BaseException) -> ResourceError | None:
     error
         What was raised. Its causes count too.
     """
-    seen: BaseException | None = error
-    while seen is not None:
-        if _is_of(_FILES, seen):
+    cause: BaseException | None = error
+    while cause is not None:
+        if _is_of(_FILES, cause):
             limit = open_file_limit() or "unknown"
             msg = (
                 f"{what}: too many files are open (the limit is {limit}); raise it with `ulimit -n`, or use "
                 "fewer workers"
             )
             return ResourceError(msg)
-        if isinstance(seen, MemoryError) or _is_of(_MEMORY, seen):
+        if isinstance(cause, MemoryError) or _is_of(_MEMORY, cause):
             msg = f"{what}: memory does not suffice; use fewer workers, or a machine with more"
             return ResourceError(msg)
-        seen = seen.__cause__ or seen.__context__
+        cause = cause.__cause__ or cause.__context__
     return None
 
 
 def _is_of(kind: tuple[tuple[int, ...], tuple[str, ...]], error: BaseException) -> bool:
     numbers, words = kind
-    return getattr(error, "errno", None) in numbers or any(each in str(error) for each in words)
+    return getattr(error, "errno", None) in numbers or any(word in str(error) for word in words)

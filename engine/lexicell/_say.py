@@ -21,17 +21,17 @@ _FORMULA = tuple("=+-@\t\r\n\uff1d\uff0b\uff0d\uff20")
 
 def listed(names: Iterable[str], most: int = 12) -> str:
     """Names for a message: the first `most` of them, and three dots where there are more."""
-    found = list(names)
-    return ", ".join(found[:most]) + (", ..." if len(found) > most else "")
+    listing = list(names)
+    return ", ".join(listing[:most]) + (", ..." if len(listing) > most else "")
 
 
 def silent(*_: object) -> None:
-    """Say nothing; for whoever was given nobody to tell."""
+    """Ignore a note or progress: the default where no callback is given."""
 
 
 def printable(text: str) -> str:
     """Return text with every character that a terminal would obey written out, ESC as a backslash and x1b."""
-    return _OBEYED.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+    return _OBEYED.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
 
 
 def spreadsheet_cell(value: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Where the time of a run goes: stages of work by worker, recorded only where somebody asks.
+"""Where the time of a run goes: stages of work by worker, recorded only on request.
 
 What is in a stage within a stage counts for the inner one only, so the stages of a worker never add up to
 more than its time.
@@ -21,7 +21,7 @@ MOST_SPANS = 1 << 16
 #: Makes one clock of those of several processes, as far as their machines agree about the time of day.
 _EPOCH = time.time() - time.perf_counter()
 _NOTHING = nullcontext()
-#: Stages that are told as a whole, whatever is done in them: the begin and the end of a run.
+#: Stages that are reported as a whole, whatever is done in them: the begin and the end of a run.
 _WHOLE = ("plan", "finish")
 
 
@@ -113,9 +113,9 @@ class Worker:
             self.seconds[name] = self.seconds.get(name, 0.0) + seconds
 
     def _keep(self, spans: list[Span]) -> None:
-        kept = spans[: max(0, MOST_SPANS - len(self.spans))]
-        self.spans += kept
-        self.lost += len(spans) - len(kept)
+        added = spans[: max(0, MOST_SPANS - len(self.spans))]
+        self.spans += added
+        self.lost += len(spans) - len(added)
 
 
 class _Here(threading.local):
@@ -167,18 +167,18 @@ def recording(worker: Worker, crew: list[Worker] | None = None) -> Iterator[None
     Parameters
     ----------
     worker
-        Who it is meanwhile.
+        What it is recorded as.
     crew
-        Is given the workers of each `Crew` that this thread makes.
+        List to which the workers of each `Crew` that this thread makes are added.
     """
-    before = _here.worker, _here.crew
+    outer = _here.worker, _here.crew
     began, busy = now(), time.thread_time()
     _here.worker, _here.crew = worker, crew
     try:
         yield
     finally:
-        _here.worker, _here.crew = before
-        if before[0] is not worker:
+        _here.worker, _here.crew = outer
+        if outer[0] is not worker:
             worker.lived += now() - began
             worker.busy += time.thread_time() - busy
 

@@ -34,7 +34,7 @@ def bounded(node: Any) -> Any:
     ------
     ValueError
         An array has a codec that is not known to be safe, and pickle is not. Of a group, that is raised when
-        the array is asked for.
+        the array is accessed.
     """
     if isinstance(node, zarr.Group):
         return zarr.Group(_bound(node._async_group))
@@ -65,9 +65,9 @@ def _bound(node: Any) -> Any:
 
 
 def _v3_codecs(codecs: Iterable[Codec]) -> list[Any]:
-    named = [(str(codec.to_dict()["name"]).removeprefix("numcodecs."), codec) for codec in codecs]
-    text = any(name in TEXT for name, _ in named)
-    return [_v3_codec(name, codec, text=text) for name, codec in named]
+    codecs_by_name = [(str(codec.to_dict()["name"]).removeprefix("numcodecs."), codec) for codec in codecs]
+    text = any(name in TEXT for name, _ in codecs_by_name)
+    return [_v3_codec(name, codec, text=text) for name, codec in codecs_by_name]
 
 
 def _v3_codec(name: str, codec: Any, *, text: bool) -> Any:
@@ -96,9 +96,9 @@ def _v2_codec(array: Any) -> V2Codec:
             raise unknown_codec(name)
     size = n * array.dtype.itemsize
     # Filters may widen values, or add a checksum.
-    most = None if not TEXT.isdisjoint(names) else 16 * size + 64 if names else size
-    kept: list[Any] = [codec and _V2(codec, most, n) for codec in (*filters, compressor)]
-    return V2Codec(tuple(kept[:-1]) or None, kept[-1])
+    limit = None if not TEXT.isdisjoint(names) else 16 * size + 64 if names else size
+    bounded_codecs: list[Any] = [codec and _V2(codec, limit, n) for codec in (*filters, compressor)]
+    return V2Codec(tuple(bounded_codecs[:-1]) or None, bounded_codecs[-1])
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
-"""Chunks are decoded within bounds: no length that they state is believed before it fits what is there.
+"""Chunks are decoded within bounds: no length that they state is believed before it fits their bytes.
 
-Native decoders take lengths from the bytes themselves. c-blosc is not even told how many bytes there are: it
+Native decoders take lengths from the bytes themselves. c-blosc does not even get the number of bytes: it
 read past the end of a chunk that had lost its last ones, and made counts of what it found. Its
 shuffle and width of a value can be compared with nothing, so only a checksum sees a bit flipped in these.
 """
@@ -129,32 +129,32 @@ def _blosc_size(raw: memoryview) -> int:
         msg = f"a Blosc chunk has {len(raw)} bytes"
         raise EOFError(msg)
     _, _, _, itemsize, size, block, stored = _BLOSC.unpack_from(raw)
-    whole = itemsize > 0 and 0 < block <= size and (block < itemsize or block % itemsize == 0)
-    if stored > len(raw) or not whole:
+    valid = itemsize > 0 and 0 < block <= size and (block < itemsize or block % itemsize == 0)
+    if stored > len(raw) or not valid:
         msg = f"a Blosc chunk of {len(raw)} bytes states {stored}, of {size} in blocks of {block}"
         raise ValueError(msg)
     return int(size)
 
 
-def _stream(codec: Any, name: str, raw: memoryview, most: int) -> Any:
+def _stream(codec: Any, name: str, raw: memoryview, limit: int) -> Any:
     """Decode the first `most` bytes, checksums and end included where there are fewer."""
     if name == "lzma":
         import io
         import lzma
 
-        return lzma.LZMAFile(io.BytesIO(raw), format=codec.format, filters=codec.filters).read(most)
+        return lzma.LZMAFile(io.BytesIO(raw), format=codec.format, filters=codec.filters).read(limit)
     if name not in BOUNDED:
         raise unknown_codec(name)
     import pyarrow as pa
 
     # Arrow's gzip is that of zlib, which recognises either header.
     with pa.CompressedInputStream(pa.BufferReader(raw), "gzip" if name == "zlib" else name) as stream:
-        return stream.read(most)
+        return stream.read(limit)
 
 
-def _check(size: int, most: int) -> None:
-    if size > most:
-        msg = f"a chunk of at most {most} bytes decodes to more"
+def _check(size: int, limit: int) -> None:
+    if size > limit:
+        msg = f"a chunk of at most {limit} bytes decodes to more"
         raise ValueError(msg)
 
 

@@ -103,4 +103,4 @@ def network_fault(label: str, exc: BaseException) -> LexicellError | None:
 
 def _reason(exc: BaseException) -> str:
     line = next((line.strip() for line in str(exc).splitlines() if line.strip()), type(exc).__name__)
-    return line.rpartition(" - ")[2][:200]  # what was asked, and how often, stands before
+    return line.rpartition(" - ")[2][:200]  # the request, and the number of tries, come before

@@ -46,12 +46,12 @@ class Scratch:
             Of the 1-d array that is returned, whose values are arbitrary.
         """
         need = size * dtype.itemsize
-        held = self._buffers.get(role)
-        if held is None or held.nbytes < need:
+        buffer = self._buffers.get(role)
+        if buffer is None or buffer.nbytes < need:
             # Dropped first, so that only one exists; larger than needed, since blocks differ a little.
             self._buffers.pop(role, None)
-            held = self._buffers[role] = np.empty(need + need // 4, np.uint8)
-        return held[:need].view(dtype)
+            buffer = self._buffers[role] = np.empty(need + need // 4, np.uint8)
+        return buffer[:need].view(dtype)
 
     def window(self, role: str, array: ArrayReader, start: int, stop: int) -> NDArray[Any]:
         """Give elements ``start:stop`` of a 1-d array on disk, decoding each chunk once for slices in order.
@@ -65,20 +65,20 @@ class Scratch:
         start, stop
             Which elements; the view that is returned is good until the next call with this name.
         """
-        held = self._windows.get(role)
-        if held is not None and held.array is array and held.start <= start and stop <= held.stop:
-            return held.values[start - held.start : stop - held.start]
+        window = self._windows.get(role)
+        if window is not None and window.array is array and window.start <= start and stop <= window.stop:
+            return window.values[start - window.start : stop - window.start]
         end = stop
         if array.chunk * array.dtype.itemsize <= _LARGEST_CHUNK_BYTES:
             end = min(-(-stop // array.chunk) * array.chunk, array.shape[0])
-        rest = np.empty(0, array.dtype)
-        if held is not None and held.array is array and held.start <= start < held.stop:
+        kept = np.empty(0, array.dtype)
+        if window is not None and window.array is array and window.start <= start < window.stop:
             # Less than a chunk; a copy, so that the buffer itself can be let go.
-            rest = held.values[start - held.start :].copy()
+            kept = window.values[start - window.start :].copy()
         # Forgotten first: a read that fails leaves the buffer half written.
         self._windows.pop(role, None)
         values = self.take(role, end - start, array.dtype)
-        values[: rest.size] = rest
-        array.read_into(start + rest.size, end, values[rest.size :])
+        values[: kept.size] = kept
+        array.read_into(start + kept.size, end, values[kept.size :])
         self._windows[role] = _Window(array, start, end, values)
         return values[: stop - start]

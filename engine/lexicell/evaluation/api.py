@@ -99,7 +99,7 @@ def evaluate(
     overwrite
         Replace these.
     listener
-        Is told what was left out, and how far it is.
+        Called with notes on what was left out, and progress.
 
     Returns
     -------
@@ -135,9 +135,9 @@ def evaluate(
         min_coverage=min_coverage, mask_genes=mask_genes, genes=genes,
     )  # fmt: skip
 
-    def read(one: Any, column: str, key: str | None) -> Panel:
+    def read(data_set: Any, column: str, key: str | None) -> Panel:
         return panel_of(
-            one,
+            data_set,
             options,
             label=column,
             batch_key=key,
@@ -150,7 +150,7 @@ def evaluate(
 
     data_sets = data if isinstance(data, Mapping) else {_name(data): data}
     evaluation = evaluate_panels(
-        {name: read(one, label, batch_key) for name, one in data_sets.items()},
+        {name: read(data_set, label, batch_key) for name, data_set in data_sets.items()},
         opened,
         query=None if query is None else read(query, query_label or label, None),
         label_map=label_map,
@@ -160,12 +160,12 @@ def evaluate(
         listener=listener,
     )
     if output is not None:
-        written = evaluation.write(output, overwrite=overwrite)
+        paths = evaluation.write(output, overwrite=overwrite)
         try:
-            written += plot_evaluation(evaluation, Path(output), overwrite=overwrite)
+            paths += plot_evaluation(evaluation, Path(output), overwrite=overwrite)
         except MissingExtraError as error:  # the numbers are worth more than the picture
             listener(Note(f"no pictures: {error}", serious=True))
-        listener(Note(f"written: {', '.join(map(str, written))}"))
+        listener(Note(f"written: {', '.join(map(str, paths))}"))
     return evaluation
 
 

@@ -163,7 +163,7 @@ class Evaluation:
         return [line for group in self._groups() for line in _summarise(*group, self._text())]
 
     def _text(self) -> frozenset[str]:
-        return frozenset(name for name, told in self.settings["methods"].items() if told["text"])
+        return frozenset(name for name, facts in self.settings["methods"].items() if facts["text"])
 
     def _groups(self) -> Iterator[tuple[tuple[str, str, str, str], list[Record]]]:
         groups: dict[tuple[str, str, str, str], list[Record]] = {}
@@ -174,15 +174,15 @@ class Evaluation:
 
     def as_dict(self) -> dict[str, Any]:
         """Everything, for JSON; what was not measured is None."""
-        told = {
+        content = {
             "settings": self.settings,
             "data": self.data,
             "versions": self.versions,
-            "skipped": [{"data": name, **asdict(one)} for name, one in self.skipped],
+            "skipped": [{"data": name, **asdict(skip)} for name, skip in self.skipped],
             "lines": [asdict(line) for line in self.lines()],
             "records": [asdict(record) for record in self.records],
         }
-        plain: dict[str, Any] = _plain(told)
+        plain: dict[str, Any] = _plain(content)
         return plain
 
     def csv(self) -> str:
@@ -212,8 +212,8 @@ class Evaluation:
         tables = []
         lines = self.lines()
         for data, scenario in dict.fromkeys((line.data, line.scenario) for line in lines):
-            here = [line for line in lines if (line.data, line.scenario) == (data, scenario)]
-            tables.append(f"### {data}, {scenario}\n\n{_table(here)}")
+            shown = [line for line in lines if (line.data, line.scenario) == (data, scenario)]
+            tables.append(f"### {data}, {scenario}\n\n{_table(shown)}")
         return "\n\n".join(tables) + "\n"
 
     def write(self, folder: str | Path, *, overwrite: bool = False) -> list[Path]:
@@ -227,13 +227,13 @@ class Evaluation:
             The disk is full, or the folder may not be written to.
         """
         as_json = json.dumps(self.as_dict(), indent=1, allow_nan=False) + "\n"
-        written = []
+        paths = []
         for name, content in zip(OUTPUTS, (self.csv(), as_json, self.markdown()), strict=True):
             path = Path(folder) / name
             with staged_path(path, replace=overwrite) as staging:
                 staging.write_text(content, encoding="utf-8")
-            written.append(path)
-        return written
+            paths.append(path)
+        return paths
 
 
 def _summarise(key: tuple[str, str, str, str], records: list[Record], text: frozenset[str]) -> list[Line]:
@@ -249,19 +249,19 @@ def _summarise(key: tuple[str, str, str, str], records: list[Record], text: froz
     for name, drawn in rows.items():
         rivals = {}
         if name not in controls:
-            share = float(np.mean([one.query_cells / one.reference_cells for one in drawn]))
+            share = float(np.mean([record.query_cells / record.reference_cells for record in drawn]))
             named = {control: (name[0], control) for control in ("random", "shuffled")}
             if best is not None:
                 named[f"best control: {_label(best)}"] = best
             rivals = {
-                told: compare(f1[name], f1[rival], test_over_train=share)
-                for told, rival in named.items()
+                title: compare(f1[name], f1[rival], test_over_train=share)
+                for title, rival in named.items()
                 if rival in f1 and len(f1[rival]) == len(f1[name])
             }
         measured = ["accuracy", "macro_f1", "rare_f1"]
         scores = {score: mean_interval(_values(drawn, score)) for score in measured}
         for score in drawn[0].clusters:
-            scores[score] = mean_interval(np.array([one.clusters[score] for one in drawn], np.float64))
+            scores[score] = mean_interval(np.array([record.clusters[score] for record in drawn], np.float64))
         data, scenario, setting, classifier = key
         lines.append(
             Line(
@@ -302,13 +302,13 @@ def _table(lines: Sequence[Line]) -> str:
     for column in columns:
         compared = [line for line in lines if (line.setting, line.classifier) == column and line.against]
         top = max(compared, key=lambda line: line.scores["macro_f1"].mean, default=None)
-        found = (
+        rival = (
             None if top is None else next((v for k, v in top.against.items() if k.startswith("best")), None)
         )
-        if top is None or found is None:
+        if top is None or rival is None:
             best.append("")
         else:
-            best.append(f"{top.method}: {_interval(found.difference, sign='+')}")
+            best.append(f"{top.method}: {_interval(rival.difference, sign='+')}")
     rows.append(best)
     return "\n".join("| " + " | ".join(row) + " |" for row in rows)
 
@@ -317,10 +317,10 @@ def _cell(line: Line | None) -> str:
     return "" if line is None else _interval(line.scores["macro_f1"])
 
 
-def _interval(found: Interval, sign: str = "") -> str:
-    if np.isnan(found.low):
-        return f"{found.mean:{sign}.3f}"
-    return f"{found.mean:{sign}.3f} [{found.low:{sign}.3f}, {found.high:{sign}.3f}]"
+def _interval(interval: Interval, sign: str = "") -> str:
+    if np.isnan(interval.low):
+        return f"{interval.mean:{sign}.3f}"
+    return f"{interval.mean:{sign}.3f} [{interval.low:{sign}.3f}, {interval.high:{sign}.3f}]"
 
 
 def _describe(panel: Panel) -> dict[str, Any]:
@@ -340,7 +340,7 @@ def _is_nan(value: Any) -> bool:
 def _plain(value: Any) -> Any:
     """JSON knows no NaN, no tuple and no NumPy."""
     if isinstance(value, Mapping):
-        return {str(name): _plain(one) for name, one in value.items()}
+        return {str(name): _plain(item) for name, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(one) for one in value]
+        return [_plain(item) for item in value]
     return None if isinstance(value, float) and not np.isfinite(value) else value

@@ -71,23 +71,23 @@ def evaluate_panels(
     splits: list[tuple[str, list[Split]]] = []
     skipped: list[tuple[str, Skipped]] = []
     for name, panel in panels.items():
-        made, small = _splits(panel, query, label_map, protocol)
-        splits.append((name, made))
-        skipped += [(name, one) for one in small]
+        drawn, small = _splits(panel, query, label_map, protocol)
+        splits.append((name, drawn))
+        skipped += [(name, skip) for skip in small]
     _tell_skipped(skipped, listener)
     if missing := clusters_missing():
         listener(Note(missing))
     runs = [(method, control) for method in methods for control in _controls(method)]
-    total = sum(len(made) for _, made in splits) * len(runs)
+    total = sum(len(drawn) for _, drawn in splits) * len(runs)
     records: list[Record] = []
     notes: set[str] = set()
     done = 0
     with ThreadPoolExecutor(workers or _processors()) as pool:
-        for name, made in splits:
+        for name, drawn in splits:
             for method, control in runs:
                 runner = _Runner(method, control, table, gene_scale, None if control else rows, protocol)
-                for found in runner.run(name, made, pool):
-                    records += found
+                for added in runner.run(name, drawn, pool):
+                    records += added
                     done += 1
                     listener(Advanced(done, total))
                 notes |= runner.notes
@@ -150,14 +150,14 @@ class _Runner:
         started = time.perf_counter()
         if split.one_source and not self.method.per_draw:
             return self._embed_whole(split)
-        query = split.query.without_labels()
+        bare = split.query.without_labels()
         task = Task(
-            self._vectors(split.draw), split.reference, query, query, self._seed(split.draw),
+            self._vectors(split.draw), split.reference, bare, bare, self._seed(split.draw),
             self._gene_scale, self._refined,
         )  # fmt: skip
-        reference, asked = self.method(task)
-        _check_shapes(self.method, reference, split.cells[0], asked, split.cells[1])
-        return _Embedded(reference, asked, time.perf_counter() - started)
+        reference, query = self.method(task)
+        _check_shapes(self.method, reference, split.cells[0], query, split.cells[1])
+        return _Embedded(reference, query, time.perf_counter() - started)
 
     def _embed_whole(self, split: Split) -> _Embedded:
         """Embed all cells of a split as they are, whichever are labelled, once for all such splits."""
@@ -167,7 +167,7 @@ class _Runner:
         if key not in self._whole:
             started = time.perf_counter()
             if self.control:
-                self._whole = {kept: value for kept, value in self._whole.items() if kept[0] == key[0]}
+                self._whole = {k: value for k, value in self._whole.items() if k[0] == key[0]}
             panel = split.sources[0].take(cells)
             bare = panel.without_labels()
             empty = bare.take(np.empty(0, np.int64))
@@ -185,15 +185,15 @@ class _Runner:
         labels = panel.labels
         if labels is None:
             return {}
-        found = cluster_scores(vectors, labels, self.protocol.seed)
-        return found | (scib_scores(vectors, labels, panel.batch) if self.protocol.scib else {})
+        scores = cluster_scores(vectors, labels, self.protocol.seed)
+        return scores | (scib_scores(vectors, labels, panel.batch) if self.protocol.scib else {})
 
     def _judge(self, name: str, split: Split, embedded: _Embedded) -> list[Record]:
-        known, true = split.labels
+        labels, true = split.labels
         clusters = embedded.clusters or self._clusters(embedded.query, split.query)
         records = []
         for kind in CLASSIFIERS:
-            predicted = predict(embedded.reference, known, embedded.query, kind, self.protocol.seed)
+            predicted = predict(embedded.reference, labels, embedded.query, kind, self.protocol.seed)
             records.append(
                 self._record(name, split, kind, score(true, predicted), embedded.seconds, clusters)
             )
@@ -229,8 +229,8 @@ class _Runner:
 
 
 def _result(waiting: Any) -> list[Record]:
-    found: list[Record] = [] if waiting is None else waiting.result()
-    return found
+    records: list[Record] = [] if waiting is None else waiting.result()
+    return records
 
 
 def _splits(
@@ -240,16 +240,16 @@ def _splits(
     skipped: list[Skipped] = []
     for scenario in protocol.scenarios:
         if scenario == "few-shot":
-            made, small = few_shot_splits(panel, protocol.n, protocol.draws, protocol.seed)
+            drawn, small = few_shot_splits(panel, protocol.n, protocol.draws, protocol.seed)
         elif scenario == "disjoint":
-            made, small = disjoint_splits(
+            drawn, small = disjoint_splits(
                 panel, protocol.panels, protocol.seed, n_genes=protocol.n_genes, least=protocol.least
             )
         elif scenario == "batches":
-            made, small = batch_splits(panel)
+            drawn, small = batch_splits(panel)
         elif query is not None:
-            made, small = transfer_splits(panel, query, protocol.draws, protocol.seed, names=label_map)
-        splits += made
+            drawn, small = transfer_splits(panel, query, protocol.draws, protocol.seed, names=label_map)
+        splits += drawn
         skipped += small
     return splits, skipped
 
@@ -267,14 +267,14 @@ def _check_shapes(method: Method, *pairs: Any) -> None:
 
 def _tell_skipped(skipped: Sequence[tuple[str, Skipped]], listener: Listener) -> None:
     groups: dict[tuple[str, str, int | None, int], list[str]] = {}
-    for data, one in skipped:
-        groups.setdefault((data, one.scenario, one.n, one.needed), []).append(f"{one.label} ({one.cells})")
-    for (data, scenario, n, needed), said in groups.items():
-        where = f"{data}, {scenario}" + ("" if n is None else f" n={n}")
+    for data, s in skipped:
+        groups.setdefault((data, s.scenario, s.n, s.needed), []).append(f"{s.label} ({s.cells})")
+    for (data, scenario, n, needed), classes in groups.items():
+        place = f"{data}, {scenario}" + ("" if n is None else f" n={n}")
         why = {"transfer": "not a class of the reference", "batches": "in one batch only"}.get(
             scenario, f"fewer than {needed} cells"
         )
-        listener(Note(f"{where}: classes skipped, {why}: {', '.join(said)}"))
+        listener(Note(f"{place}: classes skipped, {why}: {', '.join(classes)}"))
 
 
 def _processors() -> int:

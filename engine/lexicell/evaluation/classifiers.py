@@ -69,15 +69,15 @@ def predict(
     if kind not in CLASSIFIERS:
         msg = f"classifiers are {' and '.join(CLASSIFIERS)}, not {kind!r}"
         raise InputError(msg)
-    found: NDArray[np.str_]
+    predicted: NDArray[np.str_]
     if kind == "knn":
         k = min(10, int(np.unique(labels, return_counts=True)[1].min()))
         nearest = KNeighborsClassifier(k, metric="cosine", weights="distance", algorithm="brute")
-        found = nearest.fit(reference, labels).predict(query)
-        return found
+        predicted = nearest.fit(reference, labels).predict(query)
+        return predicted
     mean = reference.mean(axis=0, dtype=np.float64)
     scale = float(reference.std(axis=0, dtype=np.float64).max()) or 1.0
     model = LogisticRegression(C=_C, class_weight="balanced", max_iter=2000, random_state=seed)
     model.fit((reference - mean) / scale, labels)
-    found = model.predict((query - mean) / scale)
-    return found
+    predicted = model.predict((query - mean) / scale)
+    return predicted

@@ -30,11 +30,11 @@ def control_vectors(vectors: NDArray[np.floating[Any]], control: str, *, seed: i
     seed
         Of both.
     """
-    own = np.asarray(vectors, np.float32)
+    array = np.asarray(vectors, np.float32)
     rng = np.random.default_rng([seed, CONTROLS.index(control)])
     shuffled = control == "shuffled"
-    drawn = own[rng.permutation(len(own))] if shuffled else rng.standard_normal(own.shape, np.float32)
-    lengths, drawn_lengths = (np.linalg.norm(part, axis=1, keepdims=True) for part in (own, drawn))
+    drawn = array[rng.permutation(len(array))] if shuffled else rng.standard_normal(array.shape, np.float32)
+    lengths, drawn_lengths = (np.linalg.norm(part, axis=1, keepdims=True) for part in (array, drawn))
     return np.asarray(drawn * (lengths / np.where(drawn_lengths > 0, drawn_lengths, 1)), np.float32)
 
 

@@ -54,17 +54,17 @@ def plot_evaluation(evaluation: Evaluation, folder: str | Path, *, overwrite: bo
     for scenario in dict.fromkeys(line.scenario for line in lines):
         path = Path(folder) / f"{scenario}.png"
         check_new_file(path, overwrite=overwrite)
-        here = [line for line in lines if line.scenario == scenario]
+        drawable = [line for line in lines if line.scenario == scenario]
         if scenario == "few-shot":
-            here = _few(here)
-        panels = list(dict.fromkeys((line.data, line.classifier) for line in here))
+            drawable = _few(drawable)
+        panels = list(dict.fromkeys((line.data, line.classifier) for line in drawable))
         columns = min(2, len(panels))
         rows = -(-len(panels) // columns)
         figure = Figure(figsize=(6.4 * columns + 2.4, 4.2 * rows), layout="constrained")
         axes = figure.subplots(rows, columns, squeeze=False).ravel()
-        styles = _styles(here)
+        styles = _styles(drawable)
         for axis, (data, classifier) in zip(axes, panels, strict=False):
-            shown = [line for line in here if (line.data, line.classifier) == (data, classifier)]
+            shown = [line for line in drawable if (line.data, line.classifier) == (data, classifier)]
             if scenario == "few-shot":
                 _draw_curves(axis, shown, styles)
             else:

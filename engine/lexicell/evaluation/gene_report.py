@@ -75,7 +75,7 @@ class GeneReport:
     geometry
         Of the tables ``"lexicon"`` and ``"random"``.
     neighbours
-        Of the genes asked for.
+        Of the requested genes.
     predictions
         One for each file of gene sets.
     """
@@ -104,8 +104,8 @@ class GeneReport:
                 }
                 for table, shape in self.geometry.items()
             },
-            "neighbours": {one.gene: dict(one.nearest) for one in self.neighbours},
-            "sets": {one.membership.sets.name: _prediction_dict(one) for one in self.predictions},
+            "neighbours": {p.gene: dict(p.nearest) for p in self.neighbours},
+            "sets": {p.membership.sets.name: _prediction_dict(p) for p in self.predictions},
         }
 
 
@@ -154,52 +154,52 @@ def evaluate_genes(
     tables = [read_published(path) for path in published]
     matched = [match_gene_sets(lexicon, read_gene_sets(path)) for path in sets]
     nearest = nearest_genes(lexicon, neighbours)
-    own = lexicon.vectors(lexicon.rows)
-    drawn = {control: control_vectors(own, control, seed=protocol.seed) for control in CONTROLS}
+    vectors = lexicon.vectors(lexicon.rows)
+    drawn = {control: control_vectors(vectors, control, seed=protocol.seed) for control in CONTROLS}
     shapes = {
-        _OURS: measure_geometry(own, seed=protocol.seed),
+        _OURS: measure_geometry(vectors, seed=protocol.seed),
         "random": measure_geometry(drawn["random"], seed=protocol.seed),
     }
     controls = {control: table.__getitem__ for control, table in drawn.items()}
-    total = sum(len(one.terms) for one in matched)
+    total = sum(len(sets_.terms) for sets_ in matched)
     predictions: list[Prediction] = []
-    before = 0
-    for one in matched:
+    n_done = 0
+    for sets_ in matched:
 
-        def advance(done: int, _: int, before: int = before) -> None:
+        def advance(done: int, _: int, n_done: int = n_done) -> None:
             if progress is not None:
-                progress(before + done, total)
+                progress(n_done + done, total)
 
         membership = predict_membership(
-            one, {_OURS: lexicon.vectors, **controls}, protocol, threads=threads, progress=advance
+            sets_, {_OURS: lexicon.vectors, **controls}, protocol, threads=threads, progress=advance
         )
-        ours = dict(zip((term.id for term in one.terms), membership.by_term(_OURS).tolist(), strict=True))
-        standings = {table.name: found for table in tables if (found := table.standing(ours)) is not None}
-        predictions.append(Prediction(membership, name_leak(lexicon, one), standings))
-        before += len(one.terms)
+        ours = dict(zip((term.id for term in sets_.terms), membership.by_term(_OURS).tolist(), strict=True))
+        standings = {table.name: place for table in tables if (place := table.standing(ours)) is not None}
+        predictions.append(Prediction(membership, name_leak(lexicon, sets_), standings))
+        n_done += len(sets_.terms)
     return GeneReport(lexicon, protocol, shapes, nearest, tuple(predictions))
 
 
-def _prediction_dict(one: Prediction) -> dict[str, Any]:
-    sets = one.membership.sets
-    terms = one.membership.as_dict()
-    if one.leak is not None:
-        for term, auroc in zip(terms.values(), one.leak.auroc.tolist(), strict=True):
+def _prediction_dict(prediction: Prediction) -> dict[str, Any]:
+    sets = prediction.membership.sets
+    terms = prediction.membership.as_dict()
+    if prediction.leak is not None:
+        for term, auroc in zip(terms.values(), prediction.leak.auroc.tolist(), strict=True):
             term["name in text"] = auroc
     return {
         "genes": sets.n_names,
         "described": sets.n_matched,
         "skipped": dict(sets.skipped),
-        "auroc": one.summary(),
+        "auroc": prediction.summary(),
         "name_in_text": None
-        if one.leak is None
+        if prediction.leak is None
         else {
-            "positives": float(one.leak.positives.mean()),
-            "negatives": float(one.leak.negatives.mean()),
+            "positives": float(prediction.leak.positives.mean()),
+            "negatives": float(prediction.leak.negatives.mean()),
         },
         "published": {
-            name: {"rank": found.rank, "terms": len(found.terms), "ours": found.ours, "others": found.others}
-            for name, found in one.standings.items()
+            name: {"rank": place.rank, "terms": len(place.terms), "ours": place.ours, "others": place.others}
+            for name, place in prediction.standings.items()
         },
         "terms": terms,
     }

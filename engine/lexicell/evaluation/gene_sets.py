@@ -35,10 +35,10 @@ class GeneSet:
     @property
     def label(self) -> str:
         """What people call it: the second column, or the id where that holds a web address or nothing."""
-        told = self.name.strip()
-        if told.lower() in _NO_NAME or "://" in told:
-            told = self.id.replace("_", " ")
-        return _AFTER_NAME.sub("", told)
+        label = self.name.strip()
+        if label.lower() in _NO_NAME or "://" in label:
+            label = self.id.replace("_", " ")
+        return _AFTER_NAME.sub("", label)
 
 
 @dataclass(frozen=True)
@@ -166,16 +166,16 @@ def match_gene_sets(
 
     from lexicell.lexicon import align_genes
 
-    names = sorted(frozenset().union(*(one.genes for one in (*sets.sets, *sets.groups))))
-    found = align_genes(lexicon, pd.DataFrame(index=pd.Index(names, dtype=object)), column="index").rows
-    rows = dict(zip(names, found.tolist(), strict=True))
+    names = sorted(frozenset().union(*(group.genes for group in (*sets.sets, *sets.groups))))
+    hits = align_genes(lexicon, pd.DataFrame(index=pd.Index(names, dtype=object)), column="index").rows
+    rows = dict(zip(names, hits.tolist(), strict=True))
     n_matched = sum(row >= 0 for row in rows.values())
     if not n_matched:
         msg = f"none of the {len(names):,} genes of {sets.name} (such as {names[0]!r}) is in {lexicon.name}"
         raise InputError(msg)
     if within is not None:
-        kept = {int(row) for row in within}
-        rows = {name: row if row in kept else -1 for name, row in rows.items()}
+        allowed = {int(row) for row in within}
+        rows = {name: row if row in allowed else -1 for name, row in rows.items()}
 
     def known(genes: Iterable[str]) -> frozenset[int]:
         return frozenset(row for gene in genes if (row := rows[gene]) >= 0)
@@ -183,16 +183,16 @@ def match_gene_sets(
     groups = [(group.genes, known(group.genes)) for group in sets.groups]
     everything = known(rows) if not groups else frozenset().union(*(group for _, group in groups))
     terms, skipped = [], []
-    for one in sets.sets:
-        positives = known(one.genes)
+    for term in sets.sets:
+        positives = known(term.genes)
         if len(positives) < least:
-            skipped.append((one.label, len(positives)))
+            skipped.append((term.label, len(positives)))
             continue
-        above = [group for names, group in groups if one.genes <= names]
-        pool = everything.difference(positives, *above)
-        beside = [group & pool for names, group in groups if not one.genes <= names]
+        parents = [group for names, group in groups if term.genes <= names]
+        pool = everything.difference(positives, *parents)
+        beside = [group & pool for names, group in groups if not term.genes <= names]
         terms.append(
-            Term(one.id, one.label, _rows(positives), _rows(pool), tuple(_rows(group) for group in beside))
+            Term(term.id, term.label, _rows(positives), _rows(pool), tuple(_rows(group) for group in beside))
         )
     return MatchedSets(sets.name, tuple(terms), tuple(skipped), len(names), n_matched)
 
@@ -206,16 +206,16 @@ def _read(path: Path) -> tuple[GeneSet, ...]:
     for number, line in enumerate(read_utf8(path).decode().splitlines(), start=1):
         if not line.strip():
             continue
-        first, *rest = line.split("\t")
-        if not first or not rest:
+        name, *fields = line.split("\t")
+        if not name or not fields:
             msg = f"{path}, line {number}: not GMT, which is an id, a name and genes, separated by tabs"
             raise InputError(msg)
-        if first in sets:
-            msg = f"{path}, line {number}: the set {first!r} was there before; keep one line per set"
+        if name in sets:
+            msg = f"{path}, line {number}: the set {name!r} was there before; keep one line per set"
             raise InputError(msg)
-        genes = frozenset(gene for field in rest[1:] if (gene := field.strip()))
-        sets[first] = GeneSet(first, rest[0], genes)
-    if not any(one.genes for one in sets.values()):
+        genes = frozenset(gene for field in fields[1:] if (gene := field.strip()))
+        sets[name] = GeneSet(name, fields[0], genes)
+    if not any(s.genes for s in sets.values()):
         msg = f"{path} has no gene sets; expected lines of an id, a name and genes, separated by tabs"
         raise InputError(msg)
     return tuple(sets.values())

@@ -123,30 +123,30 @@ def nearest_genes(
     from lexicell.lexicon import align_genes
 
     symbols = _shown_names(lexicon)
-    asked = list(_FAMILIAR if genes is None else dict.fromkeys(genes))
-    if not asked:
+    names = list(_FAMILIAR if genes is None else dict.fromkeys(genes))
+    if not names:
         return ()
-    rows = align_genes(lexicon, pd.DataFrame(index=pd.Index(asked, dtype=object)), column="index").rows
-    for name, row in zip(asked, rows, strict=True):
+    rows = align_genes(lexicon, pd.DataFrame(index=pd.Index(names, dtype=object)), column="index").rows
+    for name, row in zip(names, rows, strict=True):
         if row < 0 and genes is not None:
             close = difflib.get_close_matches(name.upper(), [symbol.upper() for symbol in symbols], n=1)
             hint = f"; did you mean {close[0]}?" if close else ""
             msg = f"the lexicon {lexicon.name} has no gene {name!r}{hint}"
             raise InputError(msg)
-    wanted = np.array([row for row in rows if row >= 0], np.int64)
-    if not len(wanted):
+    targets = np.array([row for row in rows if row >= 0], np.int64)
+    if not len(targets):
         return ()
-    similar = np.empty((len(wanted), lexicon.n_genes), np.float32)
-    targets = _unit(lexicon.vectors(wanted))
+    similar = np.empty((len(targets), lexicon.n_genes), np.float32)
+    directions = _unit(lexicon.vectors(targets))
     for start in range(0, lexicon.n_genes, _BLOCK):
         block = _unit(lexicon.vectors(lexicon.rows[start : start + _BLOCK]))
-        similar[:, start : start + _BLOCK] = targets @ block.T
-    similar[np.arange(len(wanted)), wanted] = -np.inf
-    found = []
-    for row, cosines in zip(wanted, similar, strict=True):
+        similar[:, start : start + _BLOCK] = directions @ block.T
+    similar[np.arange(len(targets)), targets] = -np.inf
+    neighbours = []
+    for row, cosines in zip(targets, similar, strict=True):
         best = np.argsort(-cosines, kind="stable")[: min(n, lexicon.n_genes - 1)]
-        found.append(Neighbours(symbols[row], tuple((symbols[i], float(cosines[i])) for i in best)))
-    return tuple(found)
+        neighbours.append(Neighbours(symbols[row], tuple((symbols[i], float(cosines[i])) for i in best)))
+    return tuple(neighbours)
 
 
 def _shown_names(lexicon: Lexicon) -> list[str]:

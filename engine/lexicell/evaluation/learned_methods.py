@@ -25,7 +25,7 @@ from lexicell_kernels import GeneTable, Rows, Weight, embed_rows
 
 __all__ = ["LEARNED"]
 
-#: The most dispersed genes of reference and unlabelled cells, which objectives learn from.
+#: The most variable genes of reference and unlabelled cells, which objectives learn from.
 _GENES = 4_000
 #: The same for those that are trained in steps.
 _TRAINED_GENES = 2_000
@@ -46,15 +46,15 @@ def _learn(objective: str, *, unlabelled: bool, labels: bool) -> Callable[[Task]
     """Learn from the reference, and from the unlabelled cells where the method may."""
 
     def run(task: Task) -> Vectors:
-        panel, known = task.reference, task.reference.labels
+        panel, labelled = task.reference, task.reference.labels
         if unlabelled and task.unlabelled is not None and _same_genes(panel, task.unlabelled):
             panel = _stack(panel, task.unlabelled)
         trained = objective in {"supcon", "infonce", "semi", "cross-entropy"}
         cells = _ranked(panel, task, _TRAINED_GENES if trained else _GENES)
         names: NDArray[np.object_] | None = None
-        if labels and known is not None:
+        if labels and labelled is not None:
             names = np.full(panel.n_cells, None, object)
-            names[: len(known)] = known
+            names[: len(labelled)] = labelled
         options: dict[str, Any] = {"settings": _settings(len(cells))} if trained else {}
         projection = fit(objective, cells, task.vectors, names, seed=task.seed, **options).projection
         left_out = np.setdiff1d(panel.rows, cells.used)
@@ -89,8 +89,8 @@ def _bridge(*, neighbours: bool) -> Callable[[Task], Vectors]:
     return run
 
 
-def _same_genes(one: Panel, other: Panel) -> bool:
-    return np.array_equal(one.rows, other.rows)
+def _same_genes(first: Panel, second: Panel) -> bool:
+    return np.array_equal(first.rows, second.rows)
 
 
 def _stack(first: Panel, second: Panel) -> Panel:
@@ -102,8 +102,8 @@ def _ranked(panel: Panel, task: Task, n_genes: int | None) -> SelectedCells:
     """All described genes of cells, or those that vary most among them."""
     counts, rows = panel.counts, panel.rows
     if n_genes is not None and len(rows) > n_genes:
-        kept = highly_variable_columns(counts, panel.totals, n_genes)
-        counts, rows = sp.csr_array(counts[:, kept]), rows[kept]
+        columns = highly_variable_columns(counts, panel.totals, n_genes)
+        counts, rows = sp.csr_array(counts[:, columns]), rows[columns]
     return select_counts(counts, rows, panel.totals, n_lexicon=len(task.vectors), weight=Weight.LOG1P)
 
 
@@ -147,7 +147,7 @@ LEARNED: dict[str, Method] = {
             _learn("loadings", unlabelled=True, labels=False),
             transductive=True,
             per_draw=False,
-            source="components of expression; genes that were not measured get what their text foretells",
+            source="components of expression; genes that were not measured get what their text predicts",
         ),
         _objective(
             "loadings+labels",

@@ -110,8 +110,8 @@ class Membership:
 
     def by_term(self, table: str) -> NDArray[np.float64]:
         """AUROC of each term, mean over the repeats."""
-        found: NDArray[np.float64] = self.auroc[:, self.tables.index(table)].mean(axis=-1)
-        return found
+        means: NDArray[np.float64] = self.auroc[:, self.tables.index(table)].mean(axis=-1)
+        return means
 
     def as_dict(self) -> dict[str, dict[str, Any]]:
         """Id of each term -> its name, genes and AUROC by table."""
@@ -199,8 +199,8 @@ def predict_membership(
         raise MissingExtraError.of(extra="evaluate", why="Predicting gene sets") from error
     protocol = protocol or MembershipProtocol()
     if not sets.terms:
-        most = max((n for _, n in sets.skipped), default=0)
-        msg = f"no set of {sets.name} has enough described genes to be predicted; the largest has {most}"
+        largest = max((n for _, n in sets.skipped), default=0)
+        msg = f"no set of {sets.name} has enough described genes to be predicted; the largest has {largest}"
         raise InputError(msg)
     jobs = [(i, repeat) for i in range(len(sets.terms)) for repeat in range(protocol.repeats)]
     auroc = np.empty((len(sets.terms), len(tables), protocol.repeats))
@@ -244,13 +244,13 @@ def draw_split(term: Term, protocol: MembershipProtocol, repeat: int = 0) -> Gen
     digest = blake3.blake3(term.id.encode()).digest(8)
     rng = np.random.default_rng([protocol.seed, repeat, int.from_bytes(digest, "little")])
     positives = rng.permutation(term.positives)[: protocol.most_genes]
-    wanted = min(protocol.negatives * len(positives), len(term.pool))
+    total = min(protocol.negatives * len(positives), len(term.pool))
     drawn = [
-        rng.choice(group, min(wanted // len(term.groups), len(group)), replace=False) for group in term.groups
+        rng.choice(group, min(total // len(term.groups), len(group)), replace=False) for group in term.groups
     ]
     chosen = np.unique(np.concatenate(drawn)) if drawn else np.empty(0, np.int32)
-    rest = rng.permutation(np.setdiff1d(term.pool, chosen))[: wanted - len(chosen)]
-    negatives = rng.permutation(np.concatenate([chosen, rest]))
+    others = rng.permutation(np.setdiff1d(term.pool, chosen))[: total - len(chosen)]
+    negatives = rng.permutation(np.concatenate([chosen, others]))
     if min(len(positives), len(negatives)) <= protocol.folds:
         msg = (
             f"the set {term.label!r} leaves {len(negatives)} genes as negatives for its {len(positives)}; "
@@ -287,14 +287,14 @@ def held_out_auroc(vectors: NDArray[np.float32], split: GeneSplit, protocol: Mem
     def auroc(fitted: NDArray[np.bool_], tested: NDArray[np.bool_], costs: Sequence[float]) -> list[float]:
         variance = wide[fitted].var()
         gamma = 1 / (wide.shape[1] * variance) if variance > 0 else 1.0
-        known = np.exp(-gamma * distances[np.ix_(fitted, fitted)])
-        asked = np.exp(-gamma * distances[np.ix_(tested, fitted)])
-        found = []
+        kernel = np.exp(-gamma * distances[np.ix_(fitted, fitted)])
+        cross = np.exp(-gamma * distances[np.ix_(tested, fitted)])
+        scores = []
         for cost in costs:
             model = SVC(C=cost, kernel="precomputed", class_weight="balanced")
-            model.fit(known, split.positive[fitted])
-            found.append(float(roc_auc_score(split.positive[tested], model.decision_function(asked))))
-        return found
+            model.fit(kernel, split.positive[fitted])
+            scores.append(float(roc_auc_score(split.positive[tested], model.decision_function(cross))))
+        return scores
 
     tried = np.mean(
         [
@@ -321,15 +321,15 @@ def name_leak(lexicon: Lexicon, sets: MatchedSets) -> NameLeak | None:
         shares.append(
             [np.mean([name in texts[row] for row in rows] or 0.0) for rows in (term.positives, term.pool)]
         )
-    found = np.array(shares, np.float64).reshape(-1, 2)
-    return NameLeak(found[:, 0], found[:, 1])
+    leaks = np.array(shares, np.float64).reshape(-1, 2)
+    return NameLeak(leaks[:, 0], leaks[:, 1])
 
 
 def _folds(n: int, protocol: MembershipProtocol) -> NDArray[np.int8]:
     """Cut n shuffled genes: the first `held_out` are -1, the others contiguous folds 0, 1, ..."""
-    held = max(1, int(protocol.held_out * n))
-    sizes = [len(part) for part in np.array_split(np.arange(n - held), protocol.folds)]
-    return np.repeat(np.arange(-1, protocol.folds, dtype=np.int8), [held, *sizes])
+    size = max(1, int(protocol.held_out * n))
+    sizes = [len(part) for part in np.array_split(np.arange(n - size), protocol.folds)]
+    return np.repeat(np.arange(-1, protocol.folds, dtype=np.int8), [size, *sizes])
 
 
 def _processors() -> int:

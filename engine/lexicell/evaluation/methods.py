@@ -69,8 +69,8 @@ def whiten(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
     """
     centred = vectors - vectors.mean(axis=0, dtype=np.float64)
     variance, axes = np.linalg.eigh(centred.T @ centred / len(vectors))
-    kept = variance > 1e-6 * variance[-1]
-    scale = np.where(kept, 1 / np.sqrt(np.where(kept, variance, 1)), 0)
+    used = variance > 1e-6 * variance[-1]
+    scale = np.where(used, 1 / np.sqrt(np.where(used, variance, 1)), 0)
     return np.asarray(centred @ (axes * scale), np.float32)
 
 
@@ -103,8 +103,8 @@ def kernel_block(panel: Panel) -> CsrBlock:
 
     Weights are relative to all of a cell's counts, so it holds those of undescribed genes.
     """
-    rest = panel.totals - np.asarray(panel.counts.sum(axis=1, dtype=np.float64))
-    counts = sp.csr_array(sp.hstack([panel.counts, np.maximum(rest, 0)[:, None]], format="csr"))
+    other_counts = panel.totals - np.asarray(panel.counts.sum(axis=1, dtype=np.float64))
+    counts = sp.csr_array(sp.hstack([panel.counts, np.maximum(other_counts, 0)[:, None]], format="csr"))
     return CsrBlock(
         data=counts.data.astype(np.float32),
         indices=counts.indices.astype(np.int32),
@@ -148,8 +148,8 @@ def _components(n_genes: int | None, *, transductive: bool) -> Callable[[Task], 
 
 
 def _stack(first: Panel, second: Panel) -> Panel:
-    both = sp.csr_array(sp.vstack([first.all_counts, second.all_counts], format="csr"))
-    return Panel(both, first.rows, np.concatenate([first.totals, second.totals]))
+    counts = sp.csr_array(sp.vstack([first.all_counts, second.all_counts], format="csr"))
+    return Panel(counts, first.rows, np.concatenate([first.totals, second.totals]))
 
 
 _PCA = "PCA of log1p(1e4 x / N)"
@@ -178,7 +178,7 @@ BASELINES: dict[str, Method] = {
             )
             for name, n_genes, genes in (
                 ("pca50-all", None, "all genes"),
-                ("pca50-hvg", 2000, "2,000 most dispersed genes, scaled"),
+                ("pca50-hvg", 2000, "2,000 most variable genes, scaled"),
             )
             for transductive in (True, False)
         ),

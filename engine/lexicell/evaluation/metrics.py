@@ -46,8 +46,8 @@ def score(labels: NDArray[np.str_], predicted: NDArray[np.str_]) -> Scores:
     classes, sizes = np.unique(labels, return_counts=True)
     f1 = np.empty(len(classes))
     for i, name in enumerate(classes):
-        said, is_so = predicted == name, labels == name
-        f1[i] = 2 * float((said & is_so).sum()) / float(said.sum() + is_so.sum())
+        positive, true = predicted == name, labels == name
+        f1[i] = 2 * float((positive & true).sum()) / float(positive.sum() + true.sum())
     rare = sizes < RARE * len(labels)
     return Scores(
         float((labels == predicted).mean()),
@@ -85,7 +85,7 @@ def cluster_scores(vectors: NDArray[np.float32], labels: NDArray[np.str_], seed:
     if n > _MOST_CELLS:
         chosen = np.sort(np.random.default_rng(seed).choice(n, _MOST_CELLS, replace=False))
     several = 1 < len(np.unique(labels[chosen])) < len(chosen)
-    found = {
+    scores = {
         "silhouette": float(silhouette_score(vectors[chosen], labels[chosen], metric="cosine"))
         if several
         else np.nan,
@@ -94,9 +94,9 @@ def cluster_scores(vectors: NDArray[np.float32], labels: NDArray[np.str_], seed:
     }
     if clusters_missing() is None:
         clusters = _leiden(vectors, seed)
-        found["ari"] = float(adjusted_rand_score(labels, clusters))
-        found["nmi"] = float(normalized_mutual_info_score(labels, clusters))
-    return found
+        scores["ari"] = float(adjusted_rand_score(labels, clusters))
+        scores["nmi"] = float(normalized_mutual_info_score(labels, clusters))
+    return scores
 
 
 def scib_scores(
@@ -115,11 +115,11 @@ def scib_scores(
         msg = "--scib needs a package that is not installed: pip install scib-metrics"
         raise MissingExtraError(msg) from error
     clusters: Mapping[str, float] = scib.nmi_ari_cluster_labels_kmeans(vectors, labels)
-    found = {f"scib_{name}_kmeans": float(value) for name, value in clusters.items()}
-    found["scib_silhouette_label"] = float(scib.silhouette_label(vectors, labels))
+    scores = {f"scib_{name}_kmeans": float(value) for name, value in clusters.items()}
+    scores["scib_silhouette_label"] = float(scib.silhouette_label(vectors, labels))
     if batch is not None and len(np.unique(batch)) > 1:
-        found["scib_silhouette_batch"] = float(scib.silhouette_batch(vectors, labels, batch))
-    return found
+        scores["scib_silhouette_batch"] = float(scib.silhouette_batch(vectors, labels, batch))
+    return scores
 
 
 def _leiden(vectors: NDArray[np.float32], seed: int) -> NDArray[np.int64]:

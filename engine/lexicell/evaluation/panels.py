@@ -77,10 +77,10 @@ class Panel:
 
     def restrict(self, genes: NDArray[np.integer[Any]]) -> Panel:
         """What a panel of these lexicon rows would have measured: nothing else counts, also not in totals."""
-        kept = np.flatnonzero(np.isin(self.rows, genes))
-        counts = self.counts[:, kept]
+        columns = np.flatnonzero(np.isin(self.rows, genes))
+        counts = self.counts[:, columns]
         totals = np.asarray(counts.sum(axis=1, dtype=np.float64), np.float32)
-        return replace(self, counts=counts, rows=self.rows[kept], totals=totals, expression=None)
+        return replace(self, counts=counts, rows=self.rows[columns], totals=totals, expression=None)
 
     def without_labels(self) -> Panel:
         """The same cells, of unknown type."""
@@ -155,7 +155,7 @@ def panel_of(
     layer, use_raw, modality, follow_links
         See `lexicell.embed`.
     listener
-        Is told how the input was understood.
+        Called with notes on how the input was understood.
 
     Returns
     -------
@@ -172,7 +172,7 @@ def panel_of(
     with open_data(data, layer, modality, use_raw=use_raw, follow_links=follow_links) as source:
         labels = read_labels(source, label, listener)
         batches = None if batch_key is None else read_column(source, batch_key)
-        known = np.flatnonzero(labels != "")
+        labelled = np.flatnonzero(labels != "")
         cells = align_cells(source, options, listener)
         v = source.n_columns
         parts = [
@@ -181,7 +181,7 @@ def panel_of(
         ]
     expression = sp.csr_array(sp.vstack(parts, format="csr"))
     expression.sum_duplicates()
-    expression = expression[known]
+    expression = expression[labelled]
     genes = cells.genes
     described = np.flatnonzero(genes.rank >= 0)
     ones = np.ones(len(described), np.float32)
@@ -192,7 +192,7 @@ def panel_of(
         counts,
         genes.rows,
         np.asarray(expression.sum(axis=1, dtype=np.float64), np.float32),
-        labels[known].astype(np.str_),
-        None if batches is None else batches[known].astype(np.str_),
+        labels[labelled].astype(np.str_),
+        None if batches is None else batches[labelled].astype(np.str_),
         expression,
     )

@@ -23,15 +23,15 @@ def resolve_methods(names: Sequence[str | Method] | None) -> tuple[Method, ...]:
     """
     if names is None:
         return tuple(METHODS.values())
-    found = []
+    methods = []
     for name in names:
         if isinstance(name, str) and name not in METHODS:
             msg = f"there is no method {name!r}; there are {', '.join(METHODS)}"
             raise InputError(msg)
-        found.append(METHODS[name] if isinstance(name, str) else name)
-    called = [method.name for method in found]
+        methods.append(METHODS[name] if isinstance(name, str) else name)
+    called = [method.name for method in methods]
     twice = next((name for name in called if called.count(name) > 1), None)
     if twice is not None:
         msg = f"the method {twice!r} is given twice; name each once"
         raise InputError(msg)
-    return tuple(found)
+    return tuple(methods)

@@ -126,15 +126,15 @@ def few_shot_splits(
             rng = np.random.default_rng([seed, draw])
             shuffled = {name: rng.permutation(np.flatnonzero(labels == name)) for name in panel.classes()}
             drawn = np.sort(np.concatenate([shuffled[name][:n] for name in classes]))
-            rest = np.sort(np.concatenate([shuffled[name][n:] for name in classes]))
-            splits.append(Split("few-shot", f"n={n}", n, draw, (panel, panel), (drawn, rest)))
+            query = np.sort(np.concatenate([shuffled[name][n:] for name in classes]))
+            splits.append(Split("few-shot", f"n={n}", n, draw, (panel, panel), (drawn, query)))
     return splits, skipped
 
 
 def disjoint_splits(
     panel: Panel, draws: int, seed: int, *, n_genes: int = 4_000, least: int = 20
 ) -> tuple[list[Split], list[Skipped]]:
-    """Split cells in two halves, and the most dispersed genes too: no gene is seen on both sides.
+    """Split cells in two halves, and the most variable genes too: no gene is seen on both sides.
 
     Half of each class, all with labels, sees a random half of the genes, the other half of the class sees
     the other genes. Dispersion, variance over mean of ``log1p(1e4 x / N)``, is of all these cells, without
@@ -145,7 +145,7 @@ def disjoint_splits(
     panel, draws, seed
         What to split, how often, and by which random numbers.
     n_genes
-        Most dispersed described genes, or all where there are fewer.
+        Most variable described genes, or all where there are fewer.
     least
         Classes of fewer cells are skipped.
 
@@ -189,16 +189,16 @@ def batch_splits(panel: Panel) -> tuple[list[Split], list[Skipped]]:
     splits: list[Split] = []
     skipped: list[Skipped] = []
     for draw, name in enumerate(batches):
-        held = panel.batch == name
-        others = np.unique(labels[~held])
-        if len(others) < 2:
+        is_query = panel.batch == name
+        trained = np.unique(labels[~is_query])
+        if len(trained) < 2:
             msg = f"without the batch {name!r} there is one class only, so it can't be classified"
             raise InputError(msg)
-        alone = panel.take(np.flatnonzero(held & ~np.isin(labels, others))).classes()
+        alone = panel.take(np.flatnonzero(is_query & ~np.isin(labels, trained))).classes()
         skipped += [Skipped("batches", None, label, cells, 1) for label, cells in alone.items()]
-        query = np.flatnonzero(held & np.isin(labels, others))
+        query = np.flatnonzero(is_query & np.isin(labels, trained))
         if len(query):
-            sides = (np.flatnonzero(~held), query)
+            sides = (np.flatnonzero(~is_query), query)
             splits.append(Split("batches", "one held out", None, draw, (panel, panel), sides))
     return splits, skipped
 
@@ -232,35 +232,35 @@ def transfer_splits(
     InputError
         The data sets have no label or no gene in common.
     """
-    known = reference.classes()
+    classes = reference.classes()
     mapped = np.array([(names or {}).get(name, name) for name in _labels(query).tolist()], np.str_)
-    kept = np.isin(mapped, list(known))
-    unknown = replace(query, labels=mapped).take(np.flatnonzero(~kept)).classes()
+    shared = np.isin(mapped, list(classes))
+    unknown = replace(query, labels=mapped).take(np.flatnonzero(~shared)).classes()
     skipped = [Skipped("transfer", None, name, cells, 0) for name, cells in unknown.items()]
-    if not kept.any() or len(known) < 2:
+    if not shared.any() or len(classes) < 2:
         msg = (
-            f"no label of the query ({', '.join(unknown)}) is one of the reference ({', '.join(known)}); "
+            f"no label of the query ({', '.join(unknown)}) is one of the reference ({', '.join(classes)}); "
             "give a JSON that maps one to the other (--map)"
         )
         raise InputError(msg)
-    both = np.intersect1d(reference.rows, query.rows)
-    if len(both) < 2:
+    genes = np.intersect1d(reference.rows, query.rows)
+    if len(genes) < 2:
         msg = "reference and query have no two described genes in common, so they are not of one lexicon"
         raise InputError(msg)
     common = (
-        replace(reference.restrict(both), expression=None),
-        replace(query.restrict(both), labels=mapped, expression=None),
+        replace(reference.restrict(genes), expression=None),
+        replace(query.restrict(genes), labels=mapped, expression=None),
     )
-    whole = (reference, replace(query, labels=mapped))
-    labels, asked = _labels(reference), np.flatnonzero(kept)
+    sources = (reference, replace(query, labels=mapped))
+    labels, queries = _labels(reference), np.flatnonzero(shared)
     splits = []
     for draw in range(draws):
         rng = np.random.default_rng([seed, draw])
-        drawn, _ = _halved(rng, labels, list(known))
-        first, second = _halves(rng, both)
+        drawn, _ = _halved(rng, labels, list(classes))
+        first, second = _halves(rng, genes)
         apart = np.setdiff1d(reference.rows, second), np.setdiff1d(query.rows, first)
-        splits.append(Split("transfer", "common genes", None, draw, common, (drawn, asked)))
-        splits.append(Split("transfer", "text alone", None, draw, whole, (drawn, asked), apart))
+        splits.append(Split("transfer", "common genes", None, draw, common, (drawn, queries)))
+        splits.append(Split("transfer", "text alone", None, draw, sources, (drawn, queries), apart))
     return sorted(splits, key=lambda split: split.setting), skipped
 
 
@@ -278,9 +278,9 @@ def _large_classes(
     large = [name for name, cells in sizes.items() if cells >= needed]
     small = [Skipped(scenario, n, name, cells, needed) for name, cells in sizes.items() if cells < needed]
     if len(large) < 2:
-        most = max(sizes.values(), default=0)
+        largest = max(sizes.values(), default=0)
         msg = (
-            f"{scenario}: fewer than two classes have {needed} cells (the largest has {most}); "
+            f"{scenario}: fewer than two classes have {needed} cells (the largest has {largest}); "
             "give smaller numbers or more cells"
         )
         raise InputError(msg)

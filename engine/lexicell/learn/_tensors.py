@@ -44,7 +44,7 @@ def write_tensors(
     document
         Plain JSON.
     kind
-        What the file is, for whoever opens it as something else.
+        What the file is, for the error where it is opened as something else.
     overwrite
         Replace an existing file.
 
@@ -56,13 +56,13 @@ def write_tensors(
     from safetensors.numpy import save_file
 
     check_new_file(path, overwrite=overwrite)
-    whole = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+    contiguous = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
     body = json.dumps(dict(document), sort_keys=True)
-    digest = blake3.blake3(f"{hash_arrays(whole)}\n{body}".encode()).hexdigest()
+    digest = blake3.blake3(f"{hash_arrays(contiguous)}\n{body}".encode()).hexdigest()
     # One entry, since safetensors writes several in another order each time.
     entry = json.dumps({"format": _FORMAT, "kind": kind, "blake3": digest, "document": body})
     with staged_path(path, replace=overwrite) as staging:
-        save_file(whole, staging, {_ENTRY: entry})
+        save_file(contiguous, staging, {_ENTRY: entry})
 
 
 def read_tensors(path: Path, kind: str) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:

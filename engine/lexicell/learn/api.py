@@ -122,7 +122,7 @@ def train(
     layer, use_raw, modality, follow_links, values, gene_column, organism, min_coverage, mask_genes, genes
         See `lexicell.embed`.
     listener
-        Is told what was understood and how far it is: cells read, then steps.
+        Called with notes and progress: cells read, then training steps.
 
     Returns
     -------
@@ -151,11 +151,11 @@ def train(
     chosen = resolve_objective(objective)
     _check_options(chosen, label, top_k, n_top_genes, held_out)
     target = None if output is None else Path(output)
-    kept = _checkpoint(chosen, target, checkpoint, resume=resume, overwrite=overwrite)
+    checkpoint_path = _checkpoint(chosen, target, checkpoint, resume=resume, overwrite=overwrite)
     options = _options(chosen, dim, settings, device, alpha)
     if chosen.trained:
-        import lexicell.learn.trainer  # noqa: F401 - a missing torch is told before anything is read
-    read = AlignOptions(
+        import lexicell.learn.trainer  # noqa: F401 - a missing torch is an error before anything is read
+    align_options = AlignOptions(
         lexicon=lexicon, values=values, gene_column=gene_column, organism=organism,
         min_coverage=min_coverage, mask_genes=mask_genes, genes=genes,
     )  # fmt: skip
@@ -170,43 +170,43 @@ def train(
             tell_small_classes(labels, listener)
         if batch_key is not None:
             options["batches"] = read_batches(source, batch_key, chosen)
-        aside = background_cells(source, background)
-        aligned, masked = choose_genes(align_cells(source, read, listener), n_top_genes, listener)
+        background_mask = background_cells(source, background)
+        aligned, masked = choose_genes(align_cells(source, align_options, listener), n_top_genes, listener)
         cells = aligned.select(top_k, listener=listener)
-        if aside is None and background is not None:
+        if background_mask is None and background is not None:
             options["background"] = select_background(
-                background, aligned, read, top_k, listener, follow_links=follow_links
+                background, aligned, align_options, top_k, listener, follow_links=follow_links
             )
     vectors = aligned.lexicon.vectors(aligned.lexicon.rows).astype(np.float32)
-    used, held = split_labelled(cells, labels, chosen, aside, held_out, seed)
-    if aside is not None:
-        options["background"] = cells.take(np.flatnonzero(aside))
+    used, tested = split_labelled(cells, labels, chosen, background_mask, held_out, seed)
+    if background_mask is not None:
+        options["background"] = cells.take(np.flatnonzero(background_mask))
     if "batches" in options:
         options["batches"] = options["batches"][used]
-    if kept is not None:
-        options |= {"checkpoint": kept, "resume": resume}
-    told = None if labels is None else labels[used]
+    if checkpoint_path is not None:
+        options |= {"checkpoint": checkpoint_path, "resume": resume}
+    targets = None if labels is None else labels[used]
     limited = _one_thread() if chosen.trained else nullcontext()
-    with _keeping(kept, listener), limited:
-        found = fit(objective, cells.take(used), vectors, told, seed=seed, listener=listener, **options)
-    made = replace(
-        found.projection,
-        masked=_either(found.projection.masked, masked),
+    with _keeping(checkpoint_path, listener), limited:
+        model = fit(objective, cells.take(used), vectors, targets, seed=seed, listener=listener, **options)
+    projection = replace(
+        model.projection,
+        masked=_either(model.projection.masked, masked),
         lexicon=aligned.lexicon.identity,
     )
-    card = _card(chosen, found, aligned, cells, target, seed) | {"held_out": held_out}
+    card = _card(chosen, model, aligned, cells, target, seed) | {"held_out": held_out}
     if labels is not None:
         with _one_thread():
-            judged = _judge(made, cells, vectors, labels, used, held, options.get("batches"), seed)
-        made = replace(made, classifier=judged.classifier)
+            judged = _judge(projection, cells, vectors, labels, used, tested, options.get("batches"), seed)
+        projection = replace(projection, classifier=judged.classifier)
         card |= {"label": label, "classes": _counts(labels), "scores": judged.scores}
     card |= {"seconds": round(time.perf_counter() - started, 2)}
-    made = replace(made, card=json.loads(json.dumps(card)))  # as it will be read again
+    projection = replace(projection, card=json.loads(json.dumps(card)))  # as it will be read again
     if target is not None:
-        made.save(target, overwrite=overwrite)
-    if kept is not None and checkpoint is None and found.stopped != "diverged":
-        remove(kept)
-    return made
+        projection.save(target, overwrite=overwrite)
+    if checkpoint_path is not None and checkpoint is None and model.stopped != "diverged":
+        remove(checkpoint_path)
+    return projection
 
 
 def _check_options(
@@ -236,14 +236,14 @@ def _options(
     """Options of the objective; one that it does not take is refused here, before anything is read."""
     options: dict[str, Any] = {}
     if chosen.trained:
-        given = settings or TrainSettings()
-        options["settings"] = replace(given, dim=dim or given.dim, device=device or given.device)
+        base = settings or TrainSettings()
+        options["settings"] = replace(base, dim=dim or base.dim, device=device or base.device)
     elif settings is not None or device not in {None, "auto", "cpu"}:
         message = f"{chosen.name} is solved for, not trained: it has no steps, no rate and no device"
         raise InputError(message)
     elif dim is not None:
         if "n_components" not in chosen.options:
-            message = f"{chosen.name} has one dimension for each class, so none can be asked for (--dim)"
+            message = f"{chosen.name} has one dimension for each class, so none can be chosen (--dim)"
             raise InputError(message)
         options["n_components"] = dim
     if alpha is not None:
@@ -255,9 +255,9 @@ def _options(
 
 
 def _checkpoint(
-    chosen: Objective, target: Path | None, given: str | Path | None, *, resume: bool, overwrite: bool
+    chosen: Objective, target: Path | None, checkpoint: str | Path | None, *, resume: bool, overwrite: bool
 ) -> Path | None:
-    """Where training is kept; what is in the way is told now, not after the training."""
+    """Path of the checkpoint; raises now, not after the training, if the output exists."""
     if resume and overwrite:
         message = "training goes on (--resume) or starts over (--overwrite); give one of them"
         raise InputError(message)
@@ -267,14 +267,14 @@ def _checkpoint(
         message = f"{target} {why}; choose another name" + ("" if overwrite else " or overwrite it")
         raise OutputExistsError(message)
     if not chosen.trained:
-        if resume or given is not None:
+        if resume or checkpoint is not None:
             message = (
                 f"{chosen.name} is solved for at once: there is no checkpoint, and nothing to go on with"
             )
             raise InputError(message)
         return None
-    if given is not None:
-        return Path(given)
+    if checkpoint is not None:
+        return Path(checkpoint)
     if target is None:
         if resume:
             message = "there is nothing to go on with: name the output, or the checkpoint"
@@ -322,7 +322,7 @@ def _judge(
     vectors: NDArray[np.float32],
     labels: NDArray[np.object_],
     used: NDArray[np.int64],
-    held: NDArray[np.int64],
+    tested: NDArray[np.int64],
     batches: NDArray[Any] | None,
     seed: int,
 ) -> _Judged:
@@ -330,21 +330,21 @@ def _judge(
     from lexicell.learn.classify import calibration_error, fit_classifier
 
     labelled = labels[used] != ""
-    known = used[labelled]
-    z = embed_selected(cells.take(known), vectors, projection)
-    of_known = None if batches is None else batches[labelled]
-    classifier = fit_classifier(z, labels[known].astype(str), seed=seed, batches=of_known)
-    scores: dict[str, Any] = {"cells": len(held), "classes": len(np.unique(labels[held]))}
-    if len(held):
+    labelled_cells = used[labelled]
+    z = embed_selected(cells.take(labelled_cells), vectors, projection)
+    their_batches = None if batches is None else batches[labelled]
+    classifier = fit_classifier(z, labels[labelled_cells].astype(str), seed=seed, batches=their_batches)
+    scores: dict[str, Any] = {"cells": len(tested), "classes": len(np.unique(labels[tested]))}
+    if len(tested):
         from sklearn.metrics import f1_score
 
-        true = labels[held].astype(str)
-        asked = embed_selected(cells.take(held), vectors, projection)
-        found, confidence = classifier.predict(asked, threshold=0)
-        right = found == true
+        true = labels[tested].astype(str)
+        queries = embed_selected(cells.take(tested), vectors, projection)
+        predicted, confidence = classifier.predict(queries, threshold=0)
+        right = predicted == true
         scores |= {
             "macro_f1": float(
-                f1_score(true, found, labels=np.unique(true), average="macro", zero_division=0)
+                f1_score(true, predicted, labels=np.unique(true), average="macro", zero_division=0)
             ),
             "accuracy": float(right.mean()),
             "calibration_error": calibration_error(confidence, right),
@@ -353,11 +353,11 @@ def _judge(
     return _Judged(classifier, scores)
 
 
-def _either(one: NDArray[np.bool_] | None, other: NDArray[np.bool_] | None) -> NDArray[np.bool_] | None:
+def _either(first: NDArray[np.bool_] | None, second: NDArray[np.bool_] | None) -> NDArray[np.bool_] | None:
     """Genes that one of two masks has; None is a mask without genes."""
-    if one is None or other is None:
-        return other if one is None else one
-    return one | other
+    if first is None or second is None:
+        return second if first is None else first
+    return first | second
 
 
 def _counts(labels: NDArray[np.object_]) -> dict[str, int]:
@@ -367,7 +367,7 @@ def _counts(labels: NDArray[np.object_]) -> dict[str, int]:
 
 def _card(
     chosen: Objective,
-    found: FitResult,
+    result: FitResult,
     aligned: AlignedCells,
     cells: SelectedCells,
     target: Path | None,
@@ -384,10 +384,10 @@ def _card(
         "cells": len(cells),
         "genes": len(aligned.genes.rows),
         "lexicon": aligned.lexicon.name,
-        "settings": found.settings,
+        "settings": result.settings,
         "seed": seed,
         "versions": {name: version(name) for name in packages},
-        "stopped": found.stopped,
-        "step": found.step,
-        "loss_curve": list(found.history),
+        "stopped": result.stopped,
+        "step": result.step,
+        "loss_curve": list(result.history),
     }

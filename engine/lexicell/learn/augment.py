@@ -63,15 +63,15 @@ def thin(cells: SelectedCells, low: float, high: float, rng: np.random.Generator
     rate = rng.uniform(low, high, len(cells))
     counts, p = cells.counts, np.repeat(rate, cells.sizes)
     if counts.dtype.kind == "f":
-        whole = np.floor(counts)
-        kept = rng.binomial(whole.astype(np.int64), p) + (counts - whole) * (rng.random(len(p)) < p)
+        integers = np.floor(counts)
+        thinned = rng.binomial(integers.astype(np.int64), p) + (counts - integers) * (rng.random(len(p)) < p)
     else:
-        kept = (rng.random(len(p)) < p).astype(np.int64)  # most counts are 1
-        more = np.flatnonzero(counts > 1)
-        kept[more] = rng.binomial(counts[more], p[more])
-    rest = (cells.totals - _sums(cells, counts)).clip(0)
-    totals = _sums(cells, kept) + rng.binomial(np.rint(rest).astype(np.int64), rate)
-    return _filtered(replace(cells, counts=kept, totals=totals.astype(np.float32)), kept > 0)
+        thinned = (rng.random(len(p)) < p).astype(np.int64)  # most counts are 1
+        several = np.flatnonzero(counts > 1)
+        thinned[several] = rng.binomial(counts[several], p[several])
+    other_counts = (cells.totals - _sums(cells, counts)).clip(0)
+    totals = _sums(cells, thinned) + rng.binomial(np.rint(other_counts).astype(np.int64), rate)
+    return _filtered(replace(cells, counts=thinned, totals=totals.astype(np.float32)), thinned > 0)
 
 
 def keep_genes(cells: SelectedCells, kept: NDArray[np.bool_]) -> SelectedCells:
@@ -80,8 +80,8 @@ def keep_genes(cells: SelectedCells, kept: NDArray[np.bool_]) -> SelectedCells:
     Counts beyond the selected genes shrink by the share of genes that leave.
     """
     counted = kept[cells.genes]
-    rest = (cells.totals - _sums(cells, cells.counts)).clip(0) * kept.mean()
-    totals = _sums(cells, cells.counts * counted) + rest
+    other_counts = (cells.totals - _sums(cells, cells.counts)).clip(0) * kept.mean()
+    totals = _sums(cells, cells.counts * counted) + other_counts
     return _filtered(replace(cells, totals=totals.astype(np.float32)), counted)
 
 
@@ -107,10 +107,10 @@ def draw_views(cells: SelectedCells, views: Views, n: int, rng: np.random.Genera
     panel = rng.random(cells.n_lexicon) < 0.5 if views.panels else None
     drawn = []
     for view in range(n):
-        seen = np.ones(cells.n_lexicon, bool) if panel is None else panel if view == 0 else ~panel
+        genes = np.ones(cells.n_lexicon, bool) if panel is None else panel if view == 0 else ~panel
         if views.drop:
-            seen = seen & (rng.random(cells.n_lexicon) >= views.drop)
-        part = cells if seen.all() else keep_genes(cells, seen)
+            genes = genes & (rng.random(cells.n_lexicon) >= views.drop)
+        part = cells if genes.all() else keep_genes(cells, genes)
         drawn.append(thin(part, *views.thinning, rng))
     return drawn
 
@@ -122,5 +122,5 @@ def _sums(cells: SelectedCells, values: NDArray[Any]) -> NDArray[np.float64]:
 
 
 def _filtered(cells: SelectedCells, kept: NDArray[np.bool_]) -> SelectedCells:
-    before = np.concatenate([[0], np.cumsum(kept, dtype=np.int64)])
-    return replace(cells, genes=cells.genes[kept], counts=cells.counts[kept], indptr=before[cells.indptr])
+    offsets = np.concatenate([[0], np.cumsum(kept, dtype=np.int64)])
+    return replace(cells, genes=cells.genes[kept], counts=cells.counts[kept], indptr=offsets[cells.indptr])

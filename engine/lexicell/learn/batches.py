@@ -65,16 +65,16 @@ def _shares(sizes: NDArray[np.int64], n: int, balance: float, rng: np.random.Gen
     """
     quota = np.zeros(len(sizes), np.int64)
     weights = sizes.astype(np.float64) ** (1 - balance)
-    while (left := min(n, int(sizes.sum())) - int(quota.sum())) > 0:
+    while (missing := min(n, int(sizes.sum())) - int(quota.sum())) > 0:
         open_ = np.flatnonzero(quota < sizes)
-        share = left * weights[open_] / weights[open_].sum()
-        more = np.floor(share).astype(np.int64)
-        odd = left - int(more.sum())
-        if odd:
-            parts = np.where(share > more, share - more, 1e-9)
-            chosen = rng.choice(len(open_), min(odd, len(open_)), replace=False, p=parts / parts.sum())
-            more[chosen] += 1
-        quota[open_] = np.minimum(quota[open_] + more, sizes[open_])
+        share = missing * weights[open_] / weights[open_].sum()
+        whole = np.floor(share).astype(np.int64)
+        surplus = missing - int(whole.sum())
+        if surplus:
+            parts = np.where(share > whole, share - whole, 1e-9)
+            chosen = rng.choice(len(open_), min(surplus, len(open_)), replace=False, p=parts / parts.sum())
+            whole[chosen] += 1
+        quota[open_] = np.minimum(quota[open_] + whole, sizes[open_])
     return quota
 
 
@@ -99,11 +99,11 @@ def split_cells(
     tuple
         Numbers of the cells for training and for validation, each ascending.
     """
-    held = []
+    drawn = []
     for code in np.unique(codes[cells]):
         members = cells[codes[cells] == code]
         n = int(share * len(members))
         if n >= 2:
-            held.append(rng.choice(members, n, replace=False))
-    validation = np.sort(np.concatenate(held)) if held else np.empty(0, np.int64)
+            drawn.append(rng.choice(members, n, replace=False))
+    validation = np.sort(np.concatenate(drawn)) if drawn else np.empty(0, np.int64)
     return np.setdiff1d(cells, validation), validation

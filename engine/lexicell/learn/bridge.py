@@ -101,7 +101,7 @@ def fit_bridge(
     Parameters
     ----------
     cells
-        Reference cells with all described genes of their panel, or the few thousand most dispersed ones:
+        Reference cells with all described genes of their panel, or the few thousand most variable ones:
         memory and time grow with the square and the cube of their number (4,000 genes: some seconds).
     vectors
         ``[G, d]`` vectors of all genes of the lexicon.
@@ -114,7 +114,7 @@ def fit_bridge(
     seed
         Of the simulated panels.
     listener
-        Is told what is left out.
+        Called with notes on what is left out.
 
     Returns
     -------
@@ -200,9 +200,9 @@ def _rotation(
     views = []
     for _ in range(_PANELS):
         genes = np.flatnonzero(rng.random(len(table)) < max(_SHARE, 2 / len(table)))
-        seen = sp.csr_array(by_column[:, genes])
-        seen.sort_indices()
-        view = _standardised(_evidence(seen, table[genes])).astype(np.float64)
+        panel = sp.csr_array(by_column[:, genes])
+        panel.sort_indices()
+        view = _standardised(_evidence(panel, table[genes])).astype(np.float64)
         views.append(view)
         means += _sums(view, codes, n_classes) / sizes[:, None] / _PANELS
     for view in views:

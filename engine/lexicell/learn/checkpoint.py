@@ -90,8 +90,8 @@ def read_checkpoint(
         It was changed.
     """
     arrays, document = read_tensors(path, _KIND)
-    kept = document.pop("run")
-    differing = [name for name in run if kept.get(name) != run[name]]
+    saved = document.pop("run")
+    differing = [name for name in run if saved.get(name) != run[name]]
     if differing:
         message = (
             f"{path} is the checkpoint of another training ({', '.join(differing)} differ"
@@ -101,13 +101,13 @@ def read_checkpoint(
     device = next(model.parameters()).device
     parts: dict[str, dict[str, Tensor]] = {"model": {}, "best": {}, "optimiser": {}}
     for name, array in arrays.items():
-        kind, _, rest = name.partition(".")
-        parts[kind][rest] = torch.from_numpy(np.array(array))
+        kind, _, key = name.partition(".")
+        parts[kind][key] = torch.from_numpy(np.array(array))
     model.load_state_dict(parts["model"])
     state: dict[int, dict[str, Tensor]] = {}
     for name, tensor in parts["optimiser"].items():
-        number, _, rest = name.partition(".")
-        state.setdefault(int(number), {})[rest] = tensor
+        number, _, key = name.partition(".")
+        state.setdefault(int(number), {})[key] = tensor
     optimiser.load_state_dict({**optimiser.state_dict(), "state": state})
     best = {name: tensor.to(device) for name, tensor in parts["best"].items()}
     return TrainProgress(**document, best=best)

@@ -75,15 +75,15 @@ def fit_classifier(
     folds = _folds(codes, None if batches is None else np.asarray(batches)[full], seed)
     logits = np.full((len(codes), len(classes)), -np.inf)
     for fold in np.unique(folds[folds >= 0]):
-        trained, held = folds != fold, folds == fold
+        trained, tested = folds != fold, folds == fold
         present = np.unique(codes[trained])
         if len(present) < 2:
             continue
         w, b = _regress(vectors[trained], np.searchsorted(present, codes[trained]), seed)
-        logits[np.ix_(held, present)] = vectors[held] @ w.T + b
+        logits[np.ix_(tested, present)] = vectors[tested] @ w.T + b
     # A class that was not trained on can't be told, so it says nothing about the probabilities.
-    seen = np.isfinite(logits[np.arange(len(codes)), codes])
-    temperature, threshold = _calibrate(logits[seen], codes[seen], lost)
+    judged = np.isfinite(logits[np.arange(len(codes)), codes])
+    temperature, threshold = _calibrate(logits[judged], codes[judged], lost)
     return Classifier(classes, weight.astype(np.float32), bias.astype(np.float32), temperature, threshold)
 
 
@@ -121,20 +121,20 @@ class KnnClassifier:
         """
         return self._votes(_unit(vectors), None)
 
-    def _votes(self, queries: NDArray[np.float32], own: NDArray[np.int64] | None) -> NDArray[np.float32]:
+    def _votes(self, queries: NDArray[np.float32], itself: NDArray[np.int64] | None) -> NDArray[np.float32]:
         """Votes for unit vectors; `own` are the reference cells that they are themselves, who can't vote."""
         if queries.ndim != 2 or queries.shape[1] != self.vectors.shape[1]:
             msg = f"the reference cells have vectors of {self.vectors.shape[1]}, not {list(queries.shape)}"
             raise InputError(msg)
         votes = np.zeros((len(queries), len(self.classes)), np.float32)
-        k = min(self.k, len(self.codes) - (own is not None))
+        k = min(self.k, len(self.codes) - (itself is not None))
         step = max(1, _PAIRS // len(self.codes))
         for start in range(0, len(queries), step):
             part = slice(start, min(start + step, len(queries)))
             cosine = queries[part] @ self.vectors.T
             at = np.arange(len(cosine))[:, None]
-            if own is not None:
-                cosine[at[:, 0], own[part]] = -np.inf
+            if itself is not None:
+                cosine[at[:, 0], itself[part]] = -np.inf
             nearest = np.argpartition(cosine, -k, axis=1)[:, -k:]
             share = 1 / np.maximum(1 - cosine[at, nearest], 1e-6)
             np.add.at(votes[part], (at, self.codes[nearest]), share / share.sum(axis=1, keepdims=True))
@@ -165,11 +165,11 @@ def fit_knn(
         raise InputError(msg)
     full = vectors.any(axis=1)
     codes, classes = _codes(labels[full])
-    made = KnnClassifier(classes, _unit(vectors[full]), codes, k)
-    votes = made._votes(made.vectors, np.arange(len(codes)))
+    reference = KnnClassifier(classes, _unit(vectors[full]), codes, k)
+    votes = reference._votes(reference.vectors, np.arange(len(codes)))
     right = votes.argmax(axis=1) == codes
     threshold = _threshold(votes[right].max(axis=1), lost)
-    return KnnClassifier(classes, made.vectors, codes, k, threshold)
+    return KnnClassifier(classes, reference.vectors, codes, k, threshold)
 
 
 def calibration_error(
@@ -190,8 +190,8 @@ def calibration_error(
         How many.
     """
     n = len(confidence)
-    of = np.clip((np.asarray(confidence, np.float64) * bins).astype(np.int64), 0, bins - 1)
-    gap = np.bincount(of, weights=np.asarray(confidence, np.float64) - correct, minlength=bins)
+    bin_of = np.clip((np.asarray(confidence, np.float64) * bins).astype(np.int64), 0, bins - 1)
+    gap = np.bincount(bin_of, weights=np.asarray(confidence, np.float64) - correct, minlength=bins)
     return float(np.abs(gap).sum() / n) if n else 0.0
 
 
@@ -211,8 +211,8 @@ def _codes(labels: NDArray[Any]) -> tuple[NDArray[np.int64], tuple[str, ...]]:
     """Number the classes in sorted order."""
     codes, names = pd.factorize(np.asarray(labels).astype(str).astype(object), sort=True)
     if len(names) < 2:
-        what = f"one class only ({names[0]})" if len(names) else "no cell with a label and a vector"
-        msg = f"there is {what}, so there is nothing to tell apart; give labels of two classes or more"
+        present = f"one class only ({names[0]})" if len(names) else "no cell with a label and a vector"
+        msg = f"there is {present}, so there is nothing to tell apart; give labels of two classes or more"
         raise InputError(msg)
     return codes.astype(np.int64), tuple(map(str, names))
 
@@ -266,8 +266,8 @@ def _calibrate(logits: NDArray[np.float64], codes: NDArray[np.int64], lost: floa
     def loss(log_temperature: float) -> float:
         return -float(log_softmax(logits / np.exp(log_temperature), axis=1)[at, codes].mean())
 
-    found = minimize_scalar(loss, bounds=(_COLDEST, _HOTTEST), method="bounded")
-    temperature = float(np.exp(found.x))
+    minimum = minimize_scalar(loss, bounds=(_COLDEST, _HOTTEST), method="bounded")
+    temperature = float(np.exp(minimum.x))
     best = log_softmax(logits / temperature, axis=1).max(axis=1)
     return temperature, _threshold(np.exp(best[logits.argmax(axis=1) == codes]), lost)
 

@@ -59,8 +59,8 @@ def fit_contrastive_pca(
         message = f"alpha is finite and at least 0, and there is a component or more; not {alpha}"
         raise InputError(message)
     mean, foreground = _covariance(cells, vectors, "foreground")
-    _, other = _covariance(background, vectors, "background")
-    _, axes = np.linalg.eigh(foreground - alpha * other)
+    _, contrast = _covariance(background, vectors, "background")
+    _, axes = np.linalg.eigh(foreground - alpha * contrast)
     weight = _signed(axes[:, ::-1][:, :n_components].T)
     return _projection(cells, weight, -weight @ mean, None)
 
@@ -169,7 +169,7 @@ def _components(weights: sp.csr_array, n: int, seed: int) -> tuple[NDArray[np.fl
 
 
 def _signed(axes: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Make the largest entry of each row positive: the sign of a component is nobody's."""
+    """Make the largest entry of each row positive: the sign of a component is arbitrary."""
     largest = np.abs(axes).argmax(axis=1)
     return np.asarray(axes * np.sign(axes[np.arange(len(axes)), largest])[:, None])
 

@@ -70,15 +70,15 @@ def embed_selected(
     features = projection.features
     landmarks = None if features is None else vectors[features.landmarks]
     pooled = pool_cells(cells, genes, projection.apply(vectors[genes], genes, landmarks))
-    seen = np.zeros(cells.n_lexicon, bool)
-    seen[genes] = True
-    counted = np.concatenate([[0], np.cumsum(seen[cells.genes])])
-    used = np.diff(counted[cells.indptr]) > 0
+    is_used = np.zeros(cells.n_lexicon, bool)
+    is_used[genes] = True
+    counted = np.concatenate([[0], np.cumsum(is_used[cells.genes])])
+    nonempty = np.diff(counted[cells.indptr]) > 0
     if projection.bias is not None:
-        pooled[used] += projection.bias
+        pooled[nonempty] += projection.bias
     normalise = projection.pooling is None or projection.pooling.normalise
     if projection.head:
-        return np.asarray(apply_head(projection.head, pooled, used, normalise=normalise))
+        return np.asarray(apply_head(projection.head, pooled, nonempty, normalise=normalise))
     if normalise:
         length = np.linalg.norm(pooled, axis=1, keepdims=True)
         pooled /= np.where(length > 0, length, 1)

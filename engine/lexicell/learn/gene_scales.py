@@ -1,4 +1,4 @@
-"""Gene scales that texts foretell: how much a gene should count where nobody has measured how it varies."""
+"""Gene scales predicted from texts: how much a gene should count where its variance is not measured."""
 
 from __future__ import annotations
 
@@ -48,21 +48,21 @@ def predict_gene_scales(
     InputError
         No gene is in enough cells.
     """
-    sums, seen = np.zeros(len(vectors)), np.zeros(len(vectors))
-    for one in statistics:
-        score = standardised_dispersion(one.share_mean, one.share_variance)
-        there = np.isfinite(score) & (one.detected >= _LEAST_DETECTED)
-        sums[one.rows[there]] += score[there].clip(*_DISPERSIONS)
-        seen[one.rows[there]] += 1
-    known = seen > 0
-    if known.sum() < 3:
+    sums, counts = np.zeros(len(vectors)), np.zeros(len(vectors))
+    for data_set in statistics:
+        score = standardised_dispersion(data_set.share_mean, data_set.share_variance)
+        measured = np.isfinite(score) & (data_set.detected >= _LEAST_DETECTED)
+        sums[data_set.rows[measured]] += score[measured].clip(*_DISPERSIONS)
+        counts[data_set.rows[measured]] += 1
+    fitted = counts > 0
+    if fitted.sum() < 3:
         msg = f"gene scales need genes that at least {_LEAST_DETECTED:.1%} of the cells have"
         raise InputError(msg)
-    target = sums[known] / seen[known]
+    target = sums[fitted] / counts[fitted]
     d = vectors.shape[1]
     features = fit_whitening(vectors, kind="zca").apply(vectors).astype(np.float64) * np.sqrt(d)
-    ours = features[known]
-    middle = target.mean()
-    weight = np.linalg.solve(ours.T @ ours + ridge * np.eye(d), ours.T @ (target - middle))
-    found: NDArray[np.float32] = (features @ weight + middle).clip(*_SCALES).astype(np.float32)
-    return found
+    design = features[fitted]
+    mean = target.mean()
+    weight = np.linalg.solve(design.T @ design + ridge * np.eye(d), design.T @ (target - mean))
+    scales: NDArray[np.float32] = (features @ weight + mean).clip(*_SCALES).astype(np.float32)
+    return scales

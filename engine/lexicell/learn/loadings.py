@@ -1,7 +1,7 @@
 """Loadings: principal components of expression as rows of the gene table, and text where there are none.
 
 The genes that vary in the cells at hand get their own loadings, so that vectors are as good as principal
-components of expression. A gene that was never measured gets the loadings that its text foretells. With
+components of expression. A gene that was never measured gets the loadings that its text predicts. With
 labels for some cells, the components are turned to the directions that tell classes apart, learned from all
 cells: those without a label get one from the others, the surest first.
 """
@@ -52,7 +52,7 @@ def fit_loadings(
     Parameters
     ----------
     cells
-        With all described genes, or the most dispersed ones.
+        With all described genes, or the most variable ones.
     vectors
         ``[G, d]`` vectors of all genes of the lexicon.
     labels
@@ -60,8 +60,8 @@ def fit_loadings(
     n_components
         Principal components.
     n_genes
-        The most dispersed genes, which get loadings; others that occur are masked, and genes that occur
-        nowhere get the loadings that their text foretells.
+        The most variable genes, which get loadings; others that occur are masked, and genes that occur
+        nowhere get the loadings that their text predicts.
     seed
         Of the solvers, and of the sample of cells where there are more than 20,000.
     listener
@@ -121,13 +121,13 @@ def _projection(
     """Loadings as a linear map of texts, and what it misses as a residual."""
     d = vectors.shape[1]
     texts = vectors[chosen].astype(np.float64)
-    middle = texts.mean(axis=0)
-    texts -= middle
+    mean_text = texts.mean(axis=0)
+    texts -= mean_text
     square = texts.T @ texts + _RIDGE * len(texts) * np.square(texts).sum(axis=1).mean() * np.eye(d) / d
     weight = np.linalg.solve(square, texts.T @ (loadings - loadings.mean(axis=0))).T
-    offset = loadings.mean(axis=0) - weight @ middle
+    offset = loadings.mean(axis=0) - weight @ mean_text
     p = loadings.shape[1]
-    own = loadings - vectors[chosen] @ weight.astype(np.float32).T - offset.astype(np.float32)
+    missed = loadings - vectors[chosen] @ weight.astype(np.float32).T - offset.astype(np.float32)
     masked = np.zeros(len(vectors), bool)
     masked[rows] = True
     masked[chosen] = False
@@ -135,7 +135,7 @@ def _projection(
         weight.astype(np.float32),
         bias=(-mean @ loadings).astype(np.float32),
         offset=offset.astype(np.float32),
-        residual=Residual(chosen, own.astype(np.float32), np.eye(p, dtype=np.float32)),
+        residual=Residual(chosen, missed.astype(np.float32), np.eye(p, dtype=np.float32)),
         masked=masked,
         pooling=Pooling(None, str(Weight.LOG1P), normalise=False),
     )
@@ -147,21 +147,21 @@ def _rotation(scores: NDArray[np.float64], labels: NDArray[Any], seed: int) -> N
     from sklearn.linear_model import LogisticRegression
 
     codes, names = pd.factorize(pd.Series(np.asarray(labels, object)).replace("", None), sort=True)
-    known = codes >= 0
+    labelled = codes >= 0
     if len(names) < 2:
         msg = f"components are turned by labels of two classes or more; there is {', '.join(map(str, names))}"
         raise InputError(msg)
     scaled = scores / np.sqrt(np.square(scores - scores.mean(axis=0)).sum(axis=1).mean())
-    given, believed = codes.copy(), known.copy()
-    for _ in range(_ROUNDS if not known.all() else 0):
+    classes, believed = codes.copy(), labelled.copy()
+    for _ in range(_ROUNDS if not labelled.all() else 0):
         model = LogisticRegression(C=100, class_weight="balanced", max_iter=1000, random_state=seed)
-        chances = model.fit(scaled[believed], given[believed]).predict_proba(scaled)
+        chances = model.fit(scaled[believed], classes[believed]).predict_proba(scaled)
         guess, sure = chances.argmax(axis=1), chances.max(axis=1)
-        given, believed = np.where(known, codes, guess), known.copy()
+        classes, believed = np.where(labelled, codes, guess), labelled.copy()
         for code in range(len(names)):
-            of = np.flatnonzero(guess == code)
-            believed[of[np.argsort(-sure[of], kind="stable")][: max(3, int(_SURE * len(of)))]] = True
+            cells = np.flatnonzero(guess == code)
+            believed[cells[np.argsort(-sure[cells], kind="stable")][: max(3, int(_SURE * len(cells)))]] = True
     model = LinearDiscriminantAnalysis(solver="eigen", shrinkage=_SHRINKAGE)
-    model.fit(scaled[believed], given[believed])
+    model.fit(scaled[believed], classes[believed])
     rotation: NDArray[np.float64] = model.scalings_[:, : len(names) - 1]
     return rotation

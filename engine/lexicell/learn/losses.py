@@ -59,5 +59,5 @@ def info_nce(first: Tensor, second: Tensor, temperature: float, batches: Tensor 
         See `supervised_contrastive`; `batches` is ``[n]``.
     """
     cell = torch.arange(len(first), device=first.device).repeat(2)
-    both = None if batches is None else batches.repeat(2)
-    return supervised_contrastive(torch.cat([first, second]), cell, temperature, both)
+    doubled = None if batches is None else batches.repeat(2)
+    return supervised_contrastive(torch.cat([first, second]), cell, temperature, doubled)

@@ -134,8 +134,8 @@ class CellModel(nn.Module):
     def logits(self, z: Tensor) -> Tensor:
         """Scores ``[n, C]`` of the classes for unit vectors."""
         assert self.classifier is not None  # noqa: S101
-        found: Tensor = self.classifier(z)
-        return found.float() / self._temperature
+        scores: Tensor = self.classifier(z)
+        return scores.float() / self._temperature
 
     def groups(self, settings: TrainSettings) -> list[dict[str, Any]]:
         """Parameters by how strongly they decay, for the optimiser."""
@@ -156,9 +156,9 @@ class CellModel(nn.Module):
 
     def head_layers(self) -> tuple[HeadLayer, ...]:
         """Return the head as arrays."""
-        last = len(self.layers) - 1
+        n_hidden = len(self.layers) - 1
         return tuple(
-            HeadLayer(array(layer.weight), array(layer.bias), "none" if i == last else "gelu")
+            HeadLayer(array(layer.weight), array(layer.bias), "none" if i == n_hidden else "gelu")
             for i, layer in enumerate(self.layers)
         )
 

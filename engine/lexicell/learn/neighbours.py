@@ -72,8 +72,8 @@ def smooth(
     np.minimum(scaled.data, _CLIP, out=scaled.data)
     n_components = min(n_components, n - 1, m - 1)
     solver = PCA(n_components, svd_solver="arpack", random_state=seed)
-    found = normalize(solver.fit_transform(scaled))
-    graph = kneighbors_graph(found, min(k, n - 1), include_self=False)
+    scores = normalize(solver.fit_transform(scaled))
+    graph = kneighbors_graph(scores, min(k, n - 1), include_self=False)
     graph = sp.csr_array(graph) / min(k, n - 1)
     start = np.asarray(values, np.float64)
     now = start

@@ -111,7 +111,7 @@ def fit(
     seed
         Of everything random.
     listener
-        Is told notes, and how far training is.
+        Called with notes and progress.
     **options
         Of the objective; see `OBJECTIVES`, `lexicell.learn.trainer.train` for those that are trained, and
         the functions of `lexicell.learn.closed_form`, ``bridge`` and ``loadings``.
@@ -212,8 +212,8 @@ def _contrastive_pca(
     if background is None:
         message = "cpca compares cells with a background; name another file, or a column of obs and a value"
         raise InputError(message)
-    found = fit_contrastive_pca(cells, vectors, background, **options)
-    return FitResult(found, {"background_cells": len(background), **options})
+    projection = fit_contrastive_pca(cells, vectors, background, **options)
+    return FitResult(projection, {"background_cells": len(background), **options})
 
 
 def _ridge(

@@ -77,7 +77,7 @@ def train(
     resume
         Go on from `checkpoint`, or begin where it does not exist; the result is that of one run.
     listener
-        Is told the steps done, as `Advanced`, and notes.
+        Called with notes and progress (steps done, as `Advanced`).
 
     Returns
     -------
@@ -92,7 +92,7 @@ def train(
         Arrays or settings do not fit, fewer than two classes are labelled, there is no such GPU, the loss is
         not finite in the first round, or `checkpoint` is of another training.
     OutputExistsError
-        There is a `checkpoint`, and `resume` was not asked for.
+        There is a `checkpoint`, and `resume` is not set.
     CorruptDataError
         `checkpoint` was changed.
     """
@@ -115,12 +115,12 @@ def _one_thread() -> Iterator[None]:
 
     On two busy cores two threads took 5 to 15 times as long, and so bits don't depend on the number of CPUs.
     """
-    before = torch.get_num_threads()
+    n_threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
         yield
     finally:
-        torch.set_num_threads(before)
+        torch.set_num_threads(n_threads)
 
 
 class _Training:
@@ -182,13 +182,13 @@ class _Training:
             raise InputError(message)
         codes = np.full_like(self.codes, -1) if settings.objective == "infonce" else self.codes
         rng = np.random.default_rng([self.seed, _SPLIT])
-        self.trained, held = split_cells(codes, usable, settings.validation, rng)
+        self.trained, held_out = split_cells(codes, usable, settings.validation, rng)
         share = settings.unlabelled if settings.objective == "semi" else 0.0
         self.sampler = Sampler(codes, self.trained, settings.batch, settings.balance, share)
         self.validated = None
-        if len(held):
-            size = min(len(held), _MOST_VALIDATED)
-            self.validated = Sampler(codes, held, size, settings.balance, share).draw(rng)
+        if len(held_out):
+            size = min(len(held_out), _MOST_VALIDATED)
+            self.validated = Sampler(codes, held_out, size, settings.balance, share).draw(rng)
 
     def resume(self, path: Path) -> None:
         """Go on from a checkpoint."""
@@ -257,9 +257,9 @@ class _Training:
         n_views = 2 if settings.views.vary else 1
         views = draw_views(self.cells.take(chosen), settings.views, n_views, rng)
         # Nothing can be said of a cell that a view leaves without genes.
-        left = np.flatnonzero(np.all([view.sizes > 0 for view in views], axis=0))
-        if len(left) < len(chosen):
-            chosen, views = chosen[left], [view.take(left) for view in views]
+        nonempty = np.flatnonzero(np.all([view.sizes > 0 for view in views], axis=0))
+        if len(nonempty) < len(chosen):
+            chosen, views = chosen[nonempty], [view.take(nonempty) for view in views]
         codes = torch.from_numpy(self.codes[chosen]).to(self.device)
         batches = None if self.batches is None else torch.from_numpy(self.batches[chosen]).to(self.device)
         autocast = settings.mixed and self.device.type == "cuda"
@@ -271,16 +271,16 @@ class _Training:
             return entropy
         loss: torch.Tensor = z[0].new_zeros(())
         if settings.objective != "infonce":
-            known = codes >= 0
+            labelled = codes >= 0
             loss = supervised_contrastive(
-                torch.cat([part[known] for part in z]),
-                codes[known].repeat(n_views),
+                torch.cat([part[labelled] for part in z]),
+                codes[labelled].repeat(n_views),
                 settings.temperature,
-                None if batches is None else batches[known].repeat(n_views),
+                None if batches is None else batches[labelled].repeat(n_views),
             )
         if settings.objective != "supcon":
-            own = info_nce(z[0], z[1], settings.temperature, batches)
-            loss = loss + own * (settings.self_weight if settings.objective == "semi" else 1.0)
+            view_loss = info_nce(z[0], z[1], settings.temperature, batches)
+            loss = loss + view_loss * (settings.self_weight if settings.objective == "semi" else 1.0)
         return loss
 
     def _round(self) -> bool:
@@ -310,12 +310,12 @@ class _Training:
 
     def _diverged(self, path: Path | None) -> Stopped:
         progress = self.progress
-        where = f"the loss is not finite at step {progress.step + 1}"
+        fault = f"the loss is not finite at step {progress.step + 1}"
         if not progress.best:
-            message = f"{where}, before the first round was complete; choose a lower learning rate"
+            message = f"{fault}, before the first round was complete; choose a lower learning rate"
             raise InputError(message)
-        kept = "" if path is None or not path.exists() else f" ({path} holds the last checkpoint)"
-        text = f"{where}: training stops with the weights of step {progress.best_step}{kept}; lower the rate"
+        saved = "" if path is None or not path.exists() else f" ({path} holds the last checkpoint)"
+        text = f"{fault}: training stops with the weights of step {progress.best_step}{saved}; lower the rate"
         self.listener(Note(text, serious=True))
         return "diverged"
 
@@ -351,8 +351,8 @@ def _codes(
     """Number the classes in sorted order; -1 where there is no label."""
     if labels is None or settings.objective == "infonce":
         return np.full(n, -1), ()
-    given = pd.Series(np.asarray(labels, object))
-    names = given.where(given.notna() & (given.astype(str) != ""), None)
+    column = pd.Series(np.asarray(labels, object))
+    names = column.where(column.notna() & (column.astype(str) != ""), None)
     codes, classes = pd.factorize(names, sort=True)
     return codes.astype(np.int64), tuple(map(str, classes))
 
@@ -377,9 +377,9 @@ def _check(
         "weight": (weight, (settings.dim, vectors.shape[-1])),
         "gene_scale": (gene_scale, (cells.n_lexicon,)),
     }
-    for name, (given, shape) in expected.items():
-        if given is not None and given.shape != shape:
-            message = f"{name} has the shape {given.shape}, and {shape} is needed"
+    for name, (values, shape) in expected.items():
+        if values is not None and values.shape != shape:
+            message = f"{name} has the shape {values.shape}, and {shape} is needed"
             raise InputError(message)
     for name in ("vectors", "weight", "gene_scale"):
         numbers = expected[name][0]
@@ -391,8 +391,8 @@ def _check(
         raise InputError(message)
 
 
-def _device(asked: str) -> torch.device:
-    if asked == "cuda" and not torch.cuda.is_available():
+def _device(device: str) -> torch.device:
+    if device == "cuda" and not torch.cuda.is_available():
         message = "torch finds no GPU; use device cpu, or install a build of torch for CUDA"
         raise InputError(message)
-    return torch.device("cuda" if asked != "cpu" and torch.cuda.is_available() else "cpu")
+    return torch.device("cuda" if device != "cpu" and torch.cuda.is_available() else "cpu")

@@ -49,8 +49,8 @@ def tell_small_classes(labels: NDArray[np.object_], listener: Listener) -> None:
     classes, counts = np.unique(labels[labels != ""], return_counts=True)
     if single := classes[counts < 2].tolist():
         more = "" if len(single) <= _MOST_NAMED else f" and {len(single) - _MOST_NAMED:,} more"
-        named = f"{', '.join(single[:_MOST_NAMED])}{more}"
-        listener(Note(f"classes of one cell, of which little can be learned: {named}", serious=True))
+        names = f"{', '.join(single[:_MOST_NAMED])}{more}"
+        listener(Note(f"classes of one cell, of which little can be learned: {names}", serious=True))
 
 
 def read_batches(source: CountSource, name: str, chosen: Objective) -> NDArray[np.object_]:
@@ -106,8 +106,8 @@ def choose_genes(
     if n_top_genes is not None and n_top_genes < len(rows):
         statistics = gene_statistics(cells, listener=listener)
         chosen = cells.restrict(highly_variable_genes(statistics, n_top_genes))
-        here = len(chosen.genes.rows)
-        listener(Note(f"learning from the {here:,} most variable of {len(rows):,} described genes"))
+        n_chosen = len(chosen.genes.rows)
+        listener(Note(f"learning from the {n_chosen:,} most variable of {len(rows):,} described genes"))
     masked = np.zeros(cells.lexicon.n_genes, bool)
     masked[cells.alignment.rows[cells.alignment.rows >= 0]] = True
     masked[chosen.genes.rows] = False
@@ -125,8 +125,8 @@ def select_background(
 ) -> SelectedCells:
     """Select genes of another data set among the candidates of the first."""
     with open_data(background, follow_links=follow_links) as source:
-        other = align_cells(source, replace(options, lexicon=cells.lexicon), listener)
-        return other.restrict(cells.genes.rows).select(top_k, listener=listener)
+        aligned = align_cells(source, replace(options, lexicon=cells.lexicon), listener)
+        return aligned.restrict(cells.genes.rows).select(top_k, listener=listener)
 
 
 def split_labelled(
@@ -157,10 +157,10 @@ def split_labelled(
     usable = np.ones(len(cells), bool) if aside is None else ~aside
     if labels is None:
         return np.flatnonzero(usable), np.empty(0, np.int64)
-    known = np.flatnonzero(usable & (labels != "") & (cells.sizes > 0))
+    labelled = np.flatnonzero(usable & (labels != "") & (cells.sizes > 0))
     codes = pd.factorize(labels)[0].astype(np.int64)
-    _, held = split_cells(codes, known, share, np.random.default_rng([seed, _HELD]))
+    _, validation = split_cells(codes, labelled, share, np.random.default_rng([seed, _HELD]))
     if not chosen.keeps_unlabelled:
         usable &= labels != ""
-    usable[held] = False
-    return np.flatnonzero(usable), held
+    usable[validation] = False
+    return np.flatnonzero(usable), validation

@@ -138,22 +138,20 @@ class Alignment:
 
     def describe(self) -> str:
         """One line: what was read, and how many columns have a description."""
-        where = shown(self.column)
+        source = shown(self.column)
         for column, n in self.filled:
-            where += f" and {n:,} from {shown(column)}"
+            source += f" and {n:,} from {shown(column)}"
         routes = ", ".join(f"{n:,} by {label}" for label, n in self.by_route().items())
-        less = f", less the prefix {' and '.join(self.genomes)}" if self.genomes else ""
+        prefixes = f", less the prefix {' and '.join(self.genomes)}" if self.genomes else ""
         return (
             f"genes: {self.n_matched:,} of {len(self.names):,} columns described "
-            f"({routes or 'none'}), read from {where} as {self.organism} genes{less}"
+            f"({routes or 'none'}), read from {source} as {self.organism} genes{prefixes}"
         )
 
     def why_none(self) -> str:
         """Say what was looked at where no name is a gene's, and what to do."""
         few = ", ".join([*self.names[:3], "..."])
-        kind = next(
-            (what for what in _OTHER_IDS if any(re.match(what, name) for name in self.names[:100])), ""
-        )
+        kind = next((p for p in _OTHER_IDS if any(re.match(p, name) for name in self.names[:100])), "")
         if kind:
             return f"{few}: {_OTHER_IDS[kind]}"
         looked = "; ".join(f"{shown(use.column)} {use.use}" for use in self.columns[:4])
@@ -161,13 +159,13 @@ class Alignment:
 
     def oddities(self) -> list[str]:
         """Sentences about names that were not used as they stand, for people."""
-        told = [
+        groups = [
             (self.ambiguous, "names could mean several genes and are left out"),
             (self.displaced, "aliases give way to a gene's own name"),
             (self.dates, "names are dates, which a spreadsheet makes of genes such as MARCHF1: left out"),
             (self.numbered, "names are another column's with a number: no genes of their own, left out"),
         ]
-        sentences = [f"{len(names):,} {what}: {', '.join(names[:5])}" for names, what in told if names]
+        sentences = [f"{len(names):,} {why}: {', '.join(names[:5])}" for names, why in groups if names]
         return sentences + [
             f"{shown(use.column)} is not used: it {use.use}" for use in self.columns if use.contradicts
         ]
@@ -187,7 +185,7 @@ def align_genes(
     column
         Column of `var` that holds the names, or ``"index"``; bare numbers in it are NCBI ids. By default
         the one that names most genes by id or symbol, of those whose name says that they name genes and
-        whose values look like it. Where it has no gene, another column of that kind is asked, provided that
+        whose values look like it. Where it has no gene, another column of that kind is used, provided that
         the two mean the same genes elsewhere.
     organism
         Whose names they are. The lexicon's own organism matches Ensembl ids (version dropped), NCBI ids,
@@ -205,33 +203,33 @@ def align_genes(
         `var` has no such column, names genes of two organisms, or the lexicon does not know the organism.
     """
     ncbi_ids = pc.drop_null(lexicon.genes.column("ncbi_id")).to_numpy()
-    judged = read_columns(var, column, ncbi_ids)
+    sources = read_columns(var, column, ncbi_ids)
     organisms = _organisms(lexicon, organism)
-    read = [
-        (named, _aligned(lookup, named))
+    candidates = [
+        (source, _aligned(lookup, source))
         for lookup in (lookup_of(lexicon, species) for species in organisms)
-        for named in judged
-        if named.grade
+        for source in sources
+        if source.grade
     ]
-    named, best = _best(read) or (judged[0], _without_genes(var, organisms[0]))
+    origin, best = _best(candidates) or (sources[0], _without_genes(var, organisms[0]))
     if organism is None:
-        _refuse_two(named)
-    uses = {id(other): ColumnUse(other.column, 0, f"has {other.why}") for other in judged}
-    if named.grade:
+        _refuse_two(origin)
+    uses = {id(other): ColumnUse(other.column, 0, f"has {other.why}") for other in sources}
+    if origin.grade:
         use = "names the genes" if best.n_genes else _NO_GENE
-        uses[id(named)] = ColumnUse(best.column, best.n_genes, use)
+        uses[id(origin)] = ColumnUse(best.column, best.n_genes, use)
     genes = best
-    others = [pair for pair in read if pair[1].organism == best.organism and pair[0] is not named]
-    for other_named, other in sorted(others, key=lambda pair: pair[1].strength, reverse=True):
-        genes, uses[id(other_named)] = _filled(genes, best, named, other_named, other)
+    rivals = [pair for pair in candidates if pair[1].organism == best.organism and pair[0] is not origin]
+    for other_source, other in sorted(rivals, key=lambda pair: pair[1].strength, reverse=True):
+        genes, uses[id(other_source)] = _filled(genes, best, origin, other_source, other)
     unmatched = [name for name, row in zip(genes.names, genes.rows.tolist(), strict=True) if row < 0]
-    everyone = set(genes.names)
+    all_names = set(genes.names)
     return replace(
         genes,
         columns=tuple(uses.values()),
         dates=excel_dates(unmatched),
-        numbered=tuple(name for name in unmatched if without_suffix(name) in everyone),
-        genomes=tuple(genome for genome, _, _ in named.genomes),
+        numbered=tuple(name for name in unmatched if without_suffix(name) in all_names),
+        genomes=tuple(genome for genome, _, _ in origin.genomes),
     )
 
 
@@ -241,26 +239,26 @@ def _without_genes(var: pd.DataFrame, organism: str) -> Alignment:
     return Alignment(INDEX, organism, tuple(map(str, var.index)), rows, routes, (), ())
 
 
-def _refuse_two(named: NameColumn) -> None:
+def _refuse_two(source: NameColumn) -> None:
     """Refuse names of two organisms, as in a mixture of human and mouse cells."""
-    if len({of for _, of, _ in named.genomes}) > 1:
-        counts = " and ".join(f"{n:,} of {genome} ({of})" for genome, of, n in named.genomes)
-        msg = f"{shown(named.column)} has genes of two organisms, {counts}; give --organism human or mouse"
+    if len({organism for _, organism, _ in source.genomes}) > 1:
+        counts = " and ".join(f"{n:,} of {genome} ({organism})" for genome, organism, n in source.genomes)
+        msg = f"{shown(source.column)} has genes of two organisms, {counts}; give --organism human or mouse"
         raise InputError(msg)
 
 
-def _aligned(lookup: GeneLookup, named: NameColumn) -> Alignment:
-    names = named.names_of(lookup.organism)
-    rows, routes = lookup.find(names, numbers=named.numbers)
+def _aligned(lookup: GeneLookup, source: NameColumn) -> Alignment:
+    names = source.names_of(lookup.organism)
+    rows, routes = lookup.find(names, numbers=source.numbers)
     ambiguous = _picked(names, rows == AMBIGUOUS)
     routes[rows < 0], rows[rows < 0] = Route.NONE, NO_ROW
     weak = np.isin(routes, WEAK_ROUTES)
-    taken = np.zeros(1 + int(rows.max(initial=0)), bool)
-    taken[rows[(rows >= 0) & ~weak]] = True
-    displaced = weak & taken[np.maximum(rows, 0)]
+    named_rows = np.zeros(1 + int(rows.max(initial=0)), bool)
+    named_rows[rows[(rows >= 0) & ~weak]] = True
+    displaced = weak & named_rows[np.maximum(rows, 0)]
     rows[displaced], routes[displaced] = NO_ROW, Route.NONE
     return Alignment(
-        named.column, lookup.organism, named.names, rows, routes, ambiguous, _picked(names, displaced)
+        source.column, lookup.organism, source.names, rows, routes, ambiguous, _picked(names, displaced)
     )
 
 
@@ -268,7 +266,7 @@ def _picked(names: Sequence[str], mask: NDArray[np.bool_]) -> tuple[str, ...]:
     return tuple(names[at] for at in np.flatnonzero(mask).tolist())
 
 
-def _best(read: Sequence[tuple[NameColumn, Alignment]]) -> tuple[NameColumn, Alignment] | None:
+def _best(candidates: Sequence[tuple[NameColumn, Alignment]]) -> tuple[NameColumn, Alignment] | None:
     """Choose the column that names most genes, the first of several; None where no column names genes.
 
     It needs a wide margin where its name does not say that it names genes, or where the index names others.
@@ -277,33 +275,33 @@ def _best(read: Sequence[tuple[NameColumn, Alignment]]) -> tuple[NameColumn, Ali
     def most(pairs: Iterable[tuple[NameColumn, Alignment]]) -> tuple[NameColumn, Alignment] | None:
         return max(pairs, key=lambda pair: pair[1].strength, default=None)
 
-    stated = [pair for pair in read if pair[0].grade is Grade.STATED]
+    stated = [pair for pair in candidates if pair[0].grade is Grade.STATED]
     best = most(stated)
     index = most(pair for pair in stated if pair[0].column == INDEX)
     if best and index and _differ(index[1], best[1]) > 1 - _AGREE and not _much_better(best[1], index[1]):
         best = index
-    guess = most(pair for pair in read if pair[0].grade is Grade.VALUES and _are_genes(*pair))
-    if best is None or (guess is not None and _much_better(guess[1], best[1])):
-        best = guess
+    unstated = most(pair for pair in candidates if pair[0].grade is Grade.VALUES and _are_genes(*pair))
+    if best is None or (unstated is not None and _much_better(unstated[1], best[1])):
+        best = unstated
     return best
 
 
-def _much_better(one: Alignment, other: Alignment) -> bool:
-    return one.strength[0] > _MUCH_BETTER * other.strength[0]
+def _much_better(alignment: Alignment, other: Alignment) -> bool:
+    return alignment.strength[0] > _MUCH_BETTER * other.strength[0]
 
 
-def _differ(one: Alignment, other: Alignment) -> float:
+def _differ(alignment: Alignment, other: Alignment) -> float:
     """Share of the columns that both name for which they name different genes."""
-    both = (one.rows >= 0) & (other.rows >= 0)
-    return float((one.rows[both] != other.rows[both]).mean()) if both.any() else 0.0
+    shared = (alignment.rows >= 0) & (other.rows >= 0)
+    return float((alignment.rows[shared] != other.rows[shared]).mean()) if shared.any() else 0.0
 
 
-def _are_genes(named: NameColumn, alignment: Alignment) -> bool:
-    return alignment.strength[0] >= _GENES * len({name for name in named.names if name})
+def _are_genes(source: NameColumn, alignment: Alignment) -> bool:
+    return alignment.strength[0] >= _GENES * len({name for name in source.names if name})
 
 
 def _filled(
-    genes: Alignment, best: Alignment, named: NameColumn, other_named: NameColumn, other: Alignment
+    genes: Alignment, best: Alignment, best_source: NameColumn, other_source: NameColumn, other: Alignment
 ) -> tuple[Alignment, ColumnUse]:
     """Fill columns without a gene from another column of names: retired ids often stand beside good symbols.
 
@@ -316,12 +314,12 @@ def _filled(
 
     if not other.n_genes:
         return unused(_NO_GENE)
-    if other_named.grade is Grade.VALUES and not _are_genes(other_named, other):
+    if other_source.grade is Grade.VALUES and not _are_genes(other_source, other):
         return unused("has few values that are genes, and its name does not say that it names them")
     if (differ := _differ(best, other)) > 1 - _AGREE:
         why = f"names other genes than {shown(best.column)} in {differ:.0%} of the columns that both name"
-        return unused(why, contradicts=other_named.grade is Grade.STATED and _are_genes(other_named, other))
-    if other_named.grade < named.grade:
+        return unused(why, contradicts=other_source.grade is Grade.STATED and _are_genes(other_source, other))
+    if other_source.grade < best_source.grade:
         return unused("names genes, but its name does not say so")
     if other.column != INDEX and not ((best.rows >= 0) & (other.rows >= 0)).any():
         return unused(f"names no gene that {shown(best.column)} names too, so nothing says that they agree")
@@ -347,12 +345,12 @@ def _filled(
     return filled, ColumnUse(other.column, other.n_genes, f"names {n_new:,} more")
 
 
-def _organisms(lexicon: Lexicon, asked: str | None) -> tuple[str, ...]:
-    own = lexicon.info.organism
-    available = (own,) if own == "mouse" else (own, "mouse")
-    if asked is None:
+def _organisms(lexicon: Lexicon, organism: str | None) -> tuple[str, ...]:
+    native = lexicon.info.organism
+    available = (native,) if native == "mouse" else (native, "mouse")
+    if organism is None:
         return available
-    if asked not in available:
-        msg = f"the lexicon {lexicon.name} has no genes of {asked!r}; it has {' and '.join(available)}"
+    if organism not in available:
+        msg = f"the lexicon {lexicon.name} has no genes of {organism!r}; it has {' and '.join(available)}"
         raise InputError(msg)
-    return (asked,)
+    return (organism,)

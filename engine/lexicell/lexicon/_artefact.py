@@ -58,8 +58,8 @@ def bundled_lexicons() -> tuple[str, ...]:
 class Lexicon:
     """Genes, their texts and their vectors: a folder that `Lexicon.open` has checked.
 
-    Opening reads the manifest and, unless told otherwise, hashes the files. Genes are read and the
-    table is mapped when first asked for. Lexicons can be pickled: a worker opens the same folder,
+    Opening reads the manifest and, unless `verify` is off, hashes the files. Genes are read and the
+    table is mapped on first use. Lexicons can be pickled: a worker opens the same folder,
     and fails if it finds another lexicon there.
 
     Attributes
@@ -197,7 +197,7 @@ class Lexicon:
         return self.read_genes((*ID_COLUMNS, "name"))
 
     def read_genes(self, columns: Sequence[str] = GENE_COLUMNS) -> pa.Table:
-        """Read columns of the gene table; columns not asked for cost nothing.
+        """Read columns of the gene table; other columns cost nothing.
 
         Parameters
         ----------
@@ -253,15 +253,15 @@ class Lexicon:
         if rows.size and (rows.min() < 0 or rows.max() >= self.n_genes):
             message = f"Lexicon rows must lie in [0, {self.n_genes}); found {rows.min()} to {rows.max()}."
             raise InputError(message)
-        wanted = np.ascontiguousarray(rows, dtype=np.int64)
+        row_numbers = np.ascontiguousarray(rows, dtype=np.int64)
         vectors: NDArray[np.float32]
         if device == "cuda" and shares_memory():
-            vectors = require_gpu().from_dlpack(gather_shared(self._session_on_gpu, wanted, device))
-            self._refuse_not_finite(vectors, wanted)
+            vectors = require_gpu().from_dlpack(gather_shared(self._session_on_gpu, row_numbers, device))
+            self._refuse_not_finite(vectors, row_numbers)
             return vectors
         cupy = None if device == "cpu" else require_gpu()
-        vectors = gather(self._session, wanted)
-        self._refuse_not_finite(vectors, wanted)
+        vectors = gather(self._session, row_numbers)
+        self._refuse_not_finite(vectors, row_numbers)
         return vectors if cupy is None else cupy.asarray(vectors)
 
     @cached_property
@@ -399,8 +399,8 @@ def _locate(lexicon: str | Path) -> Path:
     with reading_file(path, "name a lexicon or the folder of one", InputError):
         if path.exists():
             return path
-    known = ", ".join(bundled) or "none"
+    names = ", ".join(bundled) or "none"
     close = difflib.get_close_matches(str(lexicon), bundled, n=1)
     hint = f" Did you mean {close[0]}?" if close else ""
-    message = f"There is no lexicon {str(lexicon)!r}: neither a folder nor a bundled lexicon ({known}).{hint}"
+    message = f"There is no lexicon {str(lexicon)!r}: neither a folder nor a bundled lexicon ({names}).{hint}"
     raise InputNotFoundError(message)

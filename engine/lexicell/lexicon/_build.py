@@ -46,7 +46,7 @@ class _Planned(Protocol):
 
 @dataclass(frozen=True)
 class BuildPlan:
-    """What a build would do; nothing was encoded for it, and no server asked.
+    """What a build would do; nothing was encoded for it, and no server contacted.
 
     Attributes
     ----------
@@ -70,7 +70,7 @@ class BuildPlan:
         US dollars per million tokens, the year in which that was noted here, and the cost of all; None
         where unknown.
     dim, vector_bytes
-        Length of a vector, and size of all vectors in the lexicon; None where only encoding tells.
+        Length of a vector, and size of all vectors in the lexicon; None where only encoding shows it.
     """
 
     table: str
@@ -92,10 +92,10 @@ class BuildPlan:
 
     def describe(self) -> dict[str, Any]:
         """Return the plan as plain values, for people and for ``--json``; without what does not apply."""
-        told = {name: value for name, value in asdict(self).items() if value is not None}
+        facts = {name: value for name, value in asdict(self).items() if value is not None}
         if self.requests is not None and self.cost is None:
-            told["cost"] = "price unknown"
-        return told
+            facts["cost"] = "price unknown"
+        return facts
 
 
 def build_lexicon(
@@ -189,7 +189,7 @@ def build_lexicon(
     if isinstance(encoder, str):
         encoder = load_encoder(encoder, encoder_options, notify=notify)
     vectors = encode_cached(encoder, genes.texts, progress=progress, notify=notify, keep=cache)
-    told = genes.info or TextInfo(source=Path(table).name)
+    text_info = genes.info or TextInfo(source=Path(table).name)
     return write_lexicon(
         target,
         genes.table,
@@ -197,10 +197,10 @@ def build_lexicon(
         name=name or target.resolve().name,
         organism=organism or genes.organism or "human",
         text=TextInfo(
-            source=source or told.source,
-            date=told.date if source_date is None else source_date,
-            licence=told.licence if licence is None else licence,
-            attribution=told.attribution if attribution is None else attribution,
+            source=source or text_info.source,
+            date=text_info.date if source_date is None else source_date,
+            licence=text_info.licence if licence is None else licence,
+            attribution=text_info.attribution if attribution is None else attribution,
             recipe=genes.recipe,
         ),
         encoder=encoder.info,
@@ -222,7 +222,7 @@ def plan_build(
     cache: bool = True,
     notify: Callable[[str], None] | None = None,
 ) -> BuildPlan:
-    """Read a table as `build_lexicon` would, and tell what encoding it takes.
+    """Read a table as `build_lexicon` would, and estimate what encoding it takes.
 
     Parameters
     ----------
@@ -252,34 +252,34 @@ def plan_build(
     if isinstance(encoder, str) and encoder.startswith(SERVICE_PREFIX):
         encoder = load_encoder(encoder, options, notify=notify)
     genes = _read(table, texts, orthologues, notify)
-    different = list(dict.fromkeys(genes.texts))
-    known: dict[str, Any] = {
+    unique_texts = list(dict.fromkeys(genes.texts))
+    facts: dict[str, Any] = {
         "table": str(table),
         "genes": genes.table.num_rows,
-        "texts": len(different),
+        "texts": len(unique_texts),
         "recipe": genes.recipe,
         "flags": dict(genes.flags),
     }
     if isinstance(encoder, str):
         if _needs_fetching(encoder, options):
-            return BuildPlan(**known, encoder=encoder)
+            return BuildPlan(**facts, encoder=encoder)
         encoder = load_encoder(encoder, options, notify=notify)
-    cached, dim = known_vectors(encoder, different) if cache else (set(), None)
-    left = [text for text in different if text not in cached]
+    cached, dim = known_vectors(encoder, unique_texts) if cache else (set(), None)
+    uncached = [text for text in unique_texts if text not in cached]
     if isinstance(encoder, _Planned):
-        known |= asdict(encoder.workload(left))
+        facts |= asdict(encoder.workload(uncached))
     if isinstance(encoder, OpenAIEncoder):
-        noted = PRICES_AS_OF if price is None and encoder.price is not None else None
+        price_as_of = PRICES_AS_OF if price is None and encoder.price is not None else None
         price = encoder.price if price is None else price
-        cost = None if price is None else known["tokens"] * price / _MILLION
-        known |= {"price": price, "price_as_of": noted, "cost": cost}
+        cost = None if price is None else facts["tokens"] * price / _MILLION
+        facts |= {"price": price, "price_as_of": price_as_of, "cost": cost}
     if dim is None and isinstance(encoder, _Sized):
         dim = encoder.dim
     return BuildPlan(
-        **known,
+        **facts,
         encoder=encoder.info.id,
         cached=len(cached),
-        to_encode=len(left),
+        to_encode=len(uncached),
         dim=dim,
         vector_bytes=None if dim is None else genes.table.num_rows * dim * _ITEMSIZE[dtype],
     )
@@ -295,10 +295,10 @@ def _read(
     genes = read_gene_texts(table, texts, orthologues=pairs)
     left_out = [(genes.n_empty, "without a text"), (genes.n_unnamed, "without id and symbol")]
     left_out += [(n, f"whose text is {flag}") for flag, n in genes.dropped.items()]
-    said = [f"{n:,} {what}" for n, what in left_out if n]
-    if notify is not None and said:
-        listed = f"{', '.join(said[:-1])} and {said[-1]}" if len(said) > 1 else said[0]
-        notify(f"Of {genes.n_read:,} rows, {listed} were left out")
+    clauses = [f"{n:,} {reason}" for n, reason in left_out if n]
+    if notify is not None and clauses:
+        summary = f"{', '.join(clauses[:-1])} and {clauses[-1]}" if len(clauses) > 1 else clauses[0]
+        notify(f"Of {genes.n_read:,} rows, {summary} were left out")
     return genes
 
 

@@ -29,7 +29,7 @@ __all__ = [
 
 CARD_FILE = "README.md"
 
-#: What a manifest says of an encoder that ran elsewhere, where nobody told more.
+#: What a manifest says of an encoder that ran elsewhere, where no more is known.
 UNKNOWN_POOLING = "unknown"
 
 _UNTOLD = "not stated"
@@ -133,11 +133,11 @@ def make_card(about: Manifest, genes: pa.Table) -> str:
     """
     counts = count_genes(genes)
     name, encoder, text = _escaped(about.name), about.encoder, about.text
-    what = "a text and its vector" if counts.text else "a vector"
-    written = _PLAIN_NAME.fullmatch(about.name)
-    used = about.name if written else "path/to/this/folder"
+    content = "a text and its vector" if counts.text else "a vector"
+    by_name = _PLAIN_NAME.fullmatch(about.name)
+    used = about.name if by_name else "path/to/this/folder"
     parts = [
-        f"# {name}\n\n{counts.genes:,} {_escaped(about.organism)} genes with {what} each: a lexicon for "
+        f"# {name}\n\n{counts.genes:,} {_escaped(about.organism)} genes with {content} each: a lexicon for "
         f"lexicell, which embeds single cells through what is known about their genes. The vectors "
         f"({about.dim:,} numbers) were made by {_escaped(encoder.id)}.",
         "## How to use it",
@@ -198,7 +198,7 @@ def _coverage_rows(about: Manifest, counts: GeneCounts) -> list[tuple[str, ...]]
     ]
     if about.organism != "mouse":
         rows.append(("with mouse orthologues", counts.mouse_symbols))
-    return [(what, f"{n:,}", _share(n, counts.genes)) for what, n in rows]
+    return [(label, f"{n:,}", _share(n, counts.genes)) for label, n in rows]
 
 
 def _groups(title: str, groups: Mapping[str, int], total: int) -> list[str]:
@@ -221,17 +221,17 @@ def _gaps(about: Manifest, counts: GeneCounts) -> list[str]:
             f"{n:,} genes ({_share(n, counts.genes)}) {_FLAGS.get(flag, 'are flagged')}: {names}{more} "
             f"(flag `{_escaped(flag)}`)"
         )
-    for n, what in ((counts.text, "text"), (counts.symbol, "symbol"), (counts.ensembl_ids, "Ensembl id")):
+    for n, label in ((counts.text, "text"), (counts.symbol, "symbol"), (counts.ensembl_ids, "Ensembl id")):
         if lacking := counts.genes - n:
             verb = "has" if lacking == 1 else "have"
-            gaps.append(f"{lacking:,} genes ({_share(lacking, counts.genes)}) {verb} no {what}")
+            gaps.append(f"{lacking:,} genes ({_share(lacking, counts.genes)}) {verb} no {label}")
     if about.organism != "mouse" and not counts.mouse_symbols:
         gaps.append("No mouse orthologues: mouse data are matched by equal symbols only")
     if not counts.gene_types:
         gaps.append("The genes' types (protein-coding, ncRNA, ...) are not stated")
     gaps += [
-        f"The {what} of the texts is not stated"
-        for what, value in (("licence", about.text.licence), ("date", about.text.date))
+        f"The {label} of the texts is not stated"
+        for label, value in (("licence", about.text.licence), ("date", about.text.date))
         if not value
     ]
     if about.encoder.pooling == UNKNOWN_POOLING:

@@ -1,4 +1,4 @@
-"""Which columns of ``var`` name genes, told from what they are called and what their values look like."""
+"""Which columns of ``var`` name genes, by their headings and by what their values look like."""
 
 from __future__ import annotations
 
@@ -107,8 +107,8 @@ class NameColumn:
         """Return the names, ``""`` where a prefix says that the gene is another organism's."""
         if self.organisms is None:
             return self.names
-        other = (self.organisms != "") & (self.organisms != organism)
-        return tuple("" if skip else name for name, skip in zip(self.names, other.tolist(), strict=True))
+        foreign = (self.organisms != "") & (self.organisms != organism)
+        return tuple("" if skip else name for name, skip in zip(self.names, foreign.tolist(), strict=True))
 
 
 def shown(column: str) -> str:
@@ -146,15 +146,15 @@ def read_columns(var: pd.DataFrame, column: str | None, ncbi_ids: NDArray[np.int
     if column is not None:
         values = var.index if column == INDEX else var.iloc[:, labels.index(column)]
         return _cleaned(NameColumn(column, _strings(values), numbers=True))
-    judged = [_judged(INDEX, var.index, ncbi_ids)]
-    judged += [_judged(label, var.iloc[:, at], ncbi_ids) for at, label in enumerate(labels)]
-    return [part for whole in judged for part in (_cleaned(whole) if whole.grade else [whole])]
+    columns = [_judged(INDEX, var.index, ncbi_ids)]
+    columns += [_judged(label, var.iloc[:, at], ncbi_ids) for at, label in enumerate(labels)]
+    return [part for source in columns for part in (_cleaned(source) if source.grade else [source])]
 
 
 def excel_dates(names: Sequence[str]) -> tuple[str, ...]:
     """List names that a spreadsheet made of genes such as MARCHF1 and SEPTIN2."""
-    are = pc.match_substring_regex(text(names), _DATE).to_numpy(zero_copy_only=False)
-    return tuple(names[at] for at in np.flatnonzero(are).tolist())
+    is_date = pc.match_substring_regex(text(names), _DATE).to_numpy(zero_copy_only=False)
+    return tuple(names[at] for at in np.flatnonzero(is_date).tolist())
 
 
 def without_suffix(name: str) -> str | None:
@@ -172,45 +172,45 @@ def _judged(column: str, values: Any, ncbi_ids: NDArray[np.int64]) -> NameColumn
     if pd.api.types.is_numeric_dtype(kind) and not stated:
         return NameColumn(column, (), Grade.NONE, "numbers, and its name does not say that they are ids")
     names = _strings(values)
-    given = [name for name in names if name]
-    if not given:
+    filled = [name for name in names if name]
+    if not filled:
         return NameColumn(column, (), Grade.NONE, "no values")
-    different = len(set(given))
-    if len(given) > _FEW and different < len(given) * (_FEW_DIFFERENT if stated else _MANY_DIFFERENT):
-        why = f"only {different:,} different values in {len(given):,}"
+    different = len(set(filled))
+    if len(filled) > _FEW and different < len(filled) * (_FEW_DIFFERENT if stated else _MANY_DIFFERENT):
+        why = f"only {different:,} different values in {len(filled):,}"
         return NameColumn(column, (), Grade.NONE, why)
-    numbers = [name for name in given if name.isascii() and name.isdigit()]
-    are_ids = 2 * len(numbers) >= len(given)
+    numbers = [name for name in filled if name.isascii() and name.isdigit()]
+    are_ids = 2 * len(numbers) >= len(filled)
     why = _why_no_ids(column, numbers, ncbi_ids) if are_ids else ""
     if why:
         return NameColumn(column, (), Grade.NONE, why)
     return NameColumn(column, names, Grade.STATED if stated else Grade.VALUES, numbers=are_ids)
 
 
-def _why_no_ids(column: str, given: Sequence[str], ncbi_ids: NDArray[np.int64]) -> str:
+def _why_no_ids(column: str, digits: Sequence[str], ncbi_ids: NDArray[np.int64]) -> str:
     """Say why bare numbers are no NCBI ids; empty where they are."""
     stated = bool(_NCBI.search(column))
     if not stated and column != INDEX and not _GENE_ID.search(column):
         return "numbers, and its name does not say that they are NCBI ids"
-    if any(number[0] == "0" and len(number) > 1 for number in given):
+    if any(number[0] == "0" and len(number) > 1 for number in digits):
         return "numbers with leading zeros"
-    if max(map(len, given)) > 12:
+    if max(map(len, digits)) > 12:
         return "numbers of more than 12 digits"
-    values = np.array(given, np.int64)
+    values = np.array(digits, np.int64)
     different = np.unique(values)
     low, high, n = int(different[0]), int(different[-1]), len(different)
     if n > 1 and high - low == n - 1 and (low <= 1 or n > _FEW):
-        return f"consecutive numbers ({given[0]}, {given[1]}, ...)"
+        return f"consecutive numbers ({digits[0]}, {digits[1]}, ...)"
     if n < _IDS_DIFFERENT * len(values) and len(values) > _FEW:
         return f"only {n:,} different numbers in {len(values):,}"
     if stated:
         return ""
     countable = high <= _COUNTED
     if countable and n > _FEW and bool((values[1:] > values[:-1]).all()):
-        return f"numbers that count upwards ({given[0]}, {given[1]}, ...)"
-    known = float(np.isin(different, ncbi_ids).mean())
-    if known < (_KNOWN_IF_COUNTED if countable else _KNOWN):
-        return f"numbers, of which {known:.0%} are NCBI ids that the lexicon knows"
+        return f"numbers that count upwards ({digits[0]}, {digits[1]}, ...)"
+    share = float(np.isin(different, ncbi_ids).mean())
+    if share < (_KNOWN_IF_COUNTED if countable else _KNOWN):
+        return f"numbers, of which {share:.0%} are NCBI ids that the lexicon knows"
     return ""
 
 
@@ -224,28 +224,28 @@ def _strings(values: Any) -> tuple[str, ...]:
     return tuple("" if gap else name for name, gap in zip(names, gaps.tolist(), strict=True))
 
 
-def _cleaned(given: NameColumn) -> list[NameColumn]:
+def _cleaned(source: NameColumn) -> list[NameColumn]:
     """Take genome prefixes off, and part ids from the symbols that are joined to them."""
-    prefixed = _extracted(given.names, _GENOME)
+    prefixed = _extracted(source.names, _GENOME)
     if prefixed is not None:
         organisms = np.array(
             [_ORGANISM.get(str(genome).lower(), "") for genome in prefixed["genome"]], object
         )
         counts = prefixed["genome"].value_counts()
-        given = replace(
-            given,
-            names=tuple(prefixed["name"].fillna(pd.Series(given.names))),
-            genomes=tuple((str(of), _ORGANISM[str(of).lower()], int(n)) for of, n in counts.items()),
+        source = replace(
+            source,
+            names=tuple(prefixed["name"].fillna(pd.Series(source.names))),
+            genomes=tuple((str(g), _ORGANISM[str(g).lower()], int(n)) for g, n in counts.items()),
             organisms=organisms,
         )
-    n_given = sum(1 for name in given.names if name)
+    n_named = sum(1 for name in source.names if name)
     for pattern in _ID_AND_SYMBOL:
-        joined = _extracted(given.names, pattern)
-        if joined is None or 2 * int(joined["id"].notna().sum()) < n_given:
+        joined = _extracted(source.names, pattern)
+        if joined is None or 2 * int(joined["id"].notna().sum()) < n_named:
             continue
-        ids = joined["id"].fillna(pd.Series(given.names))
-        return [replace(given, names=tuple(ids)), replace(given, names=tuple(joined["symbol"].fillna("")))]
-    return [given]
+        ids = joined["id"].fillna(pd.Series(source.names))
+        return [replace(source, names=tuple(ids)), replace(source, names=tuple(joined["symbol"].fillna("")))]
+    return [source]
 
 
 def _extracted(names: Sequence[str], pattern: str) -> pd.DataFrame | None:

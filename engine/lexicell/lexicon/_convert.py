@@ -146,28 +146,28 @@ def import_vectors(
     """
     path, target = Path(path), Path(out)
     check_output(target, overwrite=overwrite)
-    for what, fact in (
+    for label, fact in (
         ("encoder", encoder_id),
         ("source", source),
         ("licence", licence),
         ("organism", organism),
     ):
         if not fact.strip():
-            message = f"The {what} of the vectors must be given, if only as 'unknown'."
+            message = f"The {label} of the vectors must be given, if only as 'unknown'."
             raise InputError(message)
     say = notify or silent
-    read = read_vectors(path, read_names(Path(names)) if names is not None else None)
-    genes = _genes(path, read, names_are, say)
-    genes, vectors = _usable(path, genes, read.vectors, say)
+    named_vectors = read_vectors(path, read_names(Path(names)) if names is not None else None)
+    genes = _genes(path, named_vectors, names_are, say)
+    genes, vectors = _usable(path, genes, named_vectors.vectors, say)
     recipe = ""
     if texts is not None:
-        given = read_gene_texts(texts, text_options)
+        gene_texts = read_gene_texts(texts, text_options)
         if text_options is not None and (text_options.recipe or text_options.text_column):
-            recipe = given.recipe  # one that was chosen here is no fact about vectors made elsewhere
-        _say_matched(say, _enrich(genes, given.table, with_text=True), genes, Path(texts).name)
+            recipe = gene_texts.recipe  # one that was chosen here is no fact about vectors made elsewhere
+        _say_matched(say, _enrich(genes, gene_texts.table, with_text=True), genes, Path(texts).name)
     if ids is not None:
-        known = Lexicon.open(ids)
-        _say_matched(say, _enrich(genes, known.read_genes(), with_text=False), genes, known.name)
+        id_lexicon = Lexicon.open(ids)
+        _say_matched(say, _enrich(genes, id_lexicon.read_genes(), with_text=False), genes, id_lexicon.name)
     genes, vectors = _without_doubles(path, genes, vectors, say)
     dtype = dtype or ("float16" if vectors.dtype == np.float16 else "float32")
     _refuse_overflow(path, genes, vectors, dtype)
@@ -195,23 +195,23 @@ def import_vectors(
 
 
 def _genes(
-    path: Path, read: NamedVectors, names_are: NameKind | None, say: Callable[[str], None]
+    path: Path, named_vectors: NamedVectors, names_are: NameKind | None, say: Callable[[str], None]
 ) -> list[_Gene]:
-    genes = [_Gene() for _ in range(len(read.vectors))]
-    seen: list[str] = []
-    for i, (column, names) in enumerate(read.names.items()):
+    genes = [_Gene() for _ in range(len(named_vectors.vectors))]
+    kinds: list[str] = []
+    for i, (column, names) in enumerate(named_vectors.names.items()):
         forced = names_are if i == 0 else None
         kind = forced or _kind(names)
-        if kind in seen:
+        if kind in kinds:
             continue
         if forced is None and kind == "ncbi" and _are_numbered(names):
-            if seen:
+            if kinds:
                 continue  # genes are named already
             message = f"{path}: {column!r} numbers the rows and does not name genes; give a file of names."
             raise InputError(message)
-        seen.append(kind)
-        for gene, given in zip(genes, names, strict=True):
-            name = given.strip()
+        kinds.append(kind)
+        for gene, raw_name in zip(genes, names, strict=True):
+            name = raw_name.strip()
             gene.label = gene.label or name
             if name:
                 _set_name(path, gene, name, kind, exact=forced is not None)
@@ -223,10 +223,10 @@ _KINDS: Mapping[str, str] = {"symbol": "gene symbols", "ncbi": "NCBI Gene ids", 
 
 
 def _kind(names: Sequence[str]) -> NameKind:
-    given = [parts[0] for name in names if (parts := _SEPARATOR.split(name.strip())) and parts[0]]
-    if 2 * sum(_NCBI.fullmatch(name) is not None for name in given) > len(given):
+    first_names = [parts[0] for name in names if (parts := _SEPARATOR.split(name.strip())) and parts[0]]
+    if 2 * sum(_NCBI.fullmatch(name) is not None for name in first_names) > len(first_names):
         return "ncbi"
-    if 2 * sum(_ENSEMBL.fullmatch(name) is not None for name in given) > len(given):
+    if 2 * sum(_ENSEMBL.fullmatch(name) is not None for name in first_names) > len(first_names):
         return "ensembl"
     return "symbol"
 
@@ -266,8 +266,8 @@ def _usable(
     zero = ~vectors.any(axis=1)
     unnamed = np.array([not gene.is_named for gene in genes])
     if zero.any():
-        some = listed((_called(genes, row) for row in np.flatnonzero(zero).tolist()), _SHOWN)
-        say(f"{zero.sum():,} genes with a vector of zeros were left out: {some}")
+        examples = listed((_called(genes, row) for row in np.flatnonzero(zero).tolist()), _SHOWN)
+        say(f"{zero.sum():,} genes with a vector of zeros were left out: {examples}")
     if unnamed.any():
         say(f"{unnamed.sum():,} vectors without a name were left out")
     rows = np.flatnonzero(~(zero | unnamed))
@@ -280,22 +280,22 @@ def _usable(
 def _without_doubles(
     path: Path, genes: Sequence[_Gene], vectors: NDArray[np.floating[Any]], say: Callable[[str], None]
 ) -> tuple[list[_Gene], NDArray[np.floating[Any]]]:
-    first: dict[object, int] = {}
+    first_rows: dict[object, int] = {}
     doubles: list[int] = []
     for row, gene in enumerate(genes):
         key = gene.key.order if gene.ncbi_id is None else gene.ncbi_id
-        before = first.setdefault(key, row)
-        if before == row:
+        first_row = first_rows.setdefault(key, row)
+        if first_row == row:
             continue
-        if not np.array_equal(vectors[before], vectors[row]):
+        if not np.array_equal(vectors[first_row], vectors[row]):
             message = f"{path} has two different vectors for {_called(genes, row)}; keep one of them."
             raise InputError(message)
         doubles.append(row)
     if not doubles:
         return list(genes), vectors
-    some = listed((_called(genes, row) for row in doubles), _SHOWN)
-    say(f"{len(doubles):,} genes are there twice with the same vector: {some}")
-    return [genes[row] for row in first.values()], vectors[list(first.values())]
+    examples = listed((_called(genes, row) for row in doubles), _SHOWN)
+    say(f"{len(doubles):,} genes are there twice with the same vector: {examples}")
+    return [genes[row] for row in first_rows.values()], vectors[list(first_rows.values())]
 
 
 def _enrich(genes: Sequence[_Gene], table: pa.Table, *, with_text: bool) -> dict[str, int]:
@@ -304,45 +304,45 @@ def _enrich(genes: Sequence[_Gene], table: pa.Table, *, with_text: bool) -> dict
     Returns
     -------
     dict
-        How a gene was found -> how many were.
+        Route by which genes were matched -> how many were.
     """
-    known: list[dict[str, Any]] = table.to_pylist()
+    records: list[dict[str, Any]] = table.to_pylist()
     index = GeneIndex()
     index.add(gene_keys(table))
-    symbols = _unique((row["symbol"].upper(), i) for i, row in enumerate(known) if row["symbol"])
-    aliases = _unique((a.upper(), i) for i, row in enumerate(known) for a in {*(row["aliases"] or ())})
+    symbols = _unique((row["symbol"].upper(), i) for i, row in enumerate(records) if row["symbol"])
+    aliases = _unique((a.upper(), i) for i, row in enumerate(records) for a in {*(row["aliases"] or ())})
     # Ids before names, so that a name does not take the row of a gene that has its id.
-    waiting = sorted(genes, key=lambda gene: (gene.ncbi_id is None, not gene.ensembl_ids))
+    pending = sorted(genes, key=lambda gene: (gene.ncbi_id is None, not gene.ensembl_ids))
     counts: dict[str, int] = {}
-    taken: set[int] = set()
+    used_rows: set[int] = set()
 
-    def find(gene: _Gene, how: str) -> int | None:
-        if how == "id or symbol":
+    def find(gene: _Gene, route: str) -> int | None:
+        if route == "id or symbol":
             return index.find(gene.key)
         if gene.ncbi_id is not None or gene.ensembl_ids or not gene.symbol:
             return None  # an id that is not known is another gene
-        return (symbols if how == "symbol but for its case" else aliases).get(gene.symbol.upper())
+        return (symbols if route == "symbol but for its case" else aliases).get(gene.symbol.upper())
 
-    for how in ("id or symbol", "symbol but for its case", "alias"):
-        left = []
-        for gene in waiting:
-            row = find(gene, how)
-            if row is None or row in taken:
-                left.append(gene)
+    for route in ("id or symbol", "symbol but for its case", "alias"):
+        unmatched = []
+        for gene in pending:
+            row = find(gene, route)
+            if row is None or row in used_rows:
+                unmatched.append(gene)
                 continue
-            taken.add(row)
-            _fill(gene, known[row], with_text=with_text)
-            counts[how] = counts.get(how, 0) + 1
-        waiting = left
+            used_rows.add(row)
+            _fill(gene, records[row], with_text=with_text)
+            counts[route] = counts.get(route, 0) + 1
+        pending = unmatched
     return counts
 
 
 def _fill(gene: _Gene, row: Mapping[str, Any], *, with_text: bool) -> None:
-    own, gene.symbol = gene.symbol, row["symbol"] or gene.symbol
-    old = (own,) if own and own != gene.symbol else ()
+    previous, gene.symbol = gene.symbol, row["symbol"] or gene.symbol
+    old_symbols = (previous,) if previous and previous != gene.symbol else ()
     gene.ncbi_id = gene.ncbi_id if gene.ncbi_id is not None else row["ncbi_id"]
     gene.ensembl_ids = tuple(dict.fromkeys((*(row["ensembl_ids"] or ()), *gene.ensembl_ids)))
-    gene.aliases = tuple(dict.fromkeys((*gene.aliases, *(row["aliases"] or ()), *old)))
+    gene.aliases = tuple(dict.fromkeys((*gene.aliases, *(row["aliases"] or ()), *old_symbols)))
     gene.mouse_symbols = gene.mouse_symbols or tuple(row["mouse_symbols"] or ())
     for column in (*_FILLED, *(_TEXT if with_text else ())):
         setattr(gene, column, getattr(gene, column) or row.get(column))
@@ -352,14 +352,14 @@ def _unique(pairs: Iterable[tuple[str, int]]) -> dict[str, int]:
     rows: dict[str, set[int]] = {}
     for name, row in pairs:
         rows.setdefault(name, set()).add(row)
-    return {name: next(iter(found)) for name, found in rows.items() if len(found) == 1}
+    return {name: next(iter(matches)) for name, matches in rows.items() if len(matches) == 1}
 
 
 def _say_matched(
-    say: Callable[[str], None], counts: Mapping[str, int], genes: Sequence[_Gene], where: str
+    say: Callable[[str], None], counts: Mapping[str, int], genes: Sequence[_Gene], source: str
 ) -> None:
-    how = ", ".join(f"{n:,} by {kind}" for kind, n in counts.items())
-    say(f"{sum(counts.values()):,} of {len(genes):,} genes are in {where} ({how or 'none'})")
+    routes = ", ".join(f"{n:,} by {kind}" for kind, n in counts.items())
+    say(f"{sum(counts.values()):,} of {len(genes):,} genes are in {source} ({routes or 'none'})")
 
 
 def _refuse_overflow(

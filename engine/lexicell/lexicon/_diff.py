@@ -98,9 +98,9 @@ def diff_lexicons(first: str | Path, second: str | Path) -> LexiconDiff:
     LexiconDiff
         Complete lists, genes in the order of `first` (then of `second`).
     """
-    one, two = Lexicon.open(first), Lexicon.open(second)
-    pairs = _pairs(one, two)
-    genes = [lexicon.read_genes().to_pylist() for lexicon in (one, two)]
+    old, new = Lexicon.open(first), Lexicon.open(second)
+    pairs = _pairs(old, new)
+    genes = [lexicon.read_genes().to_pylist() for lexicon in (old, new)]
     common = [(genes[0][a], genes[1][b]) for a, b in pairs]
     only_first, only_second = (
         [gene_label(gene) for row, gene in enumerate(table) if row not in rows]
@@ -108,15 +108,15 @@ def diff_lexicons(first: str | Path, second: str | Path) -> LexiconDiff:
     )
     columns = {column: len(_changes(common, column)) for column in _NAMES}
     vectors = None
-    if one.dim == two.dim:
+    if old.dim == new.dim:
         same = [(a, b) for (a, b), (g, h) in zip(pairs, common, strict=True) if g["text"] == h["text"]]
         vectors = sorted(
-            _vector_changes(one, two, same, genes[0]), key=lambda v: (-v.max_difference, v.cosine, v.gene)
+            _vector_changes(old, new, same, genes[0]), key=lambda v: (-v.max_difference, v.cosine, v.gene)
         )
     return LexiconDiff(
-        identical=one.identity == two.identity,
-        about=_about(one, two),
-        files=sorted({name for name, _ in {*one.info.files.items()} ^ {*two.info.files.items()}}),
+        identical=old.identity == new.identity,
+        about=_about(old, new),
+        files=sorted({name for name, _ in {*old.info.files.items()} ^ {*new.info.files.items()}}),
         common=len(pairs),
         only_first=only_first,
         only_second=only_second,
@@ -130,33 +130,33 @@ def diff_lexicons(first: str | Path, second: str | Path) -> LexiconDiff:
 
 def word_diff(old: str, new: str) -> str:
     """Show only what changed, word by word, as ``... of the [-old-] {+new+} receptor ...``."""
-    before, after = old.split(), new.split()
+    a, b = old.split(), new.split()
     shown: list[str] = []
-    matcher = difflib.SequenceMatcher(None, before, after, autojunk=False)
+    matcher = difflib.SequenceMatcher(None, a, b, autojunk=False)
     for group in matcher.get_grouped_opcodes(_CONTEXT):
         if group[0][1] > 0 and not (shown and shown[-1] == "..."):
             shown.append("...")
         for tag, i, j, k, m in group:
             if tag == "equal":
-                shown += before[i:j]
+                shown += a[i:j]
                 continue
             if j > i:
-                shown.append(f"[-{' '.join(before[i:j])}-]")
+                shown.append(f"[-{' '.join(a[i:j])}-]")
             if m > k:
-                shown.append(f"{{+{' '.join(after[k:m])}+}}")
-        if group[-1][2] < len(before):
+                shown.append(f"{{+{' '.join(b[k:m])}+}}")
+        if group[-1][2] < len(a):
             shown.append("...")
     return " ".join(shown)
 
 
-def _pairs(one: Lexicon, two: Lexicon) -> list[tuple[int, int]]:
+def _pairs(first: Lexicon, second: Lexicon) -> list[tuple[int, int]]:
     index = GeneIndex()
-    index.add(gene_keys(one.genes))
+    index.add(gene_keys(first.genes))
     pairs: dict[int, int] = {}
-    for row, key in enumerate(gene_keys(two.genes)):
-        found = index.find(key)
-        if found is not None:
-            pairs.setdefault(found, row)  # of several rows of the second, the others are its own
+    for row, key in enumerate(gene_keys(second.genes)):
+        first_row = index.find(key)
+        if first_row is not None:
+            pairs.setdefault(first_row, row)  # of several rows of the second, the others are its own
     return sorted(pairs.items())
 
 
@@ -168,9 +168,9 @@ def _changes(common: Sequence[tuple[dict[str, Any], dict[str, Any]]], column: st
     ]
 
 
-def _about(one: Lexicon, two: Lexicon) -> list[Change]:
+def _about(first: Lexicon, second: Lexicon) -> list[Change]:
     flat = []
-    for lexicon in (one, two):
+    for lexicon in (first, second):
         content = lexicon.info.model_dump(exclude={"files", "format_version"})
         nested = {f"{part} {k}": v for part in ("text", "encoder") for k, v in content.pop(part).items()}
         flat.append({**content, **nested})
@@ -182,12 +182,12 @@ def _about(one: Lexicon, two: Lexicon) -> list[Change]:
 
 
 def _vector_changes(
-    one: Lexicon, two: Lexicon, pairs: Sequence[tuple[int, int]], genes: Sequence[Mapping[str, Any]]
+    a: Lexicon, b: Lexicon, pairs: Sequence[tuple[int, int]], genes: Sequence[Mapping[str, Any]]
 ) -> Iterator[VectorChange]:
     rows = np.array(pairs, dtype=np.int64).reshape(-1, 2)
     for start in range(0, len(rows), _BLOCK):
         block = rows[start : start + _BLOCK]
-        old, new = (lexicon.stored[block[:, i]].astype(np.float64) for i, lexicon in enumerate((one, two)))
+        old, new = (lexicon.stored[block[:, i]].astype(np.float64) for i, lexicon in enumerate((a, b)))
         largest = np.abs(old - new).max(axis=1)
         changed = np.flatnonzero(largest)
         cosine = _cosine(old[changed], new[changed])

@@ -174,20 +174,20 @@ def merge_lexicons(
     opened = [Lexicon.open(lexicon) for lexicon in lexicons]
     for other in opened[1:]:
         _refuse_different(opened[0], other)
-    taken = _new_genes(opened, notify)
+    new_rows = _new_genes(opened, notify)
 
     import pyarrow as pa
 
     dtype: TableDtype = "float32" if any(o.info.dtype == "float32" for o in opened) else "float16"
     genes = pa.concat_tables(
-        take_rows(o.read_genes(_COLUMNS), rows) for o, rows in zip(opened, taken, strict=True)
+        take_rows(o.read_genes(_COLUMNS), rows) for o, rows in zip(opened, new_rows, strict=True)
     )
     order = lexicon_order(gene_keys(genes))
     place = np.empty_like(order)
     place[order] = np.arange(order.size)
     vectors = np.empty((order.size, opened[0].dim), dtype)
     start = 0
-    for lexicon, rows in zip(opened, taken, strict=True):
+    for lexicon, rows in zip(opened, new_rows, strict=True):
         vectors[place[start : start + rows.size]] = lexicon.stored[rows]
         start += rows.size
     return write_lexicon(
@@ -209,29 +209,29 @@ def _aligned(
 ) -> NDArray[np.bool_]:
     from lexicell.lexicon._align import align_genes
 
-    found = align_genes(lexicon, var, organism=organism)
+    alignment = align_genes(lexicon, var, organism=organism)
     if notify is not None:
-        notify(found.describe())
-    return _rows_of(lexicon, found)
+        notify(alignment.describe())
+    return _rows_of(lexicon, alignment)
 
 
-def _rows_of(lexicon: Lexicon, found: Alignment) -> NDArray[np.bool_]:
+def _rows_of(lexicon: Lexicon, alignment: Alignment) -> NDArray[np.bool_]:
     keep = np.zeros(lexicon.n_genes, bool)
-    keep[found.rows[found.rows >= 0]] = True
+    keep[alignment.rows[alignment.rows >= 0]] = True
     return keep
 
 
 def _of_types(lexicon: Lexicon, types: Sequence[str]) -> NDArray[np.bool_]:
-    held: list[str | None] = lexicon.read_genes(["gene_type"]).column("gene_type").to_pylist()
-    known = sorted({kind for kind in held if kind})
-    if not known:
+    gene_types: list[str | None] = lexicon.read_genes(["gene_type"]).column("gene_type").to_pylist()
+    available = sorted({kind for kind in gene_types if kind})
+    if not available:
         message = f"{lexicon.name} does not say of which types its genes are, so none can be chosen by type."
         raise InputError(message)
     for kind in types:
-        if kind not in known:
-            message = f"{lexicon.name} has no genes of type {kind!r}; there are {', '.join(known)}."
+        if kind not in available:
+            message = f"{lexicon.name} has no genes of type {kind!r}; there are {', '.join(available)}."
             raise InputError(message)
-    return np.isin(np.array([kind or "" for kind in held]), list(types))
+    return np.isin(np.array([kind or "" for kind in gene_types]), list(types))
 
 
 def _without_flags(lexicon: Lexicon, drop: Sequence[TextFlag]) -> NDArray[np.bool_]:
@@ -239,8 +239,8 @@ def _without_flags(lexicon: Lexicon, drop: Sequence[TextFlag]) -> NDArray[np.boo
         if flag not in TEXT_FLAGS:
             message = f"There is no flag {flag!r}; there are {', '.join(TEXT_FLAGS)}."
             raise InputError(message)
-    held = lexicon.read_genes(["text_flag"]).column("text_flag").to_pylist()
-    return ~np.isin(np.array([flag or "" for flag in held]), list(drop))
+    flags = lexicon.read_genes(["text_flag"]).column("text_flag").to_pylist()
+    return ~np.isin(np.array([flag or "" for flag in flags]), list(drop))
 
 
 def _refuse_different(first: Lexicon, other: Lexicon) -> None:
@@ -253,11 +253,11 @@ def _refuse_different(first: Lexicon, other: Lexicon) -> None:
         ),
         ("length of the vectors", first.dim, other.dim),
     ]
-    for what, one, two in compared:
-        if one != two:
+    for label, a, b in compared:
+        if a != b:
             message = (
-                f"{first.name} and {other.name} cannot be merged: the {what} is {_shown(one)} in the first "
-                f"and {_shown(two)} in the other."
+                f"{first.name} and {other.name} cannot be merged: the {label} is {_shown(a)} in the first "
+                f"and {_shown(b)} in the other."
             )
             raise InputError(message)
 
@@ -265,17 +265,17 @@ def _refuse_different(first: Lexicon, other: Lexicon) -> None:
 def _new_genes(lexicons: Sequence[Lexicon], notify: Callable[[str], None] | None) -> list[NDArray[np.int64]]:
     """Rows of each lexicon that are in none before it; rows of one lexicon are never held for one gene."""
     index = GeneIndex()
-    taken = []
+    new_rows = []
     for lexicon in lexicons:
         keys = gene_keys(lexicon.genes)
-        new = [row for row, key in enumerate(keys) if index.find(key) is None]
-        index.add([keys[row] for row in new])
-        taken.append(np.array(new, dtype=np.int64))
+        rows = [row for row, key in enumerate(keys) if index.find(key) is None]
+        index.add([keys[row] for row in rows])
+        new_rows.append(np.array(rows, dtype=np.int64))
         if notify is not None:
-            known = len(keys) - len(new)
-            rest = f"; {known:,} are in a lexicon before it, which is taken" if known else ""
-            notify(f"{lexicon.name}: {len(new):,} of {len(keys):,} genes{rest}")
-    return taken
+            n_known = len(keys) - len(rows)
+            skipped = f"; {n_known:,} are in a lexicon before it, which is taken" if n_known else ""
+            notify(f"{lexicon.name}: {len(rows):,} of {len(keys):,} genes{skipped}")
+    return new_rows
 
 
 def _joined_sources(texts: Sequence[TextInfo]) -> TextInfo:

@@ -86,15 +86,15 @@ def read_vectors(path: Path, names: Sequence[str] | None = None) -> NamedVectors
         if suffix not in FORMATS:
             message = f"{path} is of no known format by its name: expected {', '.join(FORMATS)}."
             raise InputError(message)
-        found, vectors = FORMATS[suffix](path, names)
+        columns, vectors = FORMATS[suffix](path, names)
     if vectors.ndim != 2 or 0 in vectors.shape:
         refuse(path, f"its vectors have the shape {list(vectors.shape)}, not [genes, dimensions]")
     if names is not None:
-        found = {"names": names}
-    for column, values in found.items():
+        columns = {"names": names}
+    for column, values in columns.items():
         if len(values) != len(vectors):
             refuse(path, f"{len(values):,} names ({column!r}) for {len(vectors):,} vectors")
-    return NamedVectors(found, vectors)
+    return NamedVectors(columns, vectors)
 
 
 _Read = tuple["dict[str, Sequence[str]]", "NDArray[np.floating[Any]]"]
@@ -149,12 +149,12 @@ def _read_parquet(path: Path, names: Sequence[str] | None) -> _Read:
 
     table = read_parquet(path)
     types = {field.name: field.type for field in table.schema}
-    named = [name for name in types if name.lower() in _NAME_COLUMNS]
+    usual = [name for name in types if name.lower() in _NAME_COLUMNS]
     strings = [n for n, t in types.items() if pa.types.is_string(t) or pa.types.is_large_string(t)]
     columns = {
-        name: [_decoded(value) for value in table.column(name).to_pylist()] for name in named or strings
+        name: [_decoded(value) for value in table.column(name).to_pylist()] for name in usual or strings
     }
-    found = _name_columns(path, columns, names)
+    labels = _name_columns(path, columns, names)
     lists = {
         name: kind
         for name, kind in types.items()
@@ -163,8 +163,8 @@ def _read_parquet(path: Path, names: Sequence[str] | None) -> _Read:
     }
     if lists:
         column = table.column(_the_one(path, "column of lists of numbers", list(lists))).combine_chunks()
-        labels = names if names is not None else next(iter(found.values()))
-        return found, _from_lists(path, labels, column)
+        genes = names if names is not None else next(iter(labels.values()))
+        return labels, _from_lists(path, genes, column)
     numbers = [n for n, t in types.items() if pa.types.is_floating(t) and n not in columns]
     if not numbers:
         refuse(path, "it has no column of numbers: expected a row per gene, and a column per dimension")
@@ -173,7 +173,7 @@ def _read_parquet(path: Path, names: Sequence[str] | None) -> _Read:
     with np.errstate(over="ignore"):
         for i, name in enumerate(numbers):
             vectors[:, i] = table.column(name).to_numpy()
-    return found, vectors
+    return labels, vectors
 
 
 def _named(read: Callable[[Path], tuple[list[str], NDArray[np.float32]]]) -> Callable[..., _Read]:
@@ -207,7 +207,7 @@ def _refuse_pickle(path: Path) -> None:
             with gzip.open(path) as unzipped:
                 head = unzipped.read(3)
     except (OSError, EOFError, zlib.error):
-        pass  # whoever reads it says so
+        pass  # the reader of the format reports it
     if _suffix(path) in _PICKLES or head.startswith(_PICKLE_STARTS):
         plain = path.name.rstrip(".")
         message = (
@@ -252,14 +252,14 @@ def _the_matrix(path: Path, matrices: Mapping[str, NDArray[Any]]) -> NDArray[Any
     return matrices[_the_one(path, "two-dimensional array of numbers", list(matrices))]
 
 
-def _the_one(path: Path, what: str, names: Sequence[str]) -> str:
+def _the_one(path: Path, kind: str, names: Sequence[str]) -> str:
     if len(names) == 1:
         return names[0]
     usual = [name for name in names if name.lower() in _VECTOR_COLUMNS]
     if len(usual) == 1:
         return usual[0]
-    there = f"{len(names)} ({', '.join(names[:_SHOWN])})" if names else "none"
-    return refuse(path, f"expected one {what}, found {there}")
+    listing = f"{len(names)} ({', '.join(names[:_SHOWN])})" if names else "none"
+    return refuse(path, f"expected one {kind}, found {listing}")
 
 
 def _name_columns(
@@ -271,8 +271,8 @@ def _name_columns(
     if not usual and len(columns) == 1:
         return dict(columns)
     if not usual:
-        there = f"; there are {', '.join([*columns][:_SHOWN])}" if columns else ""
-        refuse(path, f"it has no gene names under a usual name such as 'symbol'{there}: give a file of names")
+        hint = f"; there are {', '.join([*columns][:_SHOWN])}" if columns else ""
+        refuse(path, f"it has no gene names under a usual name such as 'symbol'{hint}: give a file of names")
     telling = {name: values for name, values in usual.items() if name.lower() not in _INDEXES} or usual
     return dict(sorted(telling.items(), key=lambda item: _NAME_COLUMNS.index(item[0].lower())))
 
@@ -288,10 +288,10 @@ def _decoded(value: Any) -> str:
 def _listed(name: str, value: str) -> dict[str, list[str]]:
     """Names in an entry of metadata: lines, a JSON list, or one such list per kind of name as we write it."""
     try:
-        found = parse_json(value)
+        parsed = parse_json(value)
     except ValueError:
-        found = value.splitlines()
-    columns = found if isinstance(found, dict) else {name: found}
+        parsed = value.splitlines()
+    columns = parsed if isinstance(parsed, dict) else {name: parsed}
     return {
         column: [_decoded(item) for item in items]
         for column, items in columns.items()

@@ -121,8 +121,8 @@ def refuse(path: Path, why: str) -> NoReturn:
 
 
 def _end_of_space(text: str, position: int) -> int:
-    found = _SPACE.match(text, position)
-    return found.end() if found else position
+    space = _SPACE.match(text, position)
+    return space.end() if space else position
 
 
 def _row(path: Path, gene: str, values: Any) -> NDArray[np.float32]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -41,6 +41,9 @@ def read_gene_list(genes: GeneList) -> tuple[str, ...]:
     if isinstance(genes, str | os.PathLike):
         given = str(genes)
         genes = read_utf8(Path(genes)).decode().splitlines()
+    elif not isinstance(genes, Iterable):
+        msg = f"genes are a text file or names, not {genes!r}"
+        raise InputError(msg)
     names = dict.fromkeys(name for line in genes if (name := str(line).strip()) and not name.startswith("#"))
     if not names:
         msg = f"{given} names no gene; give one name a line"

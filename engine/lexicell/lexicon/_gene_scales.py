@@ -25,7 +25,7 @@ GENE_SCALES_FILE = Path(__file__).with_name("data") / "gene-scales.parquet"
 def gene_scales(lexicon: Lexicon) -> NDArray[np.float32]:
     """Scales of a lexicon's genes that come with the package.
 
-    They are what a gene's text foretells of its dispersion over cells, learned on human blood and pancreas:
+    They are what a gene's text predicts of its dispersion over cells, learned on human blood and pancreas:
     low for housekeeping genes, high for what marks a type.
 
     Returns
@@ -36,17 +36,17 @@ def gene_scales(lexicon: Lexicon) -> NDArray[np.float32]:
     """
     import pyarrow.parquet as pq
 
-    known = pq.read_table(GENE_SCALES_FILE)
-    scales = known.column("scale").to_numpy()
-    by_id = dict(zip(known.column("ncbi_id").to_pylist(), scales, strict=True))
-    by_symbol = dict(zip(known.column("symbol").to_pylist(), scales, strict=True))
+    table = pq.read_table(GENE_SCALES_FILE)
+    scales = table.column("scale").to_numpy()
+    by_id = dict(zip(table.column("ncbi_id").to_pylist(), scales, strict=True))
+    by_symbol = dict(zip(table.column("symbol").to_pylist(), scales, strict=True))
     by_id.pop(None, None)
     genes = lexicon.read_genes(["ncbi_id", "symbol"])
-    middle = float(np.median(scales))
-    found = [
-        by_id.get(number, by_symbol.get((symbol or "").upper(), middle))
+    median = float(np.median(scales))
+    matched = [
+        by_id.get(number, by_symbol.get((symbol or "").upper(), median))
         for number, symbol in zip(
             genes.column("ncbi_id").to_pylist(), genes.column("symbol").to_pylist(), strict=True
         )
     ]
-    return np.array(found, np.float32)
+    return np.array(matched, np.float32)

@@ -124,26 +124,26 @@ class GeneLookup:
 
         if self._ensembl is not None:
             ids = pc.replace_substring_regex(upper, r"(?s)\..*", "")  # less the version
-            are = pc.match_substring_regex(upper, _ENSEMBL).to_numpy(zero_copy_only=False)
-            fill(np.where(are, self._ensembl.find(ids), NO_ROW), Route.ENSEMBL)
+            is_id = pc.match_substring_regex(upper, _ENSEMBL).to_numpy(zero_copy_only=False)
+            fill(np.where(is_id, self._ensembl.find(ids), NO_ROW), Route.ENSEMBL)
         for index, in_upper_case, route in self._ways:
             if numbers or route is not Route.NCBI:
                 fill(index.find(upper if in_upper_case else exact), route)
         return rows, routes
 
 
-def _upper(given: tuple[pa.Array, NDArray[np.int64]]) -> NameIndex:
-    return NameIndex(pc.utf8_upper(given[0]), given[1])
+def _upper(named: tuple[pa.Array, NDArray[np.int64]]) -> NameIndex:
+    return NameIndex(pc.utf8_upper(named[0]), named[1])
 
 
 def _orthologues(genes: pa.Table, by_name: NameIndex) -> NameIndex:
     """Mouse symbols; of several human genes, the one of the same name is the orthologue."""
     names, rows = pairs(genes.column("mouse_symbols"))
     names = pc.utf8_upper(names)
-    found = NameIndex(names, rows)
-    same = by_name.find(names) == rows
-    found.settle(names.filter(pa.array(same)), rows[same])
-    return found
+    index = NameIndex(names, rows)
+    same_name = by_name.find(names) == rows
+    index.settle(names.filter(pa.array(same_name)), rows[same_name])
+    return index
 
 
 def _mitochondrial(
@@ -153,16 +153,16 @@ def _mitochondrial(
 
     Pseudogenes carry these aliases too, but their own symbols begin with MT.
     """
-    (names, of), symbol = aliases, symbols[0]
+    (names, parents), symbol = aliases, symbols[0]
     likely = pc.fill_null(pc.starts_with(names, "MT"), False).to_numpy(zero_copy_only=False)  # noqa: FBT003
-    rows = of[likely]
-    own = symbol.take(pa.array(rows)).to_pylist()
-    both = [
+    rows = parents[likely]
+    primary = symbol.take(pa.array(rows)).to_pylist()
+    entries = [
         (f"MT-{rest.upper()}", int(row))
-        for alias, row, name in zip(names.filter(pa.array(likely)).to_pylist(), rows, own, strict=True)
+        for alias, row, name in zip(names.filter(pa.array(likely)).to_pylist(), rows, primary, strict=True)
         if name and not name.startswith("MT")
         for rest in (alias[2:], name)
     ]
     return NameIndex(
-        pa.array([name for name, _ in both], pa.string()), np.array([row for _, row in both], np.int64)
+        pa.array([name for name, _ in entries], pa.string()), np.array([row for _, row in entries], np.int64)
     )

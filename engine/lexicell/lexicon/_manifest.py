@@ -70,7 +70,7 @@ class EncoderInfo(_Frozen):
     id
         Name of the model, as its publisher spells it.
     revision
-        Fingerprint of weights, configuration and tokenizer; empty where a service does not tell.
+        Fingerprint of weights, configuration and tokenizer; empty where a service does not state it.
     pooling
         How token vectors become one vector: "mean", "cls", "api" where a service does it, or "unknown"
         for vectors made elsewhere.

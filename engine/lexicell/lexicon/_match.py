@@ -40,7 +40,7 @@ class GeneKey:
 
 @dataclass
 class GeneIndex:
-    """Genes added so far, found by what tells them apart."""
+    """Genes added so far, found by their ids and symbols."""
 
     keys: list[GeneKey] = field(default_factory=list)
     _by_ncbi: dict[int, int] = field(default_factory=dict)
@@ -62,9 +62,9 @@ class GeneIndex:
         """Return the number of the first gene that is the same as `key`, best kind of name first."""
         if key.ncbi_id is not None and key.ncbi_id in self._by_ncbi:
             return self._by_ncbi[key.ncbi_id]
-        named = [row for name in key.ensembl_ids for row in self._by_ensembl.get(name, ())]
-        named += self._by_symbol.get(key.symbol or "", ())
-        return next((row for row in named if self.keys[row].same_gene(key)), None)
+        candidates = [row for name in key.ensembl_ids for row in self._by_ensembl.get(name, ())]
+        candidates += self._by_symbol.get(key.symbol or "", ())
+        return next((row for row in candidates if self.keys[row].same_gene(key)), None)
 
 
 def gene_keys(genes: pa.Table) -> list[GeneKey]:

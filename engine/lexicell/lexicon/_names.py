@@ -25,9 +25,9 @@ class NameIndex:
     """
 
     def __init__(self, names: pa.Array, rows: NDArray[np.int64]) -> None:
-        told = pc.fill_null(pc.not_equal(names, ""), False).to_numpy(zero_copy_only=False)  # noqa: FBT003
-        coded = pc.dictionary_encode(names.filter(pa.array(told)))
-        codes, rows = coded.indices.to_numpy(), rows[told]
+        filled = pc.fill_null(pc.not_equal(names, ""), False).to_numpy(zero_copy_only=False)  # noqa: FBT003
+        coded = pc.dictionary_encode(names.filter(pa.array(filled)))
+        codes, rows = coded.indices.to_numpy(), rows[filled]
         low = np.full(len(coded.dictionary), np.iinfo(np.int64).max)
         high = np.full(len(coded.dictionary), -1)
         np.minimum.at(low, codes, rows)
@@ -44,8 +44,8 @@ class NameIndex:
     def settle(self, names: pa.Array, rows: NDArray[np.int64]) -> None:
         """Let ambiguous ones of these names mean these rows."""
         at = pc.index_in(names, value_set=self._names).to_numpy(zero_copy_only=False)
-        open_ = self._rows[at] == AMBIGUOUS
-        self._rows[at[open_]] = rows[open_]
+        unsettled = self._rows[at] == AMBIGUOUS
+        self._rows[at[unsettled]] = rows[unsettled]
 
 
 def pairs(column: pa.ChunkedArray) -> tuple[pa.Array, NDArray[np.int64]]:

@@ -1,4 +1,4 @@
-"""ONNX Runtime's sessions: on the device that was asked for, or not at all."""
+"""ONNX Runtime's sessions: on the requested device, or not at all."""
 
 from __future__ import annotations
 

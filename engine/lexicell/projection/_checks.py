@@ -14,26 +14,26 @@ __all__ = ["floats", "put", "rows", "same"]
 
 def floats(name: str, values: ArrayLike, ndim: int) -> NDArray[np.float32]:
     """Return `values` as C-contiguous float32 of `ndim` dimensions; InputError names what is not finite."""
-    given = np.asarray(values)
-    if given.ndim != ndim or given.dtype.kind not in "fiu":
-        raise _shaped(name, given, ndim, "numbers")
+    array = np.asarray(values)
+    if array.ndim != ndim or array.dtype.kind not in "fiu":
+        raise _shaped(name, array, ndim, "numbers")
     with np.errstate(over="ignore"):  # what float32 can't hold becomes infinite
-        found = np.ascontiguousarray(given, np.float32)
-    if not np.isfinite(found).all():
+        result = np.ascontiguousarray(array, np.float32)
+    if not np.isfinite(result).all():
         msg = f"the projection's {name} is not finite"
         raise InputError(msg)
-    return found
+    return result
 
 
 def rows(name: str, values: ArrayLike) -> NDArray[np.int32]:
     """Return rows of a lexicon as int32; InputError for what can't be one."""
-    given = np.asarray(values)
-    if given.ndim != 1 or given.dtype.kind not in "iu":
-        raise _shaped(name, given, 1, "rows of a lexicon")
-    if given.size and (given.min() < 0 or given.max() >= 2**31):
-        msg = f"the projection's {name} goes from {given.min()} to {given.max()}; a lexicon begins with row 0"
+    array = np.asarray(values)
+    if array.ndim != 1 or array.dtype.kind not in "iu":
+        raise _shaped(name, array, 1, "rows of a lexicon")
+    if array.size and (array.min() < 0 or array.max() >= 2**31):
+        msg = f"the projection's {name} goes from {array.min()} to {array.max()}; a lexicon begins with row 0"
         raise InputError(msg)
-    return np.ascontiguousarray(given, np.int32)
+    return np.ascontiguousarray(array, np.int32)
 
 
 def same(what: str, found: int, where: str, expected: int) -> None:
@@ -49,6 +49,6 @@ def put(part: Any, **values: Any) -> None:
         object.__setattr__(part, name, value)
 
 
-def _shaped(name: str, given: NDArray[Any], ndim: int, kind: str) -> InputError:
-    wanted = {1: "a list", 2: "a matrix"}[ndim]
-    return InputError(f"the projection's {name} is {wanted} of {kind}, not {given.dtype} {list(given.shape)}")
+def _shaped(name: str, array: NDArray[Any], ndim: int, kind: str) -> InputError:
+    form = {1: "a list", 2: "a matrix"}[ndim]
+    return InputError(f"the projection's {name} is {form} of {kind}, not {array.dtype} {list(array.shape)}")

@@ -124,13 +124,13 @@ class Classifier:
         InputError
             See `predict_proba`; or the threshold is not from 0 to 1.
         """
-        least = self.threshold if threshold is None else threshold
-        _check_threshold(least)
+        cutoff = self.threshold if threshold is None else threshold
+        _check_threshold(cutoff)
         probability = self.predict_proba(vectors)
         best = probability.argmax(axis=1)
         confidence = probability[np.arange(len(best)), best]
         names = np.array([*self.classes, UNKNOWN])
-        return names[np.where((confidence > 0) & (confidence >= least), best, len(self.classes))], confidence
+        return names[np.where((confidence > 0) & (confidence >= cutoff), best, len(self.classes))], confidence
 
 
 def _check_threshold(threshold: float) -> None:

@@ -91,10 +91,10 @@ def rows_product(
 
 
 def _activated(z: Array, activation: str, xp: Any) -> Any:
-    found = z
+    activated = z
     if activation == "relu":
-        found = xp.maximum(z, 0)
+        activated = xp.maximum(z, 0)
     elif activation == "gelu":
         special = import_module("scipy.special" if xp is np else "cupyx.scipy.special")
-        found = 0.5 * z * (1 + special.erf(z * 0.5**0.5))
-    return found
+        activated = 0.5 * z * (1 + special.erf(z * 0.5**0.5))
+    return activated

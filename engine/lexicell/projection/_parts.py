@@ -97,17 +97,17 @@ class KernelFeatures:
 
     def directions(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
         """Directions of vectors ``[n, d]`` seen from the mean, of length 1; 0 for the mean itself."""
-        seen = vectors - self.mean
-        length = np.sqrt(np.einsum("ij,ij->i", seen, seen))
-        seen /= np.where(length > 0, length, 1)[:, None]
-        return seen
+        centred = vectors - self.mean
+        length = np.sqrt(np.einsum("ij,ij->i", centred, centred))
+        centred /= np.where(length > 0, length, 1)[:, None]
+        return centred
 
     def of(self, vectors: NDArray[np.float32], directions: NDArray[np.float32]) -> NDArray[np.float32]:
         """Features ``[n, m]`` float32 of vectors ``[n, d]``, by the landmarks' directions ``[m, d]``."""
-        found: NDArray[np.float32] = self.directions(vectors) @ directions.T
-        found -= 1
-        found *= np.float32(self.gamma)
-        return np.exp(found, out=found)
+        features: NDArray[np.float32] = self.directions(vectors) @ directions.T
+        features -= 1
+        features *= np.float32(self.gamma)
+        return np.exp(features, out=features)
 
 
 @dataclass(frozen=True, eq=False)

@@ -148,8 +148,8 @@ class Projection:
             same("classifier's weight", self.classifier.weight.shape[1], "vector", p)
         genes = {name: len(part) for name, part in self._by_gene.items()}
         for name, n in genes.items():
-            first = next(iter(genes))
-            same(name, n, first, genes[first])
+            reference = next(iter(genes))
+            same(name, n, reference, genes[reference])
 
     @property
     def _by_gene(self) -> dict[str, NDArray[Any]]:
@@ -160,21 +160,21 @@ class Projection:
     @property
     def tensors(self) -> dict[str, NDArray[Any]]:
         """All arrays by name, C-contiguous, in the order of their names."""
-        found: dict[str, NDArray[Any] | None] = {
+        arrays: dict[str, NDArray[Any] | None] = {
             stored: getattr(self, name) for name, stored in ARRAYS.items()
         }
         if self.residual is not None:
             for name in ("rows", "coefficients", "basis"):
-                found[f"residual.{name}"] = getattr(self.residual, name)
+                arrays[f"residual.{name}"] = getattr(self.residual, name)
         if self.features is not None:
             for name in ("mean", "landmarks"):
-                found[f"features.{name}"] = getattr(self.features, name)
+                arrays[f"features.{name}"] = getattr(self.features, name)
         for i, layer in enumerate(self.head):
-            found |= {f"head.{i}.weight": layer.weight, f"head.{i}.bias": layer.bias}
+            arrays |= {f"head.{i}.weight": layer.weight, f"head.{i}.bias": layer.bias}
         if self.classifier is not None:
-            found["classifier.weight"] = self.classifier.weight
-            found["classifier.bias"] = self.classifier.bias
-        return {name: part for name, part in sorted(found.items()) if part is not None}
+            arrays["classifier.weight"] = self.classifier.weight
+            arrays["classifier.bias"] = self.classifier.bias
+        return {name: part for name, part in sorted(arrays.items()) if part is not None}
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -218,27 +218,27 @@ class Projection:
             It was learned on another lexicon; the message names both.
         """
         if self.lexicon is not None and self.lexicon != lexicon.identity:
-            known = f"{self.card['lexicon']} " if self.card.get("lexicon") else ""
+            trained = f"{self.card['lexicon']} " if self.card.get("lexicon") else ""
             msg = (
-                f"the projection was learned on the lexicon {known}({self.lexicon[:_SHORT]}) and "
+                f"the projection was learned on the lexicon {trained}({self.lexicon[:_SHORT]}) and "
                 f"{lexicon.name} is another ({lexicon.identity[:_SHORT]}); use the lexicon it was learned on"
             )
             raise InputError(msg)
         self._check_dim(lexicon.dim)
         for name, part in self._by_gene.items():
             if len(part) != lexicon.n_genes:
-                what = "weighs" if name == "gene_scale" else f"has a {name} for"
+                verb = "weighs" if name == "gene_scale" else f"has a {name} for"
                 msg = (
-                    f"the projection {what} {len(part):,} genes and {lexicon.name} has {lexicon.n_genes:,}; "
+                    f"the projection {verb} {len(part):,} genes and {lexicon.name} has {lexicon.n_genes:,}; "
                     "use the lexicon it was learned on"
                 )
                 raise InputError(msg)
-        named = [] if self.residual is None else [self.residual.rows]
-        named += [] if self.features is None else [self.features.landmarks]
-        last = max((int(rows.max(initial=0)) for rows in named), default=0)
-        if last >= lexicon.n_genes:
+        gene_rows = [] if self.residual is None else [self.residual.rows]
+        gene_rows += [] if self.features is None else [self.features.landmarks]
+        highest = max((int(rows.max(initial=0)) for rows in gene_rows), default=0)
+        if highest >= lexicon.n_genes:
             msg = (
-                f"the projection names the gene of row {last:,} and {lexicon.name} has "
+                f"the projection names the gene of row {highest:,} and {lexicon.name} has "
                 f"{lexicon.n_genes:,} genes; use the lexicon it was learned on"
             )
             raise InputError(msg)
@@ -272,7 +272,7 @@ class Projection:
         Returns
         -------
         numpy.ndarray
-            float32 ``[m, p]``, before bias and head. Its last bits may depend on which genes are asked for
+            float32 ``[m, p]``, before bias and head. Its last bits may depend on which genes are requested
             together: BLAS rounds otherwise in a matrix of another shape. See `table_rows`.
 
         Raises
@@ -292,7 +292,7 @@ class Projection:
         """Make rows ``T`` of a table for genes of a lexicon.
 
         Genes are projected in groups of neighbours in the lexicon, always the same ones, so that all products
-        have the same shape and content: a gene's row has the same bits whichever others are asked for. That
+        have the same shape and content: a gene's row has the same bits whichever others are requested. That
         holds for one machine and version of NumPy; elsewhere BLAS may round the last bit otherwise. Beside
         the result, a group's features and the directions of the landmarks are all that is kept in memory.
 
@@ -320,11 +320,11 @@ class Projection:
         table = np.empty((len(rows), len(self.weight)), np.float32)
         group = np.asarray(rows) // _GROUP
         for number in np.unique(group):
-            first = int(number) * _GROUP
-            genes = np.arange(first, min(first + _GROUP, lexicon.n_genes))
-            made = self._rows(lexicon.vectors(genes), genes, directions)
-            here = np.flatnonzero(group == number)
-            table[here] = made[rows[here] - first]
+            start = int(number) * _GROUP
+            genes = np.arange(start, min(start + _GROUP, lexicon.n_genes))
+            block = self._rows(lexicon.vectors(genes), genes, directions)
+            positions = np.flatnonzero(group == number)
+            table[positions] = block[rows[positions] - start]
         return table
 
     def _rows(

@@ -93,7 +93,7 @@ def read_parts(folder: Path, kind: Callable[..., _P]) -> _P:
             msg = f"{file} is missing; {_RESTORE}"
             raise CorruptDataError(msg)
         numbers = read_file(file)
-    # What does not fit below was sealed with the right hashes, so somebody wrote it this way on purpose.
+    # What does not fit below was sealed with the right hashes, so it was written this way on purpose.
     with reading_file(card, _RESTORE):
         recorded = content["file"]
         if len(numbers) != recorded["bytes"]:
@@ -120,8 +120,8 @@ def _read_card(folder: Path) -> dict[str, Any]:
         try:
             content = json.loads(read_file(path))
         except (FileNotFoundError, NotADirectoryError) as error:
-            gone = f"it has no {_CARD}" if folder.is_dir() else "there is no such folder"
-            msg = f"{folder} is not a projection: {gone}"
+            reason = f"it has no {_CARD}" if folder.is_dir() else "there is no such folder"
+            msg = f"{folder} is not a projection: {reason}"
             raise InputNotFoundError(msg) from error
         if not isinstance(content, dict):
             msg = f"{path} does not describe a projection; {_RESTORE}"

@@ -47,11 +47,11 @@ class Whitening:
         tuple
             ``weight [p, d]`` and ``offset [p]``, with ``W e + c`` as before.
         """
-        both = weight.astype(np.float64) @ self.weight.astype(np.float64)
-        moved = -both @ self.mean.astype(np.float64)
+        composed = weight.astype(np.float64) @ self.weight.astype(np.float64)
+        moved = -composed @ self.mean.astype(np.float64)
         if offset is not None:
             moved += offset
-        return both.astype(np.float32), moved.astype(np.float32)
+        return composed.astype(np.float32), moved.astype(np.float32)
 
 
 def fit_whitening(
@@ -97,10 +97,10 @@ def fit_whitening(
     centred = vectors - mean
     covariance = centred.T @ centred / m
     variance, axes = np.linalg.eigh(covariance)
-    there = int((variance > variance[-1] * 1e-7).sum())
-    q = max(1, min(there, d if components is None else components))
+    rank = int((variance > variance[-1] * 1e-7).sum())
+    q = max(1, min(rank, d if components is None else components))
     variance, axes = variance[::-1][:q], axes[:, ::-1][:, :q]
-    # The sign of an eigenvector is nobody's: the largest entry is made positive.
+    # The sign of an eigenvector is arbitrary: the largest entry is made positive.
     axes = axes * np.sign(axes[np.abs(axes).argmax(axis=0), np.arange(q)])
     shrunk = (1 - shrinkage) * variance + shrinkage * np.trace(covariance) / d
     weight = (axes / np.sqrt(shrunk)).T

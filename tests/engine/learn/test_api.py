@@ -153,7 +153,7 @@ def test_what_held_out_cells_express_does_not_show_in_the_map(labelled, monkeypa
 
 def test_the_most_variable_genes_are_used_and_other_genes_of_the_data_are_masked(labelled, told, bundled):
     made = learn(labelled, n_top_genes=100, listener=told)
-    assert "learning from the 100 most dispersed of" in told.text
+    assert "learning from the 100 most variable of" in told.text
     every = learn(labelled, n_top_genes=None)
     assert every.masked is None
     from lexicell.lexicon import align_genes

@@ -27,7 +27,7 @@ __all__ = ["choose_part", "open_stored", "other_parts", "stated_base", "stored_r
 
 
 def choose_part(label: str, layers: list[str], layer: str | None, *, has_raw: bool, use_raw: bool) -> str:
-    """Name the matrix that is asked for ("X", ".raw" or a layer), or raise InputError where there is none."""
+    """Name the requested matrix ("X", ".raw" or a layer), or raise InputError where there is none."""
     if use_raw and layer is not None:
         msg = f"{label}: a layer and .raw exclude each other; give one of --layer and --use-raw"
         raise InputError(msg)
@@ -99,7 +99,7 @@ def open_stored(
         raw = next((prefix for prefix in ("raw/", "raw.") if prefix + "X" in root), None)
         has_x = "X" in root and str(attribute(root["X"], "encoding-type")) != "null"
         log_base = _stored_base(root)
-    what = choose_part(label, layers, layer, has_raw=raw is not None, use_raw=use_raw)
+    part = choose_part(label, layers, layer, has_raw=raw is not None, use_raw=use_raw)
     if layer is not None:
         matrix, columns = f"layers/{layer}", "var"
     elif use_raw:
@@ -107,10 +107,10 @@ def open_stored(
     else:
         matrix, columns = "X", "var"
         if not has_x:
-            more = " or --use-raw" if raw is not None else ""
-            msg = f"{label}: there is no X; {_offer(layers)}{more}"
+            raw_option = " or --use-raw" if raw is not None else ""
+            msg = f"{label}: there is no X; {_offer(layers)}{raw_option}"
             raise InputError(msg)
-    where = Where(label, what)
+    where = Where(label, part)
     with reading(where):
         element = root[matrix]
     # The tables first: they are no longer than their names in the file, whatever the matrix says.
@@ -122,7 +122,7 @@ def open_stored(
         rows,
         obs,
         var,
-        log_base=log_base if what == "X" else None,
+        log_base=log_base if part == "X" else None,
         layers=layers,
         has_raw=raw is not None,
         others=other_parts(

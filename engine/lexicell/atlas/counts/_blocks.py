@@ -131,11 +131,11 @@ def is_unknown(error: BaseException) -> bool:
 
 def check_value_dtype(dtype: Any, where: Where) -> np.dtype[Any]:
     """Return `dtype` as NumPy's, or raise InputError where its values are not real numbers."""
-    found: np.dtype[Any] = np.dtype(dtype)
-    if found.kind not in "buif":
-        msg = f"{where} holds values of type {found}, which are no counts; choose another layer or file"
+    value_dtype: np.dtype[Any] = np.dtype(dtype)
+    if value_dtype.kind not in "buif":
+        msg = f"{where} holds values of type {value_dtype}, which are no counts; choose another layer or file"
         raise InputError(msg)
-    return found
+    return value_dtype
 
 
 def kernel_values(data: Array) -> Array:
@@ -253,10 +253,10 @@ def keep_columns(block: CsrBlock, new_column: NDArray[np.int32], n_columns: int)
     """Rename columns by ``new_column[old]`` and drop those that map to -1; the order in a row stays."""
     xp = namespace(block.data)
     renamed = xp.asarray(new_column)[block.indices]
-    kept = renamed >= 0
-    before = xp.concatenate([xp.zeros(1, np.int64), xp.cumsum(kept)])
+    mask = renamed >= 0
+    offsets = xp.concatenate([xp.zeros(1, np.int64), xp.cumsum(mask)])
     return CsrBlock(
-        data=block.data[kept], indices=renamed[kept], indptr=before[block.indptr], n_columns=n_columns
+        data=block.data[mask], indices=renamed[mask], indptr=offsets[block.indptr], n_columns=n_columns
     )
 
 

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 __all__ = ["INPUT", "INPUT_ROW", "ConcatSource", "open_many"]
 
-#: Columns of obs that tell where a cell comes from.
+#: Columns of obs that say where a cell comes from.
 INPUT, INPUT_ROW = "input", "input_row"
 #: Inputs that are open at a time, unless the process may not open so many files: thousands would exceed that.
 MOST_OPEN = 24
@@ -153,31 +153,31 @@ class ConcatSource:
         notes: dict[str, list[str]] = {}
         for path, name in zip(names, self.inputs, strict=True):
             with open_counts(path, **self._asked) as source:
-                known = len(genes.keys)
-                columns = genes.add(source.var)
-                if known and int(columns.min()) >= known:
+                n_genes = len(genes.keys)
+                mapping = genes.add(source.var)
+                if n_genes and int(mapping.min()) >= n_genes:
                     self._strangers.append(name)
-                kept = [column for column in source.obs_columns if column not in (INPUT, INPUT_ROW)]
-                if len(kept) < len(source.obs_columns):
+                columns = [column for column in source.obs_columns if column not in (INPUT, INPUT_ROW)]
+                if len(columns) < len(source.obs_columns):
                     self._own_names.append(name)
-                self._cells.add(source.read_obs(kept, 0, 0))
+                self._cells.add(source.read_obs(columns, 0, 0))
                 layers.append(source.layers)
                 sizes.append(source.n_cells)
                 self._log_base = self._log_base or source.log_base
                 self.has_raw &= source.has_raw
                 for note in source.notes:
                     notes.setdefault(note, []).append(name)
-            places.append(shared.setdefault(columns.tobytes(), columns))
+            places.append(shared.setdefault(mapping.tobytes(), mapping))
         self._cells.settle()
         self.notes = _merged(notes, len(names))
         self.ends = np.concatenate([np.zeros(1, np.int64), np.cumsum(sizes)])
         self._var = genes.table()
         everything = np.arange(len(self._var), dtype=np.int32).tobytes()
         self._members = [
-            _Member(path, name, len(columns), None if columns.tobytes() == everything else columns)
-            for path, name, columns in zip(names, self.inputs, places, strict=True)
+            _Member(path, name, len(mapping), None if mapping.tobytes() == everything else mapping)
+            for path, name, mapping in zip(names, self.inputs, places, strict=True)
         ]
-        self.layers = tuple(name for name in layers[0] if all(name in others for others in layers))
+        self.layers = tuple(name for name in layers[0] if all(name in available for available in layers))
         self.others = other_parts(
             partial(open_counts, names[0], **self._asked),  # of which layer and use_raw are replaced
             self.layers,
@@ -231,27 +231,27 @@ class ConcatSource:
         for number, member in enumerate(self._members):
             with self._borrow(number) as source:
                 kinds.setdefault(_kind_of(source), member.name)
-        said = []
+        notes = []
         if len(kinds) > 1:
-            (one, first), (other, second) = list(kinds.items())[:2]
-            mixed_kinds = f"{first} holds {one} and {second} holds {other}"
+            (kind, name), (other_kind, other_name) = list(kinds.items())[:2]
+            mixed_kinds = f"{name} holds {kind} and {other_name} holds {other_kind}"
             if values is None:
                 msg = f"{mixed_kinds}; give inputs of one kind, or a --layer that is the same in all"
                 raise InputError(msg)
-            said.append(f"{mixed_kinds}; all are taken as {values}, as --values says")
+            notes.append(f"{mixed_kinds}; all are taken as {values}, as --values says")
         if self._strangers:
-            said.append(
+            notes.append(
                 f"{listed(self._strangers, 3)}: no gene in common with the inputs before; rows of different "
                 "naming (symbols and Ensembl ids, two organisms) do not line up"
             )
         if mixed := self._cells.mixed():
-            said.append(f"columns of obs that differ in kind between inputs become text: {listed(mixed)}")
+            notes.append(f"columns of obs that differ in kind between inputs become text: {listed(mixed)}")
         if self._own_names:
-            said.append(
+            notes.append(
                 f"{INPUT!r} and {INPUT_ROW!r} tell where a cell is from now; columns of these names are left "
                 f"out of {listed(self._own_names, 3)}"
             )
-        return tuple(said)
+        return tuple(notes)
 
     def spans(self, max_nnz: int, start: int = 0, stop: int | None = None) -> Iterator[tuple[int, int]]:
         """Cut rows into spans; none has rows of two data sets."""
@@ -274,10 +274,10 @@ class ConcatSource:
         """Read rows ``start:stop``."""
         parts = list(self._parts(start, stop)) or [(0, 0, 0)]
         # The buffers hold one read, so several data sets cannot share them.
-        kept = scratch if len(parts) == 1 else None
+        buffers = scratch if len(parts) == 1 else None
         blocks = []
         for number, first, last in parts:
-            block = self.read_own(number, first, last, kept)
+            block = self.read_own(number, first, last, buffers)
             columns = self._members[number].columns
             indices = block.indices if columns is None else columns[block.indices]
             blocks.append(
@@ -303,11 +303,11 @@ class ConcatSource:
 
     def names(self, start: int, stop: int) -> pd.Index[Any]:
         """Names of cells ``start:stop``, as their data sets have them."""
-        found: list[str] = []
+        names: list[str] = []
         for number, first, last in self._parts(start, stop):
             with self._borrow(number) as source:
-                found.extend(source.names(first, last))
-        return pd.Index(found, dtype=object)
+                names.extend(source.names(first, last))
+        return pd.Index(names, dtype=object)
 
     @property
     def obs_columns(self) -> tuple[str, ...]:
@@ -360,21 +360,21 @@ class ConcatSource:
             if not self._open:
                 msg = f"{self.label}: the source is closed"
                 raise ValueError(msg)
-            held = self._held.setdefault(number, _Held())
+            slot = self._held.setdefault(number, _Held())
             self._held.move_to_end(number)
-            held.users += 1
-            idle = [key for key, other in self._held.items() if not other.users]
+            slot.users += 1
+            idle = [key for key, unused in self._held.items() if not unused.users]
             spare = [self._held.pop(key) for key in idle[: max(len(self._held) - _most_open(), 0)]]
         try:
-            for other in spare:
-                _close(other)
-            with held.lock:
-                if held.source is None:
-                    held.source = self._reopen(number)
-            yield held.source
+            for unused in spare:
+                _close(unused)
+            with slot.lock:
+                if slot.source is None:
+                    slot.source = self._reopen(number)
+            yield slot.source
         finally:
             with self._lock:
-                held.users -= 1
+                slot.users -= 1
 
     def _reopen(self, number: int) -> CountSource:
         member = self._members[number]
@@ -390,10 +390,10 @@ class ConcatSource:
         """Release files and temporary space; a second call does nothing."""
         with self._lock:
             self._open = False
-            held = list(self._held.values())
+            slots = list(self._held.values())
             self._held.clear()
-        for other in held:
-            _close(other)
+        for slot in slots:
+            _close(slot)
 
     def __enter__(self) -> Self:
         return self
@@ -404,11 +404,11 @@ class ConcatSource:
         self.close()
 
 
-def _close(held: _Held) -> None:
-    with held.lock:
-        if held.source is not None:
-            held.source.close()
-            held.source = None  # what it still holds goes with it
+def _close(slot: _Held) -> None:
+    with slot.lock:
+        if slot.source is not None:
+            slot.source.close()
+            slot.source = None  # what it still holds goes with it
 
 
 def _most_open() -> int:

@@ -31,8 +31,8 @@ def gene_keys(names: pd.Index[Any]) -> pd.Index[str]:
     repeats = pd.Series(keys).groupby(keys).cumcount().to_numpy()
     for at in np.flatnonzero(repeats):
         keys[at] = f"{keys[at]}\0{repeats[at]}"
-    found: pd.Index[str] = pd.Index(keys, dtype=object)
-    return found
+    index: pd.Index[str] = pd.Index(keys, dtype=object)
+    return index
 
 
 class UnitedGenes:
@@ -66,18 +66,18 @@ class UnitedGenes:
         for name in map(str, var.columns):
             column = var[name]
             self._types.setdefault(name, []).append(column.dtype)
-            held = self._values.get(name, np.empty(0, object))
-            held = np.concatenate([held, np.full(len(self.keys) - len(held), None, object)])
-            free = pd.isna(held[place]) & column.notna().to_numpy()
-            held[place[free]] = column.to_numpy(object)[free]
-            self._values[name] = held
+            values = self._values.get(name, np.empty(0, object))
+            values = np.concatenate([values, np.full(len(self.keys) - len(values), None, object)])
+            free = pd.isna(values[place]) & column.notna().to_numpy()
+            values[place[free]] = column.to_numpy(object)[free]
+            self._values[name] = values
         return place.astype(np.int32)
 
     def table(self) -> pd.DataFrame:
         """Everything that is known of all columns, index = their names as stored."""
         columns = {}
-        for name, held in self._values.items():
-            filled = np.concatenate([held, np.full(len(self.keys) - len(held), None, object)])
+        for name, values in self._values.items():
+            filled = np.concatenate([values, np.full(len(self.keys) - len(values), None, object)])
             gaps = bool(pd.isna(filled).any())
             dtype = united_dtype(self._types[name], gaps=gaps)
             if gaps and _is_text(dtype):
@@ -118,15 +118,15 @@ class UnitedCells:
 
     def cast(self, table: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
         """Some columns of some cells of one table, in the types that hold all."""
-        made = {}
+        cast = {}
         for name in columns:
             column = (
                 table[name]
                 if name in table
                 else pd.Series(np.full(len(table), None, object), index=table.index, dtype=object)
             )
-            made[name] = _as_type(column, self.dtypes[name])
-        return pd.DataFrame(made, index=table.index)
+            cast[name] = _as_type(column, self.dtypes[name])
+        return pd.DataFrame(cast, index=table.index)
 
 
 def united_dtype(dtypes: Sequence[Any], *, gaps: bool) -> Any:
@@ -180,8 +180,8 @@ def _united_categories(dtypes: Sequence[Any]) -> Any:
         return dtypes[0]
     kinds = {dtype.categories.inferred_type for dtype in dtypes if len(dtype.categories)}
     items = (item for dtype in dtypes for item in dtype.categories)
-    found = list(dict.fromkeys(items if len(kinds) < 2 else map(str, items)))
-    return pd.CategoricalDtype(pd.Index(found, dtype=None if found else object))
+    categories = list(dict.fromkeys(items if len(kinds) < 2 else map(str, items)))
+    return pd.CategoricalDtype(pd.Index(categories, dtype=None if categories else object))
 
 
 def _is_text(dtype: Any) -> bool:
@@ -189,7 +189,7 @@ def _is_text(dtype: Any) -> bool:
 
 
 def _as_type(column: pd.Series[Any], dtype: Any) -> pd.Series[Any]:
-    both = isinstance(dtype, pd.CategoricalDtype) and isinstance(column.dtype, pd.CategoricalDtype)
-    if both and not column.cat.categories.isin(dtype.categories).all():  # categories became text
+    categorical = isinstance(dtype, pd.CategoricalDtype) and isinstance(column.dtype, pd.CategoricalDtype)
+    if categorical and not column.cat.categories.isin(dtype.categories).all():  # categories became text
         column = column.cat.rename_categories(str)
     return column.astype(dtype)

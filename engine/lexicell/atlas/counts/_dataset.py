@@ -71,8 +71,8 @@ class RowsSource:
 
     def keep_modality(self, asked: str | None) -> None:
         """Read the columns of one type of feature only, as if there were no others; see `choose_columns`."""
-        self.picked, told = choose_columns(self._var, self.label, asked)
-        self.notes += told
+        self.picked, notes = choose_columns(self._var, self.label, asked)
+        self.notes += notes
         if self.picked is not None:
             self._rows = PickedRows(self._rows, None, self.picked)
             self._var = self._var.iloc[self.picked]

@@ -60,11 +60,11 @@ class SlabRows(MatrixRows):
 
     def slab(self, number: int) -> CsrBlock:
         """One slab, from the cache where it was the last one that this thread used."""
-        held: tuple[int, CsrBlock] | None = getattr(self._held, "slab", None)
-        if held is not None and held[0] == number:
-            return held[1]
+        cached: tuple[int, CsrBlock] | None = getattr(self._held, "slab", None)
+        if cached is not None and cached[0] == number:
+            return cached[1]
         # Dropped first: two slabs at a time would double the memory.
-        self._held.slab = held = None
+        self._held.slab = cached = None
         start, stop = int(self._edges[number]), int(self._edges[number + 1])
         block = self.load(start, stop)
         if (block.n_rows, block.n_columns) != (stop - start, self.n_columns):

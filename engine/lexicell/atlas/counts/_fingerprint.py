@@ -1,4 +1,4 @@
-"""Whether an input is still the one that a run began with, told without reading it."""
+"""Whether an input is still the one that a run began with, checked without reading it."""
 
 from __future__ import annotations
 
@@ -64,11 +64,11 @@ def fingerprint(locations: str | Path | Sequence[str | Path], *, follow_links: b
     files = size = 0
     hasher = blake3.blake3()
     for location in listed:
-        one = blake3.blake3()
+        digest = blake3.blake3()
         for key, n_bytes, stamp in _entries(location, follow_links=follow_links):
             files, size = files + 1, size + n_bytes
-            one.update(f"{key}\0{n_bytes}\0{stamp}\n".encode("utf-8", "surrogateescape"))
-        hasher.update(one.digest())
+            digest.update(f"{key}\0{n_bytes}\0{stamp}\n".encode("utf-8", "surrogateescape"))
+        hasher.update(digest.digest())
     return Fingerprint(files, size, hasher.hexdigest())
 
 
@@ -101,8 +101,8 @@ def _entries(location: str | Path, *, follow_links: bool) -> Iterator[_Entry]:
 
 
 def _entry(file: os.PathLike[str], key: str) -> _Entry:
-    found = os.stat(file)  # noqa: PTH116 -- of a Path or of a DirEntry
-    return key, found.st_size, str(found.st_mtime_ns)
+    status = os.stat(file)  # noqa: PTH116 -- of a Path or of a DirEntry
+    return key, status.st_size, str(status.st_mtime_ns)
 
 
 def _linked(path: Path) -> list[_Entry]:
@@ -133,29 +133,29 @@ def _objects(url: str) -> list[_Entry]:
 
     try:
         if type(store.store).__name__ == "HTTPStore":
-            found = _heads(store.store, ("zarr.json", ".zmetadata", ".zgroup"))
+            metadata = _heads(store.store, ("zarr.json", ".zmetadata", ".zgroup"))
         else:
-            found = [meta for batch in obstore.list(store.store) for meta in batch]
+            metadata = [meta for batch in obstore.list(store.store) for meta in batch]
     except FileNotFoundError:
-        found = []
+        metadata = []
     except Exception as exc:
         fault = network_fault(url, exc)
         if fault is None:
             raise
         raise fault from exc
-    if not found:
+    if not metadata:
         msg = f"{url}: nothing is there; check the URL"
         raise InputNotFoundError(msg)
     return [
-        (meta["path"], meta["size"], meta["e_tag"] or meta["last_modified"].isoformat()) for meta in found
+        (meta["path"], meta["size"], meta["e_tag"] or meta["last_modified"].isoformat()) for meta in metadata
     ]
 
 
 def _heads(store: Any, names: Sequence[str]) -> list[Any]:
     import obstore
 
-    found = []
+    metadata = []
     for name in names:
         with suppress(FileNotFoundError):
-            found.append(obstore.head(store, name))
-    return found
+            metadata.append(obstore.head(store, name))
+    return metadata

@@ -192,9 +192,9 @@ def _multiples(x: NDArray[np.float64], ends: NDArray[np.int64]) -> Guess | None:
         compared = [_compare(inverse, cell, exact) for cell, exact in zip(cells, error, strict=True)]
         share = np.array([part for part, _ in compared])
         number = np.array([n for _, n in compared])
-        many = number >= (2 if (number >= 2).sum() >= 5 else 1)
+        enough = number >= (2 if (number >= 2).sum() >= 5 else 1)
         if number.sum() >= 4:
-            fits[kind] = float((share[many] >= _WHOLE_RATIOS).mean()), int(number.sum())
+            fits[kind] = float((share[enough] >= _WHOLE_RATIOS).mean()), int(number.sum())
     best = max((share for share, _ in fits.values()), default=0.0)
     for kind, (fitting, ratios) in fits.items():
         if fitting >= max(_FITTING_CELLS, best - 0.02):
@@ -218,10 +218,10 @@ def _compare(inverse: _Inverse, cell: NDArray[np.float64], error: NDArray[np.flo
     ratio, off = y[1:] / y[0], inexact[1:] + inexact[0]
     multiple = np.array([[1.0], [2.0], [3.0]]) * ratio
     allowed = np.maximum(multiple * off, _WHOLE)
-    told = allowed < 0.1
-    told &= ratio > 1 + off  # else the same number, calculated otherwise
-    whole = told & (ratio > 1.3) & (np.abs(multiple - np.rint(multiple)) <= allowed)
-    return float((whole.sum(1) / told.sum(1).clip(1)).max()), int(told[0].sum())
+    exact = allowed < 0.1
+    exact &= ratio > 1 + off  # else the same number, calculated otherwise
+    integral = exact & (ratio > 1.3) & (np.abs(multiple - np.rint(multiple)) <= allowed)
+    return float((integral.sum(1) / exact.sum(1).clip(1)).max()), int(exact[0].sum())
 
 
 def _constant_sums(x: NDArray[np.float64], ends: NDArray[np.int64]) -> Guess | None:
@@ -230,13 +230,13 @@ def _constant_sums(x: NDArray[np.float64], ends: NDArray[np.int64]) -> Guess | N
         if float(x.max()) > inverse.largest:
             continue
         sums = np.add.reduceat(inverse.undo(x), ends[:-1])
-        middle = float(np.median(sums))
-        share = float((np.abs(sums - middle) <= _CONSTANT * middle).mean())
-        is_round = float(np.abs(middle / _ROUND_SUMS - 1).min()) < _CONSTANT / 10
+        median = float(np.median(sums))
+        share = float((np.abs(sums - median) <= _CONSTANT * median).mean())
+        is_round = float(np.abs(median / _ROUND_SUMS - 1).min()) < _CONSTANT / 10
         if share < 0.95 or (len(sums) < 3 and not is_round):
             continue
-        evidence = f"in {share:.0%} of {len(sums):,} cells, {inverse.shown} sum to {middle:,.6g}"
-        if kind is Values.SQRT and middle < 2:  # vectors of length 1, of whatever
+        evidence = f"in {share:.0%} of {len(sums):,} cells, {inverse.shown} sum to {median:,.6g}"
+        if kind is Values.SQRT and median < 2:  # vectors of length 1, of whatever
             continue
         if kind is Values.NORMALISED and not is_round and _spread(x, ends) < _COUNTS_SPREAD:
             return _unsure(x, ends, f"{evidence}, which also happens to scaled logarithms")
@@ -247,9 +247,9 @@ def _constant_sums(x: NDArray[np.float64], ends: NDArray[np.int64]) -> Guess | N
 
 def _near_whole(x: NDArray[np.float64]) -> Guess | None:
     """Recognise counts of which some were shared out or corrected."""
-    whole = float((x == np.rint(x)).mean())
-    if whole >= _SOME_WHOLE and x.size >= _FEW:
-        evidence = f"{whole:.0%} of the values are whole"
+    share = float((x == np.rint(x)).mean())
+    if share >= _SOME_WHOLE and x.size >= _FEW:
+        evidence = f"{share:.0%} of the values are whole"
     else:
         larger = x[(x > 1.5) & (x < 10.5)]
         close = float((np.abs(larger - np.rint(larger)) <= 0.15).mean()) if larger.size >= _FEW else 0.0
@@ -269,10 +269,10 @@ def _with_statement(shown: Guess, log_base: float) -> Guess:
         evidence = says if shown.values is None else f"{says}, and {shown.evidence}"
         return Guess(stated, stated.formula, shown.sure if shown.values else "likely", evidence, (stated,))
     if shown.transformed:
-        both = f"{shown.evidence}, though {says}"
-        return Guess(shown.values, shown.what, shown.sure, both, (*shown.ways, stated))
-    both = f"{says}, but {shown.evidence}"
-    return Guess(None, "other values than its file says", "unsure", both, (Values.NORMALISED,))
+        joint = f"{shown.evidence}, though {says}"
+        return Guess(shown.values, shown.what, shown.sure, joint, (*shown.ways, stated))
+    joint = f"{says}, but {shown.evidence}"
+    return Guess(None, "other values than its file says", "unsure", joint, (Values.NORMALISED,))
 
 
 def _unsure(x: NDArray[np.float64], ends: NDArray[np.int64], evidence: str) -> Guess:

@@ -1,7 +1,7 @@
 """One-dimensional arrays of HDF5 files, read past HDF5: without its lock, and with a faster inflate.
 
 HDF5 lets one thread in at a time, and decodes in it. Where the bytes of an array lie and how they were
-filtered is little to know, so it is asked once; from then on each thread reads and decodes on its own. What
+filtered is little to know, so HDF5 gives it once; from then on each thread reads and decodes on its own. What
 is not known here for certain is left to h5py, piece by piece or as a whole, so the numbers are its own.
 """
 
@@ -61,7 +61,7 @@ def fast_array(dataset: h5py.Dataset) -> ArrayReader:
     return slow
 
 
-#: Chunks from which on it is asked first how many are stored.
+#: Chunks from which on HDF5 is queried first for how many are stored.
 _MANY_CHUNKS = 1 << 20
 
 
@@ -81,22 +81,22 @@ class _File:
     def of(cls, file: h5py.File) -> _File | None:
         """Open the file anew, or return None where its bytes may not lie, or stay, where HDF5 says."""
         handle = file.id.get_vfd_handle()
-        held = _OPEN.get(handle)
-        if held is not None and held.is_of(handle):
-            return held
+        known = _OPEN.get(handle)
+        if known is not None and known.is_of(handle):
+            return known
         # With a user block before it, releases of HDF5 differ in where they count from.
         unchanging = file.mode == "r" and not file.swmr_mode and file.userblock_size == 0
         if not unchanging or file.driver != "sec2" or not hasattr(os, "preadv"):
             return None
         try:
-            found = cls(os.open(file.filename, os.O_RDONLY | os.O_CLOEXEC))
+            opened = cls(os.open(file.filename, os.O_RDONLY | os.O_CLOEXEC))
         except OSError:
             return None
         # The path may name another file by now.
-        if not found.is_of(handle):
+        if not opened.is_of(handle):
             return None
-        _OPEN[handle] = found
-        return found
+        _OPEN[handle] = opened
+        return opened
 
     def is_of(self, handle: int) -> bool:
         """Whether it is the file that HDF5 has open under this descriptor, as it is now."""
@@ -105,14 +105,14 @@ class _File:
 
     def read_into(self, out: NDArray[np.uint8], place: int) -> None:
         """Read as many bytes at `place` as `out` has."""
-        rest = out.data
+        remaining = out.data
         with stage("read"):
-            while rest:
-                count = os.preadv(self._descriptor, [rest], place)
+            while remaining:
+                count = os.preadv(self._descriptor, [remaining], place)
                 if count == 0:
-                    msg = f"the file ends before byte {place + len(rest)}"
+                    msg = f"the file ends before byte {place + len(remaining)}"
                     raise EOFError(msg)
-                rest, place = rest[count:], place + count
+                remaining, place = remaining[count:], place + count
 
 
 #: One for all arrays of a file, by the descriptor that HDF5 has of it.
@@ -139,7 +139,7 @@ class _Index:
     Attributes
     ----------
     place, stored
-        First byte and number of bytes; 0 bytes where HDF5 has to be asked.
+        First byte and number of bytes; 0 bytes where HDF5 has to be queried.
     skipped
         Bit i is set where filter i was not applied.
     """
@@ -158,8 +158,8 @@ class _Index:
         index = cls(np.zeros(n, np.int64), np.zeros(n, np.int64), np.zeros(n, np.uint32))
 
         def note(info: Any) -> bool | None:
-            number, rest = divmod(info.chunk_offset[0], length)
-            if rest or number >= n:  # some releases count in chunks and not in values
+            number, offset = divmod(info.chunk_offset[0], length)
+            if offset or number >= n:  # some releases count in chunks and not in values
                 return True
             if info.byte_offset is not None:
                 if info.byte_offset + info.size > file.size:
@@ -191,7 +191,7 @@ class _ChunkedReader(ArrayReader):
         self._bytes = self.chunk * self.dtype.itemsize
         ends_within = self.shape[0] % self.chunk != 0
         if ends_within and filters.codes and index.stored[-1] == self._bytes:
-            # HDF5 can leave filters out where the array ends within a chunk, and does not tell.
+            # HDF5 can leave filters out where the array ends within a chunk, and does not report it.
             index.stored[-1] = 0
 
     def read_into(self, start: int, stop: int, out: NDArray[Any]) -> None:
@@ -203,16 +203,16 @@ class _ChunkedReader(ArrayReader):
             low, high = max(start, first), min(stop, first + self.chunk)
             target = out[low - start : high - start]
             try:
-                known = self._read_chunk(number, low - first, target)
+                decoded = self._read_chunk(number, low - first, target)
             except UndecodableError:
                 # HDF5 has the last word: its error is the one that says what is wrong.
-                known = False
-            if not known:
+                decoded = False
+            if not decoded:
                 with stage("read"):  # and decode: HDF5 does both
                     target[:] = self._dataset[low:high]
 
     def _read_chunk(self, number: int, skip: int, target: NDArray[Any]) -> bool:
-        """Values of one chunk, the first `skip` left out; False where HDF5 has to be asked."""
+        """Values of one chunk, the first `skip` left out; False where HDF5 has to be queried."""
         buffers, stored = self._buffers, int(self._index.stored[number])
         if stored == 0:
             return False

@@ -91,12 +91,12 @@ class Filters:
         shuffled = _SHUFFLE in codes and self.itemsize > 1
         if _LZF in codes:
             body = np.empty(out.size, np.uint8) if shuffled else out
-            written = _unpacked(raw, body)
+            n_bytes = _unpacked(raw, body)
         else:
             body = np.frombuffer(_inflated(raw, out.size), np.uint8) if _DEFLATE in codes else raw
-            written = body.size
-        if written != out.size:
-            msg = f"a chunk of {out.size} bytes decodes to {written}"
+            n_bytes = body.size
+        if n_bytes != out.size:
+            msg = f"a chunk of {out.size} bytes decodes to {n_bytes}"
             raise OSError(msg)
         if shuffled:
             _unshuffled(body, self.itemsize, out)
@@ -105,7 +105,7 @@ class Filters:
 
 
 def _inflated(raw: NDArray[np.uint8], size: int) -> bytes:
-    """Inflate, of a large chunk `size` bytes and one more, which tells that there are more."""
+    """Inflate, of a large chunk `size` bytes and one more, which shows that there are more."""
     try:
         if raw.size <= _SMALL:
             return bytes(inflater.decompress(raw.data, 15, size))
@@ -120,11 +120,11 @@ def _inflated(raw: NDArray[np.uint8], size: int) -> bytes:
 
 
 def _unpacked(raw: NDArray[np.uint8], out: NDArray[np.uint8]) -> int:
-    written = int(lzf(raw, out))
-    if written < 0:
+    n_bytes = int(lzf(raw, out))
+    if n_bytes < 0:
         msg = "malformed LZF"
         raise UndecodableError(msg)
-    return written
+    return n_bytes
 
 
 def _checked(raw: NDArray[np.uint8]) -> NDArray[np.uint8]:

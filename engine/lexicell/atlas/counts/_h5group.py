@@ -48,7 +48,7 @@ class OwnGroup(h5py.Group):  # type: ignore[misc]
     Raises
     ------
     InputError
-        When a member is asked for that lies in another file.
+        When a requested member lies in another file.
     CorruptDataError
         When it declares more than the file holds.
     """
@@ -89,13 +89,13 @@ class OwnGroup(h5py.Group):  # type: ignore[misc]
 
     def walk(self) -> Iterator[Any]:
         """Identifiers of this group and all that can be reached from it, each once."""
-        todo, seen = [self.id], set()
+        todo, visited = [self.id], set()
         while todo:
             place = todo.pop()
             info = h5o.get_info(place)
-            if (info.fileno, info.addr) in seen:
+            if (info.fileno, info.addr) in visited:
                 continue
-            seen.add((info.fileno, info.addr))
+            visited.add((info.fileno, info.addr))
             yield place
             for name in place if isinstance(place, h5g.GroupID) else ():
                 with suppress(KeyError):  # of a soft link that leads nowhere
@@ -156,23 +156,23 @@ class OwnGroup(h5py.Group):  # type: ignore[misc]
 def outside_files(path: str | os.PathLike[str]) -> list[str]:
     """Other files that hold what can be reached from an HDF5 file, in the order of their names."""
     first = os.path.realpath(path)
-    found, todo = {first}, [first]
+    files, todo = {first}, [first]
     while todo:
         name = todo.pop()
-        here: set[str] = set()
+        names: set[str] = set()
         with h5py.File(name, "r") as file:
             for place in OwnGroup(h5g.open(file.id, b"/"), name, follow_links=True).walk():
                 owner = os.fsdecode(h5f.get_name(place))
-                here.add(owner)
+                names.add(owner)
                 for source in _sources(place.get_create_plist()) if isinstance(place, h5d.DatasetID) else ():
                     # HDF5 looks beside the file, and where the process runs; "%b" stands for a number.
                     pattern = re.sub("%[0-9]*b", "*", glob.escape(os.fsdecode(source)))
                     for folder in (Path(owner).parent, Path()):
-                        here.update(glob.glob(str(folder / pattern)))  # noqa: PTH207 -- may be absolute
-        new = {os.path.realpath(each) for each in here if Path(each).is_file()} - found
-        found |= new
+                        names.update(glob.glob(str(folder / pattern)))  # noqa: PTH207 -- may be absolute
+        new = {os.path.realpath(name) for name in names if Path(name).is_file()} - files
+        files |= new
         todo += filter(h5py.is_hdf5, new)
-    return sorted(found - {first})
+    return sorted(files - {first})
 
 
 def _parts(path: bytes) -> list[bytes]:
@@ -204,11 +204,11 @@ def _check_size(dataset: Any, plist: Any, where: Where) -> None:
     if max(together, chunk, stored) <= _MODEST >> 9:
         return
     filters = {plist.get_filter(i)[0] for i in range(plist.get_nfilters())}
-    most = stored * (_PLAIN if not filters else _KNOWN if filters <= _KNOWN_FILTERS else _ANY)
-    if together > max(_MODEST, most):
+    limit = stored * (_PLAIN if not filters else _KNOWN if filters <= _KNOWN_FILTERS else _ANY)
+    if together > max(_MODEST, limit):
         fault = f"declares {declared:,} bytes of values where {stored:,} are stored"
         raise where.corrupt(fault)
-    if chunk > _MODEST and (chunk > most or chunk > 4 * declared):
+    if chunk > _MODEST and (chunk > limit or chunk > 4 * declared):
         fault = f"declares chunks of {chunk:,} bytes for {declared:,} of which {stored:,} are stored"
         raise where.corrupt(fault)
     if filters and hasattr(dataset, "chunk_iter"):
@@ -230,16 +230,16 @@ def _check_texts(dataset: Any, where: Where) -> None:
     if not is_text or place is None or h5i.get_file_id(dataset).get_create_plist().get_userblock():
         return
     entry = np.dtype([("length", "<u4"), ("heap", "<u8"), ("number", "<u4")])
-    left = dataset.get_storage_size() // entry.itemsize
-    if left != math.prod(dataset.shape or ()):
+    remaining = dataset.get_storage_size() // entry.itemsize
+    if remaining != math.prod(dataset.shape or ()):
         return
     with Path(os.fsdecode(h5f.get_name(dataset))).open("rb") as file:
         size = os.fstat(file.fileno()).st_size
         file.seek(place)
-        while left > 0:
-            found = np.fromfile(file, entry, min(left, 1 << 20))
-            longest = int(found["length"].max(initial=0))
-            if longest > size or not len(found):
+        while remaining > 0:
+            entries = np.fromfile(file, entry, min(remaining, 1 << 20))
+            longest = int(entries["length"].max(initial=0))
+            if longest > size or not len(entries):
                 fault = f"has a text of {longest:,} bytes in a file of {size:,}"
                 raise where.corrupt(fault)
-            left -= len(found)
+            remaining -= len(entries)

@@ -52,7 +52,7 @@ while os.getppid() == parent:
 
 
 class Watched:
-    """While this object is open, so is an HDF5 file, and somebody sees whether HDF5 comes back from it.
+    """While this object is open, so is an HDF5 file, and a watcher sees whether HDF5 comes back from it.
 
     Parameters
     ----------

@@ -41,19 +41,19 @@ def expand_inputs(args: Sequence[str | os.PathLike[str]]) -> list[str]:
     CorruptDataError
         A list is not complete gzip.
     """
-    found = [name for arg in args for name in _expand(os.fspath(arg))]
-    if not found:
+    names = [name for arg in args for name in _expand(os.fspath(arg))]
+    if not names:
         msg = "no input is given; name a data set, a glob, a .txt with one path a line, or a folder"
         raise InputError(msg)
-    seen: set[str] = set()
-    for name in found:
+    identities: set[str] = set()
+    for name in names:
         # Two names of one file would count its cells twice, which is never meant.
         identity = name if "://" in name else os.path.realpath(name)
-        if identity in seen:
+        if identity in identities:
             msg = f"{name} is given more than once; name each input once"
             raise InputError(msg)
-        seen.add(identity)
-    return found
+        identities.add(identity)
+    return names
 
 
 def _expand(arg: str) -> Iterator[str]:
@@ -88,17 +88,17 @@ def _listed(path: Path) -> Iterator[str]:
         if "://" in name:
             yield name
             continue
-        named = os.path.join(path.parent, name)  # noqa: PTH118 -- kept as written
-        if not glob.has_magic(name) and not os.path.exists(named):  # noqa: PTH110 -- a name, not yet a path
+        joined = os.path.join(path.parent, name)  # noqa: PTH118 -- kept as written
+        if not glob.has_magic(name) and not os.path.exists(joined):  # noqa: PTH110 -- a name, not yet a path
             msg = f"{path} names {name}, which does not exist; a list has one path on each line"
             raise InputNotFoundError(msg)
-        yield from _expand(named)
+        yield from _expand(joined)
 
 
 def _folder(path: Path, arg: str) -> Iterator[str]:
     names = sorted(os.listdir(path))  # noqa: PTH208 -- names are what is looked at
-    one = any(name in _ZARR for name in names) or matrices_in(path)
-    inside = [] if one else [name for name in names if name.endswith(_DATA_SETS) and name[0] != "."]
+    is_data_set = any(name in _ZARR for name in names) or matrices_in(path)
+    inside = [] if is_data_set else [name for name in names if name.endswith(_DATA_SETS) and name[0] != "."]
     if not inside:  # itself a data set, or what `open_counts` complains of
         yield arg
     for name in inside:

@@ -39,11 +39,11 @@ __all__ = ["DaskRows", "check_writable", "chunk_block", "dask_counts", "open_ann
 
 def open_anndata(adata: AnnData, *, layer: str | None, use_raw: bool) -> RowsSource:
     """Open a matrix of an AnnData object; nothing is copied but CSC, which becomes CSR once."""
-    # A view computes its matrix anew, and whole, each time it is asked: read its parent's and pick.
+    # A view computes its matrix anew, and whole, at each access: read its parent's and pick.
     parent: Any = adata._adata_ref if adata.is_view else adata
     label = f"AnnData ({parent.filename})" if parent.isbacked else "AnnData"
     layers = sorted(name for name in parent.layers if name is not None)  # newer anndata: None is X
-    what = choose_part(label, layers, layer, has_raw=parent.raw is not None, use_raw=use_raw)
+    part = choose_part(label, layers, layer, has_raw=parent.raw is not None, use_raw=use_raw)
     columns: Any = adata._vidx if adata.is_view and not use_raw else None
     var = types_of_shared_names(parent.raw.var, lambda: parent.var) if use_raw else adata.var
     matrix = _matrix(parent, layer, use_raw=use_raw)
@@ -52,9 +52,9 @@ def open_anndata(adata: AnnData, *, layer: str | None, use_raw: bool) -> RowsSou
         raise InputError(msg)
     if adata.n_obs == 0 or len(var) == 0:
         size = f"{adata.n_obs} cells x {len(var)} genes"
-        msg = f"{label}: {what} is empty ({size}); give a matrix with cells and genes"
+        msg = f"{label}: {part} is empty ({size}); give a matrix with cells and genes"
         raise InputError(msg)
-    rows = matrix_rows(matrix, Where(label, what))
+    rows = matrix_rows(matrix, Where(label, part))
     if adata.is_view:
         picked = _positions(adata._oidx, rows.n_cells), _positions(columns, rows.n_columns)
         if any(part is not None for part in picked):
@@ -63,7 +63,7 @@ def open_anndata(adata: AnnData, *, layer: str | None, use_raw: bool) -> RowsSou
         rows,
         FrameTable(_table(adata.obs), label),
         _table(var),
-        log_base=stated_base(adata.uns) if what == "X" else None,
+        log_base=stated_base(adata.uns) if part == "X" else None,
         layers=layers,
         has_raw=parent.raw is not None,
         others=other_parts(
@@ -171,9 +171,9 @@ def chunk_block(chunk: Any, label: str, start: int, stop: int, columns: Array | 
 def check_writable(adata: AnnData) -> None:
     """Raise InputError for a view of a backed AnnData, which anndata cannot write to."""
     if getattr(adata, "is_view", False) and adata.isbacked:
-        where = f"AnnData ({adata._adata_ref.filename})"
+        label = f"AnnData ({adata._adata_ref.filename})"
         msg = (
-            f"{where}: this is a view of a backed AnnData, which takes no results; call its to_memory() first"
+            f"{label}: this is a view of a backed AnnData, which takes no results; call its to_memory() first"
         )
         raise InputError(msg)
 
@@ -185,8 +185,8 @@ def _positions(index: Any, n: int) -> Array | None:
     if isinstance(index, slice):
         first, last, step = index.indices(n)
         return None if (first, last, step) == (0, n, 1) else np.arange(first, last, step)
-    found = np.asarray(index).reshape(-1)
-    return np.flatnonzero(found) if found.dtype == bool else found.astype(np.int64)
+    picked = np.asarray(index).reshape(-1)
+    return np.flatnonzero(picked) if picked.dtype == bool else picked.astype(np.int64)
 
 
 def _table(table: Any) -> pd.DataFrame:

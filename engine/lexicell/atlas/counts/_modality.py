@@ -42,9 +42,9 @@ _WORDS = {
     "deprecated codeword|blank codeword|genomic control|system control|control probe|blank",
 }
 _KINDS = {word: kind for kind, words in _WORDS.items() for word in words.split("|")}
-#: Columns of var that tell the type of a feature.
+#: Columns of var that hold the type of a feature.
 _COLUMNS = ("feature types", "feature type", "modality")
-#: A column of this name tells it only where each of its values is a known word.
+#: A column of this name holds it only where each of its values is a known word.
 _DOUBTFUL = "type"
 _PEAK = (
     r"chr\w+(?:\.\d+)?[:_-]\d+[-_]\d+"
@@ -114,8 +114,8 @@ def choose_columns(
         _leave_out_names(var, columns, why)
     elif fitting:
         types, words = fitting[0]
-        others = ~types.has(words)
-        why[others] = np.array([*types.words, "without a type"], object)[types.codes[others]]
+        excluded = ~types.has(words)
+        why[excluded] = np.array([*types.words, "without a type"], object)[types.codes[excluded]]
     else:
         have = listed(dict.fromkeys(word for types in columns for word in types.words)) or "no types at all"
         msg = f"{label}: no feature is of the modality {asked!r}, var has {have}; choose one of these"
@@ -123,12 +123,12 @@ def choose_columns(
     counts = Counter(reason for reason in why if reason)
     if not counts:
         return None, ()
-    told = listed(f"{reason} ({n:,})" for reason, n in counts.items())
+    summary = listed(f"{reason} ({n:,})" for reason, n in counts.items())
     if counts.total() == len(var):
-        msg = f"{label}: no column is gene expression, all are {told}; give a matrix with gene counts"
+        msg = f"{label}: no column is gene expression, all are {summary}; give a matrix with gene counts"
         raise InputError(msg)
-    kept = np.flatnonzero(_undecided(why))
-    return kept, (f"{counts.total():,} of {len(var):,} columns are left out: {told}",)
+    keep = np.flatnonzero(_undecided(why))
+    return keep, (f"{counts.total():,} of {len(var):,} columns are left out: {summary}",)
 
 
 def choose_modality(names: Iterable[str], label: str, asked: str | None) -> str:
@@ -150,34 +150,34 @@ def usual_modality(names: list[str]) -> str:
 
 
 def types_of_shared_names(raw: pd.DataFrame, read_var: Callable[[], pd.DataFrame]) -> pd.DataFrame:
-    """Give the var of ``.raw``, where it tells no types, those of the data set's var by name."""
+    """Give the var of ``.raw``, where it states no types, those of the data set's var by name."""
     if any(True for _ in _types_in(raw)):
         return raw
     var = read_var()
     if not any(_others(types) for types in _types_in(var)):
         return raw
     first = var[~var.index.duplicated()]
-    told = [name for name in first.columns if _plain(name) in (*_COLUMNS, _DOUBTFUL) and name not in raw]
-    return raw.assign(**{str(name): first[name].reindex(raw.index) for name in told})
+    added = [name for name in first.columns if _plain(name) in (*_COLUMNS, _DOUBTFUL) and name not in raw]
+    return raw.assign(**{str(name): first[name].reindex(raw.index) for name in added})
 
 
 def _plain(word: object) -> str:
     return " ".join(re.split(r"[\s_./&-]+", str(word).strip().lower()))
 
 
-def _same(words: Iterable[str], asked: str) -> list[str]:
+def _same(words: Iterable[str], modality: str) -> list[str]:
     have = list(words)
-    return [word for word in have if word == asked] or [
-        word for word in have if _plain(word) == _plain(asked)
+    return [word for word in have if word == modality] or [
+        word for word in have if _plain(word) == _plain(modality)
     ]
 
 
-def _fitting(words: Iterable[str], asked: str | None) -> list[str]:
-    """Words that are what was asked for, whatever their case; else those of the same kind."""
-    if asked is None:
+def _fitting(words: Iterable[str], modality: str | None) -> list[str]:
+    """Words that are the requested modality, whatever their case; else those of the same kind."""
+    if modality is None:
         return []
-    have, kind = list(words), kind_of(asked)
-    return _same(have, asked) or [word for word in have if kind is not None and kind_of(word) == kind]
+    have, kind = list(words), kind_of(modality)
+    return _same(have, modality) or [word for word in have if kind is not None and kind_of(word) == kind]
 
 
 def _types_in(var: pd.DataFrame) -> Iterator[_Types]:
@@ -186,8 +186,8 @@ def _types_in(var: pd.DataFrame) -> Iterator[_Types]:
         if name in _COLUMNS or name == _DOUBTFUL:
             codes, values = pd.factorize(var.iloc[:, at])
             words = [str(value) for value in values]
-            known = [kind_of(word) is not None for word in words]
-            if any(known) and (name != _DOUBTFUL or all(known)):
+            is_known = [kind_of(word) is not None for word in words]
+            if any(is_known) and (name != _DOUBTFUL or all(is_known)):
                 yield _Types(np.asarray(codes), words)
 
 
@@ -206,7 +206,7 @@ def _leave_out_other_types(columns: Iterable[_Types], why: NDArray[np.object_]) 
 
 
 def _leave_out_names(var: pd.DataFrame, columns: Iterable[_Types], why: NDArray[np.object_]) -> None:
-    """Leave out what its name tells, but for features of which var tells that they are gene expression."""
+    """Leave out what its name tells, but for features of which var states that they are gene expression."""
     names = [str(name).strip().lower() for name in var.index]
     text = "\n".join(("", *names, ""))
     if _BEGINS.search(text) is None and _ENDS.search(text) is None:

@@ -190,7 +190,7 @@ def _header(path: Path) -> _Header:
                     raise ValueError(msg)
                 rows, columns, nnz = map(int, sizes.groups())
                 return _Header(lines, rows, columns, nnz, words[3] == "integer")
-    fault = "ends before its size is told"
+    fault = "ends before its size is stated"
     raise Where(str(path), "the matrix").corrupt(fault)
 
 
@@ -258,10 +258,10 @@ def _paths(matrix: Path, names: tuple[str, ...], prefix: str) -> list[Path]:
 def _find_tables(matrix: Path) -> tuple[_Layout, list[list[Path]]]:
     """Layout whose tables of cells and genes are there, and these; InputNotFoundError without."""
     layouts = list(_layouts_of(matrix))
-    complete = next((found for found in layouts if all(found[1][:2])), None)
+    complete = next((layout for layout in layouts if all(layout[1][:2])), None)
     if complete is not None:
         return complete
-    layout, tables = next((found for found in layouts if any(found[1])), layouts[0])
+    layout, tables = next((layout for layout in layouts if any(layout[1])), layouts[0])
     names = layout.genes if tables[0] else layout.cells
     tried = _paths(matrix, names, re.fullmatch(layout.matrix, _stem(matrix))[1])  # type: ignore[index]
     msg = (
@@ -297,8 +297,8 @@ def _genes(path: Path, symbols: Path | None = None) -> tuple[pd.DataFrame, int]:
     """Genes as var, and how many columns of the file there are for each."""
     if _is_csv(path):  # Parse
         table = _read(path, dtype=str).rename(columns={"gene_id": "gene_ids"})
-        named = "gene_name" if "gene_name" in table else table.columns[0]
-        return table.set_index(pd.Index(table.pop(named).to_numpy(), dtype=object)), 1
+        column = "gene_name" if "gene_name" in table else table.columns[0]
+        return table.set_index(pd.Index(table.pop(column).to_numpy(), dtype=object)), 1
     table = _read(path)
     ids = table[0].to_numpy()
     if (n := _molecules(ids)) is not None:
@@ -324,5 +324,5 @@ def _molecules(names: Any) -> int | None:
     if n == 0 or 3 * n != len(names) or not str(names[n]).endswith("-U"):
         return None
     spliced = names[:n]
-    same = (names[n : 2 * n] == spliced + "-U").all() and (names[2 * n :] == spliced + "-A").all()
-    return n if same else None
+    repeated = (names[n : 2 * n] == spliced + "-U").all() and (names[2 * n :] == spliced + "-A").all()
+    return n if repeated else None

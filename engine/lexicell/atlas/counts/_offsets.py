@@ -54,8 +54,8 @@ class RowOffsets:
             self.of(0, min(WINDOW_ROWS, self._n))
         else:
             with reading(where):
-                whole = np.asarray(indptr[:])
-            self._whole = check_indptr(whole, self._n, nnz, where)
+                offsets = np.asarray(indptr[:])
+            self._whole = check_indptr(offsets, self._n, nnz, where)
 
     def of(self, start: int, stop: int) -> Offsets:
         """Offsets of rows ``start:stop``, int64 ``[stop - start + 1]``, not to be written into."""
@@ -66,8 +66,8 @@ class RowOffsets:
             first = start
             window = self._read(start, min(max(stop, start + WINDOW_ROWS), self._n))
             self._held.window = (first, window)
-        found: Offsets = window[start - first : stop - first + 1]
-        return found
+        offsets: Offsets = window[start - first : stop - first + 1]
+        return offsets
 
     def _read(self, start: int, stop: int) -> Offsets:
         """Read offsets and check them: neighbouring pieces share one, so all fit if each does."""

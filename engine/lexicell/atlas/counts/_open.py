@@ -69,7 +69,7 @@ def open_counts(
     Returns
     -------
     A context manager with ``n_cells`` rows and ``n_columns`` columns, neither 0. Columns of other types of
-    features (antibodies, guides, hashtags, peaks) are left out, as if there were none, and told in ``notes``.
+    features (antibodies, guides, hashtags, peaks) are left out, as if there were none; ``notes`` lists them.
 
     Raises
     ------
@@ -114,7 +114,7 @@ def is_mudata(path: str | os.PathLike[str]) -> bool:
 def _open(
     data: Any, layer: str | None, modality: str | None, *, use_raw: bool, follow_links: bool
 ) -> tuple[RowsSource, bool]:
-    """Open a matrix with all its columns, and tell whether these are all what was asked for."""
+    """Open a matrix with all its columns, and say whether all of these were requested."""
     if not isinstance(data, (str, os.PathLike)):
         return _open_object(data, layer=layer, use_raw=use_raw), False
     if isinstance(data, str) and is_url(data):
@@ -126,7 +126,7 @@ def _open(
         raise InputNotFoundError(msg)
     if path.is_dir():
         return _open_folder(path, label, layer, modality, use_raw=use_raw)
-    if not path.is_file():  # opening a pipe would wait for whoever writes to it
+    if not path.is_file():  # opening a pipe would wait for its writer
         msg = f"{label}: this is neither a file nor a folder; {_FORMATS}"
         raise InputError(msg)
     if path.name.endswith((".mtx", ".mtx.gz")):
@@ -141,8 +141,8 @@ def _open_object(data: Any, *, layer: str | None, use_raw: bool) -> RowsSource:
     if not isinstance(data, AnnData):
         if hasattr(data, "mod") and hasattr(data.mod, "keys"):
             names = list(map(str, data.mod.keys()))
-            one = usual_modality(names)
-            msg = f"this is a MuData of {', '.join(names) or 'nothing'}; give one of them, as .mod[{one!r}]"
+            usual = usual_modality(names)
+            msg = f"this is a MuData of {', '.join(names) or 'nothing'}; give one of them, as .mod[{usual!r}]"
             raise InputError(msg)
         msg = f"a {type(data).__name__} is neither a path nor an AnnData; wrap a matrix in anndata.AnnData"
         raise InputError(msg)
@@ -215,7 +215,7 @@ def _open_anndata(
     with reading(Where(label, "the table of contents")):
         if "mod" in root:
             name = choose_modality(keys_of(root["mod"]), label, modality)
-            # Whatever types var tells, this is the modality that was asked for.
+            # Whatever types var states, this is the requested modality.
             root, label, settled = root["mod"][name], f"{label} ({name})", kind_of(name) != RNA
     return open_stored(root, label, layer=layer, use_raw=use_raw, on_close=on_close), settled
 

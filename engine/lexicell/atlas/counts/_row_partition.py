@@ -66,7 +66,7 @@ class _Partition:
 
 
 class PartitionedRows(SlabRows):
-    """Rows of a matrix whose entries come in any order; they are partitioned when the first row is asked for.
+    """Rows of a matrix whose entries come in any order; they are partitioned when the first row is read.
 
     Parameters
     ----------

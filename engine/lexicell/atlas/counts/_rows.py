@@ -97,8 +97,8 @@ class MatrixRows(ABC):
 
     def _estimated_spans(self, max_nnz: int, start: int, end: int) -> Iterator[tuple[int, int]]:
         # Rows not yet read have an estimated length; the cap bounds what a denser part can cost.
-        most = min(max_nnz / max(self.mean_nnz(), 1e-9), 16 * max_nnz / self.n_columns)
-        rows = max(int(most), 1)
+        limit = min(max_nnz / max(self.mean_nnz(), 1e-9), 16 * max_nnz / self.n_columns)
+        rows = max(int(limit), 1)
         last = start
         for edge in np.unique(np.clip(self.edges(), start, end))[1:]:
             stop = int(edge)
@@ -132,16 +132,16 @@ class MatrixRows(ABC):
 
     def take(self, rows: Array) -> CsrBlock:
         """Rows in any order, read as few ascending ranges."""
-        wanted, inverse = np.unique(rows, return_inverse=True)
+        ascending, inverse = np.unique(rows, return_inverse=True)
         # Reading over a small gap is cheaper than a second request.
-        breaks = np.flatnonzero(np.diff(wanted) > 16) + 1
+        breaks = np.flatnonzero(np.diff(ascending) > 16) + 1
         pieces = []
-        for run in np.split(wanted, breaks):
+        for run in np.split(ascending, breaks):
             first = int(run[0])
             block = self.read(first, int(run[-1]) + 1)
             pieces.append(block if run.size == block.n_rows else gather_rows(block, run - first))
         block = concat_rows(pieces)
-        return block if np.array_equal(wanted, rows) else gather_rows(block, inverse)
+        return block if np.array_equal(ascending, rows) else gather_rows(block, inverse)
 
     def close(self) -> None:  # noqa: B027 -- most readers make nothing of their own
         """Release what this reader itself made."""
@@ -198,13 +198,13 @@ class CsrRows(MatrixRows):
         """Rows in any order; gathered in one step where the matrix is in memory."""
         if not isinstance(self._data, np.ndarray) or not isinstance(self._indices, np.ndarray):
             return super().take(rows)
-        whole = CsrBlock(
+        matrix = CsrBlock(
             data=self._data,
             indices=self._indices,
             indptr=self.offsets(0, self.n_cells),
             n_columns=self.n_columns,
         )
-        block = gather_rows(whole, rows)
+        block = gather_rows(matrix, rows)
         indices = slim_indices(block.indices)
         check_columns(indices, self.n_columns, self.where)
         return CsrBlock(
@@ -214,8 +214,8 @@ class CsrRows(MatrixRows):
 
 def _slice(role: str, array: Any, start: int, stop: int, scratch: Scratch | None) -> Array:
     if scratch is None or not isinstance(array, ArrayReader):
-        found: Array = array[start:stop]
-        return found
+        part: Array = array[start:stop]
+        return part
     return scratch.window(role, array, start, stop)
 
 
@@ -244,9 +244,9 @@ class PickedRows(MatrixRows):
         """Offsets before columns are dropped: an upper bound that costs nothing."""
         if self._rows is None:
             return self._inner.offsets(start, stop)
-        wanted, inverse = np.unique(self._rows[start:stop], return_inverse=True)
+        ascending, inverse = np.unique(self._rows[start:stop], return_inverse=True)
         pieces = []
-        for part in np.split(wanted, np.flatnonzero(np.diff(wanted // WINDOW_ROWS)) + 1):
+        for part in np.split(ascending, np.flatnonzero(np.diff(ascending // WINDOW_ROWS)) + 1):
             first = int(part[0])
             offsets = self._inner.offsets(first, int(part[-1]) + 1)
             if offsets is None:

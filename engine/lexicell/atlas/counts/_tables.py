@@ -1,6 +1,6 @@
 """Tables of cells, read in windows: in memory, or stored as anndata does in HDF5 and Zarr.
 
-Only what is asked for is read, so a table may be far larger than memory. Categories are the exception: a
+Only the requested parts are read, so a table may be far larger than memory. Categories are the exception: a
 categorical column has all of its own in every window.
 """
 
@@ -84,14 +84,14 @@ class Table(ABC):
     def read(self, columns: Sequence[str], start: int, stop: int) -> pd.DataFrame:
         """See `CountSource.read_obs`."""
         index = self.names(start, stop)
-        found = {}
+        series = {}
         for name in columns:
             with reading(self._where(name).rows(start, stop)):
                 values = self._column(name)(start, stop)
                 # A plain object array would become what pandas makes of the values it happens to see.
                 dtype = _TEXT if values.dtype == _TEXT else None
-                found[name] = pd.Series(values, index=index, dtype=dtype, copy=False)
-        return pd.DataFrame(found, index=index, columns=list(columns))
+                series[name] = pd.Series(values, index=index, dtype=dtype, copy=False)
+        return pd.DataFrame(series, index=index, columns=list(columns))
 
     def _where(self, name: str) -> Where:
         return Where(self.label, f"obs column {name!r}")
@@ -170,14 +170,14 @@ class NamesTable(Table):
         """See `CountSource.names`."""
         part = self._names_where.rows(start, stop)
         with reading(part):
-            found = _as_names(self._names(start, stop))
-        if self._may_lack_names and "" in found:
+            names = _as_names(self._names(start, stop))
+        if self._may_lack_names and "" in names:
             fault = "lie in a chunk that the store lacks"
             raise part.corrupt(fault)
-        return found
+        return names
 
     def open(self, name: str) -> Column:
-        """No column is ever asked for."""
+        """No column is ever requested."""
         raise KeyError(name)
 
 
@@ -301,7 +301,7 @@ def _stored(element: Any, where: Where, n: int) -> Column:
 
 
 def _check_codes(codes: _Pieces, n: int, n_categories: int, where: Where) -> None:
-    """Find a bad code when a column is opened: whoever writes it comes to the last one after the work."""
+    """Find a bad code when a column is opened: a writer comes to the last one after the work."""
     for start in range(0, n, _LOOK_ROWS):
         part = codes.read(start, min(start + _LOOK_ROWS, n))
         bad = np.flatnonzero((part < -1) | (part >= n_categories))
@@ -339,19 +339,19 @@ class _Pieces:
         self._kept: tuple[int, NDArray[Any]] | None = None
 
     def read(self, start: int, stop: int) -> NDArray[Any]:
-        low, kept = self._kept or (start, self._load(start, start))
-        end = low + len(kept)
+        low, cached = self._kept or (start, self._load(start, start))
+        end = low + len(cached)
         if stop > end or start < low:
             if low <= start < end:
-                low, kept = start, np.concatenate([kept[start - low :], self._load(end, stop)])
+                low, cached = start, np.concatenate([cached[start - low :], self._load(end, stop)])
             else:
                 low = start // self._chunk * self._chunk
-                kept = self._load(low, stop)
-            self._kept = low, kept
-        found = kept[start - low : stop - low]
-        if found.dtype.kind in "TU":
-            return found.astype(object)
-        return found if found.dtype.isnative else found.astype(found.dtype.newbyteorder("="))
+                cached = self._load(low, stop)
+            self._kept = low, cached
+        values = cached[start - low : stop - low]
+        if values.dtype.kind in "TU":
+            return values.astype(object)
+        return values if values.dtype.isnative else values.astype(values.dtype.newbyteorder("="))
 
     def _load(self, start: int, stop: int) -> NDArray[Any]:
         end = min(-(-stop // self._chunk) * self._chunk, self._n)
@@ -379,9 +379,9 @@ def _is_text(array: Any) -> bool:
     return h5py.check_string_dtype(array.dtype) is not None
 
 
-def _check_length(found: int, n: int, where: Where) -> None:
-    if found != n:
-        fault = f"has {found} entries for {n} cells"
+def _check_length(length: int, n: int, where: Where) -> None:
+    if length != n:
+        fault = f"has {length} entries for {n} cells"
         raise where.corrupt(fault)
 
 

@@ -25,7 +25,7 @@ _RENAMED = {"id": "gene_ids", "feature_type": "feature_types"}
 
 
 def refuse_parts(label: str, layer: str | None, *, use_raw: bool) -> None:
-    """Raise InputError where a layer or ``.raw`` is asked of a format that has one matrix."""
+    """Raise InputError where a layer or ``.raw`` is requested of a format that has one matrix."""
     if layer is not None or use_raw:
         option = "--use-raw" if use_raw else "--layer"
         msg = f"{label}: a 10x matrix has neither layers nor .raw; leave out {option}"

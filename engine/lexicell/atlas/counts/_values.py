@@ -232,9 +232,9 @@ def _first_bad(block: CsrBlock, values: Values) -> int | None:
 
 
 def _check_sample(
-    source: CountSource, sample: CsrBlock, asked: Values | None, max_cells: int | None = None
+    source: CountSource, sample: CsrBlock, stated: Values | None, max_cells: int | None = None
 ) -> None:
-    values = Values.COUNTS if asked is None else asked
+    values = Values.COUNTS if stated is None else stated
     at = _first_bad(sample, values)
     if at is None:
         return
@@ -246,34 +246,34 @@ def _check_sample(
 
 def _blame(source: CountSource, block: CsrBlock, at: int, row: int) -> str:
     column, value = int(block.indices[at]), block.data[at]
-    said = bad_value(source.label, source.names, source.var.index, row, column, value)
+    sentence = bad_value(source.label, source.names, source.var.index, row, column, value)
     if float((block.data < 0).mean()) > _SCALED:
-        said += ", so the matrix was scaled or centred"
+        sentence += ", so the matrix was scaled or centred"
     ways = counts_elsewhere(source)
-    return f"{said}; give {_any_of(ways)}" if ways else said
+    return f"{sentence}; give {_any_of(ways)}" if ways else sentence
 
 
-def _told(asked: Values, guess: Guess) -> str:
+def _told(stated: Values, guess: Guess) -> str:
     """Say what speaks against what the user says, or that fractions are taken for counts."""
-    taken = f"the values are taken as {asked}, as --values says"
-    if asked is guess.values:
-        if asked is Values.NORMALISED:
-            return f"{taken} ({guess.what}: {guess.evidence}): ties and totals are those of fractions"
+    intro = f"the values are taken as {stated}, as --values says"
+    if stated is guess.values:
+        if stated is Values.NORMALISED:
+            return f"{intro} ({guess.what}: {guess.evidence}): ties and totals are those of fractions"
         return ""
     if guess.values is None:
-        return "" if asked in LOG_BASES and asked in guess.ways else f"{taken}; {guess.evidence}"
-    return f"{taken}, but they look like {guess.what} ({guess.evidence}), which is --values {guess.values}"
+        return "" if stated in LOG_BASES and stated in guess.ways else f"{intro}; {guess.evidence}"
+    return f"{intro}, but they look like {guess.what} ({guess.evidence}), which is --values {guess.values}"
 
 
 def _refusal(source: CountSource, guess: Guess) -> str:
     ways = counts_elsewhere(source) + tuple(f"--values {kind}" for kind in guess.ways)
     if guess.values is None:
-        seen = f"the matrix holds {guess.what} ({guess.evidence})"
+        text = f"the matrix holds {guess.what} ({guess.evidence})"
     else:
-        how = "looks" if guess.sure == "sure" else "probably looks"
+        verb = "looks" if guess.sure == "sure" else "probably looks"
         word = "log1p-transformed" if guess.values is Values.LOGNORM else f"{guess.values}-transformed"
-        seen = f"the matrix {how} {word}, not like counts: it holds {guess.what} ({guess.evidence})"
-    return f"{source.label}: {seen}; give {_any_of(ways) or 'a matrix of counts'}"
+        text = f"the matrix {verb} {word}, not like counts: it holds {guess.what} ({guess.evidence})"
+    return f"{source.label}: {text}; give {_any_of(ways) or 'a matrix of counts'}"
 
 
 def _any_of(ways: tuple[str, ...]) -> str:

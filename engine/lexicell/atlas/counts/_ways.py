@@ -45,8 +45,8 @@ def counts_elsewhere(source: CountSource) -> tuple[str, ...]:
             continue
         name = option.removeprefix("--layer ").strip("'")
         second = bool(_SMOOTHED.search(name)) * 2 + bool(_PART.search(name))
-        named = re.search(r"count|raw|umi", name, re.IGNORECASE) is None
-        ranked.append((second, guess.values is not Values.COUNTS, named, number, f"{option} ({guess.what})"))
+        plain = re.search(r"count|raw|umi", name, re.IGNORECASE) is None
+        ranked.append((second, guess.values is not Values.COUNTS, plain, number, f"{option} ({guess.what})"))
     ranked.sort()
     first_rank = ranked[0][0] if ranked else 0
     return tuple(way for rank, *_, way in ranked if rank == first_rank)[:_MOST_WAYS]

@@ -90,7 +90,7 @@ def check_declared(element: Any) -> None:
             try:
                 member = element[name]
             except Exception as exc:
-                if not is_unknown(exc):  # or nobody can read it either
+                if not is_unknown(exc):  # which cannot be read later either
                     raise
             else:
                 check_declared(member)
@@ -140,9 +140,9 @@ class ZarrReader(ArrayReader):
             with stage("read"):  # and decode: zarr-python does both
                 out[...] = self._array[start:stop]
             return
-        wanted = [(start, stop), *((0, side) for side in self.shape[1:])]
-        for place in _cells(self._grid, wanted):
-            bounds = _overlap(self._grid, place, wanted)
+        region = [(start, stop), *((0, side) for side in self.shape[1:])]
+        for place in _cells(self._grid, region):
+            bounds = _overlap(self._grid, place, region)
             target = out[_slices(bounds, (start, *(0 for _ in self.shape[1:])))]
             try:
                 file = os.open(self._folder / self._array.metadata.encode_chunk_key(place), _OPEN)
@@ -176,10 +176,10 @@ class ZarrReader(ArrayReader):
                 encoding.decode(raw, target)
             else:
                 check_possible(prod(self._chunks) * self.dtype.itemsize, length)
-                whole = np.empty(self._chunks, self.dtype)
-                encoding.decode(raw, whole)
+                decoded = np.empty(self._chunks, self.dtype)
+                encoding.decode(raw, decoded)
                 corner = [at * side for at, side in zip(chunk, self._chunks, strict=True)]
-                target[...] = whole[_slices(part, corner)]
+                target[...] = decoded[_slices(part, corner)]
 
     def lacks(self, start: int, values: Array) -> bool:
         """See `ArrayReader.lacks`, for 1-d arrays; lists the store only where a chunk is all fill value."""
@@ -237,7 +237,7 @@ class Encoding:
         """Understand the codecs of Zarr v3: values to bytes, compressed or not, checked or not; or shards."""
         import numcodecs  # type: ignore[import-untyped]
 
-        known = {"blosc": numcodecs.Blosc, "zstd": numcodecs.Zstd, "gzip": numcodecs.GZip}
+        compressors = {"blosc": numcodecs.Blosc, "zstd": numcodecs.Zstd, "gzip": numcodecs.GZip}
         names, options = [codec["name"] for codec in codecs], codecs[0].get("configuration", {})
         if names == ["sharding_indexed"]:
             inner = cls._of_codecs(options["codecs"])
@@ -252,7 +252,7 @@ class Encoding:
             return None
         if not between:
             return cls(None, checked)
-        return cls(known[between[0]](), checked) if between[0] in known else None
+        return cls(compressors[between[0]](), checked) if between[0] in compressors else None
 
     def index(self, file: int, size: int, n: int) -> list[list[int]]:
         """Read offset and length of each of the `n` chunks of a shard.
@@ -264,8 +264,8 @@ class Encoding:
         """
         length = 16 * n + _CHECKSUM_BYTES
         raw = _checked(_read(file, size, 0 if self.index_first else max(size - length, 0), length))
-        found: list[list[int]] = np.frombuffer(raw, "<u8").reshape(n, 2).tolist()
-        return found
+        index: list[list[int]] = np.frombuffer(raw, "<u8").reshape(n, 2).tolist()
+        return index
 
     def decode(self, raw: bytes, out: Array) -> None:
         """Decode a chunk into an array, all of which it fills.

@@ -84,9 +84,9 @@ class PackPlan:
     @cached_property
     def place(self) -> NDArray[np.int32]:
         """``[v]`` int32, where each column of the source is put."""
-        found = np.empty(len(self.order), np.int32)
-        found[self.order] = np.arange(len(self.order), dtype=np.int32)
-        return found
+        places = np.empty(len(self.order), np.int32)
+        places[self.order] = np.arange(len(self.order), dtype=np.int32)
+        return places
 
     @cached_property
     def numbers(self) -> NDArray[np.uint64]:
@@ -95,8 +95,8 @@ class PackPlan:
 
     def widened(self, traits: int) -> PackPlan:
         """The same for values that have these traits too."""
-        seen = self.traits | traits
-        return replace(self, traits=seen, counts=counts_dtype(seen))
+        combined = self.traits | traits
+        return replace(self, traits=combined, counts=counts_dtype(combined))
 
     def identity(self) -> dict[str, Any]:
         """Everything that decides the bytes of the atlas."""
@@ -175,7 +175,7 @@ def plan_pack(
     follow_links
         As the inputs were opened.
     tell
-        Is given sentences that a person should know.
+        Called with notes for people.
 
     Raises
     ------
@@ -186,8 +186,8 @@ def plan_pack(
     """
     for sentence in source.check():
         tell(sentence)
-    kept = _storable(source, tell) if obs_columns is None else tuple(obs_columns)
-    check_columns(source, kept)
+    columns = _storable(source, tell) if obs_columns is None else tuple(obs_columns)
+    check_columns(source, columns)
     sample = read_sample(source)
     traits = value_traits(sample.data)
     return PackPlan(
@@ -195,7 +195,7 @@ def plan_pack(
         matrix,
         order,
         order_of,
-        kept,
+        columns,
         fingerprint(paths, follow_links=follow_links),
         traits,
         counts_dtype(traits),
@@ -209,12 +209,12 @@ def gene_numbers(names: pd.Index[Any]) -> NDArray[np.uint64]:
 
 
 def _storable(source: CountSource, tell: Callable[[str], None]) -> tuple[str, ...]:
-    kept = []
+    columns = []
     for name in source.obs_columns:
         try:
             check_columns(source, [name])
         except InputError as error:
             tell(f"{error}: it is left out")
         else:
-            kept.append(name)
-    return tuple(kept)
+            columns.append(name)
+    return tuple(columns)

@@ -110,9 +110,9 @@ def pack_rows(
     dtype
         Of the stored values; where ``traits`` do not fit it, there are none.
     """
-    given, n = int(block.indptr[-1]), block.n_rows
+    n_in, n = int(block.indptr[-1]), block.n_rows
     records = np.zeros(n, RECORD)
-    columns = np.empty(given, np.uint16 if n_columns <= 1 << 16 else np.int32)
+    columns = np.empty(n_in, np.uint16 if n_columns <= 1 << 16 else np.int32)
     while True:
         traits = _noted(block, weight, records)
         if not fits(traits, dtype):
@@ -123,8 +123,8 @@ def pack_rows(
             np.zeros((n_columns + 63) // 64, np.uint64), np.empty(n_columns, dtype), values, columns,
         )  # fmt: skip
         if stored == int(records["values"].sum()):
-            kept = int(block.indptr[-1])
-            return PackedRows(values[:stored], columns[:stored], records, traits, kept - stored, given - kept)
+            size = int(block.indptr[-1])
+            return PackedRows(values[:stored], columns[:stored], records, traits, size - stored, n_in - size)
         block = _summed(block)  # a row has a column twice
 
 
@@ -140,9 +140,9 @@ def first_difference(block: CsrBlock, weight: NDArray[np.uint64], records: NDArr
     records
         ``[n]`` `RECORD` of the same rows.
     """
-    found = np.zeros(block.n_rows, RECORD)
-    _noted(block, weight, found)
-    wrong = (found != records) | (np.diff(block.indptr) != records["values"])
+    noted = np.zeros(block.n_rows, RECORD)
+    _noted(block, weight, noted)
+    wrong = (noted != records) | (np.diff(block.indptr) != records["values"])
     descends = np.zeros(len(block.indices) + 1, np.bool_)
     descends[1:-1] = block.indices[1:] <= block.indices[:-1]
     descends[block.indptr[:-1]] = False  # where rows begin
@@ -152,9 +152,9 @@ def first_difference(block: CsrBlock, weight: NDArray[np.uint64], records: NDArr
 
 def _noted(block: CsrBlock, weight: NDArray[np.uint64], records: NDArray[Any]) -> int:
     """Fill in the records of some rows; traits of their values."""
-    found = [np.empty(block.n_rows, RECORD[name]) for name in RECORD.names or ()]
-    traits = _sums(block.data, block.indices, block.indptr, weight, *found)
-    for name, column in zip(RECORD.names or (), found, strict=True):
+    columns = [np.empty(block.n_rows, RECORD[name]) for name in RECORD.names or ()]
+    traits = _sums(block.data, block.indices, block.indptr, weight, *columns)
+    for name, column in zip(RECORD.names or (), columns, strict=True):
         records[name] = column
     return int(traits)
 

@@ -81,18 +81,18 @@ class ShardStream:
         skip, self._skip = self._skip, 0
         values, columns = block.values[skip:], block.columns[skip:]
         ends = np.cumsum(block.records["values"], dtype=np.int64) - skip
-        done = taken = 0
-        while len(values) - taken >= _shard.SHARD - self._size:
-            stop = taken + _shard.SHARD - self._size
-            self._take(values[taken:stop], columns[taken:stop])
-            taken = stop
+        done = begin = 0
+        while len(values) - begin >= _shard.SHARD - self._size:
+            stop = begin + _shard.SHARD - self._size
+            self._take(values[begin:stop], columns[begin:stop])
+            begin = stop
             row = int(np.searchsorted(ends, stop))
             row += int(ends[row] == stop)
             self._records.append(block.records[done:row])
             done = row
             begun = stop - (int(ends[row - 1]) if row else -skip)
             yield self._cut(Position(self._rows + row, begun))
-        self._take(values[taken:], columns[taken:])
+        self._take(values[begin:], columns[begin:])
         self._records.append(block.records[done:])
         self._rows += len(ends)
 

@@ -56,10 +56,10 @@ def check_rows(
 
     group = bounded(zarr.open_group(local_or_remote_store(location, read_only=True), path="X", mode="r"))
     where = Where(label, "the packed X")
-    matrix, objects, own = stored_rows(group, where), open_objects(location), local()
+    matrix, objects, state = stored_rows(group, where), open_objects(location), local()
 
     def check(number: int) -> None:
-        scratch = own.__dict__.setdefault("scratch", Scratch())
+        scratch = state.__dict__.setdefault("scratch", Scratch())
         begin = ends[number - 1] if number else 0
         records = read_records(objects, number)
         if len(records) != ends[number] - begin:

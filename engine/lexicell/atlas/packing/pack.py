@@ -79,8 +79,8 @@ class Packed:
 
     def as_dict(self) -> dict[str, Any]:
         """Return all of it as plain values, for ``--json``."""
-        own = {part.name: getattr(self, part.name) for part in fields(self) if part.name != "plan"}
-        return {**self.plan, **own}
+        facts = {part.name: getattr(self, part.name) for part in fields(self) if part.name != "plan"}
+        return {**self.plan, **facts}
 
     @property
     def cells_per_second(self) -> float:
@@ -122,9 +122,9 @@ def run_pack(
     workers
         Threads; None for as many as there are CPUs. Memory grows by about 250 MB with each.
     tick
-        Is called with cells done, those of earlier runs included, and bytes decoded in this one.
+        Called with cells done, those of earlier runs included, and bytes decoded in this one.
     tell
-        Is given sentences that a person should know.
+        Called with notes for people.
 
     Raises
     ------
@@ -180,11 +180,11 @@ def _telling_what_is_kept(journal: Journal, tell: Callable[[str], None]) -> Iter
     except BaseException as error:
         if not journal.done or journal.complete:
             raise
-        kept = f"{len(journal.done):,} shards are kept: go on with --resume"
+        message = f"{len(journal.done):,} shards are kept: go on with --resume"
         if isinstance(error, WriteError):
-            msg = f"{error}; {kept}"
+            msg = f"{error}; {message}"
             raise PartialError(msg) from error
-        tell(kept)
+        tell(message)
         raise
 
 
@@ -238,12 +238,12 @@ class _PackRun:
         stream, write = ShardStream(first, begin), partial(write_unit, journal.location)
         writing: deque[tuple[Unit, Future[tuple[Written, ...]]]] = deque()
 
-        def commit(units: Iterable[Unit], most: int) -> None:
+        def commit(units: Iterable[Unit], limit: int) -> None:
             for unit in units:
                 journal.total = max(journal.total, unit.number + 1)
                 if unit.number not in journal.done:  # one before it may have been lost
                     writing.append((unit, pool.submit(write, unit)))
-            while len(writing) > most:
+            while len(writing) > limit:
                 unit, future = writing.popleft()
                 end, n = unit.end, len(unit.values)
                 journal.commit(
@@ -267,13 +267,13 @@ class _PackRun:
 
     def _make(self, span: tuple[int, int]) -> tuple[PackedRows, int]:
         """Read a block of rows of one input and pack it; with the bytes that were decoded."""
-        plan, own = self._plan, self._own.__dict__
+        plan, state = self._plan, self._own.__dict__
         number, start, stop = plan.source.within(*span)
-        if own.get("number") != number:
+        if state.get("number") != number:
             names, place = plan.source.own_columns(number)
-            own.update(number=number, genes=gene_numbers(names), place=plan.place[place])
-        block = plan.source.read_own(number, start, stop, own.setdefault("scratch", Scratch()))
-        packed = pack_rows(block, own["place"], own["genes"], len(plan.order), plan.counts)
+            state.update(number=number, genes=gene_numbers(names), place=plan.place[place])
+        block = plan.source.read_own(number, start, stop, state.setdefault("scratch", Scratch()))
+        packed = pack_rows(block, state["place"], state["genes"], len(plan.order), plan.counts)
         return packed, int(block.data.nbytes + block.indices.nbytes)
 
     def _write_matrix(self) -> None:
@@ -337,14 +337,14 @@ class _PackRun:
 
 def _windows(pieces: Iterable[NDArray[Any]], size: int) -> Iterator[NDArray[np.int64]]:
     """A 0 and then all pieces, in windows of `size`."""
-    held = np.zeros(1, np.int64)
+    window = np.zeros(1, np.int64)
     for piece in pieces:
-        held = np.concatenate([held, piece])
-        while len(held) >= size:
-            yield held[:size]
-            held = held[size:]
-    if len(held):
-        yield held
+        window = np.concatenate([window, piece])
+        while len(window) >= size:
+            yield window[:size]
+            window = window[size:]
+    if len(window):
+        yield window
 
 
 @contextmanager

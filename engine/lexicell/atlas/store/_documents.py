@@ -1,7 +1,7 @@
 """Groups and single values of a Zarr v3 as the bytes they are.
 
 anndata and zarr-python write a value in some ten steps, each through an event loop: twenty values took a
-quarter of a second, as long as 25,000 cells. Here each is two objects, and nothing is asked first.
+quarter of a second, as long as 25,000 cells. Here each is two objects, and no request comes first.
 """
 
 from __future__ import annotations

@@ -50,25 +50,25 @@ def gc(target: str | Path, *, everything: bool = False) -> Freed:
         The folder may not be written to.
     """
     place = place_of(target)
-    found = _Found()
+    freed = _Found()
     if place.begun:
         place.prepare()
         place.lock.acquire()
         try:
             if everything:
-                _remove_run(place, found)
+                _remove_run(place, freed)
             else:
-                _remove_uncommitted(place, found)
+                _remove_uncommitted(place, freed)
         finally:
             place.lock.release()
-    kept = []
+    left = []
     for path in place.leftovers():
         if path.name.endswith(".old") and place.finished is None:
-            kept.append(str(path))  # an overwriting run was killed between its two renames
+            left.append(str(path))  # an overwriting run was killed between its two renames
             continue
-        found.add(file.lstat().st_size for file in (path, *path.rglob("*")) if not file.is_dir())
+        freed.add(file.lstat().st_size for file in (path, *path.rglob("*")) if not file.is_dir())
         remove(path)
-    return Freed(found.objects, found.bytes, tuple(kept))
+    return Freed(freed.objects, freed.bytes, tuple(left))
 
 
 class _Found:
@@ -83,15 +83,15 @@ class _Found:
             self.bytes += size
 
 
-def _remove_run(place: Place, found: _Found) -> None:
+def _remove_run(place: Place, freed: _Found) -> None:
     if unseal(place.objects.get(COMPLETE)) is not None:
         msg = f"{place.objects.location} is complete but for its name; it gets that with --resume"
         raise InputError(msg)
-    found.add(place.objects.sizes().values())
+    freed.add(place.objects.sizes().values())
     place.discard()
 
 
-def _remove_uncommitted(place: Place, found: _Found) -> None:
+def _remove_uncommitted(place: Place, freed: _Found) -> None:
     objects = place.objects
     committed = {key for record in open_ledger(objects).of("unit") for key, _, _ in record["objects"]}
     manifest = unseal(objects.get(COMPLETE)) or {"objects": []}
@@ -100,10 +100,10 @@ def _remove_uncommitted(place: Place, found: _Found) -> None:
         key: size
         for key, size in objects.sizes().items()
         if key.startswith(TEMPORARY)
-        # Metadata of arrays are written when a run begins, and tell how to read what it has done.
+        # Metadata of arrays are written when a run begins, and say how to read what it has done.
         or not (is_history(key) or key in needed or key.endswith("/zarr.json"))
     }
     for key in going:
         objects.delete(key)
     objects.flush()
-    found.add(going.values())
+    freed.add(going.values())

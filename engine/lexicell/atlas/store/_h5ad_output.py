@@ -64,7 +64,7 @@ class H5adOutput:
             raise InputError(msg) from error
 
     def _prepare(self, dim: int) -> None:
-        """Make room for all that is written later, so that a copy that can't take it is told before."""
+        """Make room for all that is written later, so that a copy that can't take it fails before."""
         if self._copied:
             check_own(self._file, ("obs", "obsm", "uns"))
             self._obs = _room_in_obs(self._file, self._n_cells)
@@ -138,7 +138,7 @@ class H5adOutput:
 def _reserve(path: Path, size: int) -> None:
     """Take the room that a file will need, which HDF5 gives back when it closes the file.
 
-    A disk that is full is told before the first cell, and HDF5 does not meet it: it ends the process then.
+    A full disk is an error before the first cell, and HDF5 does not meet it: it ends the process then.
     """
     if hasattr(os, "posix_fallocate"):
         with path.open("r+b") as file:
@@ -166,10 +166,10 @@ def _room_in_records(file: h5py.File, n: int) -> dict[str, Callable[[NDArray[Any
     """The same for anndata before 0.7: obs is one dataset of records, a field for each column."""
     old = file["obs"]
     records, attributes = old[()], dict(old.attrs)
-    kept = [name for name in records.dtype.names if name not in QUALITY_DTYPES]
-    kinds = {name: records.dtype[name] for name in kept} | QUALITY_DTYPES
+    names = [name for name in records.dtype.names if name not in QUALITY_DTYPES]
+    kinds = {name: records.dtype[name] for name in names} | QUALITY_DTYPES
     table = np.zeros(n, np.dtype({"names": list(kinds), "formats": list(kinds.values())}))
-    for name in kept:
+    for name in names:
         table[name] = records[name]
     del file["obs"]
     new = file.create_dataset("obs", data=table)

@@ -36,13 +36,13 @@ def check_identity(label: str, before: Mapping[str, Any], now: Mapping[str, Any]
         raise InputError(msg)
 
 
-def _differences(before: Any, now: Any, field: str) -> Iterator[str]:
-    if isinstance(before, dict) and isinstance(now, dict):
-        for name in sorted(before.keys() | now.keys()):
+def _differences(earlier: Any, now: Any, field: str) -> Iterator[str]:
+    if isinstance(earlier, dict) and isinstance(now, dict):
+        for name in sorted(earlier.keys() | now.keys()):
             dotted = f"{field}.{name}" if field else name
-            yield from _differences(before.get(name, _ABSENT), now.get(name, _ABSENT), dotted)
-    elif before != now:
-        yield f"{field} ({_shown(before)} before, {_shown(now)} now)"
+            yield from _differences(earlier.get(name, _ABSENT), now.get(name, _ABSENT), dotted)
+    elif earlier != now:
+        yield f"{field} ({_shown(earlier)} before, {_shown(now)} now)"
 
 
 def _shown(value: Any) -> str:

@@ -98,12 +98,12 @@ class Journal:
             "unit",
             run=self._run,
             unit=unit,
-            attempt=1 + max((self._tries[written.key] for written in objects), default=0),
-            objects=[[written.key, written.size, written.blake3] for written in objects],
+            attempt=1 + max((self._tries[item.key] for item in objects), default=0),
+            objects=[[item.key, item.size, item.blake3] for item in objects],
             facts=dict(facts),
         )
         self.done[unit] = dict(facts)
-        self._objects |= {written.key: written for written in objects}
+        self._objects |= {item.key: item for item in objects}
 
     def finish(self) -> None:
         """Consolidate the metadata of a Zarr, and publish the store under its final name.
@@ -136,7 +136,7 @@ class Journal:
         self._publish()
 
     def _take(self) -> None:
-        self._objects |= {written.key: written for written in self.store.take()}
+        self._objects |= {item.key: item for item in self.store.take()}
 
     def _run_record(self) -> tuple[bytes, bytes]:
         return seal({"format": FORMAT, "total": self.total, "identity": self._identity})
@@ -186,16 +186,16 @@ class Journal:
             self._run = record["run"]
             self._count(record["discarded"])
         for record in self._ledger.of("unit"):
-            written = objects_of(record)
+            unit_objects = objects_of(record)
             if sizes is None or is_there(record, sizes):
                 self.done[record["unit"]] = record["facts"]
-                self._objects |= written
+                self._objects |= unit_objects
             else:
-                lost |= written.keys()
+                lost |= unit_objects.keys()
         return lost
 
     def _count(self, discarded: Sequence[str]) -> None:
-        """Count tries that came to nothing; of an object that was being written, the name tells which."""
+        """Count tries that came to nothing; of an object that was being written, the name says which."""
         self._tries.update({key.split(".")[0].replace("!", "/") for key in discarded})
 
     def _sign(self, *, replaces: bool, discarded: Sequence[str]) -> None:
@@ -239,7 +239,7 @@ def open_journal(
     keep
         Whether unfinished work is kept at all.
     table
-        What a run that goes on needs of the one that began, which `begun` tells; gone from a complete store.
+        What a run that goes on needs of the one that began, which `begun` gives; gone from a complete store.
 
     Raises
     ------
@@ -272,7 +272,7 @@ def open_journal(
 
 
 def check_target(place: Place, mode: Mode) -> None:
-    """Raise OutputExistsError where what lies at a place stands in the way of a run."""
+    """Raise OutputExistsError where the output exists and a run may not replace it."""
     if (finished := place.finished) is not None:
         if mode == "new":
             msg = f"{place.target} exists; choose another name or overwrite it (--overwrite)"
@@ -379,5 +379,5 @@ def _manifest(identity: Mapping[str, Any], total: int, objects: Mapping[str, Wri
         "format": FORMAT,
         "identity": identity_hash(identity),
         "total": total,
-        "objects": [[of.key, of.size, of.blake3] for _, of in sorted(objects.items())],
+        "objects": [[item.key, item.size, item.blake3] for _, item in sorted(objects.items())],
     }

@@ -1,4 +1,4 @@
-"""The history of a store: what each run did, in records that tell by themselves whether they are whole."""
+"""The history of a store: what each run did, in records that show by themselves whether they are whole."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ def seal(content: Mapping[str, Any]) -> tuple[bytes, bytes]:
 
 def unseal(data: bytes | None) -> dict[str, Any] | None:
     """Read what `seal` wrote; None for anything else."""
-    body, found, _ = (data or b"").rpartition(_SEAL)
-    if not found or data != body + _end(body):
+    body, separator, _ = (data or b"").rpartition(_SEAL)
+    if not separator or data != body + _end(body):
         return None
     content: dict[str, Any] = json.loads(body + b"}")
     return content

@@ -34,7 +34,7 @@ class Lock(ABC):
         Raises
         ------
         InputError
-            Somebody else has it.
+            Another process has it.
         WriteError
             What lies there is no lock, a link for instance; it is left alone.
         """
@@ -119,9 +119,9 @@ class HeartbeatLock(Lock):
         self._thread: threading.Thread | None = None
 
     def acquire(self) -> None:
-        held = _read(self._objects.get(LOCK))
-        if time.time() - float(held.get("beat", 0)) < DEAD:
-            raise _taken(self._objects.location, json.dumps(held).encode())
+        content = _read(self._objects.get(LOCK))
+        if time.time() - float(content.get("beat", 0)) < DEAD:
+            raise _taken(self._objects.location, json.dumps(content).encode())
         self._beat()
         if _read(self._objects.get(LOCK)).get("token") != self._token:  # two at once: the last one has it
             raise _taken(self._objects.location, self._objects.get(LOCK) or b"")
@@ -153,13 +153,13 @@ def _holder() -> dict[str, Any]:
 
 def _read(data: bytes | None) -> dict[str, Any]:
     try:
-        held = json.loads(data or b"{}")
+        content = json.loads(data or b"{}")
     except ValueError:
         return {}
-    return held if isinstance(held, dict) else {}
+    return content if isinstance(content, dict) else {}
 
 
 def _taken(label: str, data: bytes) -> InputError:
-    held = _read(data)
-    who = f"process {held.get('pid', '?')} on {held.get('host', '?')}"
-    return InputError(f"{label} is being written by {who}; wait for it, or end it")
+    content = _read(data)
+    owner = f"process {content.get('pid', '?')} on {content.get('host', '?')}"
+    return InputError(f"{label} is being written by {owner}; wait for it, or end it")

@@ -26,7 +26,7 @@ __all__ = ["FOLDER", "TEMPORARY", "LocalObjects", "Objects", "RemoteObjects", "W
 FOLDER = ".lexicell"
 #: Objects that are being written. In a folder of their own none is mistaken for a chunk, and what a killed
 #: writer leaves is found at once.
-TEMPORARY = f"{FOLDER}/tmp"  # noqa: S108 -- in the store, where nobody else looks
+TEMPORARY = f"{FOLDER}/tmp"  # noqa: S108 -- in the store, where no other program looks
 
 #: Bytes read at once to be hashed. Read and not mapped: a disk's error in a mapped page ends the process.
 _AT_ONCE = 1 << 20
@@ -61,7 +61,7 @@ class Objects(ABC):
         self.location = location
 
     def put(self, key: str, parts: Sequence[Bytes]) -> Written:
-        """Write an object from its parts; whoever reads sees the old one or the new one.
+        """Write an object from its parts; readers see the old one or the new one.
 
         Raises
         ------
@@ -157,12 +157,12 @@ class LocalObjects(Objects):
         return hasher.hexdigest()
 
     def sizes(self) -> dict[str, int]:
-        found = {}
+        sizes = {}
         for folder, _, names in os.walk(self.root):
             for name in names:
                 path = Path(folder, name)
-                found[path.relative_to(self.root).as_posix()] = path.lstat().st_size
-        return found
+                sizes[path.relative_to(self.root).as_posix()] = path.lstat().st_size
+        return sizes
 
     def zarr_store(self) -> Any:
         from zarr.storage import LocalStore
@@ -174,7 +174,7 @@ class LocalObjects(Objects):
         self._make_folder(path.parent)
         temporary = self.root / TEMPORARY
         self._make_folder(temporary)
-        # The key's end tells what it was going to be; more of it could be longer than a file's name may be.
+        # The key's end says what it was going to be; more of it could be longer than a file's name may be.
         temporary /= f"{key.replace('/', '!')[-50:]}.{os.getpid()}-{secrets.token_hex(4)}"
         try:
             write_durably(temporary, parts)
@@ -258,7 +258,7 @@ class RemoteObjects(Objects):
         import obstore
 
         try:
-            return {found["path"]: found["size"] for batch in obstore.list(self._bucket) for found in batch}
+            return {meta["path"]: meta["size"] for batch in obstore.list(self._bucket) for meta in batch}
         except self._errors as error:
             raise network_fault(self.location, error) or error from error
 
@@ -325,10 +325,10 @@ def write_durably(path: Path, parts: Sequence[Bytes]) -> None:
 
 def write_all(descriptor: int, data: Bytes) -> None:
     """Write all of something, however little the system takes at once."""
-    rest = memoryview(data).cast("B")
-    while len(rest):
-        taken = os.write(descriptor, rest)
-        if taken == 0:
+    remaining = memoryview(data).cast("B")
+    while len(remaining):
+        n_written = os.write(descriptor, remaining)
+        if n_written == 0:
             msg = "nothing was taken"
             raise OSError(msg)
-        rest = rest[taken:]
+        remaining = remaining[n_written:]

@@ -44,7 +44,7 @@ def check_columns(source: CountSource, columns: Sequence[str], *, present: Seque
     """
     for number, name in enumerate(columns):
         if name in present or name in columns[:number]:
-            why = "is written anyway" if name in present else "is asked for twice"
+            why = "is written anyway" if name in present else "is requested twice"
             msg = f"{source.label}: obs column {name!r} {why}; leave it out"
             raise InputError(msg)
         if not _can_be_named(name):
@@ -79,7 +79,7 @@ def write_obs(
     source
         ``N`` cells.
     columns
-        Columns of its obs to write. `check_columns` tells beforehand whether that will do.
+        Columns of its obs to write. `check_columns` checks beforehand whether that will do.
     present
         Columns that ``root["obs"]`` has already, listed after `columns`.
     window
@@ -112,8 +112,8 @@ def _can_be_named(name: str) -> bool:
         size = len(name.encode())
     except UnicodeEncodeError:
         return False
-    taken = name in (".", "..", _INDEX, "zarr.json") or any(sign in name for sign in "/\\\0")
-    return 0 < size <= _LONGEST_NAME and not taken
+    reserved = name in (".", "..", _INDEX, "zarr.json") or any(sign in name for sign in "/\\\0")
+    return 0 < size <= _LONGEST_NAME and not reserved
 
 
 def _fault(dtype: Any) -> str | None:
@@ -125,8 +125,8 @@ def _fault(dtype: Any) -> str | None:
         fault = _fault(categories.dtype)
         return None if fault is None else f"categories that are {fault}"
     plain = isinstance(dtype, np.dtype) and dtype.kind in "biufcO"
-    known = plain or isinstance(dtype, pd.StringDtype) or _is_masked(dtype)
-    return None if known else f"values of type {dtype}"
+    storable = plain or isinstance(dtype, pd.StringDtype) or _is_masked(dtype)
+    return None if storable else f"values of type {dtype}"
 
 
 def _is_masked(dtype: Any) -> bool:
@@ -163,9 +163,9 @@ def _create(group: zarr.Group, name: str, dtype: Any, n: int) -> _Write:
 def _masked(group: zarr.Group, dtype: np.dtype[Any], n: int, plain: Callable[[Any], Any]) -> _Write:
     values, mask = _array(group, "values", dtype, n), _array(group, "mask", np.dtype(bool), n)
 
-    def write(start: int, found: Any) -> None:
-        values(start, plain(found))
-        mask(start, found.isna())
+    def write(start: int, column: Any) -> None:
+        values(start, plain(column))
+        mask(start, column.isna())
 
     return write
 

@@ -23,7 +23,7 @@ from lexicell.errors import OutputExistsError
 
 __all__ = ["COMPLETE", "RUN", "TABLE", "Place", "place_of"]
 
-#: What identifies a run, and what tells that it has ended well.
+#: What identifies a run, and what shows that it has ended well.
 RUN, COMPLETE = f"{FOLDER}/run.json", f"{FOLDER}/COMPLETE"
 #: What was computed before the first unit and all units are made with; gone when the store is complete.
 TABLE = f"{FOLDER}/table"
@@ -88,7 +88,7 @@ class Place(ABC):
 
 
 def is_history(key: str) -> bool:
-    """Whether an object tells how a store came to be, and so differs between two runs."""
+    """Whether an object records how a store came to be, and so differs between two runs."""
     return key.startswith(_HISTORY)
 
 
@@ -119,11 +119,11 @@ class _LocalPlace(Place):
         folder = self._work / FOLDER
         with refusals(self._work):
             for path in (self._work, folder):
-                if path.is_symlink():  # what is there would be written to, and removed
+                if path.is_symlink():  # its target would be written to, and removed
                     msg = f"{path} is a link, and a run is not written through one; remove it"
                     raise OutputExistsError(msg)
             if self._work.exists() and not folder.is_dir() and not self._is_empty():
-                msg = f"{self._work} is no unfinished run of lexicell, and in the way; move it"
+                msg = f"{self._work} exists and is no unfinished run of lexicell; move it"
                 raise OutputExistsError(msg)
             folder.mkdir(parents=True, exist_ok=True)
             fsync(self._work.parent)

@@ -40,7 +40,7 @@ def open_embedding(target: str | Path, *, allow_partial: bool = False) -> AnnDat
         and to every reader a chunk that is not there means zeros.
 
         Of a run that is not complete, rows of shards that are not there are zero, and ``lexicell_present``
-        in ``obs`` tells which are there. Names and columns of the cells are written last, so ``obs`` has the
+        in ``obs`` says which are there. Names and columns of the cells are written last, so ``obs`` has the
         number of the row in their place; ``uns["lexicell"]`` is the identity of the run.
 
     Raises
@@ -63,8 +63,8 @@ def open_embedding(target: str | Path, *, allow_partial: bool = False) -> AnnDat
 
 
 def _check(target: str, objects: Objects, expected: Mapping[str, Written]) -> None:
-    for key, what in compare(objects, expected, objects.sizes()):
-        msg = f"{target}: {key} is not as written ({what}); `lexicell verify` tells what else is"
+    for key, fault in compare(objects, expected, objects.sizes()):
+        msg = f"{target}: {key} is not as written ({fault}); `lexicell verify` tells what else is"
         raise CorruptDataError(msg)
 
 
@@ -91,7 +91,7 @@ def _read_partial(target: str, objects: Objects, identity: dict[str, Any]) -> An
         msg = f"{target} is no embedding"
         raise InputError(msg)
     done = units_done(objects)
-    _check(target, objects, {key: of for written in done.values() for key, of in written.items()})
+    _check(target, objects, {key: w for unit in done.values() for key, w in unit.items()})
     layout = Layout(**identity["layout"])
     vectors = np.zeros((layout.n_cells, layout.dim), layout.dtype)
     columns = {name: np.zeros(layout.n_cells, dtype) for name, dtype in QUALITY_DTYPES.items()}

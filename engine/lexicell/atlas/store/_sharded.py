@@ -42,7 +42,7 @@ class Sink(Protocol):
     ) -> tuple[Iterable[tuple[str, Sequence[Bytes]]], Mapping[str, Any]]:
         """Objects of a shard, as keys and bytes, and what is to be remembered of it, as plain JSON.
 
-        Both are a function of the shard's cells alone: whoever makes it again writes the same.
+        Both are a function of the shard's cells alone: making it again writes the same bytes.
         """
         ...
 
@@ -91,7 +91,7 @@ class ShardWriter:
         return self.sink.layout
 
     def write(self, number: int, shard: Any, objects: Objects | None = None) -> Receipt:
-        """Write a shard, without looking at what is there. It is durable when this returns.
+        """Write a shard, without checking whether it exists. It is durable when this returns.
 
         Parameters
         ----------

@@ -28,7 +28,7 @@ def identity_hash(identity: Mapping[str, Any]) -> str:
 def units_done(objects: Objects) -> dict[int, dict[str, Written]]:
     """Units that are committed, and there: their objects."""
     sizes = objects.sizes()
-    return {of["unit"]: objects_of(of) for of in open_ledger(objects).of("unit") if is_there(of, sizes)}
+    return {r["unit"]: objects_of(r) for r in open_ledger(objects).of("unit") if is_there(r, sizes)}
 
 
 def objects_of(record: Mapping[str, Any]) -> dict[str, Written]:

@@ -30,12 +30,12 @@ __all__ = [
 
 _SHOWN = 5
 
-#: Is told how many objects of how many are done.
+#: Progress callback: objects done, and all objects.
 Tick = Callable[[int, int], None]
 
 
 def _silent(done: int, total: int) -> None:
-    """Tell nobody."""
+    """Report no progress."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +88,7 @@ def verify(target: str | Path, *, tick: Tick = _silent) -> Verified:
     target
         What `lexicell.embed` or ``lexicell pack`` wrote: folder or URL.
     tick
-        Is told how many objects of how many are done.
+        Progress callback: called with objects done, and all objects.
 
     Returns
     -------
@@ -100,19 +100,19 @@ def verify(target: str | Path, *, tick: Tick = _silent) -> Verified:
     CorruptDataError
         Something is missing, changed or too much; names it.
     PartialError
-        The store is not complete; tells how far it is.
+        The store is not complete; says how far it is.
     InputError, InputNotFoundError
         It is no store of lexicell's, or nothing is there.
     """
-    found = examine(target, tick=tick)
-    check(found)
-    return found
+    report = examine(target, tick=tick)
+    check(report)
+    return report
 
 
 def check(found: Verified) -> None:
     """Raise CorruptDataError where something is wrong."""
     if found.problems:
-        shown = ", ".join(f"{of.key} ({of.what})" for of in found.problems[:_SHOWN])
+        shown = ", ".join(f"{p.key} ({p.what})" for p in found.problems[:_SHOWN])
         more = ", ..." if len(found.problems) > _SHOWN else ""
         msg = (
             f"{found.target}: not as written, {len(found.problems):,} of {found.objects:,} objects: "
@@ -126,8 +126,8 @@ def examine(target: str | Path, *, tick: Tick = _silent) -> Verified:
     objects = finished_objects(place_of(target))
     manifest = unseal(objects.get(COMPLETE))
     if manifest is None or manifest["format"] != FORMAT:
-        what = "missing" if objects.get(COMPLETE) is None else "damaged"
-        return Verified(str(target), 0, 0, 0, (Problem(COMPLETE, what),), ())
+        fault = "missing" if objects.get(COMPLETE) is None else "damaged"
+        return Verified(str(target), 0, 0, 0, (Problem(COMPLETE, fault),), ())
     expected = {key: Written(key, size, blake3) for key, size, blake3 in manifest["objects"]}
     sizes = objects.sizes()
     problems = dict(compare(objects, expected, sizes, tick))
@@ -140,7 +140,7 @@ def examine(target: str | Path, *, tick: Tick = _silent) -> Verified:
     return Verified(
         str(target),
         len(expected),
-        sum(of.size for of in expected.values()),
+        sum(object_.size for object_ in expected.values()),
         manifest["total"],
         tuple(Problem(key, problems[key]) for key in sorted(problems)),
         tuple(sorted(extra - inside)),
@@ -185,23 +185,23 @@ def compare(
 ) -> Iterator[tuple[str, str]]:
     """Objects that are not as written, and what is wrong with each."""
 
-    def look_at(of: Written) -> str:
-        if of.key not in sizes:
+    def look_at(object_: Written) -> str:
+        if object_.key not in sizes:
             return "missing"
-        if sizes[of.key] != of.size:
-            return f"{sizes[of.key]:,} bytes in place of {of.size:,}"
+        if sizes[object_.key] != object_.size:
+            return f"{sizes[object_.key]:,} bytes in place of {object_.size:,}"
         try:
-            return "" if objects.hash(of.key) == of.blake3 else "changed"
+            return "" if objects.hash(object_.key) == object_.blake3 else "changed"
         except CorruptDataError:
             return "unreadable"
 
     threads = 32 if isinstance(objects, RemoteObjects) else os.cpu_count()
     with ThreadPoolExecutor(threads) as pool:
         checked = zip(expected, pool.map(look_at, expected.values()), strict=True)
-        for number, (key, what) in enumerate(checked):
+        for number, (key, fault) in enumerate(checked):
             tick(number + 1, len(expected))
-            if what:
-                yield key, what
+            if fault:
+                yield key, fault
 
 
 def check_finished(objects: Objects, target: str) -> None:
@@ -211,21 +211,21 @@ def check_finished(objects: Objects, target: str) -> None:
     """
     expected = {key: Written(key, size, blake3) for key, size, blake3 in read_manifest(objects)["objects"]}
     sizes = objects.sizes()
-    looked_at = {
-        key: of for key, of in expected.items() if key.endswith(".json") or sizes.get(key) != of.size
-    }
+    looked_at = {key: w for key, w in expected.items() if key.endswith(".json") or sizes.get(key) != w.size}
     problems = dict(compare(objects, looked_at, sizes))
     if not problems:
         problems = dict(_disagreements(objects, read_manifest(objects), _arrays(objects, set(looked_at))))
-    found = tuple(Problem(*problem) for problem in problems.items())
-    check(Verified(target, len(expected), 0, 0, found, ()))
+    damaged = tuple(Problem(*problem) for problem in problems.items())
+    check(Verified(target, len(expected), 0, 0, damaged, ()))
 
 
 def _arrays(objects: Objects, keys: set[str]) -> dict[str, dict[str, Any]]:
     """Metadata of the store's arrays, by their folders."""
     metadata = {key: json.loads(objects.get(key) or b"{}") for key in keys if key.endswith("/zarr.json")}
     return {
-        key.removesuffix("zarr.json"): of for key, of in metadata.items() if of.get("node_type") == "array"
+        key.removesuffix("zarr.json"): meta
+        for key, meta in metadata.items()
+        if meta.get("node_type") == "array"
     }
 
 
@@ -241,8 +241,8 @@ def _disagreements(
     if ledger.torn or last != "end" or len(units_done(objects)) != manifest["total"]:
         yield LEDGER, "damaged"
     layout = run["identity"].get("layout", {})
-    for folder, of in arrays.items():
+    for folder, metadata in arrays.items():
         part, _, name = folder.rstrip("/").partition("/")
         along_cells = part == "obsm" or (part == "obs" and (("/" not in name) or name.endswith("/codes")))
-        if along_cells and "n_cells" in layout and of["shape"][0] != layout["n_cells"]:
-            yield f"{folder}zarr.json", f"{of['shape'][0]:,} cells in place of {layout['n_cells']:,}"
+        if along_cells and "n_cells" in layout and metadata["shape"][0] != layout["n_cells"]:
+            yield f"{folder}zarr.json", f"{metadata['shape'][0]:,} cells in place of {layout['n_cells']:,}"

@@ -47,15 +47,15 @@ class WriterStore(WrapperStore[Store]):
         return self._root is not None
 
     def put(self, key: str, parts: Sequence[Bytes]) -> None:
-        """Write an object from its parts, without looking at what is there; WriteError where that fails."""
+        """Write an object from its parts, without checking whether it exists; WriteError where that fails."""
         self._written[key] = self._objects.put(key, parts)
 
     def take(self) -> tuple[Written, ...]:
-        """Make durable what was written since the last call, and tell it, by key."""
+        """Make durable what was written since the last call, and return it, by key."""
         self._objects.flush()
-        written = tuple(self._written[key] for key in sorted(self._written))
+        objects = tuple(self._written[key] for key in sorted(self._written))
         self._written.clear()
-        return written
+        return objects
 
     def put_root(self) -> None:
         """Write the root's metadata, which were kept back; consolidated ones in an order of their own."""
@@ -93,8 +93,8 @@ class WriterStore(WrapperStore[Store]):
         await asyncio.to_thread(self._objects.delete, key)
 
     async def delete_dir(self, prefix: str) -> None:
-        below = f"{prefix.rstrip('/')}/" if prefix else ""
-        for key in [key async for key in self.list_prefix(below)]:
+        folder = f"{prefix.rstrip('/')}/" if prefix else ""
+        for key in [key async for key in self.list_prefix(folder)]:
             await self.delete(key)
 
     async def list_dir(self, prefix: str) -> AsyncIterator[str]:

@@ -110,7 +110,7 @@ class EmbeddingSink:
         store
             Where to.
         write_obs
-            Is given the root, and writes ``obs`` except for the columns in `QUALITY`, which are there.
+            Called with the root; writes ``obs`` except for the columns in `QUALITY`, which are there.
         uns
             Goes to ``uns["lexicell"]``.
         """
@@ -171,13 +171,13 @@ def check_output(path: str | Path, *, overwrite: bool, resume: bool = False, dat
 def _would_lose(output: Path | str, data: Any) -> bool:
     """Whether an output would replace its own input. A copied h5ad keeps all that is in it."""
     is_path = isinstance(data, (str, Path))
-    given = data if is_path else getattr(data, "filename", None)
-    if given is None or is_url(given) != isinstance(output, str):
+    path = data if is_path else getattr(data, "filename", None)
+    if path is None or is_url(path) != isinstance(output, str):
         return False
     if isinstance(output, str):
-        source = str(given).rstrip("/")
+        source = str(path).rstrip("/")
         return f"{source}/".startswith(f"{output}/") or f"{output}/".startswith(f"{source}/")
-    source_path, target = Path(given).resolve(), output.resolve()
+    source_path, target = Path(path).resolve(), output.resolve()
     if is_path and source_path == target and source_path.suffix == ".h5ad":
         return False
     return target in (source_path, *source_path.parents) or source_path in target.parents

@@ -70,7 +70,7 @@ class EncoderOptions:
     device
         "cuda" runs on an NVIDIA GPU, and fails where that is not possible.
     dimensions
-        Length that a service is asked to shorten its vectors to.
+        Length to which a service is requested to shorten its vectors.
     """
 
     folder: Path | None = None

@@ -64,12 +64,12 @@ def download_model(spec: ModelSpec, notify: Callable[[str], None] | None = None)
         message = f"The files of {spec.id} are not on this machine: {advice}."
         raise InputNotFoundError(message) from error
 
-    def fetch(**how: Any) -> Path:
-        return Path(snapshot_download(spec.id, revision=spec.hub_revision, **how))
+    def fetch(**options: Any) -> Path:
+        return Path(snapshot_download(spec.id, revision=spec.hub_revision, **options))
 
     try:
-        told = HfApi().model_info(spec.id, revision=spec.hub_revision, timeout=_PATIENCE)
-        names = {file.rfilename for file in told.siblings or ()}
+        info = HfApi().model_info(spec.id, revision=spec.hub_revision, timeout=_PATIENCE)
+        names = {file.rfilename for file in info.siblings or ()}
         if notify is not None:
             notify(f"Fetching {spec.id} from the model hub, unless it is here already")
         return fetch(allow_patterns=[*_ALWAYS, *_wanted(names)])
@@ -82,12 +82,12 @@ def download_model(spec: ModelSpec, notify: Callable[[str], None] | None = None)
             if notify is not None:
                 notify(f"The model hub cannot be reached: using the copy of {spec.id} fetched before")
             return folder
-        wanted = f"{spec.id}@{spec.hub_revision}" if spec.hub_revision else spec.id
+        model = f"{spec.id}@{spec.hub_revision}" if spec.hub_revision else spec.id
         if isinstance(error, (RepositoryNotFoundError, RevisionNotFoundError)):
-            message = f"The model hub has no {wanted} that it would show you; if you have it, {advice}."
+            message = f"The model hub has no {model} that it would show you; if you have it, {advice}."
         else:
             reason = str(error).strip().partition("\n")[0].partition(". ")[0] or type(error).__name__
-            message = f"{wanted} is not on this machine and could not be downloaded ({reason}): {advice}."
+            message = f"{model} is not on this machine and could not be downloaded ({reason}): {advice}."
         raise InputNotFoundError(message) from error
 
 

@@ -73,10 +73,10 @@ def load_encoder(
         message = "The precision int8 is for CPUs: use float32 on a GPU."
         raise InputError(message)
     require_device(options.device)
-    found = find_encoder(spec, notify)
-    pooling = options.pooling or _shipped_pooling(found)
-    max_tokens = _max_tokens(found, options.max_tokens)
-    exported = exported_encoder(found, notify)
+    model = find_encoder(spec, notify)
+    pooling = options.pooling or _shipped_pooling(model)
+    max_tokens = _max_tokens(model, options.max_tokens)
+    exported = exported_encoder(model, notify)
     encoder = OnnxTextEncoder(
         id=spec.id,
         revision=exported.revision,
@@ -98,17 +98,17 @@ def _model_spec(name: str, folder: Path | None) -> ModelSpec:
     """What a name stands for: a model known by name, the user's folder, or a model on the hub."""
     if name in MODELS:
         return replace(MODELS[name], folder=folder)
-    here = Path(os.path.expanduser(name))  # noqa: PTH111  # Path's own raises where there is no such home
-    if here.is_dir():
+    local = Path(os.path.expanduser(name))  # noqa: PTH111  # Path's own raises where there is no such home
+    if local.is_dir():
         if folder is not None:
             message = f"{name} is a folder itself: leave the encoder's folder {folder} out."
             raise InputError(message)
-        return ModelSpec(id=here.resolve().name, folder=here)
+        return ModelSpec(id=local.resolve().name, folder=local)
     if name.startswith(("/", ".", "~")):
         message = f"There is no folder {name}: name the one that holds the encoder's files."
         raise InputNotFoundError(message)
-    if found := _HUB_NAME.fullmatch(name):
-        return ModelSpec(id=found["id"], hub_revision=found["revision"], folder=folder)
+    if match := _HUB_NAME.fullmatch(name):
+        return ModelSpec(id=match["id"], hub_revision=match["revision"], folder=folder)
     close = difflib.get_close_matches(name, MODELS, n=1)
     hint = f" Did you mean {close[0]}?" if close else ""
     message = (
@@ -118,26 +118,26 @@ def _model_spec(name: str, folder: Path | None) -> ModelSpec:
     raise InputError(message)
 
 
-def _shipped_pooling(found: FoundEncoder) -> Literal["mean", "cls"]:
-    pooling = found.use.pooling
+def _shipped_pooling(model: FoundEncoder) -> Literal["mean", "cls"]:
+    pooling = model.use.pooling
     if pooling == "mean":
         return "mean"
     if pooling == "cls":
         return "cls"
     message = (
-        f"The authors of {found.spec.id} turn token vectors into one by {pooling}, which lexicell cannot do: "
+        f"The authors of {model.spec.id} turn token vectors into one by {pooling}, which lexicell cannot do: "
         "choose the pooling mean or cls (--pooling), or another model."
     )
     raise InputError(message)
 
 
-def _max_tokens(found: FoundEncoder, asked: int | None) -> int:
-    if asked is None:
-        return found.use.max_tokens
-    if asked > found.use.max_positions:
+def _max_tokens(model: FoundEncoder, max_tokens: int | None) -> int:
+    if max_tokens is None:
+        return model.use.max_tokens
+    if max_tokens > model.use.max_positions:
         message = (
-            f"{found.spec.id} sees at most {found.use.max_positions} tokens at once, and max_tokens asks for "
-            f"{asked}: ask for fewer; longer texts are cut into windows."
+            f"{model.spec.id} sees at most {model.use.max_positions} tokens at once, and max_tokens asks for "
+            f"{max_tokens}: ask for fewer; longer texts are cut into windows."
         )
         raise InputError(message)
-    return asked
+    return max_tokens

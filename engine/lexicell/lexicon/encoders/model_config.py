@@ -85,8 +85,8 @@ def shipped_use(files: ModelFiles) -> ModelUse:
     shipped = files.folder / "sentence_bert_config.json"
     limits = [read_json(shipped).get("max_seq_length")] if shipped.is_file() else []
     limits.append(files.tokenizer_config.get("model_max_length"))
-    told = [int(limit) for limit in limits if isinstance(limit, int | float) and 2 < limit < _NO_LIMIT]
-    return ModelUse(_pooling(files), min([can, *told]), can)
+    lengths = [int(limit) for limit in limits if isinstance(limit, int | float) and 2 < limit < _NO_LIMIT]
+    return ModelUse(_pooling(files), min([can, *lengths]), can)
 
 
 def _max_positions(files: ModelFiles) -> int:
@@ -111,13 +111,13 @@ def _pooling(files: ModelFiles) -> str:
         except (KeyError, TypeError, AttributeError) as error:
             message = f"{listed} does not list the steps of a model; fetch it again."
             raise CorruptDataError(message) from error
-        if more := sorted(set(steps) - _STEPS):
-            return " + ".join(["pooling", *more])
+        if further := sorted(set(steps) - _STEPS):
+            return " + ".join(["pooling", *further])
         folder = steps.get("Pooling", folder)
-    told = files.folder / folder / "config.json"
-    if not told.is_file():
+    config = files.folder / folder / "config.json"
+    if not config.is_file():
         return "mean"
-    content = read_json(told)
+    content = read_json(config)
     modes: Any = content.get("pooling_mode")
     if modes is None:
         modes = [key for key, value in content.items() if key.startswith("pooling_mode_") and value is True]

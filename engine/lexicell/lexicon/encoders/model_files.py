@@ -126,10 +126,10 @@ class ModelFiles:
     @property
     def tokenizer(self) -> tuple[str, ...]:
         """Names of the files that the tokenizer is made from."""
-        found = next((names for names in ((TOKENIZER,), *VOCABULARIES) if all(map(self.has, names))), ())
-        if found in ((), (TOKENIZER,)):
-            return found
-        return (*found, *filter(self.has, TOKENIZER_EXTRAS))
+        names = next((names for names in ((TOKENIZER,), *VOCABULARIES) if all(map(self.has, names))), ())
+        if names in ((), (TOKENIZER,)):
+            return names
+        return (*names, *filter(self.has, TOKENIZER_EXTRAS))
 
     @cached_property
     def config(self) -> dict[str, Any]:
@@ -148,10 +148,10 @@ class ModelFiles:
             return self.forced_lower_case
         if "vocab.txt" not in self.tokenizer:
             return None
-        told = self.tokenizer_config.get("do_lower_case")
-        if isinstance(told, bool):
-            return told
-        # Nobody says it, and the usual default would spell every capital of a cased model [UNK].
+        stated = self.tokenizer_config.get("do_lower_case")
+        if isinstance(stated, bool):
+            return stated
+        # No file says it, and the usual default would spell every capital of a cased model [UNK].
         text = (self.folder / "vocab.txt").read_bytes().decode(errors="replace")
         return not any(word != word.lower() for word in text.split("\n") if word[:1] not in ("[", "<"))
 
@@ -159,8 +159,8 @@ class ModelFiles:
         """Say which files are not there."""
         lost = [name for name in self.weights if not self.has(name)]
         return tuple(
-            what
-            for what, absent in (
+            name
+            for name, absent in (
                 (CONFIG, not self.has(CONFIG)),
                 (f"{TOKENIZER} (or vocab.txt, or vocab.json and merges.txt)", not self.tokenizer),
                 (f"{WEIGHTS} (or {PICKLED})", not self.weights),
@@ -177,18 +177,18 @@ class ModelFiles:
         CorruptDataError
             If a file cannot be read.
         """
-        kept = {key: value for key, value in self.config.items() if key not in _VOLATILE_CONFIG}
+        config = {key: value for key, value in self.config.items() if key not in _VOLATILE_CONFIG}
         try:
             parts = [hash_file(self.folder / name) for name in (*self.weights, *self.tokenizer)]
-            explained = {key: self.tokenizer_config.get(key) for key in _TOKENIZER_KEYS}
+            options = {key: self.tokenizer_config.get(key) for key in _TOKENIZER_KEYS}
             if self.tokenizer != (TOKENIZER,):
-                parts.append(json.dumps(explained, sort_keys=True))
+                parts.append(json.dumps(options, sort_keys=True))
             if self.lower_case is not None:
                 parts.append(f"lower_case={self.lower_case}")
         except (OSError, ValueError) as error:
             message = f"The model files in {self.folder} cannot be read ({error}); fetch them again."
             raise CorruptDataError(message) from error
-        parts.append(json.dumps(kept, sort_keys=True))
+        parts.append(json.dumps(config, sort_keys=True))
         return "blake3:" + blake3.blake3("\n".join(parts).encode()).hexdigest()[:32]
 
 
@@ -224,8 +224,8 @@ def read_json(path: Path) -> dict[str, Any]:
 
 def packaged_model(spec: ModelSpec) -> ModelFiles | None:
     # Found, not imported: importing the package would pull in sentence-transformers.
-    found = importlib.util.find_spec(spec.package) if spec.package else None
-    if found is None or not found.submodule_search_locations:
+    package = importlib.util.find_spec(spec.package) if spec.package else None
+    if package is None or not package.submodule_search_locations:
         return None
-    folder = Path(next(iter(found.submodule_search_locations))) / spec.package_folder
+    folder = Path(next(iter(package.submodule_search_locations))) / spec.package_folder
     return ModelFiles(folder, spec.lower_case)

@@ -159,15 +159,15 @@ class OnnxTextEncoder:
             pooled: list[NDArray[np.float64]] = []
             for window, vector in zip(batch, self._pool([windows[i] for i in batch]), strict=True):
                 text = owners[window]
-                found = {window: vector}
+                vectors_of = {window: vector}
                 if n_windows[text] > 1:
-                    found = waiting.setdefault(text, {})
-                    found[window] = vector
-                    if len(found) < n_windows[text]:
+                    vectors_of = waiting.setdefault(text, {})
+                    vectors_of[window] = vector
+                    if len(vectors_of) < n_windows[text]:
                         continue
                     del waiting[text]
                 done.append(text)
-                pooled.append(self._average(found, windows))
+                pooled.append(self._average(vectors_of, windows))
             if done:
                 rows = np.stack(pooled)
                 vectors[done] = rows / np.linalg.norm(rows, axis=1, keepdims=True)
@@ -176,15 +176,15 @@ class OnnxTextEncoder:
         return vectors
 
     def _average(
-        self, found: dict[int, NDArray[np.float64]], windows: Sequence[NDArray[np.int64]]
+        self, vectors: dict[int, NDArray[np.float64]], windows: Sequence[NDArray[np.int64]]
     ) -> NDArray[np.float64]:
         """Weigh a text's windows by their tokens, in their order whichever came first."""
-        if len(found) == 1:
-            return next(iter(found.values()))
-        order = sorted(found)
+        if len(vectors) == 1:
+            return next(iter(vectors.values()))
+        order = sorted(vectors)
         weights = [self._windower.content(windows[window]) for window in order]
         average: NDArray[np.float64] = np.average(
-            [found[window] for window in order], axis=0, weights=weights
+            [vectors[window] for window in order], axis=0, weights=weights
         )
         return average
 
@@ -234,10 +234,10 @@ def _equal_length_batches(lengths: Sequence[int], limit: int) -> Iterator[list[i
     batches: list[list[int]] = []
     for window in order.tolist():
         length = lengths[window]
-        last = batches[-1] if batches else None
-        if last is None or lengths[last[0]] != length or (len(last) + 1) * length > limit:
+        batch = batches[-1] if batches else None
+        if batch is None or lengths[batch[0]] != length or (len(batch) + 1) * length > limit:
             batches.append([window])
         else:
-            last.append(window)
+            batch.append(window)
     for sweep in range(_SWEEPS):
         yield from batches[sweep::_SWEEPS]

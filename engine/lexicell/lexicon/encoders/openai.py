@@ -220,7 +220,7 @@ def open_service(
     model
         As the service spells it: "text-embedding-3-small", or the name that your server gives its model.
     options
-        How it is asked; `folder`, `pooling`, `precision` and `device` are not a client's to choose.
+        How it is called; `folder`, `pooling`, `precision` and `device` are not a client's to choose.
     notify
         Called with one line about longer waits.
 
@@ -228,9 +228,9 @@ def open_service(
     ------
     InputError
         If an option does not fit, or the environment names no usable service. A missing key is no error
-        yet: what encoding would cost can be told without.
+        yet: the cost of encoding can be estimated without.
     """
-    known = _MODELS.get(model)
+    listed = _MODELS.get(model)
     problem = None
     if not model.strip():
         problem = f"{SERVICE_PREFIX} needs the name of a model, as in {SERVICE_PREFIX}text-embedding-3-small."
@@ -244,15 +244,15 @@ def open_service(
         problem = f"{SERVICE_PREFIX}{model} takes 16 to {_LONGEST:,} tokens, not {options.max_tokens}."
     elif options.dimensions is not None and options.dimensions < 1:
         problem = f"Vectors cannot have {options.dimensions} dimensions."
-    elif options.dimensions is not None and known is not None and not known.shortens:
+    elif options.dimensions is not None and listed is not None and not listed.shortens:
         problem = f"{SERVICE_PREFIX}{model} cannot shorten its vectors; leave the dimensions out."
-    elif options.dimensions is not None and known is not None and options.dimensions > known.dim:
-        problem = f"{SERVICE_PREFIX}{model} has {known.dim:,} dimensions, fewer than {options.dimensions:,}."
+    elif options.dimensions is not None and listed is not None and options.dimensions > listed.dim:
+        problem = f"{SERVICE_PREFIX}{model} has {listed.dim:,} dimensions, fewer than {options.dimensions:,}."
     if problem is not None:
         raise InputError(problem)
     return OpenAIEncoder(
         service_from_environment(
-            model, dim=known.dim if known is not None else None, dimensions=options.dimensions
+            model, dim=listed.dim if listed is not None else None, dimensions=options.dimensions
         ),
         max_tokens=options.max_tokens or _LONGEST,
         long_text=options.long_text,

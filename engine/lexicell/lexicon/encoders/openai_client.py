@@ -60,7 +60,7 @@ class _StoppedError(Exception):
 
 @dataclass
 class _Allowance:
-    """One rate limit (requests or tokens), as the service last told it; it refills at an even rate."""
+    """One rate limit (requests or tokens), as the service last stated it; it refills at an even rate."""
 
     left: float | None = None
     most: float = float("inf")
@@ -74,10 +74,10 @@ class _Allowance:
         if remaining is None or not seconds:
             self.left = None
             return
-        most = _number(limit)
-        # Where no limit is told, the next request is held back until the reset.
-        back = most - remaining if most is not None and most > remaining else 1.0
-        self.most = most or float("inf")
+        ceiling = _number(limit)
+        # Where no limit is stated, the next request is held back until the reset.
+        back = ceiling - remaining if ceiling is not None and ceiling > remaining else 1.0
+        self.most = ceiling or float("inf")
         self.left, self.rate, self.at = remaining - self.waiting, back / seconds, now
 
     def take(self, need: float, now: float) -> float:
@@ -96,7 +96,7 @@ class Client:
     Attributes
     ----------
     service
-        Who is asked.
+        The service that is called.
     long_text
         What is done with a text that the service finds too long.
     concurrency
@@ -163,7 +163,7 @@ class Client:
 
         running = min(self.concurrency, len(batches))
         for number in range(running):
-            # Daemons: whoever presses Ctrl-C does not wait for answers that are still to come.
+            # Daemons: Ctrl-C does not wait for answers that are still to come.
             threading.Thread(target=work, name=f"embeddings-{number}", daemon=True).start()
         failure: BaseException | None = None
         try:
@@ -220,7 +220,7 @@ class Client:
             now = self.clock.now()
             for name, allowance in (("requests", self._requests), ("tokens", self._tokens)):
                 limit, left, reset = (
-                    headers.get(f"x-ratelimit-{what}-{name}") for what in ("limit", "remaining", "reset")
+                    headers.get(f"x-ratelimit-{kind}-{name}") for kind in ("limit", "remaining", "reset")
                 )
                 if left is not None:
                     allowance.told(limit, left, reset, now)
@@ -293,11 +293,11 @@ class _Exchange:
                 "POST", service.endpoint, body=service.body(texts), headers=service.headers(),
                 retries=False, redirect=False, preload_content=False,
             )  # fmt: skip
-            most = service.longest_answer(len(texts))
-            body = read_body(answer, most)
+            limit = service.longest_answer(len(texts))
+            body = read_body(answer, limit)
         except http.SSLError:
             failed = InputError(f"The certificate of {service.label} is not trusted, so nothing was sent.")
-        except http.NewConnectionError:  # nobody there; later on that may be an interruption
+        except http.NewConnectionError:  # no server; later on that may be an interruption
             failed = (
                 Later("no connection")
                 if client.answers
@@ -310,7 +310,7 @@ class _Exchange:
         else:
             if body is None:
                 return LexicellError(
-                    f"The answer of {service.label} to {len(texts)} texts is longer than {most >> 20} MiB; "
+                    f"The answer of {service.label} to {len(texts)} texts is longer than {limit >> 20} MiB; "
                     "is it an OpenAI-compatible /embeddings service?"
                 )
             client.learn(answer.headers)

@@ -45,7 +45,7 @@ _TOO_MUCH = re.compile(
 
 @dataclass(frozen=True)
 class Service:
-    """An embeddings service and the model that is asked there.
+    """An embeddings service and the model that is used there.
 
     Attributes
     ----------
@@ -56,7 +56,7 @@ class Service:
     dim
         Length of its vectors if it is known beforehand.
     dimensions
-        Length that it is asked to shorten its vectors to.
+        Length to which it is requested to shorten its vectors.
     """
 
     model: str
@@ -107,10 +107,10 @@ class Service:
 
     def body(self, texts: Sequence[str]) -> bytes:
         """Body of a request."""
-        asked: dict[str, Any] = {"model": self.model, "input": list(texts), "encoding_format": "float"}
+        body: dict[str, Any] = {"model": self.model, "input": list(texts), "encoding_format": "float"}
         if self.dimensions is not None:
-            asked["dimensions"] = self.dimensions
-        return json.dumps(asked).encode()
+            body["dimensions"] = self.dimensions
+        return json.dumps(body).encode()
 
     def longest_answer(self, texts: int) -> int:
         """Bytes that an answer to so many texts may have; one that goes on would fill the memory."""
@@ -207,35 +207,35 @@ def judge(
     Returns
     -------
     numpy.ndarray
-        float32 ``[n, d]`` of unit length, in the order of the texts; or what stands in its way.
+        float32 ``[n, d]`` of unit length, in the order of the texts; or the reason why there is none.
     """
     if status == 200:
         return _vectors(service, headers, body, n)
-    kind, said = _error(body)
-    told = f" ({said})" if (said := service.scrubbed(said)) else ""
-    who = service.label[0].upper() + service.label[1:]
+    kind, error = _error(body)
+    text = f" ({error})" if (error := service.scrubbed(error)) else ""
+    name = service.label[0].upper() + service.label[1:]
     if "insufficient_quota" in kind or status == 402:
-        return LexicellError(f"{who} says that the account's quota is used up; check its plan and billing.")
-    if status == 413 or (status in {400, 422} and _TOO_MUCH.search(f"{kind} {said}")):
-        return Smaller(f"{status}{told}")
-    if status == 429 and "request too large" in said.lower():
-        return Smaller(f"{status}{told}")
+        return LexicellError(f"{name} says that the account's quota is used up; check its plan and billing.")
+    if status == 413 or (status in {400, 422} and _TOO_MUCH.search(f"{kind} {error}")):
+        return Smaller(f"{status}{text}")
+    if status == 429 and "request too large" in error.lower():
+        return Smaller(f"{status}{text}")
     if status == 401:
-        return InputError(f"{who} does not accept the key in {_KEY_VARIABLE}; check or renew it.")
+        return InputError(f"{name} does not accept the key in {_KEY_VARIABLE}; check or renew it.")
     if status == 403:
-        return InputError(f"{who} does not let this key use the model {service.model!r} (403){told}.")
+        return InputError(f"{name} does not let this key use the model {service.model!r} (403){text}.")
     if status in TRANSIENT or status >= 500:
-        return Later(f"{status}{told}", _asked(headers, said, now), limited=status == 429)
+        return Later(f"{status}{text}", _asked(headers, error, now), limited=status == 429)
     if status == 404:
         return InputError(
-            f"{who} knows no model {service.model!r}, or nothing is at {_URL_VARIABLE} (404){told}."
+            f"{name} knows no model {service.model!r}, or nothing is at {_URL_VARIABLE} (404){text}."
         )
     if 300 <= status < 400:
         return InputError(
-            f"{who} sends requests elsewhere ({status}), where no key is taken; set {_URL_VARIABLE} to the "
+            f"{name} sends requests elsewhere ({status}), where no key is taken; set {_URL_VARIABLE} to the "
             "final address."
         )
-    return InputError(f"{who} refused the request ({status}){told}.")
+    return InputError(f"{name} refused the request ({status}){text}.")
 
 
 def go_duration(value: str) -> float | None:
@@ -251,15 +251,15 @@ def go_duration(value: str) -> float | None:
     return seconds if 0 <= seconds < float("inf") else None
 
 
-def _asked(headers: Mapping[str, str], said: str, now: float) -> float | None:
+def _asked(headers: Mapping[str, str], error: str, now: float) -> float | None:
     milliseconds = go_duration(headers.get("retry-after-ms", ""))
     if milliseconds is not None:
         return milliseconds / 1000
-    asked = retry_after(headers, now)
-    if asked is not None:
-        return asked
-    found = re.search(r"try again in ((?:\d+(?:\.\d+)?(?:ms|h|m|s))+)", said)
-    return go_duration(found[1]) if found else None
+    seconds = retry_after(headers, now)
+    if seconds is not None:
+        return seconds
+    match = re.search(r"try again in ((?:\d+(?:\.\d+)?(?:ms|h|m|s))+)", error)
+    return go_duration(match[1]) if match else None
 
 
 def _error(body: bytes) -> tuple[str, str]:
@@ -281,9 +281,9 @@ def _error(body: bytes) -> tuple[str, str]:
 def _vectors(
     service: Service, headers: Mapping[str, str], body: bytes, n: int
 ) -> NDArray[np.float32] | LexicellError:
-    def odd(what: str) -> LexicellError:
-        who = service.label[0].upper() + service.label[1:]
-        return LexicellError(f"{who} answered with {what}; is it an OpenAI-compatible /embeddings service?")
+    def odd(fault: str) -> LexicellError:
+        name = service.label[0].upper() + service.label[1:]
+        return LexicellError(f"{name} answered with {fault}; is it an OpenAI-compatible /embeddings service?")
 
     try:
         content = parse_json(body)
@@ -298,7 +298,7 @@ def _vectors(
     by_index = {item["index"]: item.get("embedding") for item in data if isinstance(item.get("index"), int)}
     if set(by_index) != set(range(n)):
         return odd("vectors that do not say which text each is for")
-    want = service.dimensions or service.dim
+    dim = service.dimensions or service.dim
     rows = []
     for index in range(n):
         try:
@@ -307,9 +307,9 @@ def _vectors(
             return odd("vectors that are not lists of numbers")
         if row.ndim != 1 or not row.size:
             return odd("vectors that are not lists of numbers")
-        want = want or len(row)
-        if len(row) != want:
-            return odd(f"a vector of length {len(row)}, not {want}")
+        dim = dim or len(row)
+        if len(row) != dim:
+            return odd(f"a vector of length {len(row)}, not {dim}")
         with np.errstate(over="ignore"):
             length = np.linalg.norm(row)
         if not np.isfinite(length) or length == 0:

@@ -59,11 +59,11 @@ def windows(text: str, max_tokens: int, *, least: int = 1) -> list[tuple[str, in
 
 def _divided(weights: list[int], n: int) -> list[slice]:
     """Up to `n` parts of about equal weight."""
-    total, before = sum(weights), 0
+    total, done = sum(weights), 0
     starts: dict[int, int] = {}
     for i, weight in enumerate(weights):
-        starts.setdefault((2 * before + weight) * n // (2 * total), i)
-        before += weight
+        starts.setdefault((2 * done + weight) * n // (2 * total), i)
+        done += weight
     bounds = [*starts.values(), len(weights)]
     return [slice(start, end) for start, end in itertools.pairwise(bounds)]
 

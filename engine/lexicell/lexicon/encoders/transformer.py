@@ -108,14 +108,14 @@ def save_tokenizer(files: ModelFiles, target: Path) -> None:
             target.write_text(json.dumps(content, ensure_ascii=False), encoding="utf-8")
         tokenizer = Tokenizer.from_file(str(target))
         tokenizer.encode("a gene, β 🧬")  # fails where the token for unknown words is itself unknown
-        known = max(tokenizer.get_vocab().values(), default=0) + 1
+        tokens = max(tokenizer.get_vocab().values(), default=0) + 1
     except Exception as error:  # the package raises its own, with no base but Exception
         message = f"The tokenizer in {files.folder} ({names}) cannot be read ({error}); fetch it again."
         raise CorruptDataError(message) from error
     rows = files.config.get("vocab_size")
-    if isinstance(rows, int) and known > rows:
+    if isinstance(rows, int) and tokens > rows:
         message = (
-            f"The tokenizer in {files.folder} ({names}) knows {known:,} tokens and the model {rows:,}: they "
+            f"The tokenizer in {files.folder} ({names}) knows {tokens:,} tokens and the model {rows:,}: they "
             "are of two models; fetch both again."
         )
         raise CorruptDataError(message)
@@ -126,11 +126,11 @@ def _convert_tokenizer(files: ModelFiles, target: Path) -> None:
         from transformers import AutoTokenizer
     except ImportError as error:
         raise MissingExtraError.of(extra="encoders", why="Exporting a text encoder") from error
-    told = {} if files.lower_case is None else {"do_lower_case": files.lower_case}
+    options = {} if files.lower_case is None else {"do_lower_case": files.lower_case}
     with _silence():
         try:
             tokenizer = AutoTokenizer.from_pretrained(
-                files.folder, config=_config(files), local_files_only=True, trust_remote_code=False, **told
+                files.folder, config=_config(files), local_files_only=True, trust_remote_code=False, **options
             )
             text = tokenizer.backend_tokenizer.to_str()
         except Exception as error:

@@ -83,19 +83,19 @@ def encode_cached(
     by_key = dict(zip(keys, texts, strict=True))
     cache = _VectorCache.of(encoder.cache_key if keep else "", tell)
     try:
-        known = cache.get(by_key)
-        missing = [key for key in by_key if key not in known]
-        done = sum(repeats[key] for key in known)
-        if known:
+        cached = cache.get(by_key)
+        missing = [key for key in by_key if key not in cached]
+        done = sum(repeats[key] for key in cached)
+        if cached:
             tell(f"{done:,} of {len(texts):,} texts were encoded before")
             if progress is not None:
                 progress(done, len(texts))
 
         def take(positions: Sequence[int], vectors: NDArray[np.float32]) -> None:
             nonlocal done
-            taken = [missing[position] for position in positions]
-            done += sum(repeats[key] for key in taken)
-            cache.put(taken, vectors)
+            batch_keys = [missing[position] for position in positions]
+            done += sum(repeats[key] for key in batch_keys)
+            cache.put(batch_keys, vectors)
             if progress is not None:
                 progress(done, len(texts))
 
@@ -107,8 +107,8 @@ def encode_cached(
         raise
     cache.close()
     if fresh is None:
-        return np.stack([known[key] for key in keys])
-    lengths = {len(vector) for vector in known.values()} - {fresh.shape[1]}
+        return np.stack([cached[key] for key in keys])
+    lengths = {len(vector) for vector in cached.values()} - {fresh.shape[1]}
     if lengths:
         message = (
             f"{encoder.info.id} gives vectors of length {fresh.shape[1]}, and gave {lengths.pop()} before, "
@@ -116,16 +116,16 @@ def encode_cached(
         )
         raise LexicellError(message)
     rows = {key: row for row, key in enumerate(missing)}
-    return np.stack([known[key] if key in known else fresh[rows[key]] for key in keys]) if texts else fresh
+    return np.stack([cached[key] if key in cached else fresh[rows[key]] for key in keys]) if texts else fresh
 
 
 def known_vectors(encoder: Encoder, texts: Sequence[str]) -> tuple[set[str], int | None]:
     """Return which of `texts` have a vector, and the length of these; nothing is written."""
     cache = _VectorCache.of(encoder.cache_key, silent, peek=True)
     by_key = {text_hash(text): text for text in texts}
-    found = cache.get(by_key)
+    cached = cache.get(by_key)
     cache.close()
-    return {by_key[key] for key in found}, next((len(vector) for vector in found.values()), None)
+    return {by_key[key] for key in cached}, next((len(vector) for vector in cached.values()), None)
 
 
 def vector_folder() -> Path:
@@ -169,11 +169,11 @@ class _VectorCache:
 
     def get(self, keys: Iterable[bytes]) -> dict[bytes, NDArray[np.float32]]:
         """Vectors of those texts that have an undamaged one."""
-        found: dict[bytes, NDArray[np.float32]] = {}
-        wanted = list(keys)
-        for start in range(0, len(wanted), _TEXTS_PER_QUERY):
-            self._guarded(self._read, wanted[start : start + _TEXTS_PER_QUERY], found)
-        return found
+        vectors: dict[bytes, NDArray[np.float32]] = {}
+        all_keys = list(keys)
+        for start in range(0, len(all_keys), _TEXTS_PER_QUERY):
+            self._guarded(self._read, all_keys[start : start + _TEXTS_PER_QUERY], vectors)
+        return vectors
 
     def put(self, keys: Sequence[bytes], vectors: NDArray[np.float32]) -> None:
         """Keep vectors; they are on disk after a while, or after `flush`."""
@@ -210,13 +210,13 @@ class _VectorCache:
             self._database.execute("INSERT OR IGNORE INTO about VALUES ('encoder', ?)", (self.key,))
 
     def _read(
-        self, database: sqlite3.Connection, keys: Sequence[bytes], found: dict[bytes, NDArray[np.float32]]
+        self, database: sqlite3.Connection, keys: Sequence[bytes], vectors: dict[bytes, NDArray[np.float32]]
     ) -> None:
         marks = ",".join("?" * len(keys))
         query = f"SELECT text, vector, checksum FROM vectors WHERE text IN ({marks})"  # noqa: S608
         for key, content, checksum in database.execute(query, keys):
             if isinstance(content, bytes) and checksum == self._checksum(key, content):
-                found[key] = np.frombuffer(content, dtype="<f4").astype(np.float32)
+                vectors[key] = np.frombuffer(content, dtype="<f4").astype(np.float32)
 
     def _write(self, database: sqlite3.Connection) -> None:
         with database:  # commits, or rolls back

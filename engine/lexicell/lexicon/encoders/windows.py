@@ -99,10 +99,10 @@ class Windower:
         tokenizer.no_truncation()
         special = tokenizer.encode("").ids
         bare = tokenizer.encode(_PROBE, add_special_tokens=False).ids
-        whole = tokenizer.encode(_PROBE).ids
+        wrapped = tokenizer.encode(_PROBE).ids
         # Every template of one text is a prefix, the text, and a suffix; either may be empty or several.
         start = next(
-            (at for at in range(len(special) + 1) if [*special[:at], *bare, *special[at:]] == whole), None
+            (at for at in range(len(special) + 1) if [*special[:at], *bare, *special[at:]] == wrapped), None
         )
         if start is None:
             message = (

@@ -84,9 +84,9 @@ def flag_texts(genes: Sequence[Described]) -> list[TextFlag | None]:
     common = Counter(informative)
     flags: list[TextFlag | None] = []
     for gene, words in zip(genes, informative, strict=True):
-        known = gene.name or gene.symbol or gene.text
+        description = gene.name or gene.symbol or gene.text
         if not words:
-            flags.append("placeholder" if _PLACEHOLDER.fullmatch(known) else "name-only")
+            flags.append("placeholder" if _PLACEHOLDER.fullmatch(description) else "name-only")
         elif _PLACEHOLDER.fullmatch(gene.text):
             flags.append("placeholder")
         else:

@@ -171,36 +171,37 @@ def fetch_genes(
     target = Path(out)
     _check(target, organism, source, overwrite=overwrite)
     base = (base_url or os.environ.get(_BASE_VARIABLE) or _BASE).rstrip("/")
-    other = "mouse" if organism == "human" else "human"
+    partner = "mouse" if organism == "human" else "human"
     dumps = {
         name: download(
             f"{base}/{name}", cache_folder() / "downloads", refresh=refresh, progress=progress, notify=notify
         )
-        for name in (_RECORDS[organism], _RECORDS[other], _SUMMARIES, _ORTHOLOGUES)
+        for name in (_RECORDS[organism], _RECORDS[partner], _SUMMARIES, _ORTHOLOGUES)
     }
     left_out: Counter[str] = Counter()
     genes = list(records(dumps[_RECORDS[organism]], organism, left_out))
     genes = _of_types(genes, types, organism, left_out)
-    others = {gene.ncbi_id: gene for gene in records(dumps[_RECORDS[other]], other, Counter())}
-    pairs = orthologues(dumps[_ORTHOLOGUES], organism)
+    partners = {gene.ncbi_id: gene for gene in records(dumps[_RECORDS[partner]], partner, Counter())}
+    orthologous = orthologues(dumps[_ORTHOLOGUES], organism)
     texts = _Texts(dumps[_SUMMARIES], organism, all_sources=all_sources)
     columns: dict[str, list[Any]] = {
         name: [getattr(gene, name) for gene in genes]
         for name in ("ncbi_id", "symbol", "name", "aliases", "ensembl_ids", "gene_type")
     }
-    found = [texts.of(gene, pairs, others) for gene in genes]
-    columns["summary"] = [text for text, _ in found]
-    columns["summary_source"] = [origin for _, origin in found]
+    pairs = [texts.of(gene, orthologous, partners) for gene in genes]
+    columns["summary"] = [text for text, _ in pairs]
+    columns["summary_source"] = [origin for _, origin in pairs]
     if organism == "human":
         columns["mouse_symbols"] = [
-            sorted({others[i].symbol for i in pairs.get(gene.ncbi_id, ()) if i in others}) for gene in genes
+            sorted({partners[i].symbol for i in orthologous.get(gene.ncbi_id, ()) if i in partners})
+            for gene in genes
         ]
     files = tuple(dumps.values())
     date = max(file.date for file in files)
     _write(target, columns, _provenance(organism, date, texts.sources, files), overwrite=overwrite)
     all_types = Counter(gene.gene_type for gene in genes)
     with_text = Counter(
-        gene.gene_type for gene, (text, _) in zip(genes, found, strict=True) if text is not None
+        gene.gene_type for gene, (text, _) in zip(genes, pairs, strict=True) if text is not None
     )
     return FetchedGenes(
         path=target,
@@ -246,8 +247,8 @@ class _Texts:
             return best
         relatives = [i for i in pairs.get(gene.ncbi_id, ()) if i in others] if self._borrows else []
         if len(relatives) > 1:
-            same = [i for i in relatives if others[i].symbol.upper() == gene.symbol.upper()]
-            relatives = same or relatives
+            alike = [i for i in relatives if others[i].symbol.upper() == gene.symbol.upper()]
+            relatives = alike or relatives
         if len(relatives) == 1 and (best := self._best.get(relatives[0])):
             self.from_orthologue += 1
             text, origin = best
@@ -264,9 +265,9 @@ def _rank(origin: str) -> int:
 
 
 def _check(target: Path, organism: str, source: str, *, overwrite: bool) -> None:
-    for what, given, known in (("organism", organism, get_args(Organism)), ("source", source, ("ncbi",))):
-        if given not in known:
-            message = f"{given!r} is no {what} to fetch genes of or from; there is {' and '.join(known)}."
+    for label, value, allowed in (("organism", organism, get_args(Organism)), ("source", source, ("ncbi",))):
+        if value not in allowed:
+            message = f"{value!r} is no {label} to fetch genes of or from; there is {' and '.join(allowed)}."
             raise InputError(message)
     if target.suffix.lower() != ".parquet":
         message = f"{target} should end in .parquet, which is what is written."
@@ -277,14 +278,14 @@ def _check(target: Path, organism: str, source: str, *, overwrite: bool) -> None
 def _of_types(
     genes: Sequence[Gene], types: Sequence[str], organism: str, left_out: Counter[str]
 ) -> list[Gene]:
-    there = Counter(gene.gene_type for gene in genes)
+    sizes = Counter(gene.gene_type for gene in genes)
     for kind in types:
-        if kind not in there:
-            message = f"NCBI has no {organism} genes of type {kind!r}; there are {', '.join(sorted(there))}."
+        if kind not in sizes:
+            message = f"NCBI has no {organism} genes of type {kind!r}; there are {', '.join(sorted(sizes))}."
             raise InputError(message)
-    wanted = set(types) or there.keys() - {_REGION}
-    left_out.update({kind: n for kind, n in there.items() if kind not in wanted})
-    return sorted((gene for gene in genes if gene.gene_type in wanted), key=lambda gene: gene.ncbi_id)
+    keep = set(types) or sizes.keys() - {_REGION}
+    left_out.update({kind: n for kind, n in sizes.items() if kind not in keep})
+    return sorted((gene for gene in genes if gene.gene_type in keep), key=lambda gene: gene.ncbi_id)
 
 
 def _provenance(organism: str, date: str, sources: set[str], files: Iterable[Download]) -> dict[str, Any]:

@@ -71,8 +71,8 @@ def orthologues(dump: Download, organism: str) -> dict[int, set[int]]:
     ):
         if taxon != other_taxon and relationship == "Ortholog":
             ids = gene_id_of(gene, dump), gene_id_of(other, dump)
-            mine, theirs = ids if taxon == TAXA[organism] else ids[::-1]
-            pairs.setdefault(mine, set()).add(theirs)
+            key, value = ids if taxon == TAXA[organism] else ids[::-1]
+            pairs.setdefault(key, set()).add(value)
     return pairs
 
 
@@ -94,10 +94,10 @@ def rows(
     last = max(header.index(name) for name in where)
     fields = ["|".join(where.get(name, ())) or r"[^\t\n]*" for name in header[: last + 1]]
     pattern = "\n" + "\t".join(f"(?:{field})" for field in fields) + r"(?:\t[^\n]*)?(?=\n)"
-    wanted = re.compile(pattern.encode())
+    lines = re.compile(pattern.encode())
     n = 0
     for block in blocks:
-        for match in wanted.finditer(block):
+        for match in lines.finditer(block):
             n += 1
             line = match[0][1:]
             try:
@@ -128,13 +128,13 @@ def _blocks(dump: Download) -> Iterator[bytes]:
                 message = "it is empty"
                 raise EOFError(message)
             yield first.rstrip(b"\r\n")
-            rest = b"\n"
+            partial_line = b"\n"
             while block := file.read(_BLOCK):
-                block = rest + block
+                block = partial_line + block
                 end = block.rfind(b"\n")
                 yield block[: end + 1]
-                rest = block[end:]
-            yield rest + b"\n"  # the last line may have no line feed
+                partial_line = block[end:]
+            yield partial_line + b"\n"  # the last line may have no line feed
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         dump.discard()
         message = f"{dump.url} is damaged ({error}) and has left the cache; run again to fetch it anew."

@@ -160,28 +160,28 @@ def read_gene_texts(
             n_empty += 1
             continue
         where = f"{path}, row {line}"
-        found = _genes(
+        added = _genes(
             row, text, where, columns, options.text_source, orthologues, cleaned=recipe is not None
         )
-        genes.extend(found)
-        n_unnamed += not found
-    used = f"column {columns.text}" if recipe is None else recipe.name
+        genes.extend(added)
+        n_unnamed += not added
+    source = f"column {columns.text}" if recipe is None else recipe.name
     if not genes:
-        message = f"{path} has no gene with an id and a text ({used})."
+        message = f"{path} has no gene with an id and a text ({source})."
         raise InputError(message)
     genes.sort(key=lambda gene: gene.order)
     _refuse_duplicates(path, genes)
     flags = flag_texts(genes)
-    kept = [pair for pair in zip(genes, flags, strict=True) if pair[1] not in options.drop]
-    if not kept:
+    pairs = [pair for pair in zip(genes, flags, strict=True) if pair[1] not in options.drop]
+    if not pairs:
         message = f"{path} has no gene left: all {len(genes):,} are {' or '.join(options.drop)}."
         raise InputError(message)
     dropped = Counter(flag for flag in flags if flag is not None and flag in options.drop)
     info, organism = _source(path, table)
     if info is not None:
-        info = info.model_copy(update={"recipe": used})
+        info = info.model_copy(update={"recipe": source})
     return GeneTexts(
-        _to_arrow(kept), columns, used, table.num_rows, n_empty, n_unnamed, dict(dropped), info, organism
+        _to_arrow(pairs), columns, source, table.num_rows, n_empty, n_unnamed, dict(dropped), info, organism
     )
 
 
@@ -258,8 +258,8 @@ def _texts(table: pa.Table, columns: Columns, recipe: TextRecipe | None) -> list
 def _cleaned(values: Sequence[Any]) -> list[str]:
     shown = ["; ".join(_names(value)) if isinstance(value, list) else _scalar(value) for value in values]
     # Thousands of genes share one summary.
-    known = {text: clean(text) for text in set(shown)}
-    return [known[text] for text in shown]
+    cleaned = {text: clean(text) for text in set(shown)}
+    return [cleaned[text] for text in shown]
 
 
 def _rows(table: pa.Table, columns: Columns) -> list[dict[str, Any]]:
@@ -314,8 +314,8 @@ def _genes(
 def _text_source(row: dict[str, Any], text: Composed) -> str:
     if text.made_of == "name":
         return "name"
-    said = _scalar(row.get("summary_source")) if text.has_summary else ""
-    return said or _scalar(row.get("text_source")) or text.made_of
+    stated = _scalar(row.get("summary_source")) if text.has_summary else ""
+    return stated or _scalar(row.get("text_source")) or text.made_of
 
 
 def _source(path: Path, table: pa.Table) -> tuple[TextInfo | None, str | None]:
@@ -323,9 +323,9 @@ def _source(path: Path, table: pa.Table) -> tuple[TextInfo | None, str | None]:
     if note is None:
         return None, None
     with reading_file(f"What {path} says about its texts", "fetch it again"):
-        said = json.loads(note)
-        info = TextInfo(**{name: said[name] for name in ("source", "date", "licence", "attribution")})
-        return info, str(said["organism"])
+        facts = json.loads(note)
+        info = TextInfo(**{name: facts[name] for name in ("source", "date", "licence", "attribution")})
+        return info, str(facts["organism"])
 
 
 def _scalar(value: Any) -> str:
@@ -342,7 +342,7 @@ def _names(value: Any) -> tuple[str, ...]:
 
 def _split(value: Any) -> tuple[str, ...]:
     return tuple(
-        dict.fromkeys(part for each in _scalar(value).split(_ID_SEPARATOR) if (part := each.strip()))
+        dict.fromkeys(part for item in _scalar(value).split(_ID_SEPARATOR) if (part := item.strip()))
     )
 
 
@@ -365,13 +365,13 @@ def _ncbi_ids(value: Any, where: str, columns: Columns) -> tuple[int, ...]:
 
 
 def _refuse_duplicates(path: Path, genes: Sequence[_Gene]) -> None:
-    for before, gene in itertools.pairwise(genes):
-        same = (
-            before.ncbi_id == gene.ncbi_id
+    for prior, gene in itertools.pairwise(genes):
+        repeated = (
+            prior.ncbi_id == gene.ncbi_id
             if gene.ncbi_id is not None
-            else before.ncbi_id is None and before.order == gene.order
+            else prior.ncbi_id is None and prior.order == gene.order
         )
-        if same:
+        if repeated:
             message = f"{path} has two rows for {gene.label}; keep one text per gene."
             raise InputError(message)
 

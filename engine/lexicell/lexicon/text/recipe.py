@@ -116,8 +116,8 @@ class _NamedRecipe:
         return tuple(dict.fromkeys(self.roles.values()))
 
     def compose(self, values: Mapping[str, str]) -> Composed:
-        held = {role: values[column] for role, column in self.roles.items()}
-        parts = {part: _sentence(part, held) for part in self.name.split("+")}
+        fields = {role: values[column] for role, column in self.roles.items()}
+        parts = {part: _sentence(part, fields) for part in self.name.split("+")}
         parts = {part: text for part, text in parts.items() if text}
         return Composed(_joined(list(parts.values())), "+".join(parts), "summary" in parts)
 
@@ -126,29 +126,29 @@ def _named(path: Path, present: Sequence[str], columns: Columns, name: str) -> _
     roles: dict[str, str] = {}
     lacking = []
     for part in name.split("+"):
-        found = {role: column for role in _READS[part] if (column := getattr(columns, role)) is not None}
-        roles.update(found)
-        if not found:
+        available = {role: column for role in _READS[part] if (column := getattr(columns, role)) is not None}
+        roles.update(available)
+        if not available:
             lacking.append(part)
     # Names are only ever a start, and of GO terms and summaries one is enough.
     informative = [part for part in name.split("+") if part != "name"] or ["name"]
     if all(part in lacking for part in informative):
-        what = " or ".join(_SHOWN[part] for part in informative)
+        wanted_parts = " or ".join(_SHOWN[part] for part in informative)
         message = (
-            f"{path} has no column of {what} by a usual name for the recipe {name!r}; name one in a "
+            f"{path} has no column of {wanted_parts} by a usual name for the recipe {name!r}; name one in a "
             f"template, in braces: there are {listed(present)}."
         )
         raise InputError(message)
     return _NamedRecipe(name, roles)
 
 
-def _sentence(part: str, held: Mapping[str, str]) -> str:
+def _sentence(part: str, fields: Mapping[str, str]) -> str:
     if part == "summary":
-        return held.get("summary", "")
+        return fields.get("summary", "")
     if part == "go":
-        aspects = ((words, _terms(held.get(role, ""))) for role, words in _GO_ASPECTS)
+        aspects = ((words, _terms(fields.get(role, ""))) for role, words in _GO_ASPECTS)
         return " ".join(f"{words}: {terms}." for words, terms in aspects if terms)
-    symbol, name = held.get("symbol", ""), held.get("name", "")
+    symbol, name = fields.get("symbol", ""), fields.get("name", "")
     if not symbol or not name or symbol.casefold() == name.casefold():
         return symbol or name
     return f"{symbol} ({name})"
@@ -160,8 +160,8 @@ def _terms(text: str) -> str:
 
 
 def _joined(parts: Sequence[str]) -> str:
-    *before, last = parts or ("",)
-    return " ".join([*(part if part.endswith(_SENTENCE_END) else f"{part}." for part in before), last])
+    *leading, last = parts or ("",)
+    return " ".join([*(part if part.endswith(_SENTENCE_END) else f"{part}." for part in leading), last])
 
 
 @dataclass(frozen=True)
@@ -177,8 +177,8 @@ class _Template:
 
     @property
     def columns(self) -> tuple[str, ...]:
-        named = (piece.name for part in self.parts for piece in part if isinstance(piece, _Column))
-        return tuple(dict.fromkeys(named))
+        names = (piece.name for part in self.parts for piece in part if isinstance(piece, _Column))
+        return tuple(dict.fromkeys(names))
 
     def compose(self, values: Mapping[str, str]) -> Composed:
         if not any(values[column] for column in self.columns):

@@ -42,11 +42,11 @@ def read_delimited(path: Path, *, separator: str, header: bool = True) -> pa.Tab
     from pyarrow import csv as arrow_csv
 
     data = read_utf8(path)
-    first = data.split(b"\n", 1)[0].decode().rstrip("\r")
+    header_line = data.split(b"\n", 1)[0].decode().rstrip("\r")
     quote = '"' if separator == "," else False
     quoting: Any = csv.QUOTE_MINIMAL if quote else csv.QUOTE_NONE
     with reading_file(path, "give a table with as many fields in every line", InputError):
-        names = next(csv.reader([first], delimiter=separator, quoting=quoting)) if first else []
+        names = next(csv.reader([header_line], delimiter=separator, quoting=quoting)) if header_line else []
         if not names:
             message = f"{path} is empty."
             raise InputError(message)

@@ -182,7 +182,7 @@ def test_a_column_that_cannot_be_stored_is_told_before_anything_is_written(
 
 def test_a_column_asked_for_twice_or_not_there_is_told() -> None:
     with open_counts(cells()) as source:
-        with pytest.raises(InputError, match="'type' is asked for twice"):
+        with pytest.raises(InputError, match="'type' is requested twice"):
             check_columns(source, ["type", "text", "type"])
         with pytest.raises(InputError, match="obs has no column 'Type'"):
             check_columns(source, ["Type"])
