@@ -42,7 +42,7 @@ def read_gene_list(genes: GeneList) -> tuple[str, ...]:
         given = str(genes)
         genes = read_utf8(Path(genes)).decode().splitlines()
     elif not isinstance(genes, Iterable):
-        msg = f"genes are a text file or names, not {genes!r}"
+        msg = f"genes are a text file or names, not {genes!r}"  # type: ignore[unreachable]
         raise InputError(msg)
     names = dict.fromkeys(name for line in genes if (name := str(line).strip()) and not name.startswith("#"))
     if not names:

@@ -10,6 +10,7 @@ import pytest
 from lexicell.atlas import open_counts
 from lexicell.embedding import Options, make_plan
 from lexicell.embedding.selected import SelectedCells
+from lexicell_kernels import Weight
 
 
 @pytest.fixture(scope="session")
@@ -49,7 +50,7 @@ def groups():
         70,
         "made up",
         None,
-        "log1p",
+        Weight.COUNT,
     )
     labels = np.array(["x", "y", "z"], object)[group]
     labels[200:] = ""

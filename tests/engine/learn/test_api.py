@@ -63,7 +63,7 @@ def learn(data, output=None, **options):
     objective = options.setdefault("objective", "supcon")
     if objective in OBJECTIVES and OBJECTIVES[objective].trained:
         options.setdefault("settings", QUICK)
-    options.setdefault("genes", 300)
+    options.setdefault("n_top_genes", 300)
     options.setdefault("label", "type")
     return lexicell.train(data, output, **options)
 
