@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench import machine
+from bench.published import read_published
 from lexicell.evaluation import (
     CONTROLS,
     MembershipProtocol,
@@ -29,7 +30,6 @@ from lexicell.evaluation import (
     name_leak,
     predict_membership,
     read_gene_sets,
-    read_published,
 )
 from lexicell.evaluation.membership import GeneVectors
 from lexicell.lexicon import Lexicon

@@ -19,7 +19,6 @@ from lexicell.evaluation.membership import (
 from lexicell.evaluation.methods import Method
 from lexicell.evaluation.panels import Panel, Task, panel_of
 from lexicell.evaluation.protocol import CellProtocol
-from lexicell.evaluation.published import Published, Standing, read_published
 from lexicell.evaluation.registry import METHODS
 
 __all__ = [
@@ -39,8 +38,6 @@ __all__ = [
     "Neighbours",
     "Panel",
     "Prediction",
-    "Published",
-    "Standing",
     "Task",
     "control_vectors",
     "evaluate",
@@ -56,5 +53,4 @@ __all__ = [
     "plot_evaluation",
     "predict_membership",
     "read_gene_sets",
-    "read_published",
 ]

@@ -8,14 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lexicell.errors import InputError, MissingExtraError
+from lexicell.learn.classify import fit_logistic
 
 __all__ = ["CLASSIFIERS", "ClassifierName", "predict"]
 
 ClassifierName = Literal["knn", "logistic"]
 CLASSIFIERS: tuple[ClassifierName, ...] = get_args(ClassifierName)
-
-#: Inverse strength of the L2 penalty, where the largest standard deviation of a column is 1.
-_C = 1.0
 
 
 def predict(
@@ -59,7 +57,6 @@ def predict(
         scikit-learn is not installed.
     """
     try:
-        from sklearn.linear_model import LogisticRegression
         from sklearn.neighbors import KNeighborsClassifier
     except ImportError as error:
         raise MissingExtraError.of(extra="evaluate", why="Classifying cells") from error
@@ -75,9 +72,7 @@ def predict(
         nearest = KNeighborsClassifier(k, metric="cosine", weights="distance", algorithm="brute")
         predicted = nearest.fit(reference, labels).predict(query)
         return predicted
-    mean = reference.mean(axis=0, dtype=np.float64)
-    scale = float(reference.std(axis=0, dtype=np.float64).max()) or 1.0
-    model = LogisticRegression(C=_C, class_weight="balanced", max_iter=2000, random_state=seed)
-    model.fit((reference - mean) / scale, labels)
-    predicted = model.predict((query - mean) / scale)
+    classes, codes = np.unique(labels, return_inverse=True)
+    weight, bias = fit_logistic(reference, codes, seed)
+    predicted = classes[(query @ weight.T + bias).argmax(axis=1)]
     return predicted

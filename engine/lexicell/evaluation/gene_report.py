@@ -19,7 +19,6 @@ from lexicell.evaluation.membership import (
     name_leak,
     predict_membership,
 )
-from lexicell.evaluation.published import Standing, read_published
 from lexicell.lexicon import Lexicon
 
 __all__ = ["GeneReport", "Prediction", "evaluate_genes"]
@@ -38,13 +37,10 @@ class Prediction:
         AUROCs of the tables ``"lexicon"``, ``"shuffled"`` and ``"random"``.
     leak
         How much of the answer stands in the texts; None where the lexicon stores none.
-    standings
-        File name of a published table -> where the lexicon stands; only where they share terms.
     """
 
     membership: Membership
     leak: NameLeak | None
-    standings: dict[str, Standing]
 
     def summary(self) -> dict[str, dict[str, float]]:
         """Table -> mean, median, lowest and highest AUROC of its terms."""
@@ -114,7 +110,6 @@ def evaluate_genes(
     *,
     neighbours: Sequence[str] | None = None,
     sets: Sequence[str | Path] = (GO_SETS,),
-    published: Sequence[str | Path] = (),
     protocol: MembershipProtocol | None = None,
     threads: int | None = None,
     progress: Callable[[int, int], None] | None = None,
@@ -129,8 +124,6 @@ def evaluate_genes(
         Genes whose neighbours are wanted; by default some well-known ones.
     sets
         GMT files, or ``"go-bp"`` for the Gene Ontology sets that come with the package; see `read_gene_sets`.
-    published
-        Tables of AUROCs to stand beside; see `read_published`.
     protocol
         How membership is predicted; by default as in the benchmark.
     threads, progress
@@ -151,7 +144,6 @@ def evaluate_genes(
         scikit-learn is not installed and there are sets.
     """
     protocol = protocol or MembershipProtocol()
-    tables = [read_published(path) for path in published]
     matched = [match_gene_sets(lexicon, read_gene_sets(path)) for path in sets]
     nearest = nearest_genes(lexicon, neighbours)
     vectors = lexicon.vectors(lexicon.rows)
@@ -173,9 +165,7 @@ def evaluate_genes(
         membership = predict_membership(
             sets_, {_OURS: lexicon.vectors, **controls}, protocol, threads=threads, progress=advance
         )
-        ours = dict(zip((term.id for term in sets_.terms), membership.by_term(_OURS).tolist(), strict=True))
-        standings = {table.name: place for table in tables if (place := table.standing(ours)) is not None}
-        predictions.append(Prediction(membership, name_leak(lexicon, sets_), standings))
+        predictions.append(Prediction(membership, name_leak(lexicon, sets_)))
         n_done += len(sets_.terms)
     return GeneReport(lexicon, protocol, shapes, nearest, tuple(predictions))
 
@@ -196,10 +186,6 @@ def _prediction_dict(prediction: Prediction) -> dict[str, Any]:
         else {
             "positives": float(prediction.leak.positives.mean()),
             "negatives": float(prediction.leak.negatives.mean()),
-        },
-        "published": {
-            name: {"rank": place.rank, "terms": len(place.terms), "ours": place.ours, "others": place.others}
-            for name, place in prediction.standings.items()
         },
         "terms": terms,
     }

@@ -13,15 +13,15 @@ from lexicell.embedding import RECIPES
 from lexicell.embedding.default_projection import whiten_and_scale
 from lexicell.embedding.gene_statistics import highly_variable_columns
 from lexicell.embedding.selected import SelectedCells, select_counts
-from lexicell.evaluation.methods import Method, Vectors, kernel_block, pool
+from lexicell.evaluation.methods import Method, Vectors, embed_panel, pool
 from lexicell.evaluation.panels import Panel, Task
 from lexicell.learn.augment import Views
 from lexicell.learn.bridge import fit_bridge, weight_matrix
 from lexicell.learn.neighbours import smooth
 from lexicell.learn.objectives import fit
 from lexicell.learn.settings import TrainSettings
-from lexicell.projection import Projection
-from lexicell_kernels import GeneTable, Rows, Weight, embed_rows
+from lexicell.projection import Pooling, Projection
+from lexicell_kernels import Rows, Weight
 
 __all__ = ["LEARNED"]
 
@@ -108,29 +108,18 @@ def _ranked(panel: Panel, task: Task, n_genes: int | None) -> SelectedCells:
 
 
 def _embed(
-    panel: Panel, projection: Projection, vectors: NDArray[np.float32], left_out: NDArray[np.int32]
+    panel: Panel, projection: Projection, vectors: NDArray[np.float32], unused: NDArray[np.int32]
 ) -> Rows:
     """Embed a panel through the kernel, without the genes that were measured but not learned from."""
     rows = panel.rows
-    used = ~np.isin(rows, left_out)
+    used = ~np.isin(rows, unused)
     if projection.masked is not None:
         used &= ~projection.masked[rows]
-    if panel.n_cells == 0:
-        dim = projection.dim
-        return Rows(np.empty((0, dim), np.float32), np.empty(0), np.empty(0), np.empty(0))
     features = projection.features
     landmarks = None if features is None else vectors[features.landmarks]
     table = projection.apply(vectors[rows[used]], rows[used], landmarks)
-    rank = np.full(len(rows) + 1, -1, np.int32)
-    rank[np.flatnonzero(used)] = np.arange(used.sum(), dtype=np.int32)
-    pooling = projection.pooling
-    return embed_rows(
-        kernel_block(panel),
-        GeneTable(np.ascontiguousarray(table, np.float32), rank, None, projection.bias),
-        k=None if pooling is None else pooling.top_k,
-        weight=Weight.LOG1P if pooling is None else Weight(pooling.weight),
-        normalise=pooling is None or pooling.normalise,
-    )
+    pooling = projection.pooling or Pooling(None, Weight.LOG1P)
+    return embed_panel(panel, table, pooling, used=used, bias=projection.bias)
 
 
 def _objective(name: str, objective: str, about: str, *, unlabelled: bool, labels: bool = True) -> Method:

@@ -12,9 +12,11 @@ from numpy.typing import NDArray
 from lexicell.embedding import RECIPES, Recipe
 from lexicell.evaluation.expression import components, log_normalise
 from lexicell.evaluation.panels import Panel, Task
-from lexicell_kernels import CsrBlock, GeneTable, embed_rows
+from lexicell.projection import Pooling
+from lexicell.projection.whitening import fit_whitening
+from lexicell_kernels import CsrBlock, GeneTable, Rows, Weight, embed_rows
 
-__all__ = ["BASELINES", "Method", "Vectors", "kernel_block", "pool", "whiten"]
+__all__ = ["BASELINES", "Method", "Vectors", "embed_panel", "pool"]
 
 #: Vectors of the reference cells and of the query cells.
 Vectors = tuple[NDArray[np.float32], NDArray[np.float32]]
@@ -62,43 +64,52 @@ class Method:
         return self.run(task)
 
 
-def whiten(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Centre vectors over all genes and give each principal direction variance 1, ``[G, d]``.
-
-    Directions with less than a millionth of the largest variance are left out (0).
-    """
-    centred = vectors - vectors.mean(axis=0, dtype=np.float64)
-    variance, axes = np.linalg.eigh(centred.T @ centred / len(vectors))
-    used = variance > 1e-6 * variance[-1]
-    scale = np.where(used, 1 / np.sqrt(np.where(used, variance, 1)), 0)
-    return np.asarray(centred @ (axes * scale), np.float32)
-
-
-def pool(panel: Panel, vectors: NDArray[np.float32], recipe: Recipe) -> NDArray[np.float32]:
-    """Embed a panel's cells by a recipe with the kernel, ``[n, d]``.
+def embed_panel(
+    panel: Panel,
+    vectors: NDArray[np.float32],
+    recipe: Recipe | Pooling,
+    *,
+    used: NDArray[np.bool_] | None = None,
+    bias: NDArray[np.float32] | None = None,
+) -> Rows:
+    """Embed a panel's cells with the kernel.
 
     Parameters
     ----------
     panel
-        ``n`` cells.
+        ``n`` cells, ``m`` genes.
     vectors
-        ``[G, d]``, of all genes of the lexicon.
+        ``[m, p]``, of the panel's genes, or of those that are used.
     recipe
         k, weight, normalisation.
+    used
+        ``[m]`` genes that may be selected; None for all.
+    bias
+        ``[p]``, None for 0.
     """
     m = len(panel.rows)
     if panel.n_cells == 0:
-        return np.empty((0, vectors.shape[1]), np.float32)
-    rank = np.append(np.arange(m, dtype=np.int32), np.int32(-1))
-    table = GeneTable(np.ascontiguousarray(vectors[panel.rows], np.float32), rank)
-    rows = embed_rows(
-        kernel_block(panel), table, k=recipe.top_k, weight=recipe.weight, normalise=recipe.normalise
+        nothing = np.empty(0)
+        return Rows(np.empty((0, vectors.shape[1]), np.float32), nothing, nothing, nothing)
+    rank = np.full(m + 1, -1, np.int32)
+    columns = np.arange(m) if used is None else np.flatnonzero(used)
+    rank[columns] = np.arange(len(columns), dtype=np.int32)
+    return embed_rows(
+        _kernel_block(panel),
+        GeneTable(np.ascontiguousarray(vectors, np.float32), rank, None, bias),
+        k=recipe.top_k,
+        weight=Weight(recipe.weight),
+        normalise=recipe.normalise,
     )
-    pooled: NDArray[np.float32] = rows.vectors
+
+
+def pool(panel: Panel, vectors: NDArray[np.float32], recipe: Recipe) -> NDArray[np.float32]:
+    """Embed a panel's cells with vectors ``[G, d]`` of all genes of the lexicon, ``[n, d]``."""
+    pooled: NDArray[np.float32] = embed_panel(panel, vectors[panel.rows], recipe).vectors
     return pooled
 
 
-def kernel_block(panel: Panel) -> CsrBlock:
+def _kernel_block(panel: Panel) -> CsrBlock:
     """Counts of a panel for the kernel, with one column more, which is no gene.
 
     Weights are relative to all of a cell's counts, so it holds those of undescribed genes.
@@ -121,7 +132,7 @@ def _pooled(recipe: Recipe) -> Callable[[Task], Vectors]:
 
 
 def _whitened(task: Task) -> Vectors:
-    vectors = whiten(task.vectors)
+    vectors = fit_whitening(task.vectors, kind="zca").apply(task.vectors)
     recipe = RECIPES["paper"]
     return pool(task.reference, vectors, recipe), pool(task.query, vectors, recipe)
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from lexicell.errors import InputError, MissingExtraError
 from lexicell.projection import UNKNOWN, Classifier
 
-__all__ = ["KnnClassifier", "calibration_error", "fit_classifier", "fit_knn"]
+__all__ = ["KnnClassifier", "calibration_error", "fit_classifier", "fit_knn", "fit_logistic"]
 
 #: Inverse strength of the L2 penalty, where the largest standard deviation of a column is 1.
 _C = 1.0
@@ -71,7 +71,7 @@ def fit_classifier(
     full = vectors.any(axis=1)
     codes, classes = _codes(labels[full])
     vectors = vectors[full]
-    weight, bias = _regress(vectors, codes, seed)
+    weight, bias = fit_logistic(vectors, codes, seed)
     folds = _folds(codes, None if batches is None else np.asarray(batches)[full], seed)
     logits = np.full((len(codes), len(classes)), -np.inf)
     for fold in np.unique(folds[folds >= 0]):
@@ -79,7 +79,7 @@ def fit_classifier(
         present = np.unique(codes[trained])
         if len(present) < 2:
             continue
-        w, b = _regress(vectors[trained], np.searchsorted(present, codes[trained]), seed)
+        w, b = fit_logistic(vectors[trained], np.searchsorted(present, codes[trained]), seed)
         logits[np.ix_(tested, present)] = vectors[tested] @ w.T + b
     # A class that was not trained on can't be told, so it says nothing about the probabilities.
     judged = np.isfinite(logits[np.arange(len(codes)), codes])
@@ -222,10 +222,13 @@ def _unit(vectors: NDArray[np.floating]) -> NDArray[np.float32]:
     return np.asarray(vectors / np.where(length > 0, length, 1), np.float32)
 
 
-def _regress(
+def fit_logistic(
     vectors: NDArray[np.float32], codes: NDArray[np.int64], seed: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Weight ``[C, p]`` and bias ``[C]`` for vectors as they are."""
+    """Fit logistic regression, classes of equal weight: ``[C, p]`` and bias ``[C]`` for vectors as they are.
+
+    Vectors are centred and divided by the largest standard deviation of a column, and the L2 penalty is 1.
+    """
     try:
         from sklearn.linear_model import LogisticRegression
     except ImportError as error:

@@ -30,13 +30,10 @@ class AurocPanel:
         What was predicted.
     auroc
         Table -> AUROC of each term; ``"lexicon"`` is ours.
-    published
-        Lowest and highest mean AUROC of published tables on the same terms, or None.
     """
 
     title: str
     auroc: Mapping[str, NDArray[np.float64]]
-    published: tuple[float, float] | None = None
 
 
 def check_figure(path: str | Path, *, overwrite: bool = False) -> Path:
@@ -123,12 +120,6 @@ def plot_gene_table(
 
 
 def _draw_auroc(axes: Any, panel: AurocPanel) -> None:
-    if panel.published is not None:
-        axes.axhspan(*panel.published, color="#1f6f8b", alpha=0.12, linewidth=0)
-        axes.text(
-            len(panel.auroc) - 0.45, panel.published[1] - 0.01, "means of published tables",
-            fontsize=8, color="#1f6f8b", ha="right", va="top",
-        )  # fmt: skip
     axes.axhline(0.5, color="0.8", linewidth=1, zorder=0)
     for place, (table, auroc) in enumerate(panel.auroc.items()):
         # Side by side in the order of their values: nothing overlaps, and nothing is random.

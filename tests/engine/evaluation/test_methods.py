@@ -8,7 +8,6 @@ import scipy.sparse as sp
 
 from lexicell.errors import InputError
 from lexicell.evaluation import METHODS, Panel, Task
-from lexicell.evaluation.methods import whiten
 from lexicell.evaluation.registry import resolve_methods
 
 G, D = 50, 8
@@ -86,16 +85,6 @@ def test_scelmo_is_the_mean_of_log_expression_with_undescribed_genes_as_zeros(ta
     np.testing.assert_allclose(METHODS["scelmo"](task)[0], wanted, rtol=1e-4)
     unit = wanted / np.linalg.norm(wanted, axis=1, keepdims=True)
     np.testing.assert_allclose(METHODS["genept-w"](task)[0], unit, atol=1e-4)
-
-
-def test_whitened_vectors_have_no_preferred_direction(task):
-    white = whiten(task.vectors)
-    np.testing.assert_allclose(white.T @ white / G, np.eye(D), atol=1e-5)
-    np.testing.assert_allclose(white.mean(axis=0), 0, atol=1e-6)
-    flat = task.vectors.copy()
-    flat[:, 0] = flat[:, 1]
-    assert np.isfinite(whiten(flat)).all()
-    assert np.linalg.matrix_rank(whiten(flat)) == D - 1
 
 
 def test_methods_are_looked_up_by_name():

@@ -15,11 +15,6 @@ if TYPE_CHECKING:
 
 __all__ = ["evaluate"]
 
-_CAVEAT = (
-    "published tables were scored on genes that all of them have, with other draws and another version of "
-    "the sets: a place among them is an orientation, not a result of that benchmark"
-)
-
 
 def evaluate(
     lexicon: Annotated[
@@ -32,10 +27,6 @@ def evaluate(
     sets: Annotated[
         list[str] | None,
         typer.Option(help='Gene sets to predict: "go-bp" (the default), "none", or a .gmt file; repeatable.'),
-    ] = None,
-    published: Annotated[
-        list[Path] | None,
-        typer.Option(help="TSV of AUROCs of other tables, terms in columns, to stand beside; repeatable."),
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Picture to draw: .png, .svg or .pdf.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of splits and controls.")] = 0,
@@ -61,20 +52,19 @@ def evaluate(
     with _console.bar("predicting", "sets") as bar:
         report = evaluate_genes(
             opened, neighbours=genes, sets=[name for name in chosen if name != "none"],
-            published=published or (), threads=threads, progress=bar,
-            protocol=MembershipProtocol(seed=seed, repeats=repeats),
+            threads=threads, progress=bar, protocol=MembershipProtocol(seed=seed, repeats=repeats),
         )  # fmt: skip
     if out is not None:
         _draw(report, out, overwrite=overwrite)
         _console.note(f"drawn: {out}")
-    _tell(report, published or [])
+    _tell(report)
     if as_json:
         _console.result_json(report.as_dict())
         return
     _show(report)
 
 
-def _tell(report: GeneReport, published: list[Path]) -> None:
+def _tell(report: GeneReport) -> None:
     for one in report.predictions:
         sets = one.membership.sets
         _console.note(f"{sets.name}: {sets.n_matched:,} of {sets.n_names:,} genes are described")
@@ -94,9 +84,6 @@ def _tell(report: GeneReport, published: list[Path]) -> None:
                 f"its genes and of {one.leak.negatives.mean():.1%} of the others: these texts hold part of "
                 "the answer, and the AUROC says how well it was encoded, not what the texts teach"
             )
-    for path in published:
-        if not any(path.name in one.standings for one in report.predictions):
-            _console.note(f"{path}: none of its terms is among the sets that were predicted")
 
 
 def _show(report: GeneReport) -> None:
@@ -136,17 +123,6 @@ def _show_prediction(one: Prediction) -> None:
         for table, found in one.summary().items()
     ]
     _console.table(("table", "mean", "median", "lowest", "highest"), rows)
-    told = " (its texts name the sets: see the note)" if one.leak is not None and one.leak.matters else ""
-    for name, standing in one.standings.items():
-        place = f"place {standing.rank} of {len(standing.others) + 1}"
-        _console.result(f"\n{name}: {place}, on {len(standing.terms)} sets in common{told}")
-        ranked = list(standing.others.items())
-        ranked.insert(standing.rank - 1, ("> this lexicon", standing.ours))
-        _console.table(
-            ("table", "place", "mean AUROC"),
-            [(table, str(place), f"{mean:.3f}") for place, (table, mean) in enumerate(ranked, start=1)],
-        )
-        _console.note(_CAVEAT)
 
 
 def _draw(report: GeneReport, out: Path, *, overwrite: bool) -> None:
@@ -157,13 +133,8 @@ def _draw(report: GeneReport, out: Path, *, overwrite: bool) -> None:
         auroc = {table: one.membership.by_term(table) for table in one.membership.tables}
         if one.leak is not None:
             auroc = {"lexicon": auroc.pop("lexicon"), "name in text": one.leak.auroc, **auroc}
-        means = [mean for standing in one.standings.values() for mean in standing.others.values()]
         sets = one.membership.sets
-        panels.append(
-            AurocPanel(
-                f"{sets.name}, {len(sets.terms)} sets", auroc, (min(means), max(means)) if means else None
-            )
-        )
+        panels.append(AurocPanel(f"{sets.name}, {len(sets.terms)} sets", auroc))
     lexicon = report.lexicon
     plot_gene_table(
         out,

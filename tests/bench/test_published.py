@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
+from bench.published import read_published
 
 from lexicell.errors import InputError, InputNotFoundError
-from lexicell.evaluation import read_published
 
 TABLE = "\tT1\tT2\tT3\nFIRST\t0.9\t0.8\t\nSECOND\t0.7\t0.6\t0.5\n\n"
 
