@@ -34,6 +34,7 @@ __all__ = [
     "require_gpu",
     "rows_of",
     "to_host",
+    "unit_rows",
 ]
 
 #: An array of NumPy or CuPy.
@@ -104,3 +105,9 @@ def in_order(block: CsrBlock) -> CsrBlock:
     data = xp.bincount(owner, weights=block.data).astype(np.float32)
     indptr = xp.searchsorted(places, xp.arange(block.n_rows + 1) * v)
     return CsrBlock(data=data, indices=(places % v).astype(np.int32), indptr=indptr, n_columns=v)
+
+
+def unit_rows(vectors: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
+    """Scale vectors ``[..., d]`` to length 1; a zero vector stays one."""
+    length = np.linalg.norm(vectors, axis=-1, keepdims=True)
+    return np.asarray(vectors / np.where(length > 0, length, 1), np.float32)

@@ -7,6 +7,8 @@ where, and what to do.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, ClassVar
 
 __all__ = [
@@ -78,6 +80,15 @@ class MissingExtraError(LexicellError, ImportError):
             What needs it, as the subject of a sentence ("The demo").
         """
         return cls(f'{why} needs packages that are not installed: pip install "lexicell[{extra}]"')
+
+
+@contextmanager
+def needing(extra: str, why: str) -> Iterator[None]:
+    """Import what an extra brings; see `MissingExtraError.of`."""
+    try:
+        yield
+    except ImportError as error:
+        raise MissingExtraError.of(extra, why) from error
 
 
 class CorruptDataError(LexicellError, OSError):

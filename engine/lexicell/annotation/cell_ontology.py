@@ -13,6 +13,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from lexicell._arrays import unit_rows
 from lexicell._files import parse_json, read_utf8, reading_file
 from lexicell.embedding import AlignedCells, Listener, Note, Quality, embed_in_memory, plan_cells
 from lexicell.errors import InputError, MissingExtraError
@@ -154,12 +155,7 @@ def text_scores(
     full = quality.n_genes > 0
     if full.any():
         vectors[full] -= vectors[full].mean(axis=0)
-    return _unit(vectors) @ _unit(types - types.mean(axis=0)).T, quality
-
-
-def _unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-    length = np.linalg.norm(vectors, axis=1, keepdims=True)
-    return np.asarray(vectors / np.where(length > 0, length, 1), np.float32)
+    return unit_rows(vectors) @ unit_rows(types - types.mean(axis=0)).T, quality
 
 
 def _from_obo(text: str) -> Iterable[CellType]:

@@ -6,7 +6,7 @@ import os
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from lexicell.errors import InputError, InputNotFoundError, LexicellError, MissingExtraError
+from lexicell.errors import InputError, InputNotFoundError, LexicellError, needing
 
 if TYPE_CHECKING:
     from obstore.store import ClientConfig, RetryConfig
@@ -53,10 +53,8 @@ def open_store(url: str, *, read_only: bool) -> Store:
     if scheme not in _SCHEMES:
         msg = f"{url}: {scheme}:// is not read; give a path or a URL that begins with {', '.join(_SCHEMES)}"
         raise InputError(msg)
-    try:
+    with needing("remote", f"{url}: a URL"):
         from obstore.store import from_url
-    except ImportError as exc:
-        raise MissingExtraError.of(extra="remote", why=f"{url}: a URL") from exc
     from lexicell.atlas._url_store import UrlStore, check_process
 
     check_process(url)

@@ -30,13 +30,11 @@ def demo(
     as_json: Json = False,
 ) -> None:
     """Embed 700 real blood cells, look at them, and compare with two controls."""
-    from lexicell.errors import MissingExtraError
+    from lexicell.errors import needing
 
-    try:
+    with needing("demo", "The demo"):
         import scanpy  # noqa: F401 - looked for before any work is done
         import umap  # noqa: F401
-    except ImportError as error:
-        raise MissingExtraError.of(extra="demo", why="The demo") from error
     results = run_demo(folder, seed)
     if as_json:
         _console.result_json(results)

@@ -21,7 +21,7 @@ from lexicell.atlas.store import Receipt
 from lexicell.embedding._main_guard import GUARD
 from lexicell.embedding.events import Listener, Note
 from lexicell.embedding.shards import ShardJob, ShardProgress
-from lexicell.errors import InputError, LexicellError, MissingExtraError, PartialError
+from lexicell.errors import InputError, LexicellError, PartialError, needing
 from lexicell_kernels.cpu import available_cpus
 
 __all__ = ["own_processes", "run_distributed"]
@@ -84,10 +84,8 @@ def run_distributed(
             "write them to a file, or use threads (no --scheduler)"
         )
         raise InputError(msg)
-    try:
+    with needing("distributed", "Embedding on Dask workers"):
         import distributed  # noqa: F401
-    except ModuleNotFoundError as error:
-        raise MissingExtraError.of(extra="distributed", why="Embedding on Dask workers") from error
 
     with ExitStack() as stack:
         with stage("plan"):

@@ -3,7 +3,8 @@
 from lexicell.evaluation.api import evaluate
 from lexicell.evaluation.cell_report import Evaluation
 from lexicell.evaluation.cells import evaluate_panels
-from lexicell.evaluation.controls import CONTROLS, control_vectors, pca_of_expression
+from lexicell.evaluation.controls import CONTROLS, control_vectors
+from lexicell.evaluation.expression import pca_of_expression
 from lexicell.evaluation.figures import plot_evaluation
 from lexicell.evaluation.gene_report import GeneReport, Prediction, evaluate_genes
 from lexicell.evaluation.gene_sets import GO_SETS, GeneSet, GeneSets, match_gene_sets, read_gene_sets

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -33,6 +32,7 @@ from lexicell.evaluation.splits import (
     transfer_splits,
 )
 from lexicell.lexicon import Lexicon, gene_scales
+from lexicell_kernels.cpu import available_cpus
 
 if TYPE_CHECKING:
     pass
@@ -82,7 +82,7 @@ def evaluate_panels(
     records: list[Record] = []
     notes: set[str] = set()
     done = 0
-    with ThreadPoolExecutor(workers or _processors()) as pool:
+    with ThreadPoolExecutor(workers or available_cpus()) as pool:
         for name, drawn in splits:
             for method, control in runs:
                 runner = _Runner(method, control, table, gene_scale, None if control else rows, protocol)
@@ -130,7 +130,7 @@ class _Runner:
             else:
                 embedded = self._embed(split)
                 waiting.append(pool.submit(self._judge, name, split, embedded))
-            if len(waiting) > 2 * _processors():
+            if len(waiting) > 2 * available_cpus():
                 yield _result(waiting.pop(0))
         while waiting:
             yield _result(waiting.pop(0))
@@ -275,7 +275,3 @@ def _tell_skipped(skipped: Sequence[tuple[str, Skipped]], listener: Listener) ->
             scenario, f"fewer than {needed} cells"
         )
         listener(Note(f"{place}: classes skipped, {why}: {', '.join(classes)}"))
-
-
-def _processors() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

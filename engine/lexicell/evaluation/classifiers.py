@@ -7,7 +7,7 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from lexicell.errors import InputError, MissingExtraError
+from lexicell.errors import InputError, needing
 from lexicell.learn.classify import fit_logistic
 
 __all__ = ["CLASSIFIERS", "ClassifierName", "predict"]
@@ -56,10 +56,8 @@ def predict(
     MissingExtraError
         scikit-learn is not installed.
     """
-    try:
+    with needing("evaluate", "Classifying cells"):
         from sklearn.neighbors import KNeighborsClassifier
-    except ImportError as error:
-        raise MissingExtraError.of(extra="evaluate", why="Classifying cells") from error
     if not (np.isfinite(reference).all() and np.isfinite(query).all()):
         msg = "a method gave vectors that are not finite, so its cells can't be classified"
         raise InputError(msg)

@@ -9,10 +9,10 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from lexicell.embedding.gene_statistics import highly_variable_columns
-from lexicell.errors import MissingExtraError
+from lexicell.errors import needing
 from lexicell.evaluation.panels import Panel
 
-__all__ = ["components", "log_normalise"]
+__all__ = ["components", "log_normalise", "pca_of_expression"]
 
 _COMPONENTS = 50
 #: Where scaled values are cut: scanpy's.
@@ -61,10 +61,8 @@ def components(
     MissingExtraError
         scikit-learn is not installed.
     """
-    try:
+    with needing("evaluate", "PCA of expression"):
         from sklearn.decomposition import PCA
-    except ImportError as error:
-        raise MissingExtraError.of(extra="evaluate", why="PCA of expression") from error
     logged = log_normalise(fitted.all_counts)
     if n_genes is None:
         k = min(_COMPONENTS, min(logged.shape) - 1)
@@ -89,3 +87,26 @@ def _project(model: Any, values: Any) -> NDArray[np.float32]:
     if values.shape[0] == 0:  # which scikit-learn refuses
         return np.empty((0, model.n_components_), np.float32)
     return np.asarray(model.transform(values), np.float32)
+
+
+def pca_of_expression(counts: sp.csr_matrix, *, n_components: int = 50, seed: int = 0) -> NDArray[np.float32]:
+    """Principal components of ``log1p(1e4 x / N)`` over all genes, ``[N, n_components]``.
+
+    Parameters
+    ----------
+    counts
+        ``[N, v]``; made dense, so for data sets of demonstration size.
+    n_components
+        Components kept.
+    seed
+        Of the solver.
+
+    Raises
+    ------
+    MissingExtraError
+        scikit-learn is not installed.
+    """
+    with needing("demo", "PCA"):
+        from sklearn.decomposition import PCA
+    dense = log_normalise(sp.csr_array(counts)).toarray()
+    return np.asarray(PCA(n_components, random_state=seed).fit_transform(dense), np.float32)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from lexicell._files import check_new_file, staged_path
-from lexicell.errors import MissingExtraError
+from lexicell.errors import needing
 from lexicell.evaluation.cell_report import Evaluation, Line
 
 __all__ = ["plot_evaluation"]
@@ -45,10 +45,8 @@ def plot_evaluation(evaluation: Evaluation, folder: str | Path, *, overwrite: bo
     WriteError
         The disk is full, or the folder may not be written to.
     """
-    try:
+    with needing("evaluate", "The picture"):
         from matplotlib.figure import Figure
-    except ImportError as error:
-        raise MissingExtraError.of(extra="evaluate", why="The picture") from error
     lines = evaluation.lines()
     drawn = []
     for scenario in dict.fromkeys(line.scenario for line in lines):

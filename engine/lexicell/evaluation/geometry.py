@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from lexicell._arrays import unit_rows
 from lexicell.errors import InputError
 from lexicell.lexicon import Lexicon
 
@@ -137,9 +138,9 @@ def nearest_genes(
     if not len(targets):
         return ()
     similar = np.empty((len(targets), lexicon.n_genes), np.float32)
-    directions = _unit(lexicon.vectors(targets))
+    directions = unit_rows(lexicon.vectors(targets))
     for start in range(0, lexicon.n_genes, _BLOCK):
-        block = _unit(lexicon.vectors(lexicon.rows[start : start + _BLOCK]))
+        block = unit_rows(lexicon.vectors(lexicon.rows[start : start + _BLOCK]))
         similar[:, start : start + _BLOCK] = directions @ block.T
     similar[np.arange(len(targets)), targets] = -np.inf
     neighbours = []
@@ -158,12 +159,6 @@ def _shown_names(lexicon: Lexicon) -> list[str]:
     ]
 
 
-def _unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-    lengths: NDArray[np.float32] = np.linalg.norm(vectors, axis=1, keepdims=True).astype(np.float32)
-    lengths[lengths == 0] = 1
-    return vectors / lengths
-
-
 def _cosines(
     vectors: NDArray[np.float32], directed: NDArray[np.int64], seed: int, pairs: int
 ) -> NDArray[np.float32]:
@@ -176,6 +171,6 @@ def _cosines(
     cosines = np.empty(pairs, np.float32)
     for start in range(0, pairs, _BLOCK):
         part = slice(start, start + _BLOCK)
-        a, b = (_unit(vectors[directed[chosen[part]]]) for chosen in (first, second))
+        a, b = (unit_rows(vectors[directed[chosen[part]]]) for chosen in (first, second))
         cosines[part] = np.einsum("ij,ij->i", a, b)
     return cosines

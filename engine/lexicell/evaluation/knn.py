@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lexicell.errors import MissingExtraError
+from lexicell.errors import needing
 
 __all__ = ["knn_accuracy"]
 
@@ -40,11 +40,9 @@ def knn_accuracy(
     MissingExtraError
         scikit-learn is not installed.
     """
-    try:
+    with needing("demo", "kNN accuracy"):
         from sklearn.model_selection import StratifiedKFold, cross_val_score
         from sklearn.neighbors import KNeighborsClassifier
-    except ImportError as error:
-        raise MissingExtraError.of(extra="demo", why="kNN accuracy") from error
     splits = StratifiedKFold(folds, shuffle=True, random_state=seed)
     classifier = KNeighborsClassifier(k, metric="cosine")
     return float(cross_val_score(classifier, vectors, np.asarray(labels), cv=splits).mean())

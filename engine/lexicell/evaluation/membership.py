@@ -7,7 +7,6 @@ AUROC of three folds of 80 % of the genes, and the AUROC of the other 20 %.
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -18,9 +17,10 @@ import blake3
 import numpy as np
 from numpy.typing import NDArray
 
-from lexicell.errors import InputError, MissingExtraError
+from lexicell.errors import InputError, needing
 from lexicell.evaluation.gene_sets import MatchedSets, Term
 from lexicell.lexicon import Lexicon
+from lexicell_kernels.cpu import available_cpus
 
 __all__ = [
     "GeneSplit",
@@ -193,10 +193,8 @@ def predict_membership(
     cannot be repeated, so each term draws by a generator of its own; its genes are those that 38 embeddings
     have in common, these are the lexicon's; sets beyond `MembershipProtocol.most_genes` are sampled.
     """
-    try:
+    with needing("evaluate", "Predicting gene sets"):
         import sklearn.svm  # noqa: F401
-    except ImportError as error:
-        raise MissingExtraError.of(extra="evaluate", why="Predicting gene sets") from error
     protocol = protocol or MembershipProtocol()
     if not sets.terms:
         largest = max((n for _, n in sets.skipped), default=0)
@@ -216,7 +214,7 @@ def predict_membership(
                 return
             auroc[i, j, repeat] = held_out_auroc(vectors(split.rows), split, protocol)
 
-    pool = ThreadPoolExecutor(threads or _processors())
+    pool = ThreadPoolExecutor(threads or available_cpus())
     try:
         # The largest first, so that the last thread does not end long after the others.
         jobs.sort(key=lambda job: -len(sets.terms[job[0]].positives))
@@ -330,7 +328,3 @@ def _folds(n: int, protocol: MembershipProtocol) -> NDArray[np.int8]:
     size = max(1, int(protocol.held_out * n))
     sizes = [len(part) for part in np.array_split(np.arange(n - size), protocol.folds)]
     return np.repeat(np.arange(-1, protocol.folds, dtype=np.int8), [size, *sizes])
-
-
-def _processors() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

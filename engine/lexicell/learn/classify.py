@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from lexicell.errors import InputError, MissingExtraError
+from lexicell._arrays import unit_rows
+from lexicell.errors import InputError, needing
 from lexicell.projection import UNKNOWN, Classifier
 
 __all__ = ["KnnClassifier", "calibration_error", "fit_classifier", "fit_knn", "fit_logistic"]
@@ -119,7 +120,7 @@ class KnnClassifier:
         InputError
             The vectors have another length than the reference's.
         """
-        return self._votes(_unit(vectors), None)
+        return self._votes(unit_rows(vectors), None)
 
     def _votes(self, queries: NDArray[np.float32], itself: NDArray[np.int64] | None) -> NDArray[np.float32]:
         """Votes for unit vectors; `own` are the reference cells that they are themselves, who can't vote."""
@@ -165,7 +166,7 @@ def fit_knn(
         raise InputError(msg)
     full = vectors.any(axis=1)
     codes, classes = _codes(labels[full])
-    reference = KnnClassifier(classes, _unit(vectors[full]), codes, k)
+    reference = KnnClassifier(classes, unit_rows(vectors[full]), codes, k)
     votes = reference._votes(reference.vectors, np.arange(len(codes)))
     right = votes.argmax(axis=1) == codes
     threshold = _threshold(votes[right].max(axis=1), lost)
@@ -217,11 +218,6 @@ def _codes(labels: NDArray[Any]) -> tuple[NDArray[np.int64], tuple[str, ...]]:
     return codes.astype(np.int64), tuple(map(str, names))
 
 
-def _unit(vectors: NDArray[np.floating]) -> NDArray[np.float32]:
-    length = np.linalg.norm(vectors, axis=-1, keepdims=True)
-    return np.asarray(vectors / np.where(length > 0, length, 1), np.float32)
-
-
 def fit_logistic(
     vectors: NDArray[np.float32], codes: NDArray[np.int64], seed: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -229,10 +225,8 @@ def fit_logistic(
 
     Vectors are centred and divided by the largest standard deviation of a column, and the L2 penalty is 1.
     """
-    try:
+    with needing("evaluate", "Classifying cells"):
         from sklearn.linear_model import LogisticRegression
-    except ImportError as error:
-        raise MissingExtraError.of(extra="evaluate", why="Classifying cells") from error
     mean = vectors.mean(axis=0, dtype=np.float64)
     scale = float(vectors.std(axis=0, dtype=np.float64).max()) or 1.0
     model = LogisticRegression(C=_C, class_weight="balanced", max_iter=2000, random_state=seed)

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from lexicell.embedding.events import Listener, ignore
 from lexicell.embedding.gene_statistics import highly_variable_columns
 from lexicell.embedding.selected import SelectedCells
-from lexicell.errors import InputError, MissingExtraError
+from lexicell.errors import InputError, needing
 from lexicell.learn.bridge import weight_matrix
 from lexicell.projection import Pooling, Projection, Residual
 from lexicell_kernels import Weight
@@ -79,10 +79,8 @@ def fit_loadings(
     MissingExtraError
         scikit-learn is not installed.
     """
-    try:
+    with needing("train", "Learning"):
         from sklearn.decomposition import PCA
-    except ImportError as error:
-        raise MissingExtraError.of(extra="train", why="Learning") from error
     weights, rows = weight_matrix(cells)
     if min(weights.shape) < 3:
         msg = f"components need three cells and genes or more; there are {weights.shape}"

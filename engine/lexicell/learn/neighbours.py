@@ -8,7 +8,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from lexicell.errors import MissingExtraError
+from lexicell.errors import needing
 
 __all__ = ["smooth"]
 
@@ -56,12 +56,10 @@ def smooth(
     MissingExtraError
         scikit-learn is not installed.
     """
-    try:
+    with needing("train", "Smoothing over neighbours"):
         from sklearn.decomposition import PCA
         from sklearn.neighbors import kneighbors_graph
         from sklearn.preprocessing import normalize
-    except ImportError as error:
-        raise MissingExtraError.of(extra="train", why="Smoothing over neighbours") from error
     n, m = weights.shape
     if n < 3:
         return np.asarray(values, np.float32)

@@ -15,16 +15,14 @@ from numpy.typing import NDArray
 
 from lexicell.embedding.events import Advanced, Listener, Note, ignore
 from lexicell.embedding.selected import SelectedCells
-from lexicell.errors import InputError, MissingExtraError, OutputExistsError
+from lexicell.errors import InputError, OutputExistsError, needing
 from lexicell.learn._tensors import hash_arrays
 from lexicell.learn.augment import draw_views
 from lexicell.learn.batches import Sampler, split_cells
 from lexicell.learn.settings import Stopped, Trained, TrainSettings
 
-try:
+with needing("train", "Training"):
     import torch
-except ImportError as error:
-    raise MissingExtraError.of(extra="train", why="Training") from error
 
 from lexicell.learn.checkpoint import TrainProgress, read_checkpoint, write_checkpoint
 from lexicell.learn.losses import info_nce, supervised_contrastive

@@ -95,7 +95,7 @@ def import_vectors(
     Parameters
     ----------
     path
-        JSON, Parquet, ``.npz``, ``.npy``, word2vec text or safetensors; see `read_vectors`.
+        JSON, Parquet or ``.npz``; see `read_vectors`.
     out
         Folder to create.
     encoder_id, source, licence

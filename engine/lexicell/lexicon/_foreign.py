@@ -1,4 +1,4 @@
-"""Gene vectors of other tools: JSON, Parquet, NumPy, word2vec text and safetensors, never a pickle."""
+"""Gene vectors of other tools: JSON, Parquet and NumPy, never a pickle."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lexicell._files import check_growth, parse_json, reading_file
+from lexicell._files import check_growth, reading_file
 from lexicell.errors import InputError, InputNotFoundError
-from lexicell.lexicon._foreign_text import read_json, read_text, refuse
+from lexicell.lexicon._foreign_text import read_json, refuse
 from lexicell.lexicon.text.tabular import read_parquet
 
 if TYPE_CHECKING:
@@ -61,10 +61,8 @@ def read_vectors(path: Path, names: Sequence[str] | None = None) -> NamedVectors
     Parameters
     ----------
     path
-        By the end of its name: ``.json`` (name -> list of numbers), ``.parquet`` (a row per gene),
-        ``.npz`` and ``.npy`` (a matrix; ``.npz`` with arrays of names), ``.vec`` and ``.txt`` (word2vec
-        text: a name and its numbers per line) or ``.safetensors`` (a matrix; names in the metadata).
-        JSON and text may be gzipped.
+        By the end of its name: ``.json`` (name -> list of numbers, as GenePT's; also gzipped), ``.parquet``
+        (a row per gene) or ``.npz`` (a matrix and arrays of names).
     names
         Names of the rows, in place of those in the file.
 
@@ -117,33 +115,6 @@ def _read_npz(path: Path, names: Sequence[str] | None) -> _Read:
     return _name_columns(path, columns, names), _floating(vectors)
 
 
-def _read_npy(path: Path, names: Sequence[str] | None) -> _Read:
-    with _opened(path) as stream:
-        array = np.load(stream, allow_pickle=False)
-    if array.dtype.kind not in "fiu":
-        refuse(path, f"it holds {array.dtype}, not numbers")
-    return _name_columns(path, {}, names), _floating(array)
-
-
-def _read_safetensors(path: Path, names: Sequence[str] | None) -> _Read:
-    from safetensors import safe_open
-
-    try:
-        with safe_open(path, framework="numpy") as file:
-            metadata: dict[str, str] = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (TypeError, AttributeError) as error:  # bfloat16 and smaller, which NumPy has not
-        refuse(path, f"NumPy cannot hold its numbers ({error}): save them as float16 or float32")
-    vectors = _the_matrix(
-        path, {name: t for name, t in tensors.items() if t.ndim == 2 and t.dtype.kind == "f"}
-    )
-    columns: dict[str, Sequence[str]] = {}
-    for name, value in metadata.items():
-        if name.lower() in _NAME_COLUMNS:
-            columns |= _listed(name, value)
-    return _name_columns(path, columns, names), _floating(vectors)
-
-
 def _read_parquet(path: Path, names: Sequence[str] | None) -> _Read:
     import pyarrow as pa
 
@@ -176,25 +147,16 @@ def _read_parquet(path: Path, names: Sequence[str] | None) -> _Read:
     return labels, vectors
 
 
-def _named(read: Callable[[Path], tuple[list[str], NDArray[np.float32]]]) -> Callable[..., _Read]:
-    """`read` in the form of the others, for formats in which each vector has its name."""
-
-    def reader(path: Path, names: Sequence[str] | None) -> _Read:  # noqa: ARG001
-        genes, vectors = read(path)
-        return {"names": genes}, vectors
-
-    return reader
+def _read_json(path: Path, names: Sequence[str] | None) -> _Read:  # noqa: ARG001 -- each vector has its name
+    genes, vectors = read_json(path)
+    return {"names": genes}, vectors
 
 
 #: The end of a file's name -> what reads it.
 FORMATS: dict[str, Callable[[Path, Sequence[str] | None], _Read]] = {
-    ".json": _named(read_json),
+    ".json": _read_json,
     ".parquet": _read_parquet,
     ".npz": _read_npz,
-    ".npy": _read_npy,
-    ".vec": _named(read_text),
-    ".txt": _named(read_text),
-    ".safetensors": _read_safetensors,
 }
 
 
@@ -283,20 +245,6 @@ def _decoded(value: Any) -> str:
     if isinstance(value, float):  # ids with gaps, which pandas makes 12.0
         return "" if value != value else f"{value:.0f}" if value.is_integer() else str(value)  # noqa: PLR0124
     return "" if value is None else value.decode(errors="replace") if isinstance(value, bytes) else str(value)
-
-
-def _listed(name: str, value: str) -> dict[str, list[str]]:
-    """Names in an entry of metadata: lines, a JSON list, or one such list per kind of name as we write it."""
-    try:
-        parsed = parse_json(value)
-    except ValueError:
-        parsed = value.splitlines()
-    columns = parsed if isinstance(parsed, dict) else {name: parsed}
-    return {
-        column: [_decoded(item) for item in items]
-        for column, items in columns.items()
-        if isinstance(items, list)
-    }
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Gene vectors as text: JSON, the text format of word2vec, and lists of names."""
+"""Gene vectors as JSON, and lists of names."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import numpy as np
 
 from lexicell._files import read_utf8
-from lexicell.errors import CorruptDataError, InputError, InputNotFoundError
+from lexicell.errors import InputError, InputNotFoundError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["read_json", "read_names", "read_text", "refuse"]
+__all__ = ["read_json", "read_names", "refuse"]
 
 _SPACE = re.compile(r"\s*")
 
@@ -74,43 +74,6 @@ def read_json(path: Path) -> tuple[list[str], NDArray[np.float32]]:
         position = _end_of_space(text, position)
         if text[position : position + 1] != "}":
             position = skip(position, ",")
-    return genes, _stack(path, genes, rows)
-
-
-def read_text(path: Path) -> tuple[list[str], NDArray[np.float32]]:
-    """Read lines of a name and its numbers, with or without a first line "genes dimensions".
-
-    Returns
-    -------
-    tuple
-        Names, and vectors float32 ``[n, d]``.
-
-    Raises
-    ------
-    InputError
-        If a line is anything else, or vectors differ in length.
-    CorruptDataError
-        If there are fewer or more genes than the first line says.
-    """
-    genes: list[str] = []
-    rows: list[NDArray[np.float32]] = []
-    promised: int | None = None
-    for number, line in enumerate(read_utf8(path).decode().splitlines(), start=1):
-        fields = line.split()
-        if number == 1 and len(fields) == 2 and all(field.isdigit() for field in fields):
-            promised = int(fields[0])
-            continue
-        if not fields:
-            continue
-        try:
-            values = [float(field) for field in fields[1:]]
-        except ValueError as error:
-            refuse(path, f"line {number:,} is not a name and numbers ({error})")
-        genes.append(fields[0])
-        rows.append(_row(path, fields[0], values))
-    if promised is not None and promised != len(genes):
-        message = f"{path} has {len(genes):,} genes but says {promised:,}; fetch it again."
-        raise CorruptDataError(message)
     return genes, _stack(path, genes, rows)
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lexicell._files import check_new_file, staged_path
-from lexicell.errors import InputError, MissingExtraError
+from lexicell.errors import InputError, needing
 
 __all__ = ["AurocPanel", "check_figure", "plot_gene_table"]
 
@@ -53,10 +53,8 @@ def check_figure(path: str | Path, *, overwrite: bool = False) -> Path:
         msg = f"{path} is not the name of a picture; end it with {', '.join('.' + f for f in _FORMATS)}"
         raise InputError(msg)
     check_new_file(path, overwrite=overwrite)
-    try:
+    with needing("evaluate", "The picture"):
         import matplotlib  # noqa: F401
-    except ImportError as error:
-        raise MissingExtraError.of(extra="evaluate", why="The picture") from error
     return path
 
 

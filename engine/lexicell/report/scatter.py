@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lexicell.errors import MissingExtraError
+from lexicell.errors import needing
 
 __all__ = ["plot_scatter"]
 
@@ -39,11 +39,9 @@ def plot_scatter(
     MissingExtraError
         matplotlib is not installed.
     """
-    try:
+    with needing("plot", "The picture"):
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
-    except ImportError as error:
-        raise MissingExtraError.of(extra="plot", why="The picture") from error
     import matplotlib as mpl
 
     figure = Figure(figsize=(9.5, 5.8), layout="constrained")

@@ -94,17 +94,17 @@ def test_differences_are_a_result(lexicell, few):
 
 
 def test_vectors_go_out_and_come_back(lexicell, tmp_path, few):
-    ended = lexicell("genes", "convert", few, tmp_path / "few.npz")
+    ended = lexicell("genes", "convert", few, tmp_path / "few.parquet")
     assert ended.code == 0
-    assert "few.npz" in ended.out
+    assert "few.parquet" in ended.out
     assert (
         "leave out --licence"
-        in lexicell("genes", "convert", few, tmp_path / "b.npz", "--licence", "x").complaint
+        in lexicell("genes", "convert", few, tmp_path / "b.parquet", "--licence", "x").complaint
     )
     ended = lexicell(
-        "genes", "convert", tmp_path / "few.npz", tmp_path / "back", *FACTS, "--ids", "human-go-minilm",
+        "genes", "convert", tmp_path / "few.parquet", tmp_path / "back", *FACTS, "--ids", "human-go-minilm",
         "--attribution", "Thank them.", "--source-date", "2024", "--encoder-revision", "2",
-        "--pooling", "api", "--max-tokens", "8191",
+        "--pooling", "api", "--max-tokens", "8191", "--dtype", "float16",
     )  # fmt: skip
     assert ended.code == 0, ended.err
     assert "'symbol' holds gene symbols" in ended.err

@@ -11,14 +11,13 @@ import pytest
 
 import lexicell
 from lexicell.atlas import open_counts
-from lexicell.embedding import Options, Recipe, make_plan
+from lexicell.embedding import AlignOptions, align_cells
 from lexicell.errors import InputError
 from lexicell.learn.embed_selected import embed_selected
 from lexicell.learn.objectives import OBJECTIVES, fit
 from lexicell.learn.settings import TrainSettings
 from lexicell.learn.training_data import choose_genes
 from lexicell.projection import Pooling, Projection
-from lexicell_kernels import Weight
 
 QUICK = TrainSettings(dim=6, batch=64, steps=30, rate=1e-2, device="cpu", validation=0)
 
@@ -57,11 +56,10 @@ def test_the_fused_kernel_gives_what_torch_gives(pbmc3k, monkeypatch):
 
     few = pbmc3k[::4].copy()
     with open_counts(few) as source:
-        recipe = Recipe("train", None, Weight.LOG1P, normalise=True, source="")
-        plan, masked = choose_genes(make_plan(source, Options(recipe=recipe)), 2_000, lambda event: None)
-        cells = plan.cells.select(plan.recipe.top_k, weight=plan.recipe.weight)
+        aligned, masked = choose_genes(align_cells(source, AlignOptions()), 2_000, lambda event: None)
+        cells = aligned.select(None)
     labels = few.obs["cell_type"].astype(object).to_numpy()
-    vectors = plan.cells.lexicon.vectors(plan.cells.lexicon.rows).astype(np.float32)
+    vectors = aligned.lexicon.vectors(aligned.lexicon.rows).astype(np.float32)
     made = model_of(monkeypatch)
     settings = TrainSettings(batch=128, steps=12, residual_rank=4, head=(32, 16), device="cpu", validation=0)
     found = fit("supcon", cells, vectors, labels, settings=settings)

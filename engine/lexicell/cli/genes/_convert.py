@@ -19,14 +19,14 @@ def convert(
         str,
         typer.Argument(
             metavar="IN",
-            help="Gene vectors: .json, .parquet, .npz, .npy, .vec, .txt or .safetensors; or a lexicon.",
+            help="Gene vectors: .json, .parquet or .npz; or a lexicon.",
         ),
     ],
     output: Annotated[
         Path,
         typer.Argument(
             metavar="OUT",
-            help="Folder to create; where IN is a lexicon, a .npz, .parquet, .safetensors, .json or .vec.",
+            help="Folder to create; where IN is a lexicon, a .parquet or .safetensors.",
         ),
     ],
     encoder_id: Annotated[str | None, typer.Option(help="Model that made the vectors (required).")] = None,
@@ -70,7 +70,7 @@ def convert(
     overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:
-    """Make a lexicon of gene vectors from elsewhere (GenePT, word2vec), or a file of vectors of a lexicon.
+    """Make a lexicon of gene vectors from elsewhere (GenePT), or a file of vectors of a lexicon.
 
     Four facts about vectors from elsewhere must be given: --encoder-id, --source, --licence, --organism.
     """
@@ -84,7 +84,7 @@ def convert(
                 f"{given} is a lexicon and says itself where it comes from; leave out {', '.join(stated)}."
             )
             raise InputError(message)
-        written = export_vectors(given, output, overwrite=overwrite, notify=_console.note)
+        written = export_vectors(given, output, overwrite=overwrite)
         told = {"output": str(written), "bytes": written.stat().st_size, "lexicon": given}
         (_console.result_json if as_json else _console.facts)(told)
         return

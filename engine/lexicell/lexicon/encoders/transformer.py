@@ -9,7 +9,7 @@ import warnings
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from lexicell.errors import CorruptDataError, LexicellError, MissingExtraError
+from lexicell.errors import CorruptDataError, LexicellError, MissingExtraError, needing
 from lexicell.lexicon.encoders.model_config import architecture
 from lexicell.lexicon.encoders.model_files import PICKLED, TOKENIZER, WEIGHTS
 
@@ -91,10 +91,8 @@ def save_tokenizer(files: ModelFiles, target: Path) -> None:
     OSError
         If `target` cannot be written.
     """
-    try:
+    with needing("encoders", "Exporting a text encoder"):
         from tokenizers import Tokenizer
-    except ImportError as error:
-        raise MissingExtraError.of(extra="encoders", why="Exporting a text encoder") from error
     if files.tokenizer == (TOKENIZER,):
         shutil.copyfile(files.folder / TOKENIZER, target)
     else:
@@ -122,10 +120,8 @@ def save_tokenizer(files: ModelFiles, target: Path) -> None:
 
 
 def _convert_tokenizer(files: ModelFiles, target: Path) -> None:
-    try:
+    with needing("encoders", "Exporting a text encoder"):
         from transformers import AutoTokenizer
-    except ImportError as error:
-        raise MissingExtraError.of(extra="encoders", why="Exporting a text encoder") from error
     options = {} if files.lower_case is None else {"do_lower_case": files.lower_case}
     with _silence():
         try:

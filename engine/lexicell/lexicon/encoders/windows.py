@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lexicell.errors import CorruptDataError, InputError, MissingExtraError
+from lexicell.errors import CorruptDataError, InputError, needing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -86,10 +86,8 @@ class Windower:
         InputError
             If `max_tokens` leaves no room for a text.
         """
-        try:
+        with needing("encoders", "Encoding gene texts"):
             from tokenizers import Tokenizer
-        except ImportError as error:
-            raise MissingExtraError.of(extra="encoders", why="Encoding gene texts") from error
         try:
             tokenizer = Tokenizer.from_file(str(path))
         except Exception as error:  # the package raises nothing more special
