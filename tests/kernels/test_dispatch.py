@@ -407,6 +407,7 @@ def test_the_other_rows_of_a_block_are_as_without_the_bad_one(cupy, table):
     assert rows.n_genes.get()[1] == picks.n_genes.get()[1] == -1
     assert not rows.vectors.get()[1].any()
     np.testing.assert_array_equal(picks.genes.get()[1], -1)
+    assert not any(getattr(picks, name).get()[1].any() for name in ("scores", "counts", "totals"))
     counts.data[2] = 1
     kept = [0, 2]
     np.testing.assert_allclose(
