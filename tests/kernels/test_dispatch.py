@@ -123,9 +123,9 @@ def test_host_arrays_go_to_the_gpu_and_back_where_asked(cupy, block, table, weig
 
 @pytest.mark.parametrize("device", ["cpu", "cuda"])
 def test_counts_that_are_scores_take_no_memory(cupy, block, table, device):
-    assert select_topk(block, table, k=9, device=device).counts.base is None
-    picks = select_topk(block, replace(table, rank_factor=None), k=9, device=device)
-    assert picks.counts is picks.scores
+    for factor in (table.rank_factor, None):
+        picks = select_topk(block, replace(table, rank_factor=factor), k=9, device=device)
+        assert (picks.counts is picks.scores) == (factor is None)
 
 
 @pytest.mark.parametrize("table_on_gpu", [True, False])
@@ -407,6 +407,7 @@ def test_the_other_rows_of_a_block_are_as_without_the_bad_one(cupy, table):
     assert rows.n_genes.get()[1] == picks.n_genes.get()[1] == -1
     assert not rows.vectors.get()[1].any()
     np.testing.assert_array_equal(picks.genes.get()[1], -1)
+    assert not any(getattr(picks, name).get()[1].any() for name in ("scores", "counts", "totals"))
     counts.data[2] = 1
     kept = [0, 2]
     np.testing.assert_allclose(

@@ -131,11 +131,13 @@ def test_vectors_do_not_depend_on_the_order_of_columns(
 
 
 @ANYWHERE
-@given(problems(), st.sampled_from(Order))
-def test_nor_do_picks(device: Device, problem: Problem, order: Order) -> None:
+def test_nor_do_picks_and_totals_of_fractions_that_float64_rounds(device: Device) -> None:
+    rng = np.random.default_rng(1)
+    dense = np.exp(rng.normal(0, 8, (20, 400)))
+    table = GeneTable(np.ones((400, 1), np.float32), np.arange(400, dtype=np.int32))
+    problem = Problem(dense, table, 5, Weight.LOG1P, rng.permutation(400))
     found, expected = (
-        select_topk(p.block, p.table, k=p.k or 5, order=order, device=device)
-        for p in (shuffled(problem), problem)
+        select_topk(p.block, p.table, k=5, device=device) for p in (shuffled(problem), problem)
     )
     same(found, expected)
 

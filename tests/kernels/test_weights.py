@@ -10,7 +10,7 @@ import pytest
 from lexicell_kernels import Weight, embed_rows, parity, select_topk, weights
 
 # Three cells: three genes of which two are tied, none, and one.
-COUNTS, SCORES = np.array([4, 2, 8, 2], np.uint8), np.array([5, 5, 9, 1], np.uint8)
+COUNTS, SCORES = np.array([4, 2, 8, 2], np.uint8), np.array([0, 0, 9, 1], np.uint8)
 TOTALS, INDPTR = np.array([20.0, 0, 2]), np.array([0, 3, 3, 4])
 EXPECTED = {
     Weight.LOG1P: np.log1p([2000, 1000, 4000, 10000]),
@@ -52,7 +52,7 @@ def test_they_are_what_the_kernel_pools_with(pattern, rank_factor, weight):
         (COUNTS[1:], SCORES, TOTALS, INDPTR),
         (COUNTS, SCORES[1:], TOTALS, INDPTR),
         (COUNTS, SCORES, TOTALS[1:], INDPTR),
-        (COUNTS, SCORES, TOTALS, INDPTR + 1),
+        (COUNTS, SCORES, TOTALS, np.array([1, 3, 3, 4])),
         (COUNTS[1:], SCORES[1:], TOTALS, INDPTR),
     ],
     ids=["counts", "scores", "totals", "indptr", "genes"],

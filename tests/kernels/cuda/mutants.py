@@ -72,6 +72,9 @@ SUBSTITUTIONS = (
     Substitution("only the last round counts", "first ? sums[c][i] : sum + sums[c][i]", "sums[c][i]"),
     Substitution("no bias", "(bias ? bias[q] : 0.f)", "0.f"),
     Substitution("a length too many", "square += z[c] * z[c]", "square += z[c]"),
+    Substitution("counts are scores", "count_row[begin + j] = p.weight",
+                 "count_row[begin + j] = all.score(p.weight, u32(p.gene))"),
+    Substitution("totals in units", ": facts.total()", ": double(facts.sum)"),
     # What is refused.
     Substitution("a column may stand twice", "disorder |= int(g.c[u]) <= ", "disorder |= int(g.c[u]) < "),
     Substitution("there is one column more", "[row.n - 1]) >= columns.n", "[row.n - 1]) > columns.n"),
