@@ -7,13 +7,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from lexicell._files import read_utf8
 from lexicell._say import listed
 from lexicell.errors import InputError
-from lexicell.lexicon._align import Route, align_genes
 from lexicell.lexicon._artefact import Lexicon
 
 __all__ = ["GeneList", "find_genes", "read_gene_list"]
@@ -79,6 +77,10 @@ def find_genes(
     InputError
         No name is known.
     """
+    import pandas as pd
+
+    from lexicell.lexicon._align import Route, align_genes
+
     alignment = align_genes(
         lexicon, pd.DataFrame(index=list(names)), column="index", organism=organism or lexicon.info.organism
     )

@@ -9,8 +9,8 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from lexicell.atlas import Values, open_counts
-from lexicell.embedding import gene_coverage
+from lexicell.atlas import open_counts
+from lexicell.embedding import AlignOptions, align_cells, gene_coverage
 from lexicell.errors import InputError
 from lexicell.lexicon import EncoderInfo, Lexicon, Route, TextInfo, align_genes, write_lexicon
 
@@ -234,8 +234,8 @@ def test_real_data_are_understood_without_a_word(
 ):
     adata = request.getfixturevalue(name)
     with open_counts(adata) as source:
-        found = align_genes(bundled, source.var)
-        report = gene_coverage(source, found, Values.COUNTS)
+        aligned = align_cells(source, AlignOptions(lexicon=bundled, min_coverage=None))
+        found, report = aligned.alignment, gene_coverage(aligned)
     assert (found.column, found.organism) == (column, organism)
     assert found.n_matched >= matched
     assert report.coverage >= coverage
@@ -247,7 +247,7 @@ def test_real_data_are_understood_without_a_word(
 
 def test_the_most_expressed_genes_without_a_description_are_named(bundled, baron):
     with open_counts(baron) as source:
-        report = gene_coverage(source, align_genes(bundled, source.var), Values.COUNTS, n_missing=7)
+        report = gene_coverage(align_cells(source, AlignOptions(lexicon=bundled)), n_missing=7)
     assert len(report.missing) == 7
     shares = [share for _, share in report.missing]
     assert shares == sorted(shares, reverse=True)
