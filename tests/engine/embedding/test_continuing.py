@@ -58,7 +58,7 @@ def other_matrices(monkeypatch: pytest.MonkeyPatch) -> None:
         projection = default_projection(lexicon)
         return replace(projection, weight=up(projection.weight))
 
-    monkeypatch.setattr(plan, "refined", otherwise)
+    monkeypatch.setattr(plan, "default_projection", otherwise)
 
 
 @pytest.fixture

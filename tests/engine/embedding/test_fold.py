@@ -73,7 +73,7 @@ def test_the_table_is_half_only_where_that_loses_nothing(bundled, aligned):
     plain = fold(bundled, CandidateGenes.of(aligned.rows))
     assert plain.table.vectors.dtype == np.float16
     np.testing.assert_array_equal(
-        plain.table.vectors.astype(np.float32), bundled.vectors(plain.lexicon_rows.astype(np.int64))
+        plain.table.vectors.astype(np.float32), bundled.vectors(plain.genes.rows.astype(np.int64))
     )
     third = Projection(np.eye(bundled.dim, dtype=np.float32) / 3)
     assert fold(bundled, CandidateGenes.of(aligned.rows), third).table.vectors.dtype == np.float32
@@ -98,14 +98,14 @@ def test_masked_genes_are_never_picked(bundled, cells, aligned):
     block = block_of(cells)
     whole = fold(bundled, CandidateGenes.of(aligned.rows))
     favourite = np.bincount(
-        whole.lexicon_rows[cpu.select_topk(block, whole.table, k=5).genes.ravel()],
+        whole.genes.rows[cpu.select_topk(block, whole.table, k=5).genes.ravel()],
         minlength=bundled.n_genes,
     ).argmax()
     masked = np.zeros(bundled.n_genes, bool)
     masked[favourite] = True
     without = fold(bundled, CandidateGenes.of(aligned.rows, masked))
     assert without.table.n_genes == whole.table.n_genes - 1
-    assert favourite not in without.lexicon_rows
+    assert favourite not in without.genes.rows
     left_out = cells[:, aligned.rows != favourite].copy()
     picks = cpu.select_topk(block, without.table, k=20)
     alone = fold(

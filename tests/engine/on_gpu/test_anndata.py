@@ -10,7 +10,7 @@ import scipy.sparse
 
 import lexicell
 from lexicell.atlas.counts import _rows, _values
-from lexicell.embedding import pipeline
+from lexicell.embedding import blocks
 from lexicell.embedding.candidates import CandidateGenes
 from lexicell.errors import CorruptDataError, CountsError, GpuMemoryError, InputError
 
@@ -117,7 +117,7 @@ def test_vectors_do_not_depend_on_the_size_of_blocks(counts, monkeypatch, values
     whole, parts = on_gpu(counts), on_gpu(counts)
     lexicell.tl.embed(whole, top_k=40)
     told = []
-    monkeypatch.setattr(pipeline, "_MAX_NNZ_ON_GPU", values)
+    monkeypatch.setattr(blocks, "MAX_NNZ_ON_GPU", values)
     monkeypatch.setattr(_rows, "WINDOW_ROWS", rows)
     lexicell.tl.embed(parts, top_k=40, listener=told.append)
     assert sum(hasattr(event, "done") for event in told) > 2

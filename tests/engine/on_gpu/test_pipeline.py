@@ -63,7 +63,7 @@ def worked(counts, *, shared=False, values=None):
     options = Options(top_k=40, device="cuda", gene_column="gene" if shared else None, values=values)
     source = open_counts(counts)
     embedder = make_plan(source, options).embedder
-    assert (embedder.folded.shared is not None) == shared
+    assert (embedder.folded.genes.shared is not None) == shared
     block = source.read(0, counts.n_obs)
     names = lambda start, stop: counts.obs_names[start:stop]  # noqa: E731
     expected = embedder.embed(block, 0, names)

@@ -74,7 +74,7 @@ def test_plan_and_uns_name_the_projection(cells, full):
 
 def test_few_chosen_genes_are_told_and_no_error_but_none_is_one(cells, full, bundled):
     told: list = []
-    aligned = planned(cells).alignment.rows
+    aligned = planned(cells).cells.alignment.rows
     few = np.ones(bundled.n_genes, bool)
     few[aligned[aligned >= 0][:30]] = False
     plan = planned(cells, told.append, projection=full(masked=few))

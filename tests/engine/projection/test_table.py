@@ -123,7 +123,7 @@ def test_mask_and_rank_factors_of_the_projection_are_the_tables(bundled, blood, 
     flagged = np.zeros(bundled.n_genes, bool)
     flagged[folded.genes.rows[:50]] = True
     fewer = fold(bundled, CandidateGenes.of(aligned.rows, flagged), p)
-    np.testing.assert_array_equal(fewer.lexicon_rows, folded.genes.rows[50:])
+    np.testing.assert_array_equal(fewer.genes.rows, folded.genes.rows[50:])
     np.testing.assert_array_equal(fewer.table.vectors, folded.table.vectors[50:])
     given = np.full(bundled.n_genes, 3, np.float32)
     assert (fold(bundled, CandidateGenes.of(aligned.rows), p, rank_factor=given).table.rank_factor == 3).all()

@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from lexicell._files import read_utf8
+from lexicell._files import read_utf8, reading_file
 from lexicell.atlas.counts._mtx import matrices_in
 from lexicell.errors import InputError, InputNotFoundError
 
@@ -41,7 +41,10 @@ def expand_inputs(args: Sequence[str | os.PathLike[str]]) -> list[str]:
     CorruptDataError
         A list is not complete gzip.
     """
-    names = [name for arg in args for name in _expand(os.fspath(arg))]
+    names: list[str] = []
+    for arg in args:
+        with reading_file(os.fspath(arg), "look at its permissions", InputError):
+            names += _expand(os.fspath(arg))
     if not names:
         msg = "no input is given; name a data set, a glob, a .txt with one path a line, or a folder"
         raise InputError(msg)
