@@ -37,7 +37,6 @@ def failing(monkeypatch, error: BaseException, calls: int) -> None:
         return embed_rows(*args, **options)
 
     monkeypatch.setattr(pipeline, "embed_rows", embed)
-    monkeypatch.setattr("lexicell.embedding.shards.MAX_NNZ", 1)
 
 
 def test_a_store_of_several_shards_holds_what_the_same_cells_in_memory_get(many, whole):
@@ -104,7 +103,7 @@ def test_a_full_disk_keeps_what_is_done_and_a_resumed_run_gives_the_same_bytes(
         ({"weight": "rank"}, "weight"),
         ({"dtype": "f16"}, "dtype"),
         ({"obs_columns": ()}, "obs_columns"),
-        ({"mask": ("name-only",)}, "mask"),
+        ({"mask_genes": ("name-only",)}, "mask"),
         ({"recipe": "genept-w", "top_k": None}, "recipe"),
     ],
 )

@@ -76,7 +76,7 @@ def test_the_same_seed_gives_the_same_numbers_whatever_the_threads(panel, cluste
     def scores(evaluation):
         return [(r.method, r.control, r.setting, r.draw, r.macro_f1, r.accuracy) for r in evaluation.records]
 
-    assert scores(evaluate(panel, clustered, jobs=3)) == scores(found)
+    assert scores(evaluate(panel, clustered, workers=3)) == scores(found)
     other = CellProtocol(n=(2, 4), draws=3, panels=3, n_genes=500, least=10, seed=1)
     assert scores(evaluate(panel, clustered, protocol=other)) != scores(found)
 
