@@ -63,7 +63,7 @@ def test_another_data_set_is_classified_by_label_names_that_a_map_translates(lex
     (tmp_path / "map.json").write_text(json.dumps({"other name": first}))
     ended = lexicell(
         "evaluate", labelled, "--label", "type", "--query", tmp_path / "query.h5ad", "--query-label", "kind",
-        "--map", tmp_path / "map.json", "--scenario", "transfer", "--draws", 2,
+        "--label-map", tmp_path / "map.json", "--scenario", "transfer", "--draws", 2,
         "--methods", "paper", "--json",
     )  # fmt: skip
     assert ended.code == 0, ended.err
@@ -83,7 +83,7 @@ def test_another_data_set_is_classified_by_label_names_that_a_map_translates(lex
         (["--label", "type", "--scenario", "nope"], "scenarios are few-shot, disjoint"),
         (["--label", "type", "--scenario", "transfer"], "needs a second data set to classify (--query)"),
         (["--label", "type", "--scenario", "batches"], "--batch-key"),
-        (["--label", "type", "--map", "none.json"], "none.json does not exist"),
+        (["--label", "type", "--label-map", "none.json"], "none.json does not exist"),
         (["--label", "type", "--scib"], "pip install scib-metrics"),
         ([], "--label"),
     ],

@@ -14,7 +14,7 @@ pytest.importorskip("sklearn")
 pytest.importorskip("torch")
 
 QUICK = (
-    "--label", "type", "--objective", "supcon", "--steps", "20", "--dim", "8", "--genes", "300",
+    "--label", "type", "--objective", "supcon", "--steps", "20", "--dim", "8", "--n-top-genes", "300",
     "--device", "cpu",
 )  # fmt: skip
 
@@ -71,7 +71,7 @@ def test_a_projection_a_picture_and_facts_for_people(lexicell, labelled, tmp_pat
 
 
 def test_json_is_the_card_and_where_it_is(lexicell, labelled, tmp_path):
-    ended = lexicell("train", labelled, tmp_path / "map", "--label", "type", "--genes", "200", "--json")
+    ended = lexicell("train", labelled, tmp_path / "map", "--label", "type", "--n-top-genes", "200", "--json")
     assert ended.code == 0, ended.err
     found = json.loads(ended.out)
     made = Projection.load(tmp_path / "map")
@@ -125,7 +125,7 @@ def test_a_rate_at_which_nothing_is_learned_is_one_sentence(lexicell, labelled, 
         (["--objective", "cpca"], "name another file, or a column of obs and a value"),
         (["--objective", "cpca", "--background", "none.h5ad"], "none.h5ad"),
         (["--objective", "cpca", "--background", "nope=1"], "obs has no column 'nope'"),
-        (["--label", "type", "--top-k", "5"], "takes no --top-k"),
+        (["--label", "type", "--top-k", "5"], "by --n-top-genes, not --top-k"),
         (["--label", "type", "--lexicon", "nope"], "nope"),
         (["--label", "type", "--resume"], "nothing to go on with"),
     ],

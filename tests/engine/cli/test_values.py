@@ -18,7 +18,7 @@ VERBS = {
     "embed": ["embed", "DATA", "OUT.zarr"],
     "embed to h5ad": ["embed", "DATA", "OUT.h5ad"],
     "align": ["genes", "align", "DATA"],
-    "train": ["train", "DATA", "OUT", "--label", "type", "--genes", "200"],
+    "train": ["train", "DATA", "OUT", "--label", "type", "--n-top-genes", "200"],
     "annotate": ["annotate", "DATA", "--reference", "GOOD", "--label", "type"],
     "evaluate": [
         "evaluate",

@@ -63,7 +63,7 @@ def test_counts_of_masked_genes_are_undescribed(flagged, cells):
     with open_counts(cells) as source:
         all_of_them = make_plan(source, Options(lexicon=flagged))
         fewer = make_plan(source, Options(lexicon=flagged, mask_genes=("shared",)))
-    assert all_of_them.coverage - fewer.coverage == pytest.approx(
+    assert all_of_them.cells.coverage - fewer.cells.coverage == pytest.approx(
         cells[:, "S100A8"].X.sum() / cells.X.sum(), abs=1e-6
     )
 

@@ -142,7 +142,9 @@ def test_every_verb_reads_the_modality_that_is_asked_for(both, cells, tmp_path):
     assert panel.counts.shape[0] == cells.n_obs
     with pytest.raises(InputError, match="--modality"):
         panels.panel_of(mudata, lexicell.embedding.Options(), label="kind")
-    learned = lexicell.train(mudata, label="kind", objective="ridge", modality="rna", genes=50, held_out=0)
+    learned = lexicell.train(
+        mudata, label="kind", objective="ridge", modality="rna", n_top_genes=50, held_out=0
+    )
     assert learned.card["cells"] == cells.n_obs
     named = annotate(mudata, reference=learned, modality="rna")
     assert len(named.cells) == cells.n_obs

@@ -22,7 +22,7 @@ def varied():
     some = np.ones(300)
     variance = mean * np.exp(vectors[:300, 0] + 0.1 * rng.standard_normal(300))
     rows = np.arange(300, dtype=np.int32)
-    return GeneStatistics(rows, 50, mean, some, some, mean, variance, some), vectors
+    return GeneStatistics(rows, 50, mean, some, some, mean, variance), vectors
 
 
 def test_genes_that_nobody_measured_get_what_their_text_foretells(varied):
