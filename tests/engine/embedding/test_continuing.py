@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +13,11 @@ import pytest
 from tests.torture.campaign import content
 
 import lexicell
-from lexicell.atlas.store import _ledger, verify
+from lexicell.atlas.store import Layout, _ledger, verify
 from lexicell.embedding import Committed, pipeline, plan
+from lexicell.embedding.continuing import settle
 from lexicell.embedding.default_projection import default_projection
+from lexicell.embedding.inputs import Inputs, Output
 from lexicell.errors import InputError
 
 TABLE = ".lexicell/table"
@@ -177,3 +180,40 @@ def test_one_shard_needs_no_table(cells, tmp_path):
 
     embed(tmp_path / "cells.h5ad", tmp_path / "out.zarr", listener=look)
     assert told == [False]
+
+
+def test_what_identifies_a_run_stays_what_it_is(cells, tmp_path, bundled):
+    """Runs that were begun go on with the next version only if this is the same."""
+    cells.write_h5ad(tmp_path / "cells.h5ad")
+    inputs = Inputs((str(tmp_path / "cells.h5ad"),))
+    with inputs.open() as source:
+        planned = plan.make_plan(source, plan.Options(top_k=40, mask_genes=("shared",)))
+        output = Output(tmp_path / "out.zarr", "f16", ("bulk_labels",))
+        identity = settle(planned, output, inputs, Layout.of(120, 384, "float16")).identity
+    assert identity.pop("version") == version("lexicell")
+    state = identity["input"]
+    assert state.pop("bytes") == (tmp_path / "cells.h5ad").stat().st_size
+    assert len(state.pop("state")) == len(state.pop("names")) == 64
+    assert identity == {
+        "format": 2,
+        "recipe": "lexicell",
+        "top_k": 40,
+        "weight": "log1p",
+        "normalise": True,
+        "values": "counts",
+        "device": "cpu",
+        "lexicon": {"name": "human-go-minilm", "identity": bundled.identity},
+        "projection": default_projection(bundled).identity,
+        "input": {"cells": 120, "matrix": "X", "files": 1},
+        "genes": {
+            "column": "index",
+            "organism": "human",
+            "matched_columns": 739,
+            "genes": 739,
+            "columns": 765,
+            "mask": "shared",
+            "masked": 14,
+        },
+        "dtype": "f16",
+        "obs_columns": ["bulk_labels"],
+    }
