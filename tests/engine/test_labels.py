@@ -78,3 +78,13 @@ def test_fewer_than_two_classes_are_refused(labelled, fill, says) -> None:
     ):
         with pytest.raises(InputError, match=says):
             verb()
+
+
+def test_blank_labels_and_those_called_nan_are_no_classes(cells):
+    labels = cells.obs["bulk_labels"].astype(str).to_numpy(object)
+    labels[:3], labels[3:5] = " ", "nan"
+    cells.obs["type"] = labels
+    with open_counts(cells) as source:
+        read = read_labels(source, "type", lambda event: None)
+    assert (read[:5] == "").all()
+    assert (read[5:] != "").all()

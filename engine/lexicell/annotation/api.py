@@ -101,7 +101,8 @@ def annotate(
     lexicon
         Bundled name, folder or opened lexicon.
     layer, use_raw, modality, follow_links, values, gene_column, organism, min_coverage, mask_genes, genes
-        How the query is read and understood, see `lexicell.embed`; links are followed in the reference too.
+        How the query is read and understood, see `lexicell.embed`. Links are followed, and genes masked and
+        listed, in the reference too.
     reference_layer, reference_use_raw, reference_modality
         How a reference of labelled cells is read.
     seed
@@ -139,6 +140,9 @@ def annotate(
     projection = _projection(reference)
     if projection is not None:
         _check_projection(projection, label, method)
+        if reference_layer is not None or reference_use_raw or reference_modality is not None:
+            msg = f"the projection {projection.name} is no matrix; leave the --reference-... options out"
+            raise InputError(msg)
     read = AlignOptions(
         lexicon=opened, values=values, gene_column=gene_column, organism=organism,
         min_coverage=min_coverage, mask_genes=mask_genes, genes=genes,
@@ -158,7 +162,8 @@ def annotate(
                     use_raw=reference_use_raw,
                     follow_links=follow_links,
                 ) as labelled:
-                    namer = _fit(labelled, label, cells, method, seed)
+                    genes_alike = AlignOptions(lexicon=opened, mask_genes=mask_genes, genes=genes)
+                    namer = _fit(labelled, label, genes_alike, cells, method, seed)
             annotation = _annotate(namer, cells, threshold, seed, smoothed=smooth)
     if target is not None:
         annotation.write(target, query=query, key=key_added, overwrite=overwrite)
@@ -183,7 +188,7 @@ def annotate_anndata(
     key_added
         Name of what is written.
     **options
-        Of `lexicell.annotate`, but for `output` and `overwrite`.
+        Of `lexicell.annotate`, but for `output`, `overwrite` and `follow_links`.
 
     Returns
     -------
@@ -196,6 +201,9 @@ def annotate_anndata(
     InputError, CountsError, CoverageError, CorruptDataError
         As `lexicell.annotate`; `adata` is then unchanged.
     """
+    if refused := options.keys() & {"output", "overwrite", "follow_links"}:
+        msg = f"tl.annotate writes into the AnnData: leave {', '.join(sorted(refused))} out"
+        raise InputError(msg)
     check_writable(adata)
     annotation = annotate(adata, reference=reference, **options)
     for name, column in annotation.columns(key_added).items():
@@ -213,7 +221,7 @@ def _check(
     if zero_shot and (reference is not None or label is not None or smooth or method != "logistic"):
         msg = "--zero-shot needs no labelled cells: leave --reference, --label, --method and --smooth out"
         raise InputError(msg)
-    if zero_shot and types is None:
+    if zero_shot and (types is None or (not isinstance(types, str | Path) and not len(types))):
         msg = (
             "--zero-shot chooses among given types: name them with --types, or all with --types cell-ontology"
         )
@@ -268,7 +276,12 @@ def _of_projection(projection: Projection, cells: Cells) -> CellNamer:
 
 
 def _fit(
-    labelled: Any, label: str | None, cells: Cells, method: Literal["logistic", "knn"], seed: int
+    labelled: Any,
+    label: str | None,
+    options: AlignOptions,
+    cells: Cells,
+    method: Literal["logistic", "knn"],
+    seed: int,
 ) -> CellNamer:
     """Fit what suits labelled cells and the query."""
     listener = cells.listener
@@ -277,7 +290,7 @@ def _fit(
         msg = f"{labelled.label}: name the column of obs that holds its labels (--label); it has {have}"
         raise InputError(msg)
     labels = read_labels(labelled, label, listener, unlabelled="not learned from")
-    aligned = align_cells(labelled, AlignOptions(lexicon=cells.aligned.lexicon), listener)
+    aligned = align_cells(labelled, options, listener)
     namer = fit_reference(
         Cells(aligned, listener), labels, cells, method=method, seed=seed, listener=listener
     )

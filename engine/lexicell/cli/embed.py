@@ -123,13 +123,14 @@ def embed(
         seen = {} if recorded is None else {"profile": {"trace": str(profile), **recorded.facts()}}
         _console.result_json(({"outputs": told} if each else told[0]) | seen)
         return
+    used = "in genes that are used" if mask_genes or genes or projection else "described"
     for one in done:
         if dry_run:
             _console.facts(one.plan)
         else:
             _console.result(
                 f"{one.cells:,} cells x {one.dim} -> {one.output} in {one.seconds:.1f} s "
-                f"({one.cells_per_second:,.0f} cells/s), {one.coverage:.1%} of the counts described"
+                f"({one.cells_per_second:,.0f} cells/s), {one.coverage:.1%} of the counts {used}"
             )
     if recorded is not None:
         _tell(recorded, sum(one.cells - one.resumed_cells for one in done), profile)

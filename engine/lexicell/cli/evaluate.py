@@ -23,7 +23,8 @@ def evaluate(
         list[str],
         typer.Argument(
             metavar="DATA...",
-            help="Labelled cells, as for `lexicell embed`: one data set; or several, each as NAME=DATA.",
+            help="Labelled cells, as for `lexicell embed`: one data set; or several, each as NAME=DATA "
+            "(parts of one data set have its name).",
         ),
     ],
     label: Annotated[str, typer.Option(help="Column of obs with the classes.")],
@@ -103,10 +104,10 @@ def evaluate(
 
 def _data_sets(data: list[str]) -> list[str] | dict[str, list[str]]:
     """One data set, or several by their names."""
-    named = [("", part) if Path(part).exists() else part.rpartition("=")[::2] for part in data]
+    named = [("", part) if Path(part).exists() or "=" not in part else part.split("=", 1) for part in data]
     if not any(name for name, _ in named):
         return data
-    if not all(name for name, _ in named):
+    if not all(name and part for name, part in named):
         msg = "several data sets are each given a name, as NAME=DATA; one data set has none"
         raise InputError(msg)
     sets: dict[str, list[str]] = {}

@@ -287,10 +287,13 @@ def align_cells(source: CountSource, options: AlignOptions, listener: Listener =
 def _only_listed(cells: AlignedCells, names: tuple[str, ...], listener: Listener) -> AlignedCells:
     """Keep the genes of a list; few may hold few counts, which is no sign of a wrong lexicon."""
     alignment = cells.alignment
-    of_data: dict[str, int] = {}
-    for of_columns in (cells.source.var.index, alignment.names):
-        pairs = zip(map(str, of_columns), alignment.rows.tolist(), strict=True)
-        of_data |= {name: row for name, row in pairs if row >= 0}
+    var = cells.source.var
+    columns: list[Any] = [var[use.column] for use in alignment.columns if use.genes and use.column in var]
+    of_data: dict[str, set[int]] = {}
+    for of_columns in [var.index, alignment.names, *columns]:
+        for name, row in zip(map(str, of_columns), alignment.rows.tolist(), strict=True):
+            if row >= 0:
+                of_data.setdefault(name, set()).add(row)
     rows = find_genes(
         cells.lexicon,
         names,

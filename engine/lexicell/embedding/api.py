@@ -164,7 +164,8 @@ def embed(
         genes=genes, device=device,
     )  # fmt: skip
     inputs = inputs_of(data, layer, modality, use_raw=use_raw, follow_links=follow_links)
-    made = Output(output, dtype, tuple(obs_columns), run_mode(overwrite=overwrite, resume=resume))
+    columns = (obs_columns,) if isinstance(obs_columns, str) else tuple(obs_columns)
+    made = Output(output, dtype, columns, run_mode(overwrite=overwrite, resume=resume))
     if not dry_run:
         made.check(inputs if inputs is not None else data)
     with profiled(None if dry_run else profile, replace=overwrite or resume), ExitStack() as opened:

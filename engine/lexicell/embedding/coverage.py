@@ -23,7 +23,9 @@ class GeneCoverage:
     routes
         ``(label, columns, share of the counts)`` for each route that occurs, "not matched" last.
     coverage
-        Share of all counts that lies in described genes which are in use.
+        Share of all counts that lies in described genes.
+    used
+        The same of those that are neither masked nor left out of a list.
     missing
         ``(gene, share of the counts)`` of the most expressed columns without a description.
     alignment
@@ -32,6 +34,7 @@ class GeneCoverage:
 
     routes: tuple[tuple[str, int, float], ...]
     coverage: float
+    used: float
     missing: tuple[tuple[str, float], ...]
     alignment: Alignment
 
@@ -44,6 +47,7 @@ class GeneCoverage:
             "matched_columns": self.alignment.n_matched,
             "genes": self.alignment.n_genes,
             "coverage": self.coverage,
+            "used": self.used,
             "routes": {label: {"columns": n, "counts": share} for label, n, share in self.routes},
             "missing": dict(self.missing),
             "ambiguous": list(self.alignment.ambiguous),
@@ -76,7 +80,7 @@ def gene_coverage(cells: AlignedCells, *, n_missing: int = 20, listener: Listene
     for _, block in cells.blocks(summed=False, listener=listener):
         totals += np.bincount(block.indices, weights=block.data, minlength=n_columns)
     shares = totals / (totals.sum() or 1.0)
-    described = cells.genes.rank >= 0
+    described = alignment.rows >= 0
     routes = [
         (route.label, int(of_route.sum()), float(shares[of_route].sum()))
         for route in (*list(Route)[1:], Route.NONE)
@@ -88,7 +92,8 @@ def gene_coverage(cells: AlignedCells, *, n_missing: int = 20, listener: Listene
         for i in order[:n_missing]
         if not described[i] and shares[i] > 0
     ]
-    return GeneCoverage(tuple(routes), float(shares[described].sum()), tuple(missing), alignment)
+    used = float(shares[cells.genes.rank >= 0].sum())
+    return GeneCoverage(tuple(routes), float(shares[described].sum()), used, tuple(missing), alignment)
 
 
 def _gene_name(cells: AlignedCells, column: int) -> str:

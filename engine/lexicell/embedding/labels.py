@@ -39,8 +39,8 @@ def read_labels(
 ) -> NDArray[np.object_]:
     """Read the class of each cell.
 
-    A cell has none where the column is empty, and where it says "unknown" (in any case), which is what
-    `lexicell annotate` calls cells of no class.
+    A cell has none where the column is empty or blank, and where it says "nan" or "unknown" (in any case),
+    which is what `lexicell annotate` calls cells of no class.
 
     Parameters
     ----------
@@ -64,7 +64,10 @@ def read_labels(
         There is no such column, or it has fewer than two classes.
     """
     labels = read_column(source, name)
-    unknown = np.array([label.lower() == UNKNOWN for label in labels.tolist()], bool)
+    labels = np.array([label.strip() for label in labels.tolist()], object)
+    # What astype(str) makes of a missing label is no class either.
+    unknown = np.array([label.lower() in {UNKNOWN, "nan"} for label in labels.tolist()], bool)
+    called = " or ".join(map(repr, sorted({label.lower() for label in labels[unknown]})))
     labels[unknown] = ""
     classes = sorted(set(labels.tolist()) - {""})
     if len(classes) < 2:
@@ -72,6 +75,6 @@ def read_labels(
         msg = f"{source.label}: obs[{name!r}] has {what}; name a column that tells classes apart"
         raise InputError(msg)
     if without := int((labels == "").sum()):
-        some = f" ({int(unknown.sum()):,} of them are called {UNKNOWN!r})" if unknown.any() else ""
+        some = f" ({int(unknown.sum()):,} of them are called {called})" if unknown.any() else ""
         listener(Note(f"{without:,} cells have no {name}{some}; they are {unlabelled}"))
     return labels

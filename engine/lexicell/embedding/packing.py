@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -97,7 +96,7 @@ def pack(
     if not str(output).endswith(".zarr"):
         msg = f"{output}: a packed atlas is a .zarr; give it this ending"
         raise InputError(msg)
-    paths = expand_inputs([data] if isinstance(data, str | os.PathLike) else data)
+    paths = expand_inputs(data if isinstance(data, list | tuple) else [data])
     for path in paths:
         check_output(output, overwrite=mode == "overwrite", resume=dry_run or mode == "resume", data=path)
     opened = lexicon if isinstance(lexicon, Lexicon) else Lexicon.open(lexicon)

@@ -89,7 +89,10 @@ def select_block(
     ------
     InvalidCountsError
         A count is negative, NaN or infinite.
+    ValueError
+        There is no such weight or order.
     """
+    weight, order = Weight(weight), Order(order)
     table = GeneTable(np.zeros((len(genes.rows), 1), np.float32), genes.rank, rank_factor)
     longest = max(1, int(np.diff(block.indptr).max(initial=0)))
     with stage("kernel"):

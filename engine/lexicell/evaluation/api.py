@@ -113,6 +113,8 @@ def evaluate(
     MissingExtraError
         scikit-learn, or what ``scib`` needs, is not installed.
     """
+    methods = [methods] if isinstance(methods, str) else methods
+    scenarios = (scenarios,) if isinstance(scenarios, str) else scenarios  # type: ignore[assignment]
     usual: list[Scenario] = ["few-shot", "disjoint"]
     if batch_key is not None:
         usual.append("batches")
@@ -125,6 +127,9 @@ def evaluate(
     chosen = resolve_methods(methods)
     if "transfer" in protocol.scenarios and query is None:
         msg = "a transfer needs a second data set to classify (--query)"
+        raise InputError(msg)
+    if "transfer" not in protocol.scenarios and (query is not None or label_map is not None or query_label):
+        msg = "a query, its label and a map of labels are for the scenario transfer: ask for it, or not"
         raise InputError(msg)
     _check_extras(protocol)
     if output is not None:

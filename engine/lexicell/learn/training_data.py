@@ -99,7 +99,8 @@ def choose_genes(
 ) -> tuple[AlignedCells, NDArray[np.bool_] | None]:
     """The same cells with the highly variable genes only, and the genes ``[G]`` that are left out for it.
 
-    Those are genes that the data set has. What it never had was not found wanting: it keeps its text.
+    Those are genes that the data set has. What it never had was not found wanting: it keeps its text, unless
+    the user listed the genes.
     """
     rows = cells.genes.rows
     chosen = cells
@@ -108,7 +109,7 @@ def choose_genes(
         chosen = cells.restrict(highly_variable_genes(statistics, n_top_genes))
         n_chosen = len(chosen.genes.rows)
         listener(Note(f"learning from the {n_chosen:,} most variable of {len(rows):,} described genes"))
-    masked = np.zeros(cells.lexicon.n_genes, bool)
+    masked = np.full(cells.lexicon.n_genes, bool(cells.listed))
     masked[cells.alignment.rows[cells.alignment.rows >= 0]] = True
     masked[chosen.genes.rows] = False
     return chosen, masked if masked.any() else None

@@ -54,7 +54,7 @@ def find_genes(
     names: Sequence[str],
     *,
     organism: str | None = None,
-    also: Mapping[str, int] | None = None,
+    also: Mapping[str, set[int]] | None = None,
     notify: Callable[[str], None],
 ) -> NDArray[np.int32]:
     """Lexicon rows, ascending, of the genes of a list.
@@ -81,11 +81,13 @@ def find_genes(
 
     from lexicell.lexicon._align import Route, align_genes
 
-    alignment = align_genes(
-        lexicon, pd.DataFrame(index=list(names)), column="index", organism=organism or lexicon.info.organism
-    )
-    own = {} if also is None else also
-    rows = np.array([own.get(name, row) for name, row in zip(names, alignment.rows, strict=True)], np.int32)
+    table, own = pd.DataFrame(index=list(names)), {} if also is None else also
+    alignment = align_genes(lexicon, table, column="index", organism=organism or lexicon.info.organism)
+    rows = alignment.rows
+    if organism not in {None, lexicon.info.organism}:  # mouse data may be listed by the lexicon's own names
+        others = align_genes(lexicon, table, column="index", organism=lexicon.info.organism).rows
+        rows = np.where(rows >= 0, rows, others)
+    rows = np.where([name in own for name in names], 0, rows)
     # An alias beside the gene's own name is displaced, which matters for counts and not for a list.
     unknown = [n for n, row in zip(names, rows, strict=True) if row < 0 and n not in set(alignment.displaced)]
     if not (rows >= 0).any():
@@ -99,4 +101,5 @@ def find_genes(
         notify(f"{len(aliases):,} names were found as aliases: {listed(aliases, _SHOWN)}")
     if ambiguous := [name for name in alignment.ambiguous if name not in own]:
         notify(f"{len(ambiguous):,} of these could mean several genes: {listed(ambiguous, _SHOWN)}")
-    return np.unique(rows[rows >= 0])
+    known = [row for name, row in zip(names, rows.tolist(), strict=True) if row >= 0 and name not in own]
+    return np.unique([*known, *(row for name in names for row in own.get(name, ()))]).astype(np.int32)

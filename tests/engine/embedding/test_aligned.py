@@ -19,6 +19,7 @@ from lexicell.errors import CountsError, CoverageError, InputError, InputNotFoun
 from lexicell.evaluation import panel_of
 from lexicell.explain import group_genes
 from lexicell.learn.api import train
+from lexicell_kernels import Order
 
 LABEL = "bulk_labels"
 
@@ -217,3 +218,58 @@ def test_another_list_is_another_run(cells, listed, tmp_path):
     lexicell.embed(tmp_path / "cells.h5ad", store, genes=listed[0])
     with pytest.raises(InputError, match="genes"):
         lexicell.embed(tmp_path / "cells.h5ad", store, genes=listed[1][:-3], resume=True)
+
+
+@pytest.mark.filterwarnings("ignore:Variable names are not unique")
+def test_a_name_of_two_columns_means_both_and_any_column_of_names_will_do(cells):
+    var = pd.DataFrame({"symbol": cells.var_names}, index=[f"r{i}" for i in range(cells.n_vars)])
+    first, second = (cells.var_names.get_loc(name) for name in ("LYZ", "CD79A"))
+    var.index = ["X" if i in (first, second) else name for i, name in enumerate(var.index)]
+    twice = anndata.AnnData(cells.X, cells.obs, var)
+    with open_counts(twice) as source:
+        both, named = (aligned(source, genes=names).genes.rows for names in (["X"], ["LYZ", "CD79A"]))
+    assert len(both) == 2
+    np.testing.assert_array_equal(both, named)
+
+
+def test_a_projection_of_listed_genes_uses_no_other(cells, listed, bundled):
+    projection = train(cells, label=LABEL, genes=listed[0], objective="ridge")
+    with open_counts(cells) as source:
+        rows = aligned(source, genes=listed[0]).genes.rows
+    assert set(np.flatnonzero(~projection.masked)) <= set(rows)
+
+
+def test_listed_genes_are_listed_on_both_sides_of_an_annotation(cells, listed):
+    notes: list[str] = []
+    annotate(
+        cells[::2].copy(), reference=cells[1::2].copy(), label=LABEL, genes=listed[0],
+        listener=lambda event: notes.append(event.text) if isinstance(event, Note) else None,
+    )  # fmt: skip
+    assert sum("listed genes are here" in text for text in notes) == 2
+    assert any("cells are compared by" in text and "100%" in text for text in notes)
+
+
+def test_how_much_is_described_does_not_depend_on_a_list(cells, listed):
+    with open_counts(cells) as source:
+        whole, part = (gene_coverage(aligned(source, genes=genes)) for genes in (None, listed[0]))
+    assert part.coverage == whole.coverage == whole.used > part.used > 0
+    assert part.missing == whole.missing
+
+
+def test_words_stand_for_weights_and_orders(cells):
+    with open_counts(cells) as source:
+        some = aligned(source)
+        by_word, by_name = (next(some.selections(5, order=order)) for order in ("score", Order.SCORE))
+        np.testing.assert_array_equal(by_word.genes, by_name.genes)
+        with pytest.raises(ValueError, match="logg"):
+            next(some.selections(5, weight="logg"))
+
+
+def test_several_anndata_are_refused_in_a_sentence(cells, tmp_path):
+    for run in (
+        lambda: lexicell.embed([cells, cells], tmp_path / "o.zarr"),
+        lambda: lexicell.pack(cells, tmp_path / "o.zarr"),
+        lambda: train([cells, cells], label=LABEL),
+    ):
+        with pytest.raises(InputError, match=r"by their paths, not as AnnData; see anndata\.concat"):
+            run()

@@ -6,6 +6,7 @@ import glob
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from lexicell._files import read_utf8, reading_file
 from lexicell.atlas.counts._mtx import matrices_in
@@ -17,7 +18,7 @@ _DATA_SETS = (".h5ad", ".h5mu", ".zarr", ".h5")
 _ZARR = ("zarr.json", ".zgroup", ".zarray", ".zmetadata")
 
 
-def expand_inputs(args: Sequence[str | os.PathLike[str]]) -> list[str]:
+def expand_inputs(args: Sequence[Any]) -> list[str]:
     """List the data sets that some arguments name, in their order.
 
     Parameters
@@ -43,6 +44,11 @@ def expand_inputs(args: Sequence[str | os.PathLike[str]]) -> list[str]:
     """
     names: list[str] = []
     for arg in args:
+        if not isinstance(arg, str | os.PathLike):
+            msg = (
+                f"several data sets are given by their paths, not as {type(arg).__name__}; see anndata.concat"
+            )
+            raise InputError(msg)
         with reading_file(os.fspath(arg), "look at its permissions", InputError):
             names += _expand(os.fspath(arg))
     if not names:

@@ -28,6 +28,7 @@ __all__ = [
     "Resolved",
     "check_values",
     "decode_values",
+    "first_bad",
     "guess_source",
     "naming_bad_counts",
     "read_sample",
@@ -150,7 +151,7 @@ def check_values(source: CountSource, block: CsrBlock, start: int, values: Value
     values
         What the numbers are.
     """
-    at = _first_bad(block, values)
+    at = first_bad(block, values)
     if at is None:
         return
     row = int(np.searchsorted(block.indptr, at, side="right")) - 1
@@ -217,12 +218,12 @@ def _bad_in_row(block: CsrBlock, row: int, values: Values) -> tuple[int, Any]:
     a, b = (int(end) for end in block.indptr[row : row + 2])
     x, columns = to_host(block.data[a:b]), to_host(block.indices[a:b])
     part = replace(block, data=x, indices=columns, indptr=np.array([0, b - a]))
-    at = _first_bad(part, values)
+    at = first_bad(part, values)
     at = int(x.argmax()) if at is None else at
     return int(columns[at]), x[at]
 
 
-def _first_bad(block: CsrBlock, values: Values) -> int | None:
+def first_bad(block: CsrBlock, values: Values) -> int | None:
     """Position of the first value of a block on the host that is no count, as the kernels see it."""
     with np.errstate(over="ignore", invalid="ignore"):
         x = decode_values(block, values).data
@@ -235,7 +236,7 @@ def _check_sample(
     source: CountSource, sample: CsrBlock, stated: Values | None, max_cells: int | None = None
 ) -> None:
     values = Values.COUNTS if stated is None else stated
-    at = _first_bad(sample, values)
+    at = first_bad(sample, values)
     if at is None:
         return
     spans = source.peek(SAMPLE_CELLS if max_cells is None else max_cells)

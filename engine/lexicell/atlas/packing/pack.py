@@ -17,6 +17,8 @@ import numpy as np
 
 from lexicell.atlas._scratch import Scratch
 from lexicell.atlas.counts._blocks import MAX_NNZ
+from lexicell.atlas.counts._guess import Values
+from lexicell.atlas.counts._values import check_values, first_bad
 from lexicell.atlas.packing._plan import PackPlan, gene_numbers, plan_pack
 from lexicell.atlas.packing._rows import PackedRows, fits, pack_rows
 from lexicell.atlas.packing._shard import create_array
@@ -271,8 +273,11 @@ class _PackRun:
         number, start, stop = plan.source.within(*span)
         if state.get("number") != number:
             names, place = plan.source.own_columns(number)
-            state.update(number=number, genes=gene_numbers(names), place=plan.place[place])
+            state.update(number=number, genes=gene_numbers(names), place=plan.place[place], columns=place)
         block = plan.source.read_own(number, start, stop, state.setdefault("scratch", Scratch()))
+        if first_bad(block, Values.COUNTS) is not None:
+            named = replace(block, indices=state["columns"][block.indices])
+            check_values(plan.source, named, span[0], Values.COUNTS)
         packed = pack_rows(block, state["place"], state["genes"], len(plan.order), plan.counts)
         return packed, int(block.data.nbytes + block.indices.nbytes)
 

@@ -66,6 +66,8 @@ def align(
     rows = [(label, f"{n:,}", f"{share:.1%}") for label, n, share in report.routes]
     _console.table(("route", "columns", "counts"), rows)
     _console.result(f"\n{report.coverage:.1%} of the counts lie in described genes")
+    if mask_genes or genes:
+        _console.result(f"{report.used:.1%} lie in those that are listed and not masked")
     if report.missing:
         _console.result("\nmost expressed genes without a description:")
         _console.table(("gene", "counts"), [(gene, f"{share:.2%}") for gene, share in report.missing])

@@ -15,11 +15,12 @@ import pytest
 import zarr
 from scipy import sparse
 
+import lexicell
 from lexicell.atlas import open_counts
 from lexicell.atlas.counts import _values
 from lexicell.atlas.packing import _stream
 from lexicell.atlas.packing._plan import PackPlan
-from lexicell.errors import CorruptDataError, InputError, OutputExistsError
+from lexicell.errors import CorruptDataError, CountsError, InputError, OutputExistsError
 
 Pack = Callable[..., list[str]]
 
@@ -210,3 +211,17 @@ def test_nothing_is_replaced_unasked(inputs: list[Path], packed: Pack, tmp_path:
         packed(inputs, tmp_path / "out.zarr")
     packed(inputs[0], tmp_path / "out.zarr", mode="overwrite")
     assert anndata.read_zarr(tmp_path / "out.zarr").n_obs == 70
+
+
+@pytest.mark.parametrize("bad", [-2.0, np.nan, np.inf])
+def test_what_is_no_count_is_named_with_cell_and_gene_and_not_packed(cells, tmp_path, bad):
+    first, second = cells[:60].copy(), cells[60:, ::-1].copy()
+    second.X = sparse.csr_matrix(second.X)
+    at = second.X.indptr[31]
+    second.X.data[at] = bad
+    gene = second.var_names[second.X.indices[at]]
+    for number, part in enumerate((first, second)):
+        part.write_h5ad(tmp_path / f"{number}.h5ad")
+    with pytest.raises(CountsError, match=rf"cell '{second.obs_names[31]}' .* for gene '{gene}'"):
+        lexicell.pack([tmp_path / "0.h5ad", tmp_path / "1.h5ad"], tmp_path / "out.zarr")
+    assert not (tmp_path / "out.zarr").exists()
