@@ -135,7 +135,7 @@ def annotate(
     _check(reference, label, types, method, zero_shot=zero_shot, smooth=smooth)
     target = None if output is None else check_output(output, query, overwrite=overwrite)
     opened = lexicon if isinstance(lexicon, Lexicon) else Lexicon.open(lexicon)
-    kinds = () if types is None else _types(types)
+    kinds = () if types is None else read_types(types)
     type_vectors = embed_types(kinds, opened, listener) if kinds else None
     projection = _projection(reference)
     if projection is not None:
@@ -232,14 +232,6 @@ def _check(
     if not zero_shot and reference is None:
         msg = "nothing tells what the cells are: give --reference, or --zero-shot with --types"
         raise InputError(msg)
-
-
-def _types(given: Any) -> tuple[CellType, ...]:
-    """Cell types as they are given, or of names, a file or the Cell Ontology."""
-    if not isinstance(given, str | Path) and all(isinstance(kind, CellType) for kind in given):
-        return tuple(given)
-    is_name = given == "cell-ontology" or Path(str(given)).suffix in {".txt", ".obo", ".json", ".gz"}
-    return read_types(given if is_name or not isinstance(given, str) else given.split(","))
 
 
 def _projection(reference: Any) -> Projection | None:

@@ -56,15 +56,16 @@ class CellType:
         return f"{self.name}. {self.definition}" if self.definition else self.name
 
 
-def read_types(given: str | Path | Sequence[str]) -> tuple[CellType, ...]:
+def read_types(given: str | Path | Sequence[str] | Sequence[CellType]) -> tuple[CellType, ...]:
     """Read cell types.
 
     Parameters
     ----------
     given
-        Names; or a file: ``.txt`` with a name on each line, and its definition behind a tab where there is
-        one; ``.obo``, or OBO-graph ``.json``, of the Cell Ontology; or "cell-ontology" for all types in the
-        package cellxgene-ontology-guide. Types of more than 2,500 names are seldom told apart.
+        Names, in a list or with commas between them; cell types; or a file: ``.txt`` with a name on each
+        line, and its definition behind a tab where there is one; ``.obo``, or OBO-graph ``.json``, of the
+        Cell Ontology; or "cell-ontology" for all types in the package cellxgene-ontology-guide. Types of more
+        than 2,500 names are seldom told apart.
 
     Raises
     ------
@@ -75,8 +76,12 @@ def read_types(given: str | Path | Sequence[str]) -> tuple[CellType, ...]:
     MissingExtraError
         The package is not installed.
     """
+    suffixes = {".txt", ".obo", ".json", ".gz"}
+    if isinstance(given, str) and given != "cell-ontology" and Path(given).suffix not in suffixes:
+        given = given.split(",")
     if not isinstance(given, str | Path):
-        found: Iterable[CellType] = (CellType(str(name).strip()) for name in given if name.strip())
+        kinds = (kind if isinstance(kind, CellType) else CellType(kind.strip()) for kind in given)
+        found: Iterable[CellType] = (kind for kind in kinds if kind.name)
     elif str(given) == "cell-ontology":
         found = _from_guide()
     else:

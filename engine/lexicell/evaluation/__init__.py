@@ -10,6 +10,7 @@ from lexicell.evaluation.gene_report import GeneReport, Prediction, evaluate_gen
 from lexicell.evaluation.gene_sets import GO_SETS, GeneSet, GeneSets, match_gene_sets, read_gene_sets
 from lexicell.evaluation.geometry import Geometry, Neighbours, measure_geometry, nearest_genes
 from lexicell.evaluation.knn import knn_accuracy
+from lexicell.evaluation.learned_methods import METHODS
 from lexicell.evaluation.membership import (
     Membership,
     MembershipProtocol,
@@ -20,7 +21,6 @@ from lexicell.evaluation.membership import (
 from lexicell.evaluation.methods import Method
 from lexicell.evaluation.panels import Panel, Task, panel_of
 from lexicell.evaluation.protocol import CellProtocol
-from lexicell.evaluation.registry import METHODS
 
 __all__ = [
     "CONTROLS",

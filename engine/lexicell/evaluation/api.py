@@ -15,10 +15,10 @@ from lexicell.errors import InputError, MissingExtraError
 from lexicell.evaluation.cell_report import OUTPUTS, Evaluation
 from lexicell.evaluation.cells import evaluate_panels
 from lexicell.evaluation.figures import plot_evaluation
+from lexicell.evaluation.learned_methods import resolve_methods
 from lexicell.evaluation.methods import Method
 from lexicell.evaluation.panels import Panel, panel_of
 from lexicell.evaluation.protocol import CellProtocol
-from lexicell.evaluation.registry import resolve_methods
 from lexicell.evaluation.splits import Scenario
 from lexicell.lexicon import GeneList, Lexicon
 

@@ -1,8 +1,8 @@
-"""What lexicell makes of the texts: the default recipe, and the objectives that learn from the reference."""
+"""What lexicell makes of the texts, and all methods by name."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,8 @@ from lexicell.embedding import RECIPES
 from lexicell.embedding.default_projection import whiten_and_scale
 from lexicell.embedding.gene_statistics import highly_variable_columns
 from lexicell.embedding.selected import SelectedCells, select_counts
-from lexicell.evaluation.methods import Method, Vectors, embed_panel, pool
+from lexicell.errors import InputError
+from lexicell.evaluation.methods import BASELINES, Method, Vectors, embed_panel, pool
 from lexicell.evaluation.panels import Panel, Task
 from lexicell.learn.augment import Views
 from lexicell.learn.bridge import fit_bridge, weight_matrix
@@ -23,7 +24,7 @@ from lexicell.learn.settings import TrainSettings
 from lexicell.projection import Pooling, Projection
 from lexicell_kernels import Rows, Weight
 
-__all__ = ["LEARNED"]
+__all__ = ["LEARNED", "METHODS", "resolve_methods"]
 
 #: The most variable genes of reference and unlabelled cells, which objectives learn from.
 _GENES = 4_000
@@ -179,3 +180,28 @@ LEARNED: dict[str, Method] = {
         ),
     )
 }
+METHODS: dict[str, Method] = {**LEARNED, **BASELINES}
+
+
+def resolve_methods(names: Sequence[str | Method] | None) -> tuple[Method, ...]:
+    """Look methods up by name; all there are for None.
+
+    Raises
+    ------
+    InputError
+        There is none of that name, or one is given twice.
+    """
+    if names is None:
+        return tuple(METHODS.values())
+    methods = []
+    for name in names:
+        if isinstance(name, str) and name not in METHODS:
+            msg = f"there is no method {name!r}; there are {', '.join(METHODS)}"
+            raise InputError(msg)
+        methods.append(METHODS[name] if isinstance(name, str) else name)
+    called = [method.name for method in methods]
+    twice = next((name for name in called if called.count(name) > 1), None)
+    if twice is not None:
+        msg = f"the method {twice!r} is given twice; name each once"
+        raise InputError(msg)
+    return tuple(methods)

@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lexicell._files import is_taken, remove
+from lexicell._files import check_new_folder, remove
 from lexicell.atlas import Values
 from lexicell.embedding.aligned import DEFAULT_LEXICON, AlignedCells, AlignOptions, align_cells
 from lexicell.embedding.events import Listener, Note, log
-from lexicell.embedding.inputs import open_data
+from lexicell.embedding.inputs import open_data, run_mode
 from lexicell.embedding.labels import read_labels
 from lexicell.embedding.selected import SelectedCells
 from lexicell.errors import InputError, OutputExistsError
@@ -258,14 +258,9 @@ def _checkpoint(
     chosen: Objective, target: Path | None, checkpoint: str | Path | None, *, resume: bool, overwrite: bool
 ) -> Path | None:
     """Path of the checkpoint; raises now, not after the training, if the output exists."""
-    if resume and overwrite:
-        message = "training goes on (--resume) or starts over (--overwrite); give one of them"
-        raise InputError(message)
-    replaced = target is not None and overwrite and (target / "projection.json").is_file()
-    if target is not None and is_taken(target) and not replaced:
-        why = "is no projection, so it is not replaced" if overwrite else "exists"
-        message = f"{target} {why}; choose another name" + ("" if overwrite else " or overwrite it")
-        raise OutputExistsError(message)
+    run_mode(overwrite=overwrite, resume=resume)
+    if target is not None:
+        check_new_folder(target, "projection.json", "projection", overwrite=overwrite)
     if not chosen.trained:
         if resume or checkpoint is not None:
             message = (

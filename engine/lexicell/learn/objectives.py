@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
@@ -153,28 +152,14 @@ def _train(loss: TrainedObjective) -> Callable[..., FitResult]:
         vectors: NDArray[np.float32],
         labels: NDArray[Any] | None,
         *,
-        batches: NDArray[Any] | None = None,
         settings: TrainSettings | None = None,
-        seed: int,
-        checkpoint: str | Path | None = None,
-        resume: bool = False,
-        listener: Listener,
+        **options: Any,
     ) -> FitResult:
         from lexicell.learn.trainer import train
 
         used = replace(settings or TrainSettings(), objective=loss)
         whitening = fit_whitening(vectors[cells.used], components=min(_WHITENED, vectors.shape[1]))
-        trained = train(
-            cells,
-            whitening.apply(vectors),
-            labels,
-            batches=batches,
-            settings=used,
-            seed=seed,
-            checkpoint=checkpoint,
-            resume=resume,
-            listener=listener,
-        )
+        trained = train(cells, whitening.apply(vectors), labels, settings=used, **options)
         projection = _folded(trained, whitening, cells)
         return FitResult(projection, asdict(used), trained.history, trained.step, trained.stopped)
 

@@ -8,7 +8,7 @@ import scipy.sparse as sp
 
 from lexicell.errors import InputError
 from lexicell.evaluation import METHODS, Panel, Task
-from lexicell.evaluation.registry import resolve_methods
+from lexicell.evaluation.learned_methods import resolve_methods
 
 G, D = 50, 8
 

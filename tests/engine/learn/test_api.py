@@ -304,7 +304,7 @@ def test_what_cannot_be_done_is_said_before_training(labelled, tmp_path, options
 def test_a_folder_that_is_no_projection_is_never_replaced(labelled, tmp_path):
     (tmp_path / "map").mkdir()
     (tmp_path / "map" / "precious.txt").write_text("mine")
-    with pytest.raises(OutputExistsError, match="is no projection"):
+    with pytest.raises(OutputExistsError, match="is not a projection"):
         learn(labelled, tmp_path / "map", overwrite=True)
     assert (tmp_path / "map" / "precious.txt").read_text() == "mine"
 
