@@ -52,7 +52,7 @@ def test_make_plan(benchmark: BenchmarkFixture, bench: Workbench) -> None:
     with open_counts(bench.path("synthetic", "packed", _CELLS)) as source:
         plan = benchmark(make_plan, source, Options())
         assert plan.dim == 384
-        assert plan.alignment.n_matched == cells.panel().described.sum()
+        assert plan.cells.alignment.n_matched == cells.panel().described.sum()
 
 
 def test_encode_a_shard(benchmark: BenchmarkFixture) -> None:
