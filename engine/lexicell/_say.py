@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["listed", "printable", "silent", "spreadsheet_cell", "spreadsheet_cells"]
+__all__ = ["RunFacts", "listed", "printable", "silent", "spreadsheet_cell", "spreadsheet_cells"]
 
 # Control characters but tab and new line; marks that turn the direction of writing; halves of characters,
 # which cannot be written at all.
@@ -53,3 +53,21 @@ def spreadsheet_cells(table: pd.DataFrame) -> pd.DataFrame:
     texts = table.select_dtypes(exclude=["number", "bool"]).columns
     safe = table.assign(**{name: table[name].map(spreadsheet_cell) for name in texts})
     return safe.rename(index=spreadsheet_cell, columns=spreadsheet_cell)
+
+
+class RunFacts:
+    """What runs tell alike: their plan, and how fast they were."""
+
+    cells: int
+    resumed_cells: int
+    seconds: float
+    plan: Mapping[str, Any]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return all of it as plain values, for ``--json``."""
+        return {**self.plan, **{name: value for name, value in vars(self).items() if name != "plan"}}
+
+    @property
+    def cells_per_second(self) -> float:
+        """Speed of this run."""
+        return (self.cells - self.resumed_cells) / self.seconds

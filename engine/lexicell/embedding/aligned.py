@@ -128,7 +128,9 @@ class AlignedCells:
 
     def restrict(self, rows: NDArray[np.integer[Any]]) -> AlignedCells:
         """Keep some lexicon rows only as candidates; nothing is opened or aligned again."""
-        genes = self.genes.only(rows, self.lexicon.n_genes)
+        masked = np.ones(self.lexicon.n_genes, bool)
+        masked[rows] = False
+        genes = self.genes.without(masked)
         return replace(self, genes=genes, coverage=genes.share(decode_values(self.sample, self.values)))
 
     def blocks(

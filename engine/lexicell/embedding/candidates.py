@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,14 +56,7 @@ class CandidateGenes:
 
     def without(self, masked: NDArray[np.bool_]) -> CandidateGenes:
         """Leave out the genes of a mask ``[G]``."""
-        rows = np.append(self.rows, np.int32(-1))[self.rank]
-        return CandidateGenes.of(rows.astype(np.int32), masked)
-
-    def only(self, rows: NDArray[np.integer[Any]], n_lexicon: int) -> CandidateGenes:
-        """Leave out all but some lexicon rows, of `n_lexicon`."""
-        masked = np.ones(n_lexicon, bool)
-        masked[rows] = False
-        return self.without(masked)
+        return CandidateGenes.of(np.append(self.rows, np.int32(-1))[self.rank], masked)
 
     def share(self, block: CsrBlock) -> float:
         """Share of the counts of a block, 0 to 1, that lies in candidates; what is no count is left out."""

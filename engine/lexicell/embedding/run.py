@@ -8,12 +8,13 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, nullcontext
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from lexicell._say import RunFacts
 from lexicell._trace import stage
 from lexicell.atlas import CountSource, check_columns, create_h5ad, is_mudata, write_obs
 from lexicell.atlas.store import QUALITY, EmbeddingSink, Layout, Receipt, ShardedStore, Sink, create_store
@@ -31,7 +32,7 @@ __all__ = ["Embedded", "layout_of", "run_sharded", "run_to_store", "tell_empty"]
 
 
 @dataclass(frozen=True)
-class Embedded:
+class Embedded(RunFacts):
     """What a run did.
 
     Attributes
@@ -60,16 +61,6 @@ class Embedded:
     coverage: float
     resumed_cells: int = 0
     plan: Mapping[str, Any] = field(default_factory=dict)
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return all of it as plain values, for ``--json``."""
-        own = {part.name: getattr(self, part.name) for part in fields(self) if part.name != "plan"}
-        return {**self.plan, **own}
-
-    @property
-    def cells_per_second(self) -> float:
-        """Speed of this run."""
-        return (self.cells - self.resumed_cells) / self.seconds
 
 
 def layout_of(plan: Plan, output: Output) -> Layout:

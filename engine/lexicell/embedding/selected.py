@@ -157,11 +157,6 @@ class SelectedCells:
         return np.diff(self.indptr)
 
     @property
-    def nbytes(self) -> int:
-        """Bytes of the arrays."""
-        return sum(a.nbytes for a in (self.genes, self.counts, self.indptr, self.totals))
-
-    @property
     def used(self) -> NDArray[np.int32]:
         """Lexicon rows that occur, ascending."""
         there = np.zeros(self.n_lexicon, bool)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, Union
 
@@ -11,7 +12,7 @@ from lexicell.atlas import Values, expand_inputs
 from lexicell.embedding import AlignOptions, Listener, Note
 from lexicell.embedding.aligned import DEFAULT_LEXICON
 from lexicell.embedding.events import log
-from lexicell.errors import InputError, MissingExtraError
+from lexicell.errors import InputError, MissingExtraError, needing
 from lexicell.evaluation.cell_report import OUTPUTS, Evaluation
 from lexicell.evaluation.cells import evaluate_panels
 from lexicell.evaluation.figures import plot_evaluation
@@ -120,9 +121,8 @@ def evaluate(
         usual.append("batches")
     if query is not None:
         usual.append("transfer")
-    sizes = tuple(sorted(set(n)))
     protocol = CellProtocol(
-        tuple(dict.fromkeys(scenarios or usual)), sizes, draws, panels, seed=seed, scib=scib
+        tuple(dict.fromkeys(scenarios or usual)), tuple(sorted(set(n))), draws, panels, seed=seed, scib=scib
     )
     chosen = resolve_methods(methods)
     if "transfer" in protocol.scenarios and query is None:
@@ -194,10 +194,8 @@ def _check_output(folder: Path, *, overwrite: bool) -> None:
 
 
 def _check_extras(protocol: CellProtocol) -> None:
-    from importlib.util import find_spec
-
-    if find_spec("sklearn") is None:
-        raise MissingExtraError.of(extra="evaluate", why="Evaluating cells")
+    with needing("evaluate", "Evaluating cells"):
+        import sklearn  # noqa: F401
     if protocol.scib and find_spec("scib_metrics") is None:
         msg = "--scib needs a package that is not installed: pip install scib-metrics"
         raise MissingExtraError(msg)

@@ -21,15 +21,11 @@ _LARGEST = 10.0
 
 def log_normalise(counts: sp.csr_array, totals: NDArray[np.float32] | None = None) -> sp.csr_array:
     """``log1p(1e4 x / N)``, ``[n, v]`` float32; N is the sum of the cell's counts unless given."""
-    sums = _totals(counts) if totals is None else totals
+    sums = np.asarray(counts.sum(axis=1, dtype=np.float64)) if totals is None else totals
     logged = counts.copy()
     per_value = np.repeat(1e4 / np.maximum(sums, 1e-12), np.diff(counts.indptr))
     logged.data = np.log1p(counts.data * per_value).astype(np.float32)
     return logged
-
-
-def _totals(counts: sp.csr_array) -> NDArray[np.float64]:
-    return np.asarray(counts.sum(axis=1, dtype=np.float64))
 
 
 def components(
@@ -68,7 +64,8 @@ def components(
         k = min(_COMPONENTS, min(logged.shape) - 1)
         model = PCA(k, svd_solver="arpack", random_state=seed).fit(logged)
         return [_project(model, log_normalise(panel.all_counts)) for panel in others]
-    genes = highly_variable_columns(fitted.all_counts, _totals(fitted.all_counts), n_genes)
+    totals = np.asarray(fitted.all_counts.sum(axis=1, dtype=np.float64))
+    genes = highly_variable_columns(fitted.all_counts, totals, n_genes)
     dense = logged[:, genes].toarray()
     mean, spread = dense.mean(axis=0), dense.std(axis=0, ddof=1)
     spread[spread == 0] = 1

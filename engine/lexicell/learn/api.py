@@ -189,9 +189,10 @@ def train(
     limited = _one_thread() if chosen.trained else nullcontext()
     with _keeping(checkpoint_path, listener), limited:
         model = fit(objective, cells.take(used), vectors, targets, seed=seed, listener=listener, **options)
+    masks = [part for part in (model.projection.masked, masked) if part is not None]
     projection = replace(
         model.projection,
-        masked=_either(model.projection.masked, masked),
+        masked=np.any(masks, axis=0) if masks else None,
         lexicon=aligned.lexicon.identity,
     )
     card = _card(chosen, model, aligned, cells, target, seed) | {"held_out": held_out}
@@ -346,13 +347,6 @@ def _judge(
             "unknown": float((confidence < classifier.threshold).mean()),
         }
     return _Judged(classifier, scores)
-
-
-def _either(first: NDArray[np.bool_] | None, second: NDArray[np.bool_] | None) -> NDArray[np.bool_] | None:
-    """Genes that one of two masks has; None is a mask without genes."""
-    if first is None or second is None:
-        return second if first is None else first
-    return first | second
 
 
 def _counts(labels: NDArray[np.object_]) -> dict[str, int]:

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from lexicell._say import listed
 from lexicell.atlas import CountSource
 from lexicell.embedding.aligned import AlignedCells, AlignOptions, align_cells
 from lexicell.embedding.events import Listener, Note
@@ -48,9 +49,8 @@ def tell_small_classes(labels: NDArray[np.object_], listener: Listener) -> None:
     """Say which classes have one cell only."""
     classes, counts = np.unique(labels[labels != ""], return_counts=True)
     if single := classes[counts < 2].tolist():
-        more = "" if len(single) <= _MOST_NAMED else f" and {len(single) - _MOST_NAMED:,} more"
-        names = f"{', '.join(single[:_MOST_NAMED])}{more}"
-        listener(Note(f"classes of one cell, of which little can be learned: {names}", serious=True))
+        text = f"classes of one cell, of which little can be learned: {listed(single, _MOST_NAMED)}"
+        listener(Note(text, serious=True))
 
 
 def read_batches(source: CountSource, name: str, chosen: Objective) -> NDArray[np.object_]:

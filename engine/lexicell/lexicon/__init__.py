@@ -14,7 +14,6 @@ from lexicell.lexicon._convert import NameKind, import_vectors
 from lexicell.lexicon._convert_out import export_vectors
 from lexicell.lexicon._diff import Change, LexiconDiff, VectorChange, diff_lexicons, word_diff
 from lexicell.lexicon._edit import merge_lexicons, subset_lexicon
-from lexicell.lexicon._foreign_text import read_names
 from lexicell.lexicon._gene_list import GeneList, find_genes, read_gene_list
 from lexicell.lexicon._gene_scales import gene_scales
 from lexicell.lexicon._genes import TEXT_FLAGS, TextFlag
@@ -73,7 +72,6 @@ __all__ = [
     "plan_build",
     "read_gene_list",
     "read_gene_texts",
-    "read_names",
     "read_orthologues",
     "subset_lexicon",
     "word_diff",

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from lexicell._files import read_utf8
 from lexicell._say import listed, silent
 from lexicell.errors import InputError
 from lexicell.lexicon._artefact import Lexicon, check_output, write_lexicon
 from lexicell.lexicon._card import UNKNOWN_POOLING
 from lexicell.lexicon._foreign import read_vectors
-from lexicell.lexicon._foreign_text import read_names
 from lexicell.lexicon._genes import GENE_COLUMNS, gene_schema
 from lexicell.lexicon._manifest import EncoderInfo, TextInfo
 from lexicell.lexicon._match import GeneIndex, GeneKey, gene_keys, lexicon_order
@@ -156,7 +156,8 @@ def import_vectors(
             message = f"The {label} of the vectors must be given, if only as 'unknown'."
             raise InputError(message)
     say = notify or silent
-    named_vectors = read_vectors(path, read_names(Path(names)) if names is not None else None)
+    lines = None if names is None else read_utf8(Path(names)).decode().splitlines()
+    named_vectors = read_vectors(path, None if lines is None else [line.strip() for line in lines])
     genes = _genes(path, named_vectors, names_are, say)
     genes, vectors = _usable(path, genes, named_vectors.vectors, say)
     recipe = ""

@@ -1,4 +1,4 @@
-"""Gene vectors as JSON, and lists of names."""
+"""Gene vectors as JSON."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import numpy as np
 
 from lexicell._files import read_utf8
-from lexicell.errors import InputError, InputNotFoundError
+from lexicell.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,29 +17,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["read_json", "read_names", "refuse"]
+__all__ = ["read_json", "refuse"]
 
 _SPACE = re.compile(r"\s*")
-
-
-def read_names(path: Path) -> list[str]:
-    """Read a file with one name per line.
-
-    Raises
-    ------
-    InputNotFoundError
-        If there is no such file.
-    InputError
-        If it is empty or not UTF-8.
-    """
-    if not path.is_file():
-        message = f"{path} does not exist."
-        raise InputNotFoundError(message)
-    names = [line.strip() for line in read_utf8(path).decode().splitlines()]
-    if not any(names):
-        message = f"{path} has no names: expected one per line."
-        raise InputError(message)
-    return names
 
 
 def read_json(path: Path) -> tuple[list[str], NDArray[np.float32]]:

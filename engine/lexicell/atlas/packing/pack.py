@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from threading import local
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
+from lexicell._say import RunFacts
 from lexicell.atlas._scratch import Scratch
 from lexicell.atlas.counts._blocks import MAX_NNZ
 from lexicell.atlas.counts._guess import Values
@@ -47,7 +48,7 @@ _R = TypeVar("_R")
 
 
 @dataclass(frozen=True)
-class Packed:
+class Packed(RunFacts):
     """What a run did.
 
     Attributes
@@ -78,16 +79,6 @@ class Packed:
     input_bytes: int
     output_bytes: int
     plan: Mapping[str, Any] = field(default_factory=dict)
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return all of it as plain values, for ``--json``."""
-        facts = {part.name: getattr(self, part.name) for part in fields(self) if part.name != "plan"}
-        return {**self.plan, **facts}
-
-    @property
-    def cells_per_second(self) -> float:
-        """Speed of this run."""
-        return (self.cells - self.resumed_cells) / self.seconds
 
 
 class _TooNarrowError(Exception):
