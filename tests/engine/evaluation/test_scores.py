@@ -86,6 +86,7 @@ def test_missing_packages_give_the_pip_line(separable, monkeypatch):
     monkeypatch.setitem(sys.modules, "scib_metrics", None)
     with pytest.raises(MissingExtraError, match="pip install scib-metrics"):
         scib_scores(vectors, labels, None)
-    monkeypatch.setitem(sys.modules, "sklearn.linear_model", None)
-    with pytest.raises(MissingExtraError, match=r'pip install "lexicell\[evaluate\]"'):
-        predict(vectors, labels, vectors, "knn")
+    for module, kind in (("linear_model", "logistic"), ("neighbors", "knn")):
+        monkeypatch.setitem(sys.modules, f"sklearn.{module}", None)
+        with pytest.raises(MissingExtraError, match=r'pip install "lexicell\[evaluate\]"'):
+            predict(vectors, labels, vectors, kind)
