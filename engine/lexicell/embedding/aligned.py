@@ -138,7 +138,6 @@ class AlignedCells:
         max_nnz: int | None = None,
         *,
         summed: bool = True,
-        checked: bool = True,
         listener: Listener = ignore,
     ) -> Iterator[tuple[int, CsrBlock]]:
         """Read the counts of all cells in order, the next block while the caller works on this one.
@@ -149,8 +148,6 @@ class AlignedCells:
             Stored values of one block; None for what suits the source.
         summed
             Whether columns that are one gene are summed in one of them.
-        checked
-            Whether values are looked at; a kernel does so itself.
         listener
             Is told the progress, in cells, when the caller is done with a block.
 
@@ -164,14 +161,17 @@ class AlignedCells:
         CountsError
             A count is negative, NaN or infinite; the message names cell and gene.
         """
-        decoded = 0
-        for start, stored in read_blocks(self.source, max_nnz):
-            block = move(stored, "cpu")
-            if checked:
-                check_values(self.source, block, start, self.values)
+        for start, stored in self._stored(max_nnz, listener):
+            check_values(self.source, stored, start, self.values)
             counts = self.genes.counts if summed else decode_values
-            yield start, counts(block, self.values)
-            decoded += int(stored.data.nbytes + stored.indices.nbytes)
+            yield start, counts(stored, self.values)
+
+    def _stored(self, max_nnz: int | None, listener: Listener) -> Iterator[tuple[int, CsrBlock]]:
+        """Blocks on the host as they are stored, and the progress when the caller is done with each."""
+        decoded = 0
+        for start, block in read_blocks(self.source, max_nnz):
+            yield start, move(block, "cpu")
+            decoded += int(block.data.nbytes + block.indices.nbytes)
             listener(Advanced(start + block.n_rows, self.source.n_cells, decoded))
 
     def selections(
@@ -203,11 +203,17 @@ class AlignedCells:
         """
         source, genes = self.source, self.genes
         of_genes = None if rank_factor is None else rank_factor[genes.rows].astype(np.float32)
-        for start, block in self.blocks(checked=False, listener=listener):
-            # What is wrong in the sums of columns that are one gene is looked for among the sums.
-            with naming_bad_counts(block, start, Values.COUNTS, source.label, source.names, source.var.index):
+        for start, stored in self._stored(None, listener):
+            # The kernel looks at the values itself.
+            with naming_bad_counts(stored, start, self.values, source.label, source.names, source.var.index):
                 selection = select_block(
-                    block, genes, k, start=start, weight=weight, order=order, rank_factor=of_genes
+                    genes.counts(stored, self.values),
+                    genes,
+                    k,
+                    start=start,
+                    weight=weight,
+                    order=order,
+                    rank_factor=of_genes,
                 )
             yield selection
 

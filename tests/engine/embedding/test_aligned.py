@@ -91,6 +91,23 @@ def test_a_bad_count_is_named_where_groups_are_explained(late):
             group_genes(plan, np.arange(adata.n_obs) % 2)
 
 
+@pytest.mark.parametrize("client", ["selections", "statistics", "coverage", "embed", "train"])
+def test_a_bad_value_is_told_as_it_is_stored(late, client):
+    adata, cell, row, gene = late
+    adata.X.data = np.log1p(abs(adata.X.data))
+    adata.X.data[adata.X.indptr[row]] = -2.5
+    runs = {
+        "selections": lambda: list(aligned(source, values="lognorm").selections(20)),
+        "statistics": lambda: gene_statistics(aligned(source, values="lognorm")),
+        "coverage": lambda: gene_coverage(aligned(source, values="lognorm")),
+        "embed": lambda: lexicell.tl.embed(adata, values="lognorm"),
+        "train": lambda: train(adata, label=LABEL, values="lognorm", n_top_genes=None),
+    }
+    said = rf"cell '{cell}' .* has -2\.5 for gene '{gene}'"
+    with open_counts(adata) as source, pytest.raises(CountsError, match=said):
+        runs[client]()
+
+
 def test_blocks_are_counts_whatever_is_stored(cells):
     counts = cells.X.toarray()
     cells.X = sp.csr_matrix(np.log1p(cells.X.toarray()))
