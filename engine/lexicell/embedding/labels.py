@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from lexicell.embedding.events import Listener, Note
@@ -64,11 +65,13 @@ def read_labels(
         There is no such column, or it has fewer than two classes.
     """
     labels = read_column(source, name)
-    labels = np.array([label.strip() for label in labels.tolist()], object)
+    codes, texts = pd.factorize(labels)  # few, where cells may be many
+    names = np.array([text.strip() for text in texts], object)
     # What astype(str) makes of a missing label is no class either.
-    unknown = np.array([label.lower() in {UNKNOWN, "nan"} for label in labels.tolist()], bool)
-    called = " or ".join(map(repr, sorted({label.lower() for label in labels[unknown]})))
-    labels[unknown] = ""
+    is_unknown = np.array([text.lower() in {UNKNOWN, "nan"} for text in names], bool)
+    called = " or ".join(map(repr, sorted({text.lower() for text in names[is_unknown]})))
+    names[is_unknown] = ""
+    labels, unknown = names[codes], is_unknown[codes]
     classes = sorted(set(labels.tolist()) - {""})
     if len(classes) < 2:
         what = f"one class only ({classes[0]})" if classes else "no label at all"

@@ -87,10 +87,13 @@ def find_genes(
     if organism not in {None, lexicon.info.organism}:  # mouse data may be listed by the lexicon's own names
         others = align_genes(lexicon, table, column="index", organism=lexicon.info.organism).rows
         rows = np.where(rows >= 0, rows, others)
-    rows = np.where([name in own for name in names], 0, rows)
+    found = [
+        own.get(name, {row} if row >= 0 else set()) for name, row in zip(names, rows.tolist(), strict=True)
+    ]
     # An alias beside the gene's own name is displaced, which matters for counts and not for a list.
-    unknown = [n for n, row in zip(names, rows, strict=True) if row < 0 and n not in set(alignment.displaced)]
-    if not (rows >= 0).any():
+    displaced = set(alignment.displaced)
+    unknown = [name for name, those in zip(names, found, strict=True) if not those and name not in displaced]
+    if not any(found):
         message = f"None of the {len(names):,} names is a gene of {lexicon.name} ({listed(unknown, _SHOWN)})."
         raise InputError(message)
     if unknown:
@@ -101,5 +104,4 @@ def find_genes(
         notify(f"{len(aliases):,} names were found as aliases: {listed(aliases, _SHOWN)}")
     if ambiguous := [name for name in alignment.ambiguous if name not in own]:
         notify(f"{len(ambiguous):,} of these could mean several genes: {listed(ambiguous, _SHOWN)}")
-    known = [row for name, row in zip(names, rows.tolist(), strict=True) if row >= 0 and name not in own]
-    return np.unique([*known, *(row for name in names for row in own.get(name, ()))]).astype(np.int32)
+    return np.array(sorted(set().union(*found)), np.int32)
