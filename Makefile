@@ -51,9 +51,10 @@ format: $(VENV)/.test
 api: $(VENV)/.test
 	$(BIN)/python docs/make_api.py
 
-# Rebuilds the lexicon that comes with the package; about five minutes on two cores.
+# Rebuilds the lexicon that comes with the package, and the vectors of its cell types; about five minutes on two cores.
 lexicon: $(VENV)/.test
 	$(BIN)/python lexicons/human-go-minilm/build.py
+	$(BIN)/python lexicons/cell_types.py
 
 clean:
 	rm -rf $(VENV) demo dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
