@@ -1,3 +1,1 @@
-"""Cells and genes by words: sentences about cell types, and the genes whose texts answer to them."""
-
-__all__: list[str] = []
+"""Cells found and named by sentences about what they do, through the genes whose texts the sentences call up."""

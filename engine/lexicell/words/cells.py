@@ -1,0 +1,229 @@
+"""The cells of a data set in fine groups: what is compared with sentences, and where each cell belongs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+
+from lexicell.atlas.counts._blocks import gather_rows
+from lexicell.embedding import AlignedCells, Listener
+from lexicell.embedding.events import ignore
+from lexicell.embedding.gene_statistics import standardised_dispersion
+from lexicell.embedding.selected import Selection, select_block
+from lexicell.errors import InputError, needing
+
+__all__ = ["CellGroups", "Profile", "group_cells"]
+
+#: Cells that groups are made of; in larger data sets a sample, drawn once.
+_SAMPLED = 20_000
+#: Genes and components that cells are grouped by.
+_GENES, _COMPONENTS = 2_000, 20
+#: Numbers of groups. Several groupings, so that none decides.
+_GROUPS = (40, 80, 40, 80, 40, 80)
+#: Groups are several cells: of few cells there are fewer.
+_CELLS_OF_A_GROUP = 6
+#: Least standard deviation of a gene, so that one cell with one count is no event; of log1p(1e4 x / N).
+_LEAST_SPREAD = 0.5
+#: Where standardised values are cut for components: scanpy's.
+_LARGEST = 10.0
+#: Genes are compared with the groups that express them least: types that are most of a data set, or relatives
+#: of each other, would else hide what they have in common.
+_LOW = 0.25
+
+
+@dataclass(frozen=True)
+class Profile:
+    """One grouping of the sampled cells.
+
+    Attributes
+    ----------
+    centres
+        ``[J, 20]`` in components.
+    sizes
+        ``[J]`` cells.
+    expression
+        ``[J, m]`` float32: standardised expression of each gene above the groups that have little of it.
+    enrichment
+        The same, with mean 0 and standard deviation 1 over the detected genes of each group.
+    """
+
+    centres: NDArray[np.float32]
+    sizes: NDArray[np.int64]
+    expression: NDArray[np.float32]
+    enrichment: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class CellGroups:
+    """A data set in fine groups, several times over.
+
+    Attributes
+    ----------
+    cells
+        The data set, its genes being ``m`` candidates.
+    n_fitted
+        Cells that groups were made of.
+    mean, spread
+        ``[m]`` of ``log1p(1e4 x / N)`` over these; spread is never below 0.5.
+    detected
+        ``[m]`` bool, seen in three cells or more.
+    profiles
+        The groupings.
+    """
+
+    cells: AlignedCells
+    n_fitted: int
+    mean: NDArray[np.float64]
+    spread: NDArray[np.float64]
+    detected: NDArray[np.bool_]
+    profiles: tuple[Profile, ...]
+    _genes: NDArray[np.intp]
+    _gene_spread: NDArray[np.float64]
+    _loadings: NDArray[np.float32]
+
+    def place(
+        self, columns: NDArray[np.intp], listener: Listener = ignore
+    ) -> Iterator[tuple[int, sp.csr_array, list[NDArray[np.intp]]]]:
+        """Read all cells once more.
+
+        Parameters
+        ----------
+        columns
+            ``[c]`` candidates whose expression is asked for, ascending.
+        listener
+            Is told the progress.
+
+        Yields
+        ------
+        tuple
+            Number of the first cell; ``log1p(1e4 x / N)`` of these genes, ``[n, c]``; and for each grouping
+            the ``[n]`` groups that cells are in.
+        """
+        used = np.union1d(columns, self._genes)
+        at = np.searchsorted(used, columns), np.searchsorted(used, self._genes)
+        few = self.cells.restrict(self.cells.genes.rows[used])
+        for selection in few.selections(None, listener=listener):
+            logged = _logged(selection, few.genes.rows)
+            nearest = [_nearest(self._components(logged[:, at[1]]), part.centres) for part in self.profiles]
+            yield selection.start, logged[:, at[0]], nearest
+
+    def _components(self, logged: sp.csr_array) -> NDArray[np.float32]:
+        return _scaled(logged, self.mean[self._genes], self._gene_spread) @ self._loadings
+
+
+def group_cells(cells: AlignedCells, *, seed: int = 0, listener: Listener = ignore) -> CellGroups:
+    """Read a data set once, and group up to 20,000 of its cells finely, six times over.
+
+    Parameters
+    ----------
+    cells
+        ``N`` cells.
+    seed
+        Of the sample and the groupings.
+    listener
+        Is told the progress.
+
+    Raises
+    ------
+    InputError
+        There are fewer than ten cells with genes.
+    CountsError
+        A count is negative, NaN or infinite.
+    MissingExtraError
+        scikit-learn is not installed.
+    """
+    with needing("evaluate", "Naming cells by sentences"):
+        from sklearn.cluster import KMeans
+        from sklearn.decomposition import PCA
+    logged = _sample(cells, seed, listener)
+    logged = logged[np.diff(logged.indptr) > 0]
+    n = logged.shape[0]
+    if n < 10:
+        msg = f"{cells.source.label}: {n} cells have a gene that is described; sentences need ten or more"
+        raise InputError(msg)
+    mean = np.asarray(logged.mean(axis=0, dtype=np.float64)).ravel()
+    squares = np.asarray(logged.power(2).mean(axis=0, dtype=np.float64)).ravel()
+    deviation = np.sqrt((squares - mean * mean).clip(0))
+    shares = logged.copy()
+    shares.data = np.expm1(logged.data.astype(np.float64))
+    share_mean = np.asarray(shares.mean(axis=0)).ravel()
+    share_squares = np.asarray(shares.power(2).mean(axis=0)).ravel()
+    dispersion = standardised_dispersion(share_mean, (share_squares - share_mean**2).clip(0))
+    found = np.flatnonzero(np.isfinite(dispersion) & (deviation > 0))
+    genes = np.sort(found[np.argsort(-dispersion[found], kind="stable")[:_GENES]])
+    scaled = _scaled(logged[:, genes], mean[genes], deviation[genes])
+    k = max(1, min(_COMPONENTS, n - 1, len(genes)))
+    model = PCA(k, svd_solver="randomized", random_state=seed).fit(scaled)
+    loadings = np.ascontiguousarray(model.components_.T, np.float32)
+    components = scaled @ loadings
+    spread = np.maximum(deviation, _LEAST_SPREAD)
+    detected = np.bincount(logged.indices, minlength=logged.shape[1]) >= 3
+    profiles = []
+    for repeat, groups in enumerate(_GROUPS):
+        groups = max(2, min(groups, n // _CELLS_OF_A_GROUP))
+        kmeans = KMeans(groups, n_init=3, random_state=seed + repeat).fit(components)
+        centres = np.ascontiguousarray(kmeans.cluster_centers_, np.float32)
+        profiles.append(_profile(logged, _nearest(components, centres), centres, spread, detected))
+    return CellGroups(
+        cells, n, mean, spread, detected, tuple(profiles), genes, deviation[genes], loadings
+    )
+
+
+def _sample(cells: AlignedCells, seed: int, listener: Listener) -> sp.csr_array:
+    """``log1p(1e4 x / N)`` of up to 20,000 cells, ``[n, m]``."""
+    n = cells.source.n_cells
+    chosen = np.arange(n)
+    if n > _SAMPLED:
+        chosen = np.sort(np.random.default_rng(seed).choice(n, _SAMPLED, replace=False))
+    parts = []
+    for start, block in cells.blocks(listener=listener):
+        a, b = np.searchsorted(chosen, [start, start + block.n_rows])
+        few = block if b - a == block.n_rows else gather_rows(block, chosen[a:b] - start)
+        parts.append(_logged(select_block(few, cells.genes, None, start=start), cells.genes.rows))
+    if not parts:
+        return sp.csr_array((0, len(cells.genes.rows)), dtype=np.float32)
+    return sp.csr_array(sp.vstack(parts, format="csr"))
+
+
+def _logged(selection: Selection, rows: NDArray[np.int32]) -> sp.csr_array:
+    columns = np.searchsorted(rows, selection.genes).astype(np.int32)
+    shape = (len(selection), len(rows))
+    return sp.csr_array((selection.weights, columns, selection.indptr), shape=shape)
+
+
+def _scaled(
+    logged: sp.csr_array, mean: NDArray[np.float64], deviation: NDArray[np.float64]
+) -> NDArray[np.float32]:
+    dense = logged.toarray()
+    dense -= mean.astype(np.float32)
+    dense /= np.maximum(deviation, 1e-6).astype(np.float32)
+    return np.clip(dense, -_LARGEST, _LARGEST, out=dense)
+
+
+def _nearest(components: NDArray[np.float32], centres: NDArray[np.float32]) -> NDArray[np.intp]:
+    distance = (centres * centres).sum(axis=1) - 2 * (components @ centres.T)
+    return distance.argmin(axis=1)
+
+
+def _profile(
+    logged: sp.csr_array,
+    group: NDArray[np.intp],
+    centres: NDArray[np.float32],
+    spread: NDArray[np.float64],
+    detected: NDArray[np.bool_],
+) -> Profile:
+    n, groups = len(group), len(centres)
+    sizes = np.bincount(group, minlength=groups)
+    kept = np.flatnonzero(sizes)
+    membership = sp.csr_array((np.ones(n, np.float32), (group, np.arange(n))), shape=(groups, n))
+    summed: Any = (membership @ logged)[kept]
+    means = summed.toarray() / sizes[kept, None] / spread
+    means -= np.quantile(means, _LOW, axis=0)
+    seen = means[:, detected]
+    enrichment = (means - seen.mean(axis=1, keepdims=True)) / np.maximum(seen.std(axis=1, keepdims=True), 1e-9)
+    return Profile(centres[kept], sizes[kept], means.astype(np.float32), enrichment.astype(np.float32))

@@ -1,0 +1,199 @@
+"""From genes that sentences call up to names of groups of cells, and how sure one can be that a type is there."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+from scipy.special import softmax
+
+from lexicell.words.cells import CellGroups, Profile
+
+__all__ = ["Naming", "name_groups"]
+
+#: Genes that a sentence calls up.
+CALLED = 200
+#: Genes whose weights are kept once cells have corrected them.
+KEPT = 100
+#: Rounds in which cells correct the genes.
+_ROUNDS = 3
+#: How much likeness counts when they do.
+_POWER = 2
+#: Slope of the choice between sentences, in standard deviations of a sentence over the groups.
+_SLOPE = 2.0
+#: What the uncorrected evidence adds to that: per standard deviation of what other sentences have, and no more
+#: than for so many.
+_DIRECT, _MOST = 0.2, 3.0
+#: Evidence below which a sentence is held back, and by how much at most.
+_EVIDENCE, _HELD_BACK = 2.5, 6.0
+#: Evidence below which a type is not there.
+ABSENT = 1.5
+#: Random halves of the genes with which presence is tested, for each of the first groupings.
+_SPLITS, _TESTED = 4, 3
+
+
+@dataclass(frozen=True)
+class Naming:
+    """What ``S`` sentences say of the groups of a data set.
+
+    Attributes
+    ----------
+    probability
+        For each grouping ``[J, S]``, rows sum to 1.
+    weights
+        ``[S, m]`` float32, at most 100 of a row above 0: the called-up genes as the cells have corrected them;
+        rows sum to 1.
+    evidence
+        ``[S]``: how far the genes that a sentence calls up stand out in the cells that it was given for *other*
+        genes, and half of how far they stand out anywhere; both in standard deviations of the sentences of the
+        null. Below 1.5 a type is held not to be there.
+    p_value
+        ``[S]``: share of the sentences of the null whose genes stand out as much somewhere; they are of all
+        kinds of cells, and some are of those that are there.
+    """
+
+    probability: tuple[NDArray[np.float64], ...]
+    weights: NDArray[np.float32]
+    evidence: NDArray[np.float64]
+    p_value: NDArray[np.float64]
+
+
+def name_groups(
+    groups: CellGroups, likeness: NDArray[np.float32], null: NDArray[np.float32], *, seed: int = 0
+) -> Naming:
+    """Give each group of cells to the sentences, and let the cells correct the genes.
+
+    A sentence calls up the 200 genes that it is most like, weighted by likeness. Their weighted mean enrichment
+    in a group, in standard deviations of what the null's sentences have there, is the evidence for the pair.
+    Sentences compete for each group with their evidence relative to the other groups; then genes are weighted
+    anew, ``likeness^2`` times enrichment in the groups that a sentence got, three times. No label is used.
+
+    Parameters
+    ----------
+    groups
+        The cells.
+    likeness
+        ``[S, m]`` from `call_up`, of the candidates.
+    null
+        ``[B, m]`` likenesses of many sentences about all kinds of cells, in which the given ones must stand out.
+    seed
+        Of the halves of genes that presence is tested with.
+    """
+    called, null_called = _called(likeness), _called(null)
+    direct = [_evidence(part, called, null_called) for part in groups.profiles]
+    highest = np.mean([found.max(axis=0) for found, _ in direct], axis=0)
+    exceeding = [
+        (1 + (other.max(axis=0)[:, None] >= found.max(axis=0)).sum(axis=0)) / (1 + len(null))
+        for found, other in direct
+    ]
+    rng = np.random.default_rng(seed)
+    tested = [
+        _held_out(part, likeness, called, null_called, rng)
+        for part in groups.profiles[:_TESTED]
+        for _ in range(_SPLITS)
+    ]
+    evidence = np.mean(tested, axis=0) + highest / 2
+    held_back = np.clip(evidence - _EVIDENCE, -_HELD_BACK, 0)
+    squared = np.maximum(likeness, 0) ** _POWER
+    probability, weights = [], np.zeros(likeness.shape)
+    for part, (found, _) in zip(groups.profiles, direct, strict=True):
+        offset = held_back + _DIRECT * np.clip(found, -1, _MOST)
+        chosen, corrected = _compete(part, found, squared, called, offset)
+        probability.append(chosen)
+        weights += corrected
+    return Naming(tuple(probability), _most(weights), evidence, np.mean(exceeding, axis=0))
+
+
+def _called(likeness: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Likeness of the genes that each sentence calls up, 0 for all others."""
+    n = likeness.shape[1]
+    if n <= CALLED:
+        return np.maximum(likeness, 0)
+    best = np.argpartition(-likeness, CALLED, axis=1)[:, :CALLED]
+    found = np.zeros_like(likeness)
+    np.put_along_axis(found, best, np.maximum(np.take_along_axis(likeness, best, 1), 0), 1)
+    return found
+
+
+def _pooled(part: Profile, weights: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Weighted enrichment ``[J, S]``, with the spread that independent genes would give it."""
+    lengths = np.sqrt((weights**2).sum(axis=1))
+    pooled = (sp.csr_array(weights.astype(np.float32)) @ part.enrichment.T).T
+    return np.asarray(pooled / np.maximum(lengths, 1e-12), np.float64)
+
+
+def _evidence(
+    part: Profile, called: NDArray[np.float32], null: NDArray[np.float32]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Pooled enrichment of sentences and null, in robust standard deviations of the null, group by group."""
+    other = _pooled(part, null)
+    middle = np.median(other, axis=1, keepdims=True)
+    spread = np.maximum(1.4826 * np.median(np.abs(other - middle), axis=1, keepdims=True), 1e-6)
+    return (_pooled(part, called) - middle) / spread, (other - middle) / spread
+
+
+def _compete(
+    part: Profile,
+    evidence: NDArray[np.float64],
+    squared: NDArray[np.float32],
+    called: NDArray[np.float32],
+    offset: NDArray[np.float64] | float,
+) -> tuple[NDArray[np.float64], NDArray[np.floating]]:
+    """Probability of sentences for groups ``[J, S]``, and the weights of genes that it ends with."""
+    weights: NDArray[np.floating] = called
+    for correction in range(_ROUNDS + 1):
+        relative = _over_groups(evidence) + offset
+        probability = softmax(_SLOPE * relative, axis=1)
+        if correction == _ROUNDS:
+            break
+        weights = _corrected(part, probability, squared)
+        evidence = _pooled(part, weights)
+    return probability, weights
+
+
+def _corrected(
+    part: Profile, probability: NDArray[np.float64], squared: NDArray[np.float32]
+) -> NDArray[np.floating]:
+    """Weigh genes by likeness and by how much more a sentence's groups express them than the others'."""
+    share = probability * np.sqrt(part.sizes)[:, None]
+    mean = (share.T @ part.expression) / np.maximum(share.sum(axis=0)[:, None], 1e-9)
+    others = (mean.sum(axis=0, keepdims=True) - mean) / max(len(mean) - 1, 1)
+    if len(mean) == 1:  # nothing competes, so all groups are its own: compared with the mean over them
+        others = part.expression.mean(axis=0, keepdims=True)
+    weights = squared * np.maximum(mean - others, 0)
+    return weights / np.maximum(weights.sum(axis=1, keepdims=True), 1e-12)
+
+
+def _over_groups(evidence: NDArray[np.float64]) -> NDArray[np.float64]:
+    centred = evidence - evidence.mean(axis=0)
+    return centred / np.maximum(centred.std(axis=0), 1e-9)
+
+
+def _held_out(
+    part: Profile,
+    likeness: NDArray[np.float32],
+    called: NDArray[np.float32],
+    null: NDArray[np.float32],
+    rng: np.random.Generator,
+) -> NDArray[np.float64]:
+    """Evidence of one half of the genes in the groups that the other half gave to each sentence, ``[S]``."""
+    half = rng.random(likeness.shape[1]) < 0.5
+    found = []
+    for seen in (half, ~half):
+        evidence, _ = _evidence(part, called * seen, null * seen)
+        squared = np.maximum(likeness * seen, 0) ** _POWER
+        probability, _ = _compete(part, evidence, squared, called * seen, 0.0)
+        other, _ = _evidence(part, called * ~seen, null * ~seen)
+        share = probability * np.sqrt(part.sizes)[:, None]
+        found.append((share * other).sum(axis=0) / np.maximum(share.sum(axis=0), 1e-9))
+    return np.mean(found, axis=0)
+
+
+def _most(weights: NDArray[np.floating]) -> NDArray[np.float32]:
+    """Keep the 100 largest of each row; rows sum to 1."""
+    if weights.shape[1] > KEPT:
+        least = -np.partition(-weights, KEPT - 1, axis=1)[:, KEPT - 1 : KEPT]
+        weights = np.where(weights >= least, weights, 0)
+    return (weights / np.maximum(weights.sum(axis=1, keepdims=True), 1e-12)).astype(np.float32)

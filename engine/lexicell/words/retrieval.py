@@ -1,0 +1,122 @@
+"""Which genes a sentence calls up: likeness of the sentence and each gene's text, by meaning and by words."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lexicell._arrays import unit_rows
+from lexicell.errors import InputError, needing
+from lexicell.lexicon import Lexicon
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import scipy.sparse as sp
+
+__all__ = ["TextIndex", "call_up"]
+
+#: Terms in fewer texts than the first, or in a larger share of them than the second, tell nothing.
+_LEAST_TEXTS, _LARGEST_SHARE = 2, 0.2
+#: A number that no standard deviation of likenesses reaches.
+_NOTHING = 1e-9
+
+
+class TextIndex:
+    """TF-IDF of the texts of a lexicon's genes: words and pairs of words, logarithmic, cosine.
+
+    Attributes
+    ----------
+    matrix
+        ``[G, terms]`` CSR, rows of length 1; 0 for a gene without a text.
+    """
+
+    def __init__(self, texts: Sequence[str]) -> None:
+        """Index ``G`` texts; one pass over all words, some seconds."""
+        with needing("evaluate", "Looking for words in the texts of genes"):
+            from sklearn.feature_extraction.text import TfidfVectorizer
+        self._vectorizer = TfidfVectorizer(
+            sublinear_tf=True,
+            min_df=_LEAST_TEXTS,
+            max_df=_LARGEST_SHARE,
+            stop_words="english",
+            ngram_range=(1, 2),
+            dtype=np.float32,
+        )
+        self.matrix: sp.csr_matrix = self._vectorizer.fit_transform(texts)
+
+    def likeness(self, sentences: Sequence[str]) -> NDArray[np.float32]:
+        """Cosine of sentences and texts, ``[n, G]`` float32; 0 where no word is shared."""
+        found: Any = self._vectorizer.transform(sentences) @ self.matrix.T
+        return np.asarray(found.toarray(), np.float32)
+
+
+@lru_cache(maxsize=2)
+def _index_of(path: Path, identity: str) -> TextIndex | None:  # noqa: ARG001 -- which lexicon it was then
+    """Index a lexicon's texts; None where it has too few to tell words apart."""
+    lexicon = Lexicon.open(path, verify=False)
+    texts = [text or "" for text in lexicon.read_genes(["text"]).column("text").to_pylist()]
+    try:
+        return TextIndex(texts)
+    except ValueError:  # no word is left
+        return None
+
+
+def call_up(
+    sentences: Sequence[str], vectors: NDArray[np.float32] | None, lexicon: Lexicon
+) -> NDArray[np.float32]:
+    """How much each gene of a lexicon is what a sentence speaks of.
+
+    The cosine of the sentence's vector and each gene's, both centred by the mean of all genes, and the cosine
+    of their words (`TextIndex`) are each standardised over the lexicon's genes, added, and standardised again:
+    the panel of a data set has no influence.
+
+    Parameters
+    ----------
+    sentences
+        ``n`` of them.
+    vectors
+        ``[n, d]`` from `encode_sentences`, or None to compare words only.
+    lexicon
+        ``G`` genes with texts.
+
+    Returns
+    -------
+    numpy.ndarray
+        ``[n, G]`` float32: standard deviations above the lexicon's mean.
+
+    Raises
+    ------
+    InputError
+        A sentence shares no word with any text and has no vector, or the lexicon has neither.
+    MissingExtraError
+        scikit-learn is not installed.
+    """
+    index = _index_of(lexicon.path, lexicon.identity)
+    parts = []
+    if vectors is not None:
+        stored = np.asarray(lexicon.stored, np.float32)
+        centre = stored.mean(axis=0)
+        parts.append(unit_rows(vectors - centre) @ unit_rows(stored - centre).T)
+    if index is not None:
+        parts.append(index.likeness(sentences))
+    found = _standardised(sum((_standardised(part) for part in parts), np.float32(0)))
+    silent = np.flatnonzero(~found.any(axis=1)) if parts else np.arange(len(sentences))
+    if len(silent):
+        msg = (
+            f"{sentences[silent[0]]!r} calls up no gene of {lexicon.name}: its words are in no text of a gene; "
+            "say in English what the cell does"
+        )
+        raise InputError(msg)
+    return found
+
+
+def _standardised(likeness: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Each row with mean 0 and standard deviation 1; 0 where it does not vary."""
+    centred = likeness - likeness.mean(axis=1, keepdims=True)
+    spread = centred.std(axis=1, keepdims=True)
+    return np.where(spread > _NOTHING, centred / np.maximum(spread, _NOTHING), 0).astype(np.float32)
