@@ -88,7 +88,7 @@ class CellGroups:
 
     def place(
         self, columns: NDArray[np.intp], listener: Listener = ignore
-    ) -> Iterator[tuple[int, sp.csr_array, list[NDArray[np.intp]]]]:
+    ) -> Iterator[tuple[int, sp.csr_array, list[NDArray[np.intp]], NDArray[np.int64]]]:
         """Read all cells once more.
 
         Parameters
@@ -101,16 +101,17 @@ class CellGroups:
         Yields
         ------
         tuple
-            Number of the first cell; ``log1p(1e4 x / N)`` of these genes, ``[n, c]``; and for each grouping
-            the ``[n]`` groups that cells are in.
+            Number of the first cell; ``log1p(1e4 x / N)`` of these genes, ``[n, c]``; for each grouping the
+            ``[n]`` groups that cells are in; and ``[n]``, how many of the genes in use each cell has.
         """
         used = np.union1d(columns, self._genes)
         at = np.searchsorted(used, columns), np.searchsorted(used, self._genes)
         few = self.cells.restrict(self.cells.genes.rows[used])
         for selection in few.selections(None, listener=listener):
             logged = _logged(selection, few.genes.rows)
-            nearest = [_nearest(self._components(logged[:, at[1]]), part.centres) for part in self.profiles]
-            yield selection.start, logged[:, at[0]], nearest
+            components = self._components(logged[:, at[1]])
+            nearest = [_nearest(components, part.centres) for part in self.profiles]
+            yield selection.start, logged[:, at[0]], nearest, np.diff(logged.indptr)
 
     def _components(self, logged: sp.csr_array) -> NDArray[np.float32]:
         return _scaled(logged, self.mean[self._genes], self._gene_spread) @ self._loadings
@@ -164,14 +165,12 @@ def group_cells(cells: AlignedCells, *, seed: int = 0, listener: Listener = igno
     spread = np.maximum(deviation, _LEAST_SPREAD)
     detected = np.bincount(logged.indices, minlength=logged.shape[1]) >= 3
     profiles = []
-    for repeat, groups in enumerate(_GROUPS):
-        groups = max(2, min(groups, n // _CELLS_OF_A_GROUP))
+    for repeat, most in enumerate(_GROUPS):
+        groups = max(2, min(most, n // _CELLS_OF_A_GROUP))
         kmeans = KMeans(groups, n_init=3, random_state=seed + repeat).fit(components)
         centres = np.ascontiguousarray(kmeans.cluster_centers_, np.float32)
         profiles.append(_profile(logged, _nearest(components, centres), centres, spread, detected))
-    return CellGroups(
-        cells, n, mean, spread, detected, tuple(profiles), genes, deviation[genes], loadings
-    )
+    return CellGroups(cells, n, mean, spread, detected, tuple(profiles), genes, deviation[genes], loadings)
 
 
 def _sample(cells: AlignedCells, seed: int, listener: Listener) -> sp.csr_array:
@@ -187,7 +186,8 @@ def _sample(cells: AlignedCells, seed: int, listener: Listener) -> sp.csr_array:
         parts.append(_logged(select_block(few, cells.genes, None, start=start), cells.genes.rows))
     if not parts:
         return sp.csr_array((0, len(cells.genes.rows)), dtype=np.float32)
-    return sp.csr_array(sp.vstack(parts, format="csr"))
+    stacked: sp.csr_array = sp.csr_array(sp.vstack(parts, format="csr"))
+    return stacked
 
 
 def _logged(selection: Selection, rows: NDArray[np.int32]) -> sp.csr_array:
@@ -207,7 +207,8 @@ def _scaled(
 
 def _nearest(components: NDArray[np.float32], centres: NDArray[np.float32]) -> NDArray[np.intp]:
     distance = (centres * centres).sum(axis=1) - 2 * (components @ centres.T)
-    return distance.argmin(axis=1)
+    nearest: NDArray[np.intp] = distance.argmin(axis=1)
+    return nearest
 
 
 def _profile(
@@ -225,5 +226,6 @@ def _profile(
     means = summed.toarray() / sizes[kept, None] / spread
     means -= np.quantile(means, _LOW, axis=0)
     seen = means[:, detected]
-    enrichment = (means - seen.mean(axis=1, keepdims=True)) / np.maximum(seen.std(axis=1, keepdims=True), 1e-9)
+    middle, width = seen.mean(axis=1, keepdims=True), seen.std(axis=1, keepdims=True)
+    enrichment = (means - middle) / np.maximum(width, 1e-9)
     return Profile(centres[kept], sizes[kept], means.astype(np.float32), enrichment.astype(np.float32))

@@ -1,4 +1,4 @@
-"""From genes that sentences call up to names of groups of cells, and how sure one can be that a type is there."""
+"""From genes that sentences call up to names of groups of cells, and whether a type is there at all."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from scipy.special import softmax
 
 from lexicell.words.cells import CellGroups, Profile
 
-__all__ = ["Naming", "name_groups"]
+__all__ = ["ABSENT", "CALLED", "Naming", "called_up", "name_groups", "weigh_alone"]
 
 #: Genes that a sentence calls up.
 CALLED = 200
@@ -23,8 +23,8 @@ _ROUNDS = 3
 _POWER = 2
 #: Slope of the choice between sentences, in standard deviations of a sentence over the groups.
 _SLOPE = 2.0
-#: What the uncorrected evidence adds to that: per standard deviation of what other sentences have, and no more
-#: than for so many.
+#: What the uncorrected evidence adds to that: for each standard deviation of what other sentences have, and
+#: for at most so many.
 _DIRECT, _MOST = 0.2, 3.0
 #: Evidence below which a sentence is held back, and by how much at most.
 _EVIDENCE, _HELD_BACK = 2.5, 6.0
@@ -43,12 +43,12 @@ class Naming:
     probability
         For each grouping ``[J, S]``, rows sum to 1.
     weights
-        ``[S, m]`` float32, at most 100 of a row above 0: the called-up genes as the cells have corrected them;
-        rows sum to 1.
+        ``[S, m]`` float32, at most 100 of a row above 0: genes as the cells have corrected them; rows sum
+        to 1.
     evidence
-        ``[S]``: how far the genes that a sentence calls up stand out in the cells that it was given for *other*
-        genes, and half of how far they stand out anywhere; both in standard deviations of the sentences of the
-        null. Below 1.5 a type is held not to be there.
+        ``[S]``: how far the genes that a sentence calls up stand out in the cells that it got for *other*
+        genes, and half of how far they stand out anywhere; both in standard deviations of the sentences of
+        the null. Below 1.5 a type is held not to be there.
     p_value
         ``[S]``: share of the sentences of the null whose genes stand out as much somewhere; they are of all
         kinds of cells, and some are of those that are there.
@@ -65,8 +65,8 @@ def name_groups(
 ) -> Naming:
     """Give each group of cells to the sentences, and let the cells correct the genes.
 
-    A sentence calls up the 200 genes that it is most like, weighted by likeness. Their weighted mean enrichment
-    in a group, in standard deviations of what the null's sentences have there, is the evidence for the pair.
+    A sentence calls up the 200 genes that it is most like, weighted by likeness. Their weighted mean
+    enrichment in a group, in standard deviations of what the null's sentences have there, is the evidence.
     Sentences compete for each group with their evidence relative to the other groups; then genes are weighted
     anew, ``likeness^2`` times enrichment in the groups that a sentence got, three times. No label is used.
 
@@ -77,11 +77,11 @@ def name_groups(
     likeness
         ``[S, m]`` from `call_up`, of the candidates.
     null
-        ``[B, m]`` likenesses of many sentences about all kinds of cells, in which the given ones must stand out.
+        ``[B, m]`` likenesses of sentences about all kinds of cells, among which a given one must stand out.
     seed
         Of the halves of genes that presence is tested with.
     """
-    called, null_called = _called(likeness), _called(null)
+    called, null_called = called_up(likeness), called_up(null)
     direct = [_evidence(part, called, null_called) for part in groups.profiles]
     highest = np.mean([found.max(axis=0) for found, _ in direct], axis=0)
     exceeding = [
@@ -106,7 +106,37 @@ def name_groups(
     return Naming(tuple(probability), _most(weights), evidence, np.mean(exceeding, axis=0))
 
 
-def _called(likeness: NDArray[np.float32]) -> NDArray[np.float32]:
+def weigh_alone(
+    groups: CellGroups, likeness: NDArray[np.float32], null: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """Let the cells correct the genes of each sentence without any competition: for a search.
+
+    Genes are weighted by ``likeness^2`` and by how much more the groups express them in which the sentence's
+    genes stand out (softmax of its evidence over the groups) than groups do on average, once.
+
+    Parameters
+    ----------
+    groups, likeness, null
+        As in `name_groups`.
+
+    Returns
+    -------
+    numpy.ndarray
+        ``[S, m]`` float32, at most 100 of a row above 0; rows sum to 1.
+    """
+    called, null_called = called_up(likeness), called_up(null)
+    squared = np.maximum(likeness, 0) ** _POWER
+    weights = np.zeros(likeness.shape)
+    for part in groups.profiles:
+        share = softmax(_over_groups(_evidence(part, called, null_called)[0]), axis=0)
+        share *= np.sqrt(part.sizes)[:, None]
+        mean = (share / share.sum(axis=0)).T @ part.expression
+        corrected = squared * np.maximum(mean - part.expression.mean(axis=0), 0)
+        weights += corrected / np.maximum(corrected.sum(axis=1, keepdims=True), 1e-12)
+    return _most(weights)
+
+
+def called_up(likeness: NDArray[np.float32]) -> NDArray[np.float32]:
     """Likeness of the genes that each sentence calls up, 0 for all others."""
     n = likeness.shape[1]
     if n <= CALLED:
@@ -160,15 +190,13 @@ def _corrected(
     share = probability * np.sqrt(part.sizes)[:, None]
     mean = (share.T @ part.expression) / np.maximum(share.sum(axis=0)[:, None], 1e-9)
     others = (mean.sum(axis=0, keepdims=True) - mean) / max(len(mean) - 1, 1)
-    if len(mean) == 1:  # nothing competes, so all groups are its own: compared with the mean over them
-        others = part.expression.mean(axis=0, keepdims=True)
     weights = squared * np.maximum(mean - others, 0)
-    return weights / np.maximum(weights.sum(axis=1, keepdims=True), 1e-12)
+    return np.asarray(weights / np.maximum(weights.sum(axis=1, keepdims=True), 1e-12))
 
 
 def _over_groups(evidence: NDArray[np.float64]) -> NDArray[np.float64]:
     centred = evidence - evidence.mean(axis=0)
-    return centred / np.maximum(centred.std(axis=0), 1e-9)
+    return np.asarray(centred / np.maximum(centred.std(axis=0), 1e-9))
 
 
 def _held_out(
@@ -188,7 +216,7 @@ def _held_out(
         other, _ = _evidence(part, called * ~seen, null * ~seen)
         share = probability * np.sqrt(part.sizes)[:, None]
         found.append((share * other).sum(axis=0) / np.maximum(share.sum(axis=0), 1e-9))
-    return np.mean(found, axis=0)
+    return np.asarray(np.mean(found, axis=0))
 
 
 def _most(weights: NDArray[np.floating]) -> NDArray[np.float32]:
@@ -196,4 +224,4 @@ def _most(weights: NDArray[np.floating]) -> NDArray[np.float32]:
     if weights.shape[1] > KEPT:
         least = -np.partition(-weights, KEPT - 1, axis=1)[:, KEPT - 1 : KEPT]
         weights = np.where(weights >= least, weights, 0)
-    return (weights / np.maximum(weights.sum(axis=1, keepdims=True), 1e-12)).astype(np.float32)
+    return np.asarray(weights / np.maximum(weights.sum(axis=1, keepdims=True), 1e-12), np.float32)

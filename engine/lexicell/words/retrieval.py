@@ -72,7 +72,7 @@ def call_up(
     """How much each gene of a lexicon is what a sentence speaks of.
 
     The cosine of the sentence's vector and each gene's, both centred by the mean of all genes, and the cosine
-    of their words (`TextIndex`) are each standardised over the lexicon's genes, added, and standardised again:
+    of their words (`TextIndex`) are each standardised over the lexicon's genes, added and standardised again;
     the panel of a data set has no influence.
 
     Parameters
@@ -104,12 +104,13 @@ def call_up(
         parts.append(unit_rows(vectors - centre) @ unit_rows(stored - centre).T)
     if index is not None:
         parts.append(index.likeness(sentences))
-    found = _standardised(sum((_standardised(part) for part in parts), np.float32(0)))
+    nothing = np.zeros((len(sentences), lexicon.n_genes), np.float32)
+    found = _standardised(sum((_standardised(part) for part in parts), nothing))
     silent = np.flatnonzero(~found.any(axis=1)) if parts else np.arange(len(sentences))
     if len(silent):
         msg = (
-            f"{sentences[silent[0]]!r} calls up no gene of {lexicon.name}: its words are in no text of a gene; "
-            "say in English what the cell does"
+            f"{sentences[silent[0]]!r} calls up no gene of {lexicon.name}: no text of a gene has its words; say "
+            "in English what the cell does"
         )
         raise InputError(msg)
     return found

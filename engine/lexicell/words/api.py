@@ -1,0 +1,300 @@
+"""``lexicell.search`` and ``lexicell.describe``: the cells and the genes that a sentence speaks of."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import scipy.sparse as sp
+from numpy.typing import NDArray
+
+from lexicell._arrays import unit_rows
+from lexicell.atlas import Values, check_writable
+from lexicell.atlas.store import open_embedding
+from lexicell.embedding import AlignedCells, AlignOptions, Listener, align_cells, embed_in_memory, plan_cells
+from lexicell.embedding.aligned import DEFAULT_LEXICON
+from lexicell.embedding.events import log
+from lexicell.embedding.inputs import open_data
+from lexicell.errors import InputError
+from lexicell.lexicon import GeneList, Lexicon
+from lexicell.words.described import likeness_of, score_cells
+from lexicell.words.descriptions import Description, read_descriptions, shipped_types
+from lexicell.words.naming import CALLED, called_up
+from lexicell.words.table import Search, check_table
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+__all__ = ["Text", "describe", "score_text", "search"]
+
+#: One sentence, several, or several by names.
+Text = str | Sequence[str] | Mapping[str, str]
+
+
+def search(
+    data: str | Path | Sequence[str | Path] | AnnData,
+    text: Text | None = None,
+    output: str | Path | None = None,
+    *,
+    like: str | None = None,
+    genes: GeneList | None = None,
+    lexicon: str | Lexicon = DEFAULT_LEXICON,
+    layer: str | None = None,
+    use_raw: bool = False,
+    modality: str | None = None,
+    follow_links: bool = False,
+    values: Values | str | None = None,
+    gene_column: str | None = None,
+    organism: str | None = None,
+    min_coverage: float = 0.0,
+    mask_genes: Sequence[str] = (),
+    seed: int = 0,
+    overwrite: bool = False,
+    listener: Listener = log,
+) -> Search:
+    """Find cells by a sentence about what they do, by a cell, or by genes.
+
+    A sentence calls up the genes whose texts speak of the same; the cells correct how much each of them
+    counts, without labels; and the weighted mean of their standardised expression is a cell's score. Each
+    sentence is looked for alone: scores of several can't be compared, for which see
+    ``lexicell.annotate(..., describe=...)``.
+
+    Parameters
+    ----------
+    data
+        Cells, see `lexicell.embed`; for `like` also a store that it wrote.
+    text
+        A sentence, several, or several by names.
+    output
+        ``.csv`` or ``.parquet`` for the scores of all cells.
+    like
+        Name of a cell: the cosine of its vector and each cell's, in place of sentences.
+    genes
+        Genes, or a file with one name a line: the mean of their standardised ``log1p(1e4 x / N)``.
+    lexicon
+        Bundled name, folder or opened lexicon.
+    layer, use_raw, modality, follow_links, values, gene_column, organism, min_coverage, mask_genes
+        How data are read and understood, see `lexicell.embed`.
+    seed
+        Of the groups of cells that correct the genes.
+    overwrite
+        Replace an existing output.
+    listener
+        Is told what was understood and how far it is.
+
+    Returns
+    -------
+    Search
+        Scores of all cells, and the genes that they are made of.
+
+    Raises
+    ------
+    InputError, CountsError, CoverageError, OutputExistsError
+        Not one of `text`, `like` and `genes` is given, or it finds nothing; data or an option can't be used.
+    CorruptDataError
+        An input is damaged.
+    MissingExtraError
+        scikit-learn is not installed.
+    """
+    if sum(asked is not None for asked in (text, like, genes)) != 1:
+        msg = "give one of a sentence, a cell that others shall be like (--like), and genes (--genes)"
+        raise InputError(msg)
+    target = None if output is None else check_table(output, overwrite=overwrite)
+    store = _vectors(data)
+    if store is not None and like is None:
+        msg = f"{data} holds vectors and no counts: name the data that it was made from, or a cell (--like)"
+        raise InputError(msg)
+    if store is not None:
+        names, vectors = store
+        found = _like(names, vectors, str(like), {"cells": len(names)})
+    else:
+        options = AlignOptions(
+            lexicon=lexicon, values=values, gene_column=gene_column, organism=organism,
+            min_coverage=min_coverage, mask_genes=mask_genes,
+        )  # fmt: skip
+        with open_data(data, layer, modality, use_raw=use_raw, follow_links=follow_links) as source:
+            if genes is not None:
+                asked = [genes] if isinstance(genes, str) and not Path(genes).exists() else genes
+                found = _by_genes(source, options, asked, listener)
+            else:
+                cells = align_cells(source, options, listener)
+                if text is not None:
+                    found = _by_text(cells, _descriptions(text), seed, listener)
+                else:
+                    plan = plan_cells(cells, listener=listener)
+                    vectors, _ = embed_in_memory(source, plan.embedder, listener=listener)
+                    facts = {"lexicon": cells.lexicon.name, "cells": source.n_cells}
+                    found = _like(source.names(0, source.n_cells), vectors, str(like), facts)
+    if target is not None:
+        found.write(target, overwrite=overwrite)
+    return found
+
+
+def describe(
+    text: Text,
+    data: str | Path | Sequence[str | Path] | AnnData | None = None,
+    *,
+    lexicon: str | Lexicon = DEFAULT_LEXICON,
+    layer: str | None = None,
+    use_raw: bool = False,
+    modality: str | None = None,
+    follow_links: bool = False,
+    values: Values | str | None = None,
+    gene_column: str | None = None,
+    organism: str | None = None,
+    listener: Listener = log,
+) -> pd.DataFrame:
+    """Show which genes a sentence calls up, before any cell is looked at.
+
+    Parameters
+    ----------
+    text
+        A sentence, several, several by names; or the name or Cell Ontology id of a type whose sentence comes
+        with the package.
+    data
+        Cells whose panel is compared, see `lexicell.embed`; their counts are not read, but for a sample.
+    lexicon
+        Bundled name, folder or opened lexicon.
+    layer, use_raw, modality, follow_links, values, gene_column, organism
+        How data are read and understood, see `lexicell.embed`.
+    listener
+        Is told what was understood.
+
+    Returns
+    -------
+    pandas.DataFrame
+        The 200 genes that each sentence is most like, best first: ``type``, ``gene``, ``name``, ``likeness``
+        (standard deviations above the lexicon's mean), ``others`` (share of the shipped sentences that call
+        the gene up too: 0 is specific, 1 says nothing) and, with `data`, ``measured``.
+
+    Raises
+    ------
+    InputError, CoverageError, CorruptDataError, MissingExtraError
+        As `search`.
+    """
+    descriptions = _descriptions(text)
+    opened = lexicon if isinstance(lexicon, Lexicon) else Lexicon.open(lexicon)
+    likeness, null = likeness_of(descriptions, opened, listener)
+    called = called_up(likeness)
+    others = (called_up(null) > 0).mean(axis=0)
+    order = np.argsort(-called, axis=1, kind="stable")[:, :CALLED]
+    kind, rank = np.nonzero(np.take_along_axis(called, order, 1) > 0)
+    rows = order[kind, rank]
+    who = opened.genes
+    table = pd.DataFrame({
+        "type": np.asarray([of.name for of in descriptions], object)[kind],
+        "gene": np.asarray(who.column("symbol").to_pylist(), object)[rows],
+        "name": np.asarray(who.column("name").to_pylist(), object)[rows],
+        "likeness": likeness[kind, rows],
+        "others": others[rows],
+    })  # fmt: skip
+    if data is not None:
+        options = AlignOptions(
+            lexicon=opened, values=values, gene_column=gene_column, organism=organism, min_coverage=None
+        )
+        with open_data(data, layer, modality, use_raw=use_raw, follow_links=follow_links) as source:
+            measured = align_cells(source, options, listener).genes.rows
+        table["measured"] = np.isin(rows, measured)
+    return table
+
+
+def score_text(adata: AnnData, text: Text, *, prefix: str = "", **options: Any) -> None:
+    """Score the cells of an AnnData by sentences, as ``scanpy.tl.score_genes`` does by genes.
+
+    Parameters
+    ----------
+    adata
+        Cells x genes.
+    text
+        A sentence, several, or several by names.
+    prefix
+        Of the columns' names.
+    **options
+        Of `lexicell.search`, but for `output`, `overwrite`, `like`, `genes` and `follow_links`.
+
+    Returns
+    -------
+    None
+        Writes ``adata.obs[prefix + name]`` (float32), the name of a sentence without one being itself.
+
+    Raises
+    ------
+    InputError, CountsError, CoverageError, CorruptDataError, MissingExtraError
+        As `lexicell.search`; `adata` is then unchanged.
+    """
+    if refused := options.keys() & {"output", "overwrite", "like", "genes", "follow_links"}:
+        msg = f"tl.score_text writes into the AnnData: leave {', '.join(sorted(refused))} out"
+        raise InputError(msg)
+    check_writable(adata)
+    found = search(adata, text, **options)
+    for name in found.scores.columns:
+        adata.obs[prefix + name] = found.scores[name].to_numpy()
+
+
+def _descriptions(text: Text) -> tuple[Description, ...]:
+    """Sentences with names: a sentence's own is itself, and a type's own is the shipped one."""
+    if isinstance(text, Mapping):
+        return read_descriptions(text)
+    asked = [text] if isinstance(text, str) else list(text)
+    known = {key.casefold(): kind for kind in shipped_types() for key in (kind.name, kind.id)}
+    found = [known.get(str(one).strip().casefold(), Description(str(one), str(one))) for one in asked]
+    return read_descriptions(found)
+
+
+def _by_text(
+    cells: AlignedCells, descriptions: tuple[Description, ...], seed: int, listener: Listener
+) -> Search:
+    found = score_cells(cells, descriptions, seed=seed, listener=listener)
+    names = cells.source.names(0, cells.source.n_cells)
+    scores = pd.DataFrame(found.scores, index=names, columns=list(found.types.index))
+    scores[found.n_genes == 0] = np.nan
+    facts = {
+        "lexicon": cells.lexicon.name,
+        "cells": len(names),
+        "fitted": found.n_fitted,
+        "measured": found.types["measured"].to_dict(),
+    }
+    return Search(scores, found.genes, facts)
+
+
+def _by_genes(source: Any, options: AlignOptions, genes: GeneList, listener: Listener) -> Search:
+    from dataclasses import replace
+
+    names = genes[0].split(",") if isinstance(genes, list) and len(genes) == 1 else genes
+    cells = align_cells(source, replace(options, genes=names, min_coverage=None), listener)
+    selected = cells.select(None, listener=listener)
+    rows = cells.genes.rows
+    columns = np.searchsorted(rows, selected.genes.astype(np.int64))
+    logged = sp.csr_array((selected.weights(), columns, selected.indptr), shape=(len(selected), len(rows)))
+    mean = np.asarray(logged.mean(axis=0, dtype=np.float64)).ravel()
+    deviation = np.sqrt((np.asarray(logged.power(2).mean(axis=0)).ravel() - mean**2).clip(1e-12))
+    weight = 1 / len(rows)
+    score = np.asarray(logged @ (weight / deviation)) - float((mean / deviation).sum() * weight)
+    symbols = np.asarray(cells.lexicon.genes.column("symbol").to_pylist(), object)[rows]
+    question = ", ".join(symbols[:5]) + (f" and {len(rows) - 5} more" if len(rows) > 5 else "")
+    table = pd.DataFrame({"type": question, "gene": symbols, "weight": weight})
+    index = source.names(0, source.n_cells)
+    scores = pd.DataFrame({question: score.astype(np.float32)}, index=index)
+    return Search(scores, table, {"lexicon": cells.lexicon.name, "cells": len(index)})
+
+
+def _vectors(data: Any) -> tuple[pd.Index[Any], NDArray[np.float32]] | None:
+    """Names and vectors of a store; None for what is none."""
+    if not isinstance(data, str | Path) or not (Path(data) / "obsm" / "X_lexicell").is_dir():
+        return None
+    stored = open_embedding(data)
+    return stored.obs_names, np.asarray(stored.obsm["X_lexicell"], np.float32)
+
+
+def _like(names: pd.Index[Any], vectors: NDArray[np.float32], cell: str, facts: Mapping[str, Any]) -> Search:
+    at = np.flatnonzero(np.asarray(names.astype(str)) == cell)
+    if len(at) != 1:
+        what = f"{len(at):,} cells are called {cell!r}" if len(at) else f"no cell is called {cell!r}"
+        msg = f"{what}; name one that occurs once"
+        raise InputError(msg)
+    unit = unit_rows(vectors)
+    scores = pd.DataFrame({f"like {cell}": unit @ unit[at[0]]}, index=names)
+    return Search(scores, pd.DataFrame(columns=["type", "gene", "weight"]), dict(facts))

@@ -1,0 +1,82 @@
+"""What a search finds, and where it is written."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from lexicell._files import check_new_file, staged_path
+from lexicell._say import spreadsheet_cells
+from lexicell.errors import InputError
+
+__all__ = ["Search", "check_table"]
+
+_SUFFIXES = (".csv", ".parquet")
+
+
+@dataclass(frozen=True)
+class Search:
+    """Cells scored by what was asked for.
+
+    Attributes
+    ----------
+    scores
+        One row a cell, in order, index = names, one float32 column for each question: standardised over the
+        cells, or for `like` the cosine.
+    genes
+        ``type`` (the question), ``gene``, ``likeness``, ``weight`` and ``added``; see
+        `lexicell.words.described.Described`. Empty for `like`.
+    facts
+        What was used, as plain values.
+    """
+
+    scores: pd.DataFrame
+    genes: pd.DataFrame
+    facts: Mapping[str, Any]
+
+    def best(self, n: int = 10) -> pd.DataFrame:
+        """Return the ``n`` best cells of each question: ``question``, ``cell``, ``score``, best first."""
+        parts = []
+        for question in self.scores.columns:
+            column = self.scores[question]
+            order = column.to_numpy().argsort(kind="stable")[::-1][:n]
+            found = {"question": question, "cell": column.index[order], "score": column.to_numpy()[order]}
+            parts.append(pd.DataFrame(found))
+        return pd.concat(parts, ignore_index=True)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Facts, best cells and genes as plain JSON."""
+        tables = {"best": self.best(), "genes": self.genes}
+        return {**self.facts, **{name: part.to_dict("records") for name, part in tables.items()}}
+
+    def write(self, path: str | Path, *, overwrite: bool = False) -> Path:
+        """Write the scores of all cells as ``.csv`` or ``.parquet``; see `check_table` for errors."""
+        target = check_table(path, overwrite=overwrite)
+        with staged_path(target, replace=overwrite) as staging:
+            if target.suffix == ".csv":
+                spreadsheet_cells(self.scores).to_csv(staging, index_label="cell", lineterminator="\n")
+            else:
+                self.scores.rename_axis("cell").reset_index().to_parquet(staging, index=False)
+        return target
+
+
+def check_table(path: str | Path, *, overwrite: bool) -> Path:
+    """See that a table can be written, before the work is done.
+
+    Raises
+    ------
+    InputError
+        The suffix is neither .csv nor .parquet.
+    OutputExistsError
+        There is such a file, and it is not to be replaced.
+    """
+    target = Path(path)
+    if target.suffix not in _SUFFIXES:
+        msg = f"{target}: scores are written to {' or '.join(_SUFFIXES)}; name such a file"
+        raise InputError(msg)
+    check_new_file(target, overwrite=overwrite)
+    return target
