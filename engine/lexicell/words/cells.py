@@ -186,8 +186,8 @@ def _sample(cells: AlignedCells, seed: int, listener: Listener) -> sp.csr_array:
         parts.append(_logged(select_block(few, cells.genes, None, start=start), cells.genes.rows))
     if not parts:
         return sp.csr_array((0, len(cells.genes.rows)), dtype=np.float32)
-    stacked: sp.csr_array = sp.csr_array(sp.vstack(parts, format="csr"))
-    return stacked
+    stacked: Any = sp.vstack(parts, format="csr")
+    return sp.csr_array(stacked)
 
 
 def _logged(selection: Selection, rows: NDArray[np.int32]) -> sp.csr_array:

@@ -109,7 +109,7 @@ def call_up(
     silent = np.flatnonzero(~found.any(axis=1)) if parts else np.arange(len(sentences))
     if len(silent):
         msg = (
-            f"{sentences[silent[0]]!r} calls up no gene of {lexicon.name}: no text of a gene has its words; say "
+            f"{sentences[silent[0]]!r} calls up no gene of {lexicon.name}: no gene's text has its words; say "
             "in English what the cell does"
         )
         raise InputError(msg)
