@@ -1,0 +1,202 @@
+"""Cells named by sentences, beside every control: ``docs/words.md`` and ``bench/results/words.json``.
+
+``python -m bench.words [--workers 2] [--page-only]`` with ``$LEXICELL_DATA``, and ``$LEXICELL_OUTSIDE`` for
+the sets that nothing was chosen on. About ten minutes on two cores. AUCell and ULM are measured where
+decoupler is installed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import multiprocessing
+import os
+import sys
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import blake3
+import numpy as np
+
+from bench.real_data import data_folder
+from bench.words_experts import decoupler_scores, few_labels, marker_scores, most
+from bench.words_likeness import KINDS, alike, named_genes, of_genes, symbols
+from bench.words_naming import Named, Placed, confidence_bins, intervals, score
+from bench.words_page import PAGE, RESULTS, page
+from bench.words_sets import SENTENCES, SETS, LabelledSet, labelled_set, outside_sets
+from lexicell.embedding import AlignedCells
+from lexicell.embedding.aligned import DEFAULT_LEXICON
+from lexicell.embedding.events import ignore
+from lexicell.lexicon import Lexicon
+from lexicell.words import Description, name_cells
+from lexicell.words import cells as grouping
+from lexicell.words import naming as naming_settings
+
+__all__ = ["main", "measure"]
+
+_SEEDS, _DRAWS = 5, 200
+_FEW = (1, 3, 10)
+
+
+def measure(job: tuple[str, int]) -> dict[str, Any]:
+    """All rows of one set with one seed: name of the row -> numbers."""
+    key, seed = job
+    of = labelled_set(key)
+    with of.aligned() as cells:
+        placed = Placed(cells, seed)
+        rows = _by_sentences(of, cells, placed, seed)
+        rows |= _by_markers(of, cells, placed, seed)
+    for n in _FEW:
+        rows[f"{n} labelled"] = few_labels(of, n, seed)
+    return rows
+
+
+def _by_sentences(of: LabelledSet, cells: AlignedCells, placed: Placed, seed: int) -> dict[str, Any]:
+    rows: dict[str, Any] = {}
+    types, lexicon = of.types, cells.lexicon
+
+    def scored(named: Named, order: list[str] = types) -> dict[str, float]:
+        return score(of.labels, order, named.chosen, named.scores)
+
+    for hand, sentences in of.sentences.items():
+        found = name_cells(cells, _described(sentences), seed=seed, listener=ignore)
+        present = found.types["present"].to_numpy(bool)
+        named = Named(found.probability, found.scores, present)
+        rows[f"hand {hand}"] = scored(named) | {"lost": int((~present).sum())}
+        rows[f"bins {hand}"] = {"bins": confidence_bins(of.labels, types, named)}
+        if len(rows) > 2:
+            continue
+        shift = 1 + seed % (len(types) - 1)
+        rows["scrambled"] = scored(named, types[shift:] + types[:shift])
+        if seed == 0:
+            rows["by type"] = score(of.labels, types, named.chosen, named.scores, by_type=True)
+            rows["interval"] = intervals(of.labels, types, named, draws=_DRAWS, seed=seed)
+    sentences = next(iter(of.sentences.values()))
+    texts = [sentences[name] for name in types]
+    rng = np.random.default_rng(seed)
+    order = rng.permutation(lexicon.n_genes)
+    likeness, null = alike("both", texts, lexicon)
+    rows["shuffled"] = scored(placed.name(likeness[:, order], null[:, order]))
+    if of.group:
+        drawn = [rng.standard_normal(part.shape, np.float32) for part in (likeness, null)]
+        rows["random"] = scored(placed.name(drawn[0], drawn[1]))
+    for kind in KINDS[1:] if of.group else KINDS[1:3]:
+        rows[kind] = scored(placed.name(*alike(kind, texts, lexicon)))
+    genes = of_genes(named_genes(texts, lexicon), lexicon)
+    rows["named genes"] = scored(placed.compete(genes, null))
+    for name, others in of.absent.items():
+        rows[f"absent {name}"] = _with_absent(of, placed, sentences | others, lexicon)
+    if of.group:
+        rows["whole group"] = _with_absent(of, placed, of.group, lexicon)
+    return rows
+
+
+def _with_absent(
+    of: LabelledSet, placed: Placed, sentences: dict[str, str], lexicon: Lexicon
+) -> dict[str, Any]:
+    order = of.types + [name for name in sentences if name not in of.types]
+    named = placed.name(*alike("both", [sentences[name] for name in order], lexicon))
+    n = len(of.types)
+    known = np.isin(of.labels, of.types)
+    return score(of.labels, of.types, named.chosen, named.scores[:, :n]) | {
+        "extra": len(order) - n,
+        "told": int((~named.present[n:]).sum()),
+        "lost": int((~named.present[:n]).sum()),
+        "taken": float((named.chosen[known] >= n).mean()),
+    }
+
+
+def _by_markers(of: LabelledSet, cells: AlignedCells, placed: Placed, seed: int) -> dict[str, Any]:
+    rows: dict[str, Any] = {}
+    names, lexicon = symbols(cells.lexicon), cells.lexicon
+    measured = {names[row] for row in placed.rows}
+    for hand, markers in of.markers.items():
+        lists = [markers[name] for name in of.types]
+        texts = [of.sentences[hand][name] for name in of.types]
+        likeness, null = alike("both", texts, lexicon)
+        genes = of_genes(lists, lexicon)
+        raised = np.where(genes > 0, likeness.max(axis=1, keepdims=True), likeness)
+        ways = {"markers": placed.compete(genes, null), "both": placed.name(raised, null)}
+        if of.group:
+            ways["markers, tested"] = placed.name(genes, null)
+        for way, named in ways.items():
+            rows[f"{way} {hand}"] = score(of.labels, of.types, named.chosen, named.scores)
+        ordered = {name: markers[name] for name in of.types}
+        scores = marker_scores(placed, names, ordered, seed)
+        rows[f"score_genes {hand}"] = score(of.labels, of.types, most(scores), scores)
+        every = [gene for genes in lists for gene in genes]
+        rows[f"panel {hand}"] = {"markers": len(every), "measured": sum(gene in measured for gene in every)}
+        for method in ("aucell", "ulm") if seed == 0 else ():
+            found = decoupler_scores(method, placed, names, ordered)
+            if found is not None:
+                rows[f"{method} {hand}"] = score(of.labels, of.types, most(found), found)
+    return rows
+
+
+def _described(sentences: dict[str, str]) -> list[Description]:
+    return [Description(name, sentence) for name, sentence in sentences.items()]
+
+
+def _settings() -> dict[str, Any]:
+    """What the numbers depend on, and no machine does."""
+    lexicon = Lexicon.open(DEFAULT_LEXICON)
+    named = {name: getattr(naming_settings, name) for name in vars(naming_settings) if name.isupper()}
+    grouped = {name: getattr(grouping, name) for name in vars(grouping) if name.isupper()}
+    return {
+        "lexicon": lexicon.name,
+        "identity": lexicon.identity,
+        "seeds": _SEEDS,
+        "resamplings": _DRAWS,
+        "naming": {name.strip("_").lower(): value for name, value in sorted(named.items())},
+        "groups": {name.strip("_").lower(): value for name, value in sorted(grouped.items())},
+        "sentences": {
+            path.name: blake3.blake3(path.read_bytes()).hexdigest()
+            for path in (data_folder() / "descriptions.json", SENTENCES)
+        },
+    }
+
+
+def _gathered(keys: Sequence[str], found: dict[tuple[str, int], dict[str, Any]]) -> dict[str, Any]:
+    """Set -> row -> measure -> values of the seeds."""
+    sets = {}
+    for key in keys:
+        of, rows = labelled_set(key), {}
+        for name in found[key, 0]:
+            ran = [found[key, seed][name] for seed in range(_SEEDS) if name in found[key, seed]]
+            rows[name] = {what: [_rounded(one[what]) for one in ran] for what in ran[0]}
+        described = int(np.isin(of.labels, of.types).sum())
+        sets[key] = {"cells": len(of.labels), "described": described, "types": len(of.types), "rows": rows}
+    return sets
+
+
+def _rounded(value: Any) -> Any:
+    return round(value, 4) if isinstance(value, float) else value
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Measure everything, and write the page and its numbers anew."""
+    parser = argparse.ArgumentParser(prog="python -m bench.words", description=main.__doc__)
+    parser.add_argument("--workers", type=int, default=2, help="processes, of one thread each")
+    parser.add_argument("--page-only", action="store_true", help="from the numbers that are there")
+    parser.add_argument("--results", type=Path, default=RESULTS)
+    given = parser.parse_args(argv)
+    if not given.page_only:
+        keys = [*SETS, *outside_sets()]
+        jobs = [(key, seed) for key in keys for seed in range(_SEEDS)]
+        os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1"))
+        with ProcessPoolExecutor(given.workers, multiprocessing.get_context("spawn")) as pool:
+            found = {}
+            for job, rows in zip(jobs, pool.map(measure, jobs), strict=True):
+                found[job] = rows
+                print(*job, file=sys.stderr)
+        content = {"settings": _settings(), "sets": _gathered(keys, found)}
+        given.results.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    content = json.loads(given.results.read_text(encoding="utf-8"))
+    PAGE.write_text(page(content), encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
