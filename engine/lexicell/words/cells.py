@@ -20,7 +20,7 @@ from lexicell.errors import InputError, needing
 __all__ = ["CellGroups", "Profile", "group_cells"]
 
 #: Cells that groups are made of; in larger data sets a sample, drawn once.
-_SAMPLED = 20_000
+_SAMPLED = 10_000
 #: Genes and components that cells are grouped by.
 _GENES, _COMPONENTS = 2_000, 20
 #: Numbers of groups. Several groupings, so that none decides.
@@ -167,14 +167,14 @@ def group_cells(cells: AlignedCells, *, seed: int = 0, listener: Listener = igno
     profiles = []
     for repeat, most in enumerate(_GROUPS):
         groups = max(2, min(most, n // _CELLS_OF_A_GROUP))
-        kmeans = KMeans(groups, n_init=3, random_state=seed + repeat).fit(components)
+        kmeans = KMeans(groups, n_init=1, random_state=seed + repeat).fit(components)
         centres = np.ascontiguousarray(kmeans.cluster_centers_, np.float32)
         profiles.append(_profile(logged, _nearest(components, centres), centres, spread, detected))
     return CellGroups(cells, n, mean, spread, detected, tuple(profiles), genes, deviation[genes], loadings)
 
 
 def _sample(cells: AlignedCells, seed: int, listener: Listener) -> sp.csr_array:
-    """``log1p(1e4 x / N)`` of up to 20,000 cells, ``[n, m]``."""
+    """``log1p(1e4 x / N)`` of up to 10,000 cells, ``[n, m]``."""
     n = cells.source.n_cells
     chosen = np.arange(n)
     if n > _SAMPLED:
