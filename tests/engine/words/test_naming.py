@@ -147,6 +147,18 @@ def test_what_genes_add_is_what_the_score_is_made_of(atlas, named):
     assert np.allclose(added, genes["added"], atol=1e-5)
 
 
+def test_an_annotated_anndata_has_the_evidence_and_can_be_written(atlas, named, tmp_path):
+    import anndata
+
+    adata = atlas.copy()
+    lexicell.tl.annotate(adata, describe=TYPES, listener=ignore)
+    adata.write_h5ad(tmp_path / "named.h5ad")
+    again = anndata.read_h5ad(tmp_path / "named.h5ad")
+    assert (again.obs["lexicell_label"].astype(str) == named.cells["label"].astype(str)).all()
+    assert list(again.uns["lexicell_label"]["types"].index) == list(TYPES)
+    assert len(again.uns["lexicell_label"]["genes"]) == len(named.genes)
+
+
 def test_cells_without_genes_are_unknown(atlas):
     empty = atlas.copy()
     empty.X.data[empty.X.indptr[5] : empty.X.indptr[6]] = 0

@@ -1,4 +1,4 @@
-"""Cells of real data sets, a targeted panel of mouse brain among them, named by sentences as people write them."""
+"""Real data sets, a targeted panel of mouse brain among them, named by sentences as people write them."""
 
 from __future__ import annotations
 
