@@ -243,5 +243,5 @@ def _print(results: dict[str, Any]) -> None:
     )
     _console.result(f"\n{results['cells_per_second']:,.0f} cells/s in memory on this machine")
     _console.result(f"picture: {results['picture']}\ncells:   {results['embedded']}")
-    _console.result(f'\nnext: lexicell search {results["embedded"]} "cells that make antibodies"')
+    _console.result(f'\nnext: lexicell search {results["embedded"]} "B cell receptor signaling"')
     _console.result("then: lexicell embed YOUR.h5ad YOUR.zarr")
