@@ -2,7 +2,8 @@
 
 ``lexicell.embed`` goes from files to a store, which ``lexicell.open_embedding`` reads; ``lexicell.tl.embed``
 and ``lexicell.tl.annotate`` write into an AnnData as scanpy does. ``lexicell.train`` learns a `Projection`
-from cells, ``lexicell.annotate`` names cells and ``lexicell.evaluate`` scores embeddings beside controls.
+from cells, ``lexicell.annotate`` names cells, by labelled ones or by sentences, ``lexicell.search`` finds
+cells by a sentence, and ``lexicell.evaluate`` scores embeddings beside controls.
 ``lexicell.Lexicon`` is the table of gene texts and vectors that all use; ``lexicell.pack`` makes one fast
 atlas of many files.
 """
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from lexicell.learn.api import train
     from lexicell.lexicon import Lexicon
     from lexicell.projection import Projection
+    from lexicell.words import describe, search
 
     #: Version of the package that is installed.
     __version__: str
@@ -40,11 +42,13 @@ __all__ = [
     "Projection",
     "__version__",
     "annotate",
+    "describe",
     "embed",
     "errors",
     "evaluate",
     "open_embedding",
     "pack",
+    "search",
     "tl",
     "train",
 ]
@@ -53,10 +57,12 @@ _LAZY = {
     "Lexicon": "lexicell.lexicon",
     "Projection": "lexicell.projection",
     "annotate": "lexicell.annotation",
+    "describe": "lexicell.words",
     "embed": "lexicell.embedding",
     "evaluate": "lexicell.evaluation",
     "open_embedding": "lexicell.atlas.store",
     "pack": "lexicell.embedding.packing",
+    "search": "lexicell.words",
     "train": "lexicell.learn.api",
 }
 

@@ -2,5 +2,6 @@
 
 from lexicell.annotation import annotate_anndata as annotate
 from lexicell.embedding import embed_anndata as embed
+from lexicell.words import score_text
 
-__all__ = ["annotate", "embed"]
+__all__ = ["annotate", "embed", "score_text"]

@@ -1,9 +1,9 @@
-"""Labels for the cells of a query: from labelled cells, from a trained projection, or from texts alone."""
+"""Labels for the cells of a query: from labelled cells, from a trained projection, or from sentences."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from lexicell.annotation.cell_ontology import CellType, embed_types, read_types, text_scores
 from lexicell.annotation.reference import CellNamer, Cells, fit_reference
 from lexicell.annotation.result import Annotation, check_output, make_annotation
 from lexicell.atlas import Values, check_writable
@@ -25,6 +24,7 @@ from lexicell.learn import neighbours
 from lexicell.learn.bridge import weight_matrix
 from lexicell.lexicon import GeneList, Lexicon
 from lexicell.projection import Projection
+from lexicell.words import Description, name_cells, read_descriptions, shipped_types
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -35,6 +35,8 @@ _KEY = "lexicell_label"
 _METHODS = ("logistic", "knn")
 #: Least probability in an average of logarithms.
 _LEAST = 1e-4
+#: Probability from which a cell is named by a sentence; below it about half of the names are wrong.
+SURE = 0.4
 
 
 def annotate(
@@ -43,8 +45,8 @@ def annotate(
     *,
     reference: str | Path | Sequence[str | Path] | AnnData | Projection | None = None,
     label: str | None = None,
-    zero_shot: bool = False,
-    types: str | Path | Sequence[str] | Sequence[CellType] | None = None,
+    describe: Mapping[str, str] | Sequence[Description] | str | Path | None = None,
+    types: str | Sequence[str] | None = None,
     method: Literal["logistic", "knn"] = "logistic",
     threshold: float | None = None,
     smooth: bool = False,
@@ -67,7 +69,7 @@ def annotate(
     overwrite: bool = False,
     listener: Listener = log,
 ) -> Annotation:
-    """Name the cells of a query: by those of a reference, or by the texts of cell types alone.
+    """Name the cells of a query: by those of a reference, or by sentences about what cell types do.
 
     Parameters
     ----------
@@ -82,17 +84,19 @@ def annotate(
         measure; elsewhere a bridge of the genes' texts, whose result is transductive and says so.
     label
         Column of ``obs`` with the labels, for labelled cells.
-    zero_shot, types
-        No reference: names and definitions of `types`, see `read_types`, are encoded by the encoder that made
-        the lexicon; a cell gets the type nearest to it by cosine, the mean of the types being subtracted from
-        types and the mean of the cells from cells. These labels are mostly wrong; see
-        ``lexicell annotate --help`` for how often.
+    describe, types
+        No reference and no labels: sentences by the names of types, or a file with a name, a tab and a
+        sentence on each line (see `lexicell.words.read_descriptions`); and types whose sentences come with
+        the package, by groups ("blood,pancreas") or names of the Cell Ontology. A sentence calls up the genes
+        whose texts speak of the same, the cells correct how much each gene counts, and sentences compete for
+        fine groups of cells (`lexicell.words.name_cells`). A type that is not there ends empty. The result is
+        transductive: a cell's label depends on the other cells.
     method
         ``"logistic"``: logistic regression with calibrated probabilities. ``"knn"``: the share of the votes
         of the ten nearest reference cells; of labelled cells only.
     threshold
         Confidence below which a cell is "unknown"; None for the one that loses 5 % of the reference cells
-        which are named rightly when they are held out. A cosine with `zero_shot`, by default -1.
+        which are named rightly when they are held out; with sentences 0.4 by default.
     smooth
         Average each cell's log-probabilities with those of the cells of the query nearest to it in
         expression, ten times over; it uses the query's cells only, but a label then depends on them.
@@ -115,8 +119,8 @@ def annotate(
     Returns
     -------
     Annotation
-        Labels of all cells; the same for the same input and seed. With `zero_shot` its confidence is a cosine
-        from -1 to 1, not a probability.
+        Labels of all cells; the same for the same input and seed. Named by sentences, it also has the types
+        and the genes that speak for each.
 
     Raises
     ------
@@ -132,11 +136,10 @@ def annotate(
     Query and reference are read in blocks. Beside vectors, the counts of 2,000 genes of the reference (and
     with `smooth` of the query) are in memory.
     """
-    _check(reference, label, types, method, zero_shot=zero_shot, smooth=smooth)
+    described = _descriptions(describe, types)
+    _check(reference, label, method, described=described is not None, smooth=smooth)
     target = None if output is None else check_output(output, query, overwrite=overwrite)
     opened = lexicon if isinstance(lexicon, Lexicon) else Lexicon.open(lexicon)
-    kinds = () if types is None else read_types(types)
-    type_vectors = embed_types(kinds, opened, listener) if kinds else None
     projection = _projection(reference)
     if projection is not None:
         _check_projection(projection, label, method)
@@ -149,8 +152,8 @@ def annotate(
     )  # fmt: skip
     with open_data(query, layer, modality, use_raw=use_raw, follow_links=follow_links) as source:
         cells = Cells(align_cells(source, read, listener), listener)
-        if type_vectors is not None:
-            annotation = _annotate_by_text(cells, kinds, type_vectors, threshold)
+        if described is not None:
+            annotation = _annotate_by_sentences(cells, described, threshold, seed)
         else:
             if projection is not None:
                 namer = _of_projection(projection, cells)
@@ -208,29 +211,31 @@ def annotate_anndata(
     annotation = annotate(adata, reference=reference, **options)
     for name, column in annotation.columns(key_added).items():
         adata.obs[name] = column.array
-    adata.uns[key_added] = {"mode": annotation.mode, **annotation.facts}
+    adata.uns[key_added] = annotation.uns
 
 
-def _check(
-    reference: Any, label: str | None, types: Any, method: str, *, zero_shot: bool, smooth: bool
-) -> None:
+def _descriptions(
+    describe: Mapping[str, str] | Sequence[Description] | str | Path | None,
+    types: str | Sequence[str] | None,
+) -> tuple[Description, ...] | None:
+    """All types to choose among; None where there are to be labels."""
+    if describe is None and types is None:
+        return None
+    own = () if describe is None else read_descriptions(describe)
+    shipped = () if types is None else shipped_types(types)
+    return read_descriptions((*own, *shipped))
+
+
+def _check(reference: Any, label: str | None, method: str, *, described: bool, smooth: bool) -> None:
     """Raise where options do not go together."""
     if method not in _METHODS:
         msg = f"methods are {' and '.join(_METHODS)}, not {method!r}"
         raise InputError(msg)
-    if zero_shot and (reference is not None or label is not None or smooth or method != "logistic"):
-        msg = "--zero-shot needs no labelled cells: leave --reference, --label, --method and --smooth out"
+    if described and (reference is not None or label is not None or smooth or method != "logistic"):
+        msg = "sentences need no labelled cells: leave --reference, --label, --method and --smooth out"
         raise InputError(msg)
-    if zero_shot and (types is None or (not isinstance(types, str | Path) and not len(types))):
-        msg = (
-            "--zero-shot chooses among given types: name them with --types, or all with --types cell-ontology"
-        )
-        raise InputError(msg)
-    if types is not None and not zero_shot:
-        msg = "--types are texts to choose among: give --zero-shot too, or --reference instead"
-        raise InputError(msg)
-    if not zero_shot and reference is None:
-        msg = "nothing tells what the cells are: give --reference, or --zero-shot with --types"
+    if not described and reference is None:
+        msg = "nothing tells what the cells are: give --reference, sentences (--describe), or --types"
         raise InputError(msg)
 
 
@@ -318,22 +323,29 @@ def _annotate(
     )
 
 
-def _annotate_by_text(
-    cells: Cells, types: tuple[CellType, ...], vectors: NDArray[np.float32], threshold: float | None
+def _annotate_by_sentences(
+    cells: Cells, described: tuple[Description, ...], threshold: float | None, seed: int
 ) -> Annotation:
-    """Name all cells of the query by the nearest type."""
-    scores, quality = text_scores(cells.aligned, vectors, cells.listener)
+    """Name all cells of the query by what sentences say of them."""
+    found = name_cells(cells.aligned, described, seed=seed, listener=cells.listener)
     source = cells.aligned.source
-    why = f"no labelled cells were given, so cells are named by the texts of {len(types):,} cell types"
-    cells.listener(Note(f"{why}: most of these labels are wrong", serious=True))
-    return make_annotation(
+    facts = {
+        "why": f"no labelled cells were given, so {len(described):,} sentences compete for the cells",
+        "cells": source.n_cells,
+        "coverage": cells.aligned.coverage,
+        "fitted": found.n_fitted,
+        "transductive": True,
+        "sentences": found.types.reset_index().to_dict("records"),
+    }
+    annotation = make_annotation(
         source.names(0, source.n_cells),
-        tuple(kind.name for kind in types),
-        scores,
-        threshold=-1.0 if threshold is None else threshold,
-        mode="zero-shot",
-        facts={"why": why, "cells": source.n_cells, "coverage": float(quality.coverage.mean())},
+        tuple(found.types.index),
+        found.probability,
+        threshold=SURE if threshold is None else _threshold(threshold),
+        mode="described",
+        facts=facts,
     )
+    return replace(annotation, types=found.types, genes=found.genes)
 
 
 def _smooth(probability: NDArray[np.float32], cells: Cells, seed: int) -> NDArray[np.float32]:

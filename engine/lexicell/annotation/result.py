@@ -21,8 +21,8 @@ from lexicell.projection import UNKNOWN
 __all__ = ["Annotation", "Mode", "check_output", "make_annotation"]
 
 #: How labels were found: by a trained projection, by genes that both data sets measure, by texts between
-#: data sets of other genes, or by the texts of cell types alone.
-Mode = Literal["projection", "loadings", "bridge", "zero-shot"]
+#: data sets of other genes, or by sentences about cell types.
+Mode = Literal["projection", "loadings", "bridge", "described"]
 
 _SUFFIXES = (".h5ad", ".csv", ".parquet")
 
@@ -40,11 +40,16 @@ class Annotation:
         How labels were found.
     facts
         What was used and why, and what it came to, as plain values.
+    types, genes
+        Of names by sentences: each type with its evidence, and the genes that speak for it; see
+        `lexicell.words.Described`. None otherwise.
     """
 
     cells: pd.DataFrame
     mode: Mode
     facts: Mapping[str, Any]
+    types: pd.DataFrame | None = None
+    genes: pd.DataFrame | None = None
 
     @property
     def summary(self) -> pd.DataFrame:
@@ -57,7 +62,15 @@ class Annotation:
     def as_dict(self) -> dict[str, Any]:
         """Facts and summary as plain JSON."""
         rows = self.summary.reset_index().astype({"label": str}).to_dict("records")
-        return {"mode": self.mode, **self.facts, "labels": rows}
+        genes = {} if self.genes is None else {"genes": self.genes.to_dict("records")}
+        return {"mode": self.mode, **self.facts, "labels": rows, **genes}
+
+    @property
+    def uns(self) -> dict[str, Any]:
+        """What an AnnData is told: facts, and the tables of types and genes."""
+        facts = {name: value for name, value in self.facts.items() if name != "sentences"}
+        tables = {name: table for name in ("types", "genes") if (table := getattr(self, name)) is not None}
+        return {"mode": self.mode, **facts, **tables}
 
     def columns(self, key: str) -> dict[str, pd.Series[Any]]:
         """Return the columns by the names that they get in ``obs``."""
@@ -110,7 +123,7 @@ class Annotation:
             for name, column in self.columns(key).items():
                 obs[name] = column.array  # by position: names may occur twice
             write_element(opened, "obs", obs)
-            write_element(opened.require_group("uns"), key, {"mode": self.mode, **self.facts})
+            write_element(opened.require_group("uns"), key, self.uns)
 
 
 def check_output(path: str | Path, query: Any, *, overwrite: bool) -> Path:

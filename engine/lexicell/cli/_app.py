@@ -8,7 +8,20 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from lexicell.cli import _console, annotate, demo, doctor, embed, evaluate, gc, genes, pack, train, verify
+from lexicell.cli import (
+    _console,
+    annotate,
+    demo,
+    doctor,
+    embed,
+    evaluate,
+    gc,
+    genes,
+    pack,
+    search,
+    train,
+    verify,
+)
 from lexicell.errors import LexicellError
 
 __all__ = ["app", "run"]
@@ -38,6 +51,8 @@ app.command("embed")(embed.embed)
 app.command("pack")(pack.pack)
 app.command("train")(train.train)
 app.command("annotate")(annotate.annotate)
+app.command("search")(search.search)
+app.command("describe")(search.describe)
 app.command("evaluate")(evaluate.evaluate)
 app.command("verify")(verify.verify)
 app.command("gc")(gc.gc)

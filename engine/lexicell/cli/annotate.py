@@ -27,18 +27,18 @@ def annotate(
     label: Annotated[
         str | None, typer.Option(help="Column of obs with the labels of the reference cells.")
     ] = None,
-    zero_shot: Annotated[
-        bool,
+    describe: Annotated[
+        str | None,
         typer.Option(
-            "--zero-shot",
-            help="No reference: the type whose text is nearest. Mostly wrong, see below; needs --types.",
+            metavar="FILE",
+            help="No reference: a file with a name, a tab and a sentence about what it does on each line.",
         ),
-    ] = False,
+    ] = None,
     types: Annotated[
         str | None,
         typer.Option(
-            help="Types for --zero-shot: names with commas between them; a .txt with a name on each line "
-            "(and its definition behind a tab), cl.obo, cl.json; or cell-ontology."
+            help="No reference: types whose sentences come with the package, by groups (blood,pancreas) or "
+            "names of the Cell Ontology; also together with --describe."
         ),
     ] = None,
     method: Annotated[
@@ -48,7 +48,7 @@ def annotate(
         float | None,
         typer.Option(
             help='Confidence below which a cell is "unknown". Default: what loses 5 % of the reference cells '
-            "that are named rightly when held out."
+            "that are named rightly when held out; 0.4 with sentences."
         ),
     ] = None,
     smooth: Annotated[
@@ -88,21 +88,21 @@ def annotate(
     overwrite: opt.Overwrite = False,
     as_json: opt.Json = False,
 ) -> None:
-    """Name the cells of QUERY by labelled cells, or by a projection learned from them.
+    """Name the cells of QUERY by labelled cells, a projection learned from them, or sentences.
 
     Where QUERY measures genes with 30 % or more of the variance of the reference's 2,000 most variable ones,
     cells are compared by the genes that both measure; elsewhere the genes' texts connect the two. Which of
     the two it was is told.
 
-    --zero-shot knows no labelled cell, and is hardly better than guessing. Measured with the bundled lexicon:
-    of 8 blood cell types 14-21 % of the cells right (macro-F1 .13-.16), and of 13 pancreas types 10-13 %
-    (.08-.09).
+    --describe and --types need no labelled cell: a sentence calls up the genes whose texts say the same, and
+    sentences compete for the cells; how well, and beside which controls, is in docs/words.md. Look at the
+    genes of each type, which are printed: they are the evidence.
     """
     from lexicell.annotation import annotate as name_cells
 
     with _console.bar("annotating", "cells") as bar:
         found = name_cells(
-            query, output, reference=reference, label=label, zero_shot=zero_shot, types=types, method=method,
+            query, output, reference=reference, label=label, describe=describe, types=types, method=method,
             threshold=threshold, smooth=smooth, key_added=key_added, lexicon=lexicon, layer=layer,
             use_raw=use_raw, modality=modality, follow_links=follow_links, reference_layer=reference_layer,
             reference_use_raw=reference_use_raw, reference_modality=reference_modality, values=values,
@@ -125,6 +125,19 @@ def _show(found: Annotation) -> None:
     ]
     _console.table(("label", "cells", "share", "median confidence"), rows)
     facts = found.facts
+    if found.types is not None and found.genes is not None:
+        _console.result("")
+        first = found.genes.groupby("type", sort=False)["gene"].agg(lambda genes: ", ".join(genes[:7]))
+        rows = [
+            (
+                name,
+                f"{row.evidence:.1f}",
+                f"{row.p_value:.2f}",
+                first.get(name, "") if row.present else "not here",
+            )
+            for name, row in zip(found.types.index, found.types.itertuples(), strict=True)
+        ]
+        _console.table(("type", "evidence", "p", "genes that speak for it most"), rows)
     _console.result(
         f"\n{facts['cells']:,} cells, {facts['unknown']:.1%} unknown (confidence below "
         f"{facts['threshold']:.2f}); genes in use hold {facts['coverage']:.1%} of their counts"

@@ -1,4 +1,4 @@
-"""``lexicell demo``: real cells -> embedding -> picture, without a download."""
+"""``lexicell demo``: real cells -> names by sentences, embedding, picture; without a download."""
 
 from __future__ import annotations
 
@@ -20,6 +20,15 @@ if TYPE_CHECKING:
 __all__ = ["demo", "load_cells"]
 
 _LABELS = "bulk_labels"
+#: What the labels of the demonstration's cells are called here; none is shown to the sentences.
+_TYPES = {
+    "CD19+ B": "B cell",
+    "CD14+ Monocyte": "monocyte",
+    "CD34+": "hematopoietic stem cell",
+    "CD56+ NK": "natural killer cell",
+    "Dendritic": "dendritic cell",
+}
+_ABSENT = "hepatocyte"
 
 
 def demo(
@@ -29,7 +38,7 @@ def demo(
     seed: Annotated[int, typer.Option(help="Of the controls, the folds and the UMAP.")] = 0,
     as_json: Json = False,
 ) -> None:
-    """Embed 700 real blood cells, look at them, and compare with two controls."""
+    """Name 700 real blood cells by sentences, embed them, and compare with controls."""
     from lexicell.errors import needing
 
     with needing("demo", "The demo"):
@@ -78,6 +87,8 @@ def run_demo(folder: Path, seed: int) -> dict[str, Any]:
     _console.note("loading 700 blood cells that come with scanpy")
     adata = load_cells()
     labels = adata.obs[_LABELS].astype(str).to_numpy()
+    _console.note("naming the cells by six sentences, and one about a cell that is not there")
+    named = _name(adata, labels, seed)
     _console.note("embedding (the first run on a machine compiles the kernel, which takes some seconds)")
     lexicell.tl.embed(adata, listener=_console.listen(lambda done, total, beside="": None))  # noqa: ARG005
     vectors = adata.obsm["X_lexicell"]
@@ -106,6 +117,7 @@ def run_demo(folder: Path, seed: int) -> dict[str, Any]:
     )
     adata.write_h5ad(cells)
     return {
+        **named,
         "cells": adata.n_obs,
         "genes_described": plan.folded.table.n_genes,
         "genes": adata.n_vars,
@@ -115,6 +127,53 @@ def run_demo(folder: Path, seed: int) -> dict[str, Any]:
         "genes_of_types": {g: list(rows["gene"]) for g, rows in genes.groupby("group", observed=True)},
         "picture": str(picture),
         "embedded": str(cells),
+    }
+
+
+def _name(adata: AnnData, labels: NDArray[np.str_], seed: int) -> dict[str, Any]:
+    """Name the cells by sentences that come with the package, and as well by controls."""
+    import numpy as np
+
+    import lexicell
+    from lexicell.embedding.events import ignore
+    from lexicell.evaluation import pca_of_expression
+    from lexicell.words import shipped_types
+
+    truth = np.array([_TYPES.get(label, "T cell") for label in labels], object)
+    kinds = shipped_types([*_TYPES.values(), "T cell", _ABSENT])
+    found = lexicell.annotate(adata, describe=kinds, seed=seed, listener=ignore)
+    adata.obs["lexicell_label"] = found.cells["label"].array
+    names, sentences = [kind.name for kind in kinds], [kind.sentence for kind in kinds]
+    others = dict(zip(names, [*sentences[1:], sentences[0]], strict=True))
+    swapped = lexicell.annotate(adata, describe=others, seed=seed, listener=ignore)
+    components = pca_of_expression(adata.X, seed=seed)
+    rng = np.random.default_rng(seed)
+    one_each = []
+    for _ in range(10):
+        shown = np.array([rng.choice(np.flatnonzero(truth == kind)) for kind in np.unique(truth)])
+        distance = ((components[:, None] - components[shown]) ** 2).sum(axis=2)
+        hidden = np.setdiff1d(np.arange(len(truth)), shown)
+        one_each.append(float((truth[shown][distance.argmin(axis=1)] == truth)[hidden].mean()))
+
+    def right(annotation: Any) -> float:
+        return float((annotation.cells["label"].astype(str).to_numpy() == truth).mean())
+
+    genes = found.genes
+    assert genes is not None and found.types is not None  # noqa: S101, PT018 -- named by sentences
+    return {
+        "accuracy_of_names": {
+            "sentences, no label": right(found),
+            "one labelled cell of each type, by expression": float(np.mean(one_each)),
+            "sentences under other types' names": right(swapped),
+        },
+        "types": {
+            kind: {
+                "present": bool(found.types.loc[kind, "present"]),
+                "cells": int((found.cells["label"] == kind).sum()),
+                "genes": list(genes[genes["type"] == kind]["gene"][:5]),
+            }
+            for kind in names
+        },
     }
 
 
@@ -155,6 +214,16 @@ def _umap(vectors: NDArray[np.float32], seed: int) -> NDArray[np.float32]:
 
 
 def _print(results: dict[str, Any]) -> None:
+    _console.table(
+        ("names for the cells, from", "right"),
+        [(name, f"{value:.3f}") for name, value in results["accuracy_of_names"].items()],
+    )
+    _console.result("")
+    of_types = [
+        (kind, f"{of['cells']}", ", ".join(of["genes"]) if of["present"] else "told not to be there")
+        for kind, of in results["types"].items()
+    ]
+    _console.table(("named by a sentence", "cells", "genes that speak for it most"), of_types)
     _console.result(
         f"\n{results['cells']} cells, {results['genes_described']} of {results['genes']} genes described, "
         f"recipe {results['recipe']}\n"
@@ -174,5 +243,5 @@ def _print(results: dict[str, Any]) -> None:
     )
     _console.result(f"\n{results['cells_per_second']:,.0f} cells/s in memory on this machine")
     _console.result(f"picture: {results['picture']}\ncells:   {results['embedded']}")
-    _console.result(f"\nnext: lexicell genes align {results['embedded']}")
+    _console.result(f'\nnext: lexicell search {results["embedded"]} "B cell receptor signaling"')
     _console.result("then: lexicell embed YOUR.h5ad YOUR.zarr")

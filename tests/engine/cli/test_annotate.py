@@ -48,25 +48,33 @@ def test_json_is_all_there_is_on_stdout_and_repeats_itself(lexicell, files):
     assert sum(row["cells"] for row in found["labels"]) == found["cells"] == 50
 
 
-def test_help_says_how_often_zero_shot_is_wrong(lexicell):
-    shown = lexicell("annotate", "--help").out
-    assert "macro-F1" in shown
+def test_types_are_named_by_sentences_with_the_genes_that_speak(lexicell, files, tmp_path):
+    query, _ = files
+    (tmp_path / "types.txt").write_text(
+        "T\tT cell receptor complex\nmono\tphagocytosis of bacteria, lysozyme\n"
+    )
+    ended = lexicell("annotate", query, "--describe", tmp_path / "types.txt", "--types", "B cell")
+    assert ended.code == 0, ended.err
+    assert "genes that speak for it most" in ended.out
+    found = json.loads(lexicell("annotate", query, "--types", "T cell,B cell,monocyte", "--json").out)
+    assert found["mode"] == "described"
+    assert {row["type"] for row in found["sentences"]} == {"T cell", "B cell", "monocyte"}
+    assert {"CD3D", "CD79A"} <= {row["gene"] for row in found["genes"]}
 
 
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        ([], "give --reference, or --zero-shot with --types"),
+        ([], "give --reference, sentences (--describe), or --types"),
         (
             ["--reference", "REF"],
             "name the column of obs that holds its labels (--label); it has bulk_labels",
         ),
         (["--reference", "REF", "--label", "nope"], "no column 'nope'; it has bulk_labels, type"),
-        (["--reference", "REF", "--types", "B cell,T cell"], "give --zero-shot too"),
-        (["--zero-shot"], "name them with --types"),
-        (["--zero-shot", "--types", "B cell"], "1 cell types were found"),
-        (["--zero-shot", "--types", "none.obo"], "none.obo does not exist"),
-        (["--zero-shot", "--types", "a,b", "--reference", "REF"], "leave --reference, --label"),
+        (["--types", "B cell"], "one sentence can't compete"),
+        (["--types", "B cell,Bcell"], "Bcell"),
+        (["--describe", "none.txt"], "none.txt does not exist"),
+        (["--types", "B cell,T cell", "--reference", "REF"], "leave --reference, --label"),
         (["--reference", "none.h5ad", "--label", "type"], "none.h5ad"),
         (["--reference", "REF", "--label", "type", "--out", "a.txt"], "labels are written to .h5ad"),
         (["--reference", "REF", "--label", "type", "--threshold", "3"], "from 0 to 1, not 3"),

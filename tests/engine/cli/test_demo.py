@@ -27,6 +27,7 @@ def test_the_demo_embeds_real_cells_and_tells_the_truth_about_them(tmp_path, cap
 
     writes_a_picture_and_the_cells(folder, told)
     counts_are_whole_and_give_the_published_values_back(folder)
+    names_by_sentences_beat_their_controls(told)
     table_compares_with_controls(told)
     genes_of_b_cells_are_genes_of_b_cells(told)
     summary_ends_with_what_to_type_next(told, capsys)
@@ -58,6 +59,14 @@ def counts_are_whole_and_give_the_published_values_back(folder: Path) -> None:
     assert (counts.sum(axis=1) <= sizes.ravel()).all()  # of all genes these are some
 
 
+def names_by_sentences_beat_their_controls(told: dict[str, Any]) -> None:
+    accuracy = list(told["accuracy_of_names"].values())
+    assert accuracy[0] > 0.8 > accuracy[1] > accuracy[2]
+    present = {kind for kind, of in told["types"].items() if of["present"]}
+    assert told["types"].keys() - present == {"hepatocyte"}
+    assert {"CD79A", "MS4A1"} & set(told["types"]["B cell"]["genes"])
+
+
 def table_compares_with_controls(told: dict[str, Any]) -> None:
     accuracy = told["accuracy_10nn"]
     assert list(accuracy) == ["lexicell", "PCA50 of expression", "random gene vectors", "largest type"]
@@ -82,5 +91,5 @@ def summary_ends_with_what_to_type_next(told: dict[str, Any], capsys: pytest.Cap
     said = capsys.readouterr().out
     assert all(name in said for name in told["accuracy_10nn"])
     *_, before, last = said.strip().splitlines()
-    assert before.startswith("next: lexicell genes align ")
+    assert before.startswith("next: lexicell search ")
     assert last == "then: lexicell embed YOUR.h5ad YOUR.zarr"

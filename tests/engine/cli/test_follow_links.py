@@ -30,7 +30,7 @@ def test_links_to_other_files_are_refused(lexicell, linked, tmp_path, verb):
         "align": ("genes", "align", linked),
         "train": ("train", linked, tmp_path / "map", "--objective", "ridge", "--label", "kind"),
         "evaluate": ("evaluate", linked, "--label", "kind"),
-        "annotate": ("annotate", linked, "--zero-shot", "--types", "T cell,B cell"),
+        "annotate": ("annotate", linked, "--types", "T cell,B cell"),
         "subset": ("genes", "subset", "human-go-minilm", tmp_path / "few", "--like", linked),
     }
     ended = lexicell(*words.get(verb, (verb, linked, tmp_path / "out.zarr")))
@@ -61,7 +61,7 @@ def test_a_copy_is_read_from_and_written_to_itself_only(lexicell, linked, cells,
         del file[part]
         file[part] = h5py.ExternalLink("outside.h5", "precious")
     before = (tmp_path / "outside.h5").read_bytes()
-    words = ("--zero-shot", "--types", "T cell,B cell", "--out") if verb == "annotate" else ()
+    words = ("--types", "T cell,B cell", "--out") if verb == "annotate" else ()
     ended = lexicell(verb, linked, *words, tmp_path / "out.h5ad")
     assert ended.code == 2
     assert "outside.h5" in ended.complaint

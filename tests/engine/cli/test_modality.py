@@ -43,7 +43,7 @@ def test_a_mudata_is_refused_in_one_sentence_that_says_how_it_is_read(lexicell, 
         "align": ("genes", "align", mudata),
         "train": ("train", mudata, tmp_path / "map", "--objective", "ridge", "--label", "kind"),
         "evaluate": ("evaluate", mudata, "--label", "kind"),
-        "annotate": ("annotate", mudata, "--zero-shot", "--types", "T cell,B cell"),
+        "annotate": ("annotate", mudata, "--types", "T cell,B cell"),
     }
     ended = lexicell(*words.get(verb, (verb, mudata, tmp_path / "out.zarr")))
     assert ended.code == 2

@@ -16,7 +16,8 @@ import pytest
 import typer
 
 import lexicell
-from lexicell.cli import annotate, embed, evaluate, pack, train
+from lexicell.annotation.api import SURE
+from lexicell.cli import annotate, embed, evaluate, pack, search, train
 from lexicell.cli._app import app
 from lexicell.embedding import DEFAULT_RECIPE, RECIPES, AlignOptions, Options
 from lexicell.embedding.aligned import DEFAULT_LEXICON
@@ -31,6 +32,8 @@ TWINS: Mapping[str, tuple[Callable[..., Any], Callable[..., Any], str]] = Mappin
     "pack": (pack.pack, lexicell.pack, "lexicell.embedding.packing.pack"),
     "train": (train.train, lexicell.train, "lexicell.learn.api.train"),
     "annotate": (annotate.annotate, lexicell.annotate, "lexicell.annotation.annotate"),
+    "search": (search.search, lexicell.search, "lexicell.words.search"),
+    "describe": (search.describe, lexicell.describe, "lexicell.words.describe"),
     "evaluate": (evaluate.evaluate, lexicell.evaluate, "lexicell.evaluation.evaluate"),
 })  # fmt: skip
 
@@ -51,7 +54,7 @@ ONLY_CALLED = {
 #: What the function has where the verb has None: typer's word for an option that may be repeated and was not
 #: given.
 NO_LIST = {
-    **{(verb, "mask_genes"): () for verb in ("embed", "train", "annotate", "evaluate")},
+    **{(verb, "mask_genes"): () for verb in ("embed", "train", "annotate", "search", "evaluate")},
     ("embed", "obs_columns"): (),
 }
 #: (verb, name) -> the verb's and the function's default.
@@ -257,7 +260,8 @@ DIFFERENT = {
     "obs_columns": "few are worth a copy beside vectors (embed), all in an atlas (pack)",
     "key_added": "tl.embed writes two kinds of names",
     "device": "train has that of its settings in place of None",
-    "min_coverage": "None is for callers that have no need of described genes",
+    "min_coverage": "None is for callers that have no need of described genes; a sentence needs few (search)",
+    "text": "a search may be for a cell or for genes instead",
 }
 
 
@@ -276,7 +280,7 @@ def test_a_keyword_means_the_same_in_every_function() -> None:
     for name in everywhere | {field.name for field in fields(AlignOptions)} - {"lexicon"}:
         having = {key for key, of in FUNCTIONS.items() if name in parameters(of)}
         lacking = FUNCTIONS.keys() - having - {"tl.annotate", "AlignOptions", "Options"}
-        assert lacking <= (set() if name in everywhere else {"pack"}), name
+        assert lacking <= (set() if name in everywhere else {"describe", "pack"}), name
 
 
 def told(function: Callable[..., Any]) -> dict[str, str]:
@@ -306,7 +310,7 @@ ALPHA = f"{parameters(fit_contrastive_pca)['alpha'].default:g}"
 NAMED = {
     ("embed", "recipe"): ('by default what the projection was learned with, else "{}"', DEFAULT_RECIPE),
     ("train", "alpha"): ("{} by default", ALPHA),
-    ("annotate", "threshold"): ("A cosine with `zero_shot`, by default {}", "-1"),
+    ("annotate", "threshold"): ("with sentences {} by default", str(SURE)),
     ("evaluate", "scenarios"): ("Some of {}", ", ".join(f'"{name}"' for name in SCENARIOS)),
 }
 NAMED_IN_HELP = {
