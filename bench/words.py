@@ -139,6 +139,19 @@ def _described(sentences: dict[str, str]) -> list[Description]:
     return [Description(name, sentence) for name, sentence in sentences.items()]
 
 
+def _kept(job: tuple[str, int], folder: Path | None) -> dict[str, Any]:
+    """Measure, or read what an earlier run measured."""
+    kept = None if folder is None else folder / f"{job[0]}-{job[1]}.json"
+    if kept is not None and kept.is_file():
+        return dict(json.loads(kept.read_text(encoding="utf-8")))
+    rows = measure(job)
+    if kept is not None:
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        kept.write_text(json.dumps(rows), encoding="utf-8")
+    print(*job, file=sys.stderr)
+    return rows
+
+
 def _settings() -> dict[str, Any]:
     """What the numbers depend on, and no machine does."""
     lexicon = Lexicon.open(DEFAULT_LEXICON)
@@ -180,20 +193,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.words", description=main.__doc__)
     parser.add_argument("--workers", type=int, default=2, help="processes, of one thread each")
     parser.add_argument("--page-only", action="store_true", help="from the numbers that are there")
-    parser.add_argument("--results", type=Path, default=RESULTS)
+    parser.add_argument("--keep", type=Path, help="a folder that a run which was ended is taken up from")
     given = parser.parse_args(argv)
     if not given.page_only:
         keys = [*SETS, *outside_sets()]
-        jobs = [(key, seed) for key in keys for seed in range(_SEEDS)]
+        jobs = [(key, seed) for seed in range(_SEEDS) for key in keys]
         os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1"))
         with ProcessPoolExecutor(given.workers, multiprocessing.get_context("spawn")) as pool:
-            found = {}
-            for job, rows in zip(jobs, pool.map(measure, jobs), strict=True):
-                found[job] = rows
-                print(*job, file=sys.stderr)
+            ran = pool.map(_kept, jobs, [given.keep] * len(jobs))
+            found = dict(zip(jobs, ran, strict=True))
         content = {"settings": _settings(), "sets": _gathered(keys, found)}
-        given.results.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-    content = json.loads(given.results.read_text(encoding="utf-8"))
+        RESULTS.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    content = json.loads(RESULTS.read_text(encoding="utf-8"))
     PAGE.write_text(page(content), encoding="utf-8")
     return 0
 
