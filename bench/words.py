@@ -1,7 +1,7 @@
 """Cells named by sentences, beside every control: ``docs/words.md`` and ``bench/results/words.json``.
 
 ``python -m bench.words [--workers 2] [--page-only]`` with ``$LEXICELL_DATA``, and ``$LEXICELL_OUTSIDE`` for
-the sets that nothing was chosen on. About ten minutes on two cores. AUCell and ULM are measured where
+the further sets. About ten minutes on two cores. AUCell and ULM are measured where
 decoupler is installed.
 """
 
