@@ -81,8 +81,8 @@ markers and they are measured, check with them (`search --genes`): see how they 
 **How to read the numbers.** The setting was chosen by the mean over PBMC3k, Baron and MERFISH with hands 1
 and 2 and the first four of the further sets, so all their rows are optimistic by what choosing among some
 dozens of settings brings; hand 3 and PBMC68k had no part in it. No sentence was changed after a result. All
-cells of a file are fitted; cells whose label is described count. Hand 1: `descriptions.json` of the development data;
-hand 2: `bench/words_sentences.json`, written blind; hand 3: the shipped sentence of each label by a fixed
+cells of a file are fitted; cells whose label is described count. Hand 1: `descriptions.json` of the
+development data; hand 2: `bench/words_sentences.json`, written blind; hand 3: the shipped sentence of each label by a fixed
 map. The Cell Ontology's definitions were not measured: their package is no dependency. Lexicon `{lexicon}`;
 constants, and all numbers for each seed and type, are in `bench/results/words.json`. Made by
 `python -m bench.words`."""
