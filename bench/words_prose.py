@@ -82,10 +82,10 @@ markers and they are measured, check with them (`search --genes`): see how they 
 and 2 and the first four of the further sets, so all their rows are optimistic by what choosing among some
 dozens of settings brings; hand 3 and PBMC68k had no part in it. No sentence was changed after a result. All
 cells of a file are fitted; cells whose label is described count. Hand 1: `descriptions.json` of the
-development data; hand 2: `bench/words_sentences.json`, written blind; hand 3: the shipped sentence of each label by a fixed
-map. The Cell Ontology's definitions were not measured: their package is no dependency. Lexicon `{lexicon}`;
-constants, and all numbers for each seed and type, are in `bench/results/words.json`. Made by
-`python -m bench.words`."""
+development data; hand 2: `bench/words_sentences.json`, written blind; hand 3: the shipped sentence of each
+label by a fixed map. The Cell Ontology's definitions were not measured: their package is no dependency.
+Lexicon `{lexicon}`; constants, and all numbers for each seed and type, are in `bench/results/words.json`.
+Made by `python -m bench.words`."""
 
 OUTSIDE_SOURCES = """\
 Heart: a subset of the Sanger heart cell atlas (sinoatrial node, nuclei) in the tests of transcriptformer
