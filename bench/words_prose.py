@@ -72,6 +72,10 @@ will its cells be.
    of the other half there, plus half of the highest evidence anywhere, must reach 1.5. A type below gets no
    cell and is told; between 1.5 and 2.5 it is held back.
 
+**At scale.** Groups are made of at most 10,000 cells, drawn once; all cells are read twice, block by block.
+1.2 million packed cells (of PBMC3k, resampled) and 50 sentences take 55 s to search and 62 s to name on two
+cores, in 1.4 and 2.5 GB.
+
 **Limits.** A type without a sentence is not found: its cells go to the likeliest sentence. Types are told
 apart no better than texts of genes do: helper and cytotoxic T cells, the two monocytes and cell states are
 hard. The vocabulary is English and functional. A panel that measures few of the called-up genes is told, and

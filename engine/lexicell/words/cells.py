@@ -197,7 +197,9 @@ def _in_their_own_order(logged: sp.csr_array) -> sp.csr_array:
 
 
 def _logged(selection: Selection, rows: NDArray[np.int32]) -> sp.csr_array:
-    columns = np.searchsorted(rows, selection.genes).astype(np.int32)
+    column_of = np.zeros(int(rows.max(initial=-1)) + 1, np.int32)
+    column_of[rows] = np.arange(len(rows), dtype=np.int32)
+    columns = column_of[selection.genes]
     shape = (len(selection), len(rows))
     return sp.csr_array((selection.weights, columns, selection.indptr), shape=shape)
 
