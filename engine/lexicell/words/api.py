@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from lexicell._arrays import unit_rows
 from lexicell.atlas import Values, check_writable
 from lexicell.atlas.store import open_embedding
+from lexicell.atlas.store._anndata import KEY
 from lexicell.embedding import AlignedCells, AlignOptions, Listener, align_cells, embed_in_memory, plan_cells
 from lexicell.embedding.aligned import DEFAULT_LEXICON
 from lexicell.embedding.events import log
@@ -282,11 +283,15 @@ def _by_genes(source: Any, options: AlignOptions, genes: GeneList, listener: Lis
 
 
 def _vectors(data: Any) -> tuple[pd.Index[Any], NDArray[np.float32]] | None:
-    """Names and vectors of a store; None for what is none."""
-    if not isinstance(data, str | Path) or not (Path(data) / "obsm" / "X_lexicell").is_dir():
+    """Names and vectors of a store; None for what is none, an AnnData that has counts beside vectors too."""
+    if (
+        not isinstance(data, str | Path)
+        or not (Path(data) / "obsm" / KEY).is_dir()
+        or (Path(data) / "X").exists()
+    ):
         return None
     stored = open_embedding(data)
-    return stored.obs_names, np.asarray(stored.obsm["X_lexicell"], np.float32)
+    return stored.obs_names, np.asarray(stored.obsm[KEY], np.float32)
 
 
 def _like(names: pd.Index[Any], vectors: NDArray[np.float32], cell: str, facts: Mapping[str, Any]) -> Search:

@@ -43,7 +43,7 @@ class Search:
         parts = []
         for question in self.scores.columns:
             column = self.scores[question]
-            order = column.to_numpy().argsort(kind="stable")[::-1][:n]
+            order = (-column.to_numpy()).argsort(kind="stable")[:n]  # a cell without genes, NaN, is last
             found = {"question": question, "cell": column.index[order], "score": column.to_numpy()[order]}
             parts.append(pd.DataFrame(found))
         return pd.concat(parts, ignore_index=True)

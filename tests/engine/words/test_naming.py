@@ -193,6 +193,22 @@ def test_a_search_by_genes_or_by_a_cell(atlas, tmp_path):
         lexicell.search(tmp_path / "out.zarr", "B cell", listener=ignore)
 
 
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_counts_beside_vectors_are_searched_and_empty_cells_come_last(atlas, tmp_path):
+    import anndata
+
+    adata = atlas[:60].copy()
+    adata.X.data[adata.X.indptr[5] : adata.X.indptr[6]] = 0
+    lexicell.tl.embed(adata, listener=ignore)
+    with anndata.settings.override(zarr_write_format=3):
+        adata.write_zarr(tmp_path / "both.zarr")
+    found = lexicell.search(tmp_path / "both.zarr", "B cell", listener=ignore)
+    assert np.isnan(found.scores.iloc[5, 0])
+    best = found.best(60)
+    assert best["cell"].iloc[-1] == adata.obs_names[5]
+    assert best["score"][:59].is_monotonic_decreasing
+
+
 @pytest.mark.parametrize(
     ("options", "says"),
     [
