@@ -9,11 +9,12 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
+from lexicell._arrays import unit_rows
 from lexicell.embedding.events import ignore
 from lexicell.lexicon import Lexicon
 from lexicell.words import shipped_types
 from lexicell.words.encoding import encode_sentences
-from lexicell.words.retrieval import TextIndex, call_up
+from lexicell.words.retrieval import TextIndex, call_up, standardised
 
 __all__ = ["KINDS", "alike", "named_genes", "of_genes", "symbols"]
 
@@ -41,13 +42,13 @@ def _alike(kind: str, sentences: tuple[str, ...], lexicon: Lexicon) -> NDArray[n
             return call_up(sentences, vectors, lexicon)
         stored = np.asarray(lexicon.stored, np.float32)
         centre = stored.mean(axis=0)
-        return _standardised(_unit(vectors - centre) @ _unit(stored - centre).T)
+        return standardised(unit_rows(vectors - centre) @ unit_rows(stored - centre).T)
     if kind == "TF-IDF":
         return call_up(sentences, None, lexicon)
     index, loadings, centre = _lsa(lexicon.name)
     asked = np.asarray(index._vectorizer.transform(sentences) @ loadings)
     genes = np.asarray(index.matrix @ loadings)
-    return _standardised(_unit(asked - centre) @ _unit(genes - centre).T)
+    return standardised(unit_rows(asked - centre) @ unit_rows(genes - centre).T)
 
 
 @cache
@@ -85,12 +86,3 @@ def named_genes(sentences: Sequence[str], lexicon: Lexicon) -> list[list[str]]:
         text = f" {' '.join(re.findall(r'[a-z0-9-]+', sentence.casefold()))} "
         found.append([s for s, name in pairs if s in words or (name and f" {name} " in text)])
     return found
-
-
-def _unit(rows: NDArray[np.float32]) -> NDArray[np.float32]:
-    return np.asarray(rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-9))
-
-
-def _standardised(rows: NDArray[np.float32]) -> NDArray[np.float32]:
-    centred = rows - rows.mean(axis=1, keepdims=True)
-    return np.asarray(centred / np.maximum(centred.std(axis=1, keepdims=True), 1e-9), np.float32)

@@ -11,7 +11,17 @@ from numpy.typing import NDArray
 
 from lexicell.embedding import AlignedCells
 from lexicell.words.cells import CellGroups, group_cells
-from lexicell.words.naming import _DIRECT, _MOST, _POWER, ABSENT, _compete, _evidence, called_up, name_groups
+from lexicell.words.naming import (
+    _DIRECT,
+    _MOST,
+    _POWER,
+    ABSENT,
+    _compete,
+    _evidence,
+    called_up,
+    name_groups,
+    of_cells,
+)
 
 __all__ = ["BINS", "Named", "Placed", "confidence_bins", "intervals", "score"]
 
@@ -86,10 +96,7 @@ class Placed:
         weights: NDArray[np.float32],
         present: NDArray[np.bool_],
     ) -> Named:
-        pairs = zip(probability, self._nearest, strict=True)
-        found = np.mean([of_groups[group] for of_groups, group in pairs], axis=0)
-        found[:, ~present] = 0
-        found[~self._full] = 0
+        found = of_cells(probability, self._nearest, present, self._full)
         scores = np.asarray(self.logged @ (weights / self.groups.spread).T.astype(np.float32))
         return Named(found, scores, present)
 

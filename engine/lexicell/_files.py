@@ -12,11 +12,12 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import blake3
 
 from lexicell._limits import limit_reached
+from lexicell._say import spreadsheet_cells
 from lexicell.errors import (
     CorruptDataError,
     InputError,
@@ -25,6 +26,9 @@ from lexicell.errors import (
     OutputExistsError,
     WriteError,
 )
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 __all__ = [
     "cache_folder",
@@ -42,6 +46,7 @@ __all__ = [
     "remove",
     "staged_folder",
     "staged_path",
+    "write_cells",
 ]
 
 _BOM = b"\xef\xbb\xbf"
@@ -169,6 +174,17 @@ def read_utf8(path: Path) -> bytes:
         message = f"{path} cannot be read ({error.strerror or error})."
         raise limit_reached(str(path), error) or InputError(message) from error
     return data.removeprefix(_BOM)
+
+
+def write_cells(cells: pd.DataFrame, path: Path, suffix: str) -> None:
+    """Write a table of cells, whose index is their names, as ``suffix`` says: ``.csv`` or ``.parquet``.
+
+    In a ``.csv`` text that a spreadsheet would run as a formula begins with ``'``.
+    """
+    if suffix == ".csv":
+        spreadsheet_cells(cells).to_csv(path, index_label="cell", lineterminator="\n")
+    else:
+        cells.rename_axis("cell").reset_index().to_parquet(path, index=False)
 
 
 def is_taken(path: Path) -> bool:

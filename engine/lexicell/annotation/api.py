@@ -335,7 +335,6 @@ def _annotate_by_sentences(
         "coverage": cells.aligned.coverage,
         "fitted": found.n_fitted,
         "transductive": True,
-        "sentences": found.types.reset_index().to_dict("records"),
     }
     annotation = make_annotation(
         source.names(0, source.n_cells),

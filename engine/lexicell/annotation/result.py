@@ -12,8 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from lexicell._files import check_new_file, staged_path
-from lexicell._say import spreadsheet_cells
+from lexicell._files import check_new_file, staged_path, write_cells
 from lexicell.atlas import is_mudata
 from lexicell.errors import InputError
 from lexicell.projection import UNKNOWN
@@ -62,15 +61,17 @@ class Annotation:
     def as_dict(self) -> dict[str, Any]:
         """Facts and summary as plain JSON."""
         rows = self.summary.reset_index().astype({"label": str}).to_dict("records")
-        genes = {} if self.genes is None else {"genes": self.genes.to_dict("records")}
-        return {"mode": self.mode, **self.facts, "labels": rows, **genes}
+        told = {"mode": self.mode, **self.facts, "labels": rows}
+        if self.types is not None and self.genes is not None:
+            told["sentences"] = self.types.reset_index().to_dict("records")
+            told["genes"] = self.genes.to_dict("records")
+        return told
 
     @property
     def uns(self) -> dict[str, Any]:
         """What an AnnData is told: facts, and the tables of types and genes."""
-        facts = {name: value for name, value in self.facts.items() if name != "sentences"}
         tables = {name: table for name in ("types", "genes") if (table := getattr(self, name)) is not None}
-        return {"mode": self.mode, **facts, **tables}
+        return {"mode": self.mode, **self.facts, **tables}
 
     def columns(self, key: str) -> dict[str, pd.Series[Any]]:
         """Return the columns by the names that they get in ``obs``."""
@@ -102,13 +103,11 @@ class Annotation:
         """
         target = check_output(path, query, overwrite=overwrite)
         with staged_path(target, replace=overwrite) as staging:
-            if target.suffix == ".csv":
-                spreadsheet_cells(self.cells).to_csv(staging, index_label="cell", lineterminator="\n")
-            elif target.suffix == ".parquet":
-                self.cells.rename_axis("cell").reset_index().to_parquet(staging, index=False)
-            else:
+            if target.suffix == ".h5ad":
                 shutil.copyfile(query, staging)
                 self._add_to(staging, key)
+            else:
+                write_cells(self.cells, staging, target.suffix)
         return target
 
     def _add_to(self, file: Path, key: str) -> None:

@@ -88,7 +88,8 @@ def run_demo(folder: Path, seed: int) -> dict[str, Any]:
     adata = load_cells()
     labels = adata.obs[_LABELS].astype(str).to_numpy()
     _console.note("naming the cells by six sentences, and one about a cell that is not there")
-    named = _name(adata, labels, seed)
+    components = pca_of_expression(adata.X, seed=seed)
+    named = _name(adata, labels, components, seed)
     _console.note("embedding (the first run on a machine compiles the kernel, which takes some seconds)")
     lexicell.tl.embed(adata, listener=_console.listen(lambda done, total, beside="": None))  # noqa: ARG005
     vectors = adata.obsm["X_lexicell"]
@@ -102,7 +103,7 @@ def run_demo(folder: Path, seed: int) -> dict[str, Any]:
     _console.note("comparing with controls and drawing")
     accuracy = {
         "lexicell": knn_accuracy(vectors, labels, seed=seed),
-        "PCA50 of expression": knn_accuracy(pca_of_expression(adata.X, seed=seed), labels, seed=seed),
+        "PCA50 of expression": knn_accuracy(components, labels, seed=seed),
         "random gene vectors": float(np.mean([knn_accuracy(z, labels, seed=seed) for z in random])),
         "largest type": float(np.unique(labels, return_counts=True)[1].max() / len(labels)),
     }
@@ -130,13 +131,14 @@ def run_demo(folder: Path, seed: int) -> dict[str, Any]:
     }
 
 
-def _name(adata: AnnData, labels: NDArray[np.str_], seed: int) -> dict[str, Any]:
+def _name(
+    adata: AnnData, labels: NDArray[np.str_], components: NDArray[np.float32], seed: int
+) -> dict[str, Any]:
     """Name the cells by sentences that come with the package, and as well by controls."""
     import numpy as np
 
     import lexicell
     from lexicell.embedding.events import ignore
-    from lexicell.evaluation import pca_of_expression
     from lexicell.words import shipped_types
 
     truth = np.array([_TYPES.get(label, "T cell") for label in labels], object)
@@ -146,7 +148,6 @@ def _name(adata: AnnData, labels: NDArray[np.str_], seed: int) -> dict[str, Any]
     names, sentences = [kind.name for kind in kinds], [kind.sentence for kind in kinds]
     others = dict(zip(names, [*sentences[1:], sentences[0]], strict=True))
     swapped = lexicell.annotate(adata, describe=others, seed=seed, listener=ignore)
-    components = pca_of_expression(adata.X, seed=seed)
     rng = np.random.default_rng(seed)
     one_each = []
     for _ in range(10):

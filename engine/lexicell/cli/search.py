@@ -92,7 +92,7 @@ def describe(
     """Show which genes a sentence calls up, before any cell is looked at.
 
     A good sentence says what a cell does, in words that the texts of its genes use too. Genes that many
-    sentences call up say little: "others" is the share of the 217 shipped sentences that call up the gene.
+    sentences call up say little: "others" is the share of the shipped sentences that call up the gene.
     """
     from lexicell.words import describe as called_up
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +23,7 @@ from lexicell.embedding.inputs import open_data
 from lexicell.errors import InputError
 from lexicell.lexicon import GeneList, Lexicon
 from lexicell.words.described import likeness_of, score_cells
-from lexicell.words.descriptions import Description, read_descriptions, shipped_types
+from lexicell.words.descriptions import Description, read_descriptions, shipped_type
 from lexicell.words.naming import CALLED, called_up
 from lexicell.words.table import Search, check_table
 
@@ -240,9 +241,7 @@ def _descriptions(text: Text) -> tuple[Description, ...]:
     if isinstance(text, Mapping):
         return read_descriptions(text)
     asked = [text] if isinstance(text, str) else list(text)
-    known = {key.casefold(): kind for kind in shipped_types() for key in (kind.name, kind.id)}
-    found = [known.get(str(one).strip().casefold(), Description(str(one), str(one))) for one in asked]
-    return read_descriptions(found)
+    return read_descriptions([shipped_type(str(one)) or Description(str(one), str(one)) for one in asked])
 
 
 def _by_text(
@@ -262,8 +261,6 @@ def _by_text(
 
 
 def _by_genes(source: Any, options: AlignOptions, genes: GeneList, listener: Listener) -> Search:
-    from dataclasses import replace
-
     names = genes[0].split(",") if isinstance(genes, list) and len(genes) == 1 else genes
     cells = align_cells(source, replace(options, genes=names, min_coverage=None), listener)
     selected = cells.select(None, listener=listener)

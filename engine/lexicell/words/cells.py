@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from lexicell.atlas.counts._blocks import gather_rows
 from lexicell.embedding import AlignedCells, Listener
 from lexicell.embedding.events import ignore
-from lexicell.embedding.gene_statistics import standardised_dispersion
+from lexicell.embedding.gene_statistics import highly_variable_columns
 from lexicell.embedding.selected import Selection, select_block
 from lexicell.errors import InputError, needing
 
@@ -87,7 +87,7 @@ class CellGroups:
     _loadings: NDArray[np.float32]
 
     def place(
-        self, columns: NDArray[np.intp], listener: Listener = ignore
+        self, columns: NDArray[np.intp], listener: Listener = ignore, *, grouped: bool = True
     ) -> Iterator[tuple[int, sp.csr_array, list[NDArray[np.intp]], NDArray[np.int64]]]:
         """Read all cells once more.
 
@@ -97,6 +97,8 @@ class CellGroups:
             ``[c]`` candidates whose expression is asked for, ascending.
         listener
             Is told the progress.
+        grouped
+            Whether the groups of cells are asked for; else there are none, which is faster.
 
         Yields
         ------
@@ -109,8 +111,10 @@ class CellGroups:
         few = self.cells.restrict(self.cells.genes.rows[used])
         for selection in few.selections(None, listener=listener):
             logged = _logged(selection, few.genes.rows)
-            components = self._components(logged[:, at[1]])
-            nearest = [_nearest(components, part.centres) for part in self.profiles]
+            nearest = []
+            if grouped:
+                components = self._components(logged[:, at[1]])
+                nearest = [_nearest(components, part.centres) for part in self.profiles]
             yield selection.start, logged[:, at[0]], nearest, np.diff(logged.indptr)
 
     def _components(self, logged: sp.csr_array) -> NDArray[np.float32]:
@@ -150,13 +154,9 @@ def group_cells(cells: AlignedCells, *, seed: int = 0, listener: Listener = igno
     mean = np.asarray(logged.mean(axis=0, dtype=np.float64)).ravel()
     squares = np.asarray(logged.power(2).mean(axis=0, dtype=np.float64)).ravel()
     deviation = np.sqrt((squares - mean * mean).clip(0))
-    shares = logged.copy()
-    shares.data = np.expm1(logged.data.astype(np.float64))
-    share_mean = np.asarray(shares.mean(axis=0)).ravel()
-    share_squares = np.asarray(shares.power(2).mean(axis=0)).ravel()
-    dispersion = standardised_dispersion(share_mean, (share_squares - share_mean**2).clip(0))
-    found = np.flatnonzero(np.isfinite(dispersion) & (deviation > 0))
-    genes = np.sort(found[np.argsort(-dispersion[found], kind="stable")[:_GENES]])
+    shares = logged.astype(np.float64)
+    shares.data = np.expm1(shares.data)
+    genes = highly_variable_columns(shares, np.full(n, 1e4), _GENES)
     scaled = _scaled(logged[:, genes], mean[genes], deviation[genes])
     k = max(1, min(_COMPONENTS, n - 1, len(genes)))
     model = PCA(k, svd_solver="randomized", random_state=seed).fit(scaled)

@@ -16,7 +16,7 @@ from lexicell.lexicon import Lexicon
 from lexicell.words.cells import CellGroups, group_cells
 from lexicell.words.descriptions import Description, shipped_types
 from lexicell.words.encoding import encode_sentences
-from lexicell.words.naming import ABSENT, CALLED, called_up, name_groups, weigh_alone
+from lexicell.words.naming import ABSENT, CALLED, called_up, name_groups, of_cells, weigh_alone
 from lexicell.words.retrieval import call_up
 
 __all__ = ["Described", "likeness_of", "name_cells", "score_cells"]
@@ -118,10 +118,7 @@ def name_cells(
     probability = np.zeros((cells.source.n_cells, len(descriptions)), np.float32)
 
     def place(start: int, nearest: list[NDArray[np.intp]], full: NDArray[np.bool_]) -> NDArray[np.intp]:
-        pairs = zip(naming.probability, nearest, strict=True)
-        found = np.mean([of_groups[group] for of_groups, group in pairs], axis=0)
-        found[:, ~present] = 0
-        found[~full] = 0
+        found = of_cells(naming.probability, nearest, present, full)
         probability[start : start + len(found)] = found
         return np.where(found.any(axis=1), found.argmax(axis=1), -1)
 
@@ -186,7 +183,7 @@ def _score(
     linear = np.ascontiguousarray((weights[:, used] / groups.spread[used]).T, np.float32)
     scores, n_genes = np.zeros((n, s), np.float32), np.zeros(n, np.int64)
     sums, total, sizes = np.zeros((s, len(used))), np.zeros(len(used)), np.zeros(s, np.int64)
-    for start, logged, nearest, genes in groups.place(used, listener):
+    for start, logged, nearest, genes in groups.place(used, listener, grouped=place is not None):
         stop = start + logged.shape[0]
         scores[start:stop] = logged @ linear
         n_genes[start:stop] = genes

@@ -14,7 +14,7 @@ from lexicell._files import parse_json, read_utf8, reading_file
 from lexicell.errors import InputError
 from lexicell.projection import UNKNOWN
 
-__all__ = ["RESTORE", "Description", "read_descriptions", "shipped_groups", "shipped_types"]
+__all__ = ["RESTORE", "Description", "read_descriptions", "shipped_groups", "shipped_type", "shipped_types"]
 
 #: What to do about a damaged file of the package; ends a sentence.
 RESTORE = "install lexicell again"
@@ -112,6 +112,11 @@ def shipped_groups() -> dict[str, int]:
     return dict(Counter(group for groups in _shipped().values() for group in groups))
 
 
+def shipped_type(name: str) -> Description | None:
+    """Return the shipped type of a name or Cell Ontology id, in any case; None where there is none."""
+    return _by_name().get(_key(name))
+
+
 @cache
 def _shipped() -> dict[Description, tuple[str, ...]]:
     """Types and their groups, in the order of the file."""
@@ -155,7 +160,7 @@ def _from_file(path: Path) -> Iterator[Description]:
         name, tab, sentence = line.partition("\t")
         if tab:
             yield Description(name, sentence)
-        elif (kind := _by_name().get(_key(line))) is not None:
+        elif (kind := shipped_type(line)) is not None:
             yield kind
         else:
             msg = (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +12,7 @@ from scipy.special import softmax
 
 from lexicell.words.cells import CellGroups, Profile
 
-__all__ = ["ABSENT", "CALLED", "Naming", "called_up", "name_groups", "weigh_alone"]
+__all__ = ["ABSENT", "CALLED", "Naming", "called_up", "name_groups", "of_cells", "weigh_alone"]
 
 #: Genes that a sentence calls up.
 CALLED = 200
@@ -104,6 +105,29 @@ def name_groups(
         probability.append(chosen)
         weights += corrected
     return Naming(tuple(probability), _most(weights), evidence, np.mean(exceeding, axis=0))
+
+
+def of_cells(
+    probability: Sequence[NDArray[np.float64]],
+    nearest: Sequence[NDArray[np.intp]],
+    present: NDArray[np.bool_],
+    full: NDArray[np.bool_],
+) -> NDArray[np.float64]:
+    """Probability of sentences for cells ``[n, S]``: the mean over groupings of what their groups have.
+
+    Parameters
+    ----------
+    probability, nearest
+        For each grouping ``[J, S]`` from `name_groups`, and the ``[n]`` groups of the cells.
+    present
+        ``[S]``; the others get 0.
+    full
+        ``[n]`` cells that have genes; the others get 0.
+    """
+    found = np.mean([groups[of] for groups, of in zip(probability, nearest, strict=True)], axis=0)
+    found[:, ~present] = 0
+    found[~full] = 0
+    return np.asarray(found)
 
 
 def weigh_alone(

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     import scipy.sparse as sp
 
-__all__ = ["TextIndex", "call_up"]
+__all__ = ["TextIndex", "call_up", "standardised"]
 
 #: Terms in fewer texts than the first, or in a larger share of them than the second, tell nothing.
 _LEAST_TEXTS, _LARGEST_SHARE = 2, 0.2
@@ -105,7 +105,7 @@ def call_up(
     if index is not None:
         parts.append(index.likeness(sentences))
     nothing = np.zeros((len(sentences), lexicon.n_genes), np.float32)
-    found = _standardised(sum((_standardised(part) for part in parts), nothing))
+    found = standardised(sum((standardised(part) for part in parts), nothing))
     silent = np.flatnonzero(~found.any(axis=1)) if parts else np.arange(len(sentences))
     if len(silent):
         msg = (
@@ -116,7 +116,7 @@ def call_up(
     return found
 
 
-def _standardised(likeness: NDArray[np.float32]) -> NDArray[np.float32]:
+def standardised(likeness: NDArray[np.float32]) -> NDArray[np.float32]:
     """Each row with mean 0 and standard deviation 1; 0 where it does not vary."""
     centred = likeness - likeness.mean(axis=1, keepdims=True)
     spread = centred.std(axis=1, keepdims=True)

@@ -9,8 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from lexicell._files import check_new_file, staged_path
-from lexicell._say import spreadsheet_cells
+from lexicell._files import check_new_file, staged_path, write_cells
 from lexicell.errors import InputError
 
 __all__ = ["Search", "check_table"]
@@ -57,10 +56,7 @@ class Search:
         """Write the scores of all cells as ``.csv`` or ``.parquet``; see `check_table` for errors."""
         target = check_table(path, overwrite=overwrite)
         with staged_path(target, replace=overwrite) as staging:
-            if target.suffix == ".csv":
-                spreadsheet_cells(self.scores).to_csv(staging, index_label="cell", lineterminator="\n")
-            else:
-                self.scores.rename_axis("cell").reset_index().to_parquet(staging, index=False)
+            write_cells(self.scores, staging, target.suffix)
         return target
 
 
