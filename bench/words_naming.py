@@ -76,12 +76,12 @@ class Placed:
         """The same competition, with no type held back or absent but those without a measured gene."""
         likeness, null = likeness[:, self.rows], null[:, self.rows]
         some = np.asarray((likeness * self.groups.detected > 0).any(axis=1))
-        called, null_called = called_up(likeness[some]), called_up(null)
+        called, null_called = sp.csr_array(called_up(likeness[some])), sp.csr_array(called_up(null))
         squared = np.maximum(likeness[some], 0) ** _POWER
         probability, weights = [], np.zeros(likeness.shape)
         for part in self.groups.profiles if some.any() else ():
             found, _ = _evidence(part, called, null_called)
-            chosen, corrected = _compete(part, found, squared, called, _DIRECT * np.clip(found, -1, _MOST))
+            chosen, corrected = _compete(part, found, squared, _DIRECT * np.clip(found, -1, _MOST))
             of_groups = np.zeros((len(chosen), len(likeness)))
             of_groups[:, some] = chosen
             probability.append(of_groups)

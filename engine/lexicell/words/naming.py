@@ -82,7 +82,7 @@ def name_groups(
     seed
         Of the halves of genes that presence is tested with.
     """
-    called, null_called = called_up(likeness), called_up(null)
+    called, null_called = sp.csr_array(called_up(likeness)), sp.csr_array(called_up(null))
     direct = [_evidence(part, called, null_called) for part in groups.profiles]
     highest = np.mean([found.max(axis=0) for found, _ in direct], axis=0)
     exceeding = [
@@ -101,7 +101,7 @@ def name_groups(
     probability, weights = [], np.zeros(likeness.shape)
     for part, (found, _) in zip(groups.profiles, direct, strict=True):
         offset = held_back + _DIRECT * np.clip(found, -1, _MOST)
-        chosen, corrected = _compete(part, found, squared, called, offset)
+        chosen, corrected = _compete(part, found, squared, offset)
         probability.append(chosen)
         weights += corrected
     return Naming(tuple(probability), _most(weights), evidence, np.mean(exceeding, axis=0))
@@ -148,7 +148,7 @@ def weigh_alone(
     numpy.ndarray
         ``[S, m]`` float32, at most 100 of a row above 0; rows sum to 1.
     """
-    called, null_called = called_up(likeness), called_up(null)
+    called, null_called = sp.csr_array(called_up(likeness)), sp.csr_array(called_up(null))
     squared = np.maximum(likeness, 0) ** _POWER
     weights = np.zeros(likeness.shape)
     for part in groups.profiles:
@@ -171,15 +171,15 @@ def called_up(likeness: NDArray[np.float32]) -> NDArray[np.float32]:
     return found
 
 
-def _pooled(part: Profile, weights: NDArray[np.floating]) -> NDArray[np.float64]:
+def _pooled(part: Profile, weights: sp.csr_array) -> NDArray[np.float64]:
     """Weighted enrichment ``[J, S]``, with the spread that independent genes would give it."""
-    lengths = np.sqrt((weights**2).sum(axis=1))
-    pooled = (sp.csr_array(weights.astype(np.float32)) @ part.enrichment.T).T
+    lengths = np.sqrt(weights.astype(np.float64).power(2).sum(axis=1))
+    pooled = (weights @ part.enrichment.T).T
     return np.asarray(pooled / np.maximum(lengths, 1e-12), np.float64)
 
 
 def _evidence(
-    part: Profile, called: NDArray[np.float32], null: NDArray[np.float32]
+    part: Profile, called: sp.csr_array, null: sp.csr_array
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Pooled enrichment of sentences and null, in robust standard deviations of the null, group by group."""
     other = _pooled(part, null)
@@ -192,18 +192,17 @@ def _compete(
     part: Profile,
     evidence: NDArray[np.float64],
     squared: NDArray[np.float32],
-    called: NDArray[np.float32],
     offset: NDArray[np.float64] | float,
 ) -> tuple[NDArray[np.float64], NDArray[np.floating]]:
     """Probability of sentences for groups ``[J, S]``, and the weights of genes that it ends with."""
-    weights: NDArray[np.floating] = called
+    weights: NDArray[np.floating] = squared
     for correction in range(_ROUNDS + 1):
         relative = _over_groups(evidence) + offset
         probability = softmax(_SLOPE * relative, axis=1)
         if correction == _ROUNDS:
             break
         weights = _corrected(part, probability, squared)
-        evidence = _pooled(part, weights)
+        evidence = _pooled(part, sp.csr_array(weights.astype(np.float32)))
     return probability, weights
 
 
@@ -226,21 +225,29 @@ def _over_groups(evidence: NDArray[np.float64]) -> NDArray[np.float64]:
 def _held_out(
     part: Profile,
     likeness: NDArray[np.float32],
-    called: NDArray[np.float32],
-    null: NDArray[np.float32],
+    called: sp.csr_array,
+    null: sp.csr_array,
     rng: np.random.Generator,
 ) -> NDArray[np.float64]:
     """Evidence of one half of the genes in the groups that the other half gave to each sentence, ``[S]``."""
-    half = rng.random(likeness.shape[1]) < 0.5
+    half: NDArray[np.bool_] = np.less(rng.random(likeness.shape[1]), 0.5)
+    rest: NDArray[np.bool_] = np.logical_not(half)
     found = []
-    for seen in (half, ~half):
-        evidence, _ = _evidence(part, called * seen, null * seen)
+    for seen, unseen in ((half, rest), (rest, half)):
+        evidence, _ = _evidence(part, _only(called, seen), _only(null, seen))
         squared = np.maximum(likeness * seen, 0) ** _POWER
-        probability, _ = _compete(part, evidence, squared, called * seen, 0.0)
-        other, _ = _evidence(part, called * ~seen, null * ~seen)
+        probability, _ = _compete(part, evidence, squared, 0.0)
+        other, _ = _evidence(part, _only(called, unseen), _only(null, unseen))
         share = probability * np.sqrt(part.sizes)[:, None]
         found.append((share * other).sum(axis=0) / np.maximum(share.sum(axis=0), 1e-9))
     return np.asarray(np.mean(found, axis=0))
+
+
+def _only(weights: sp.csr_array, genes: NDArray[np.bool_]) -> sp.csr_array:
+    """Weights of some genes, 0 of the others."""
+    kept = weights.copy()
+    kept.data = kept.data * genes[kept.indices]
+    return kept
 
 
 def _most(weights: NDArray[np.floating]) -> NDArray[np.float32]:
