@@ -25,6 +25,7 @@ from lexicell.learn.bridge import weight_matrix
 from lexicell.lexicon import GeneList, Lexicon
 from lexicell.projection import Projection
 from lexicell.words import Description, name_cells, read_descriptions, shipped_types
+from lexicell.words.known import Foretold, Known, Labelled
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -83,14 +84,16 @@ def annotate(
         the variance of the reference's 2,000 most variable ones, principal components of the genes that both
         measure; elsewhere a bridge of the genes' texts, whose result is transductive and says so.
     label
-        Column of ``obs`` with the labels, for labelled cells.
+        Column of ``obs`` with the labels of the reference; with sentences and no reference, of the query,
+        where some cells are labelled.
     describe, types
-        No reference and no labels: sentences by the names of types, or a file with a name, a tab and a
-        sentence on each line (see `lexicell.words.read_descriptions`); and types whose sentences come with
-        the package, by groups ("blood,pancreas") or names of the Cell Ontology. A sentence calls up the genes
-        whose texts speak of the same, the cells correct how much each gene counts, and sentences compete for
-        fine groups of cells (`lexicell.words.name_cells`). A type that is not there ends empty. The result is
-        transductive: a cell's label depends on the other cells.
+        Sentences by the names of types, or a file with a name, a tab and a sentence on each line (see
+        `lexicell.words.read_descriptions`); and types whose sentences come with the package, by groups
+        ("blood,pancreas") or names of the Cell Ontology. A sentence calls up the genes whose texts speak of
+        the same, the cells correct how much each gene counts, and sentences compete for fine groups of cells
+        (`lexicell.words.name_cells`). A type that is not there ends empty. Sentences need neither reference
+        nor labels; where there are some, both are weighed, and cells that are labelled keep their label. The
+        result is transductive: a cell's label depends on the other cells.
     method
         ``"logistic"``: logistic regression with calibrated probabilities. ``"knn"``: the share of the votes
         of the ten nearest reference cells; of labelled cells only.
@@ -137,7 +140,7 @@ def annotate(
     with `smooth` of the query) are in memory.
     """
     described = _descriptions(describe, types)
-    _check(reference, label, method, described=described is not None, smooth=smooth)
+    _check(reference, method, described=described is not None, smooth=smooth)
     target = None if output is None else check_output(output, query, overwrite=overwrite)
     opened = lexicon if isinstance(lexicon, Lexicon) else Lexicon.open(lexicon)
     projection = _projection(reference)
@@ -152,21 +155,23 @@ def annotate(
     )  # fmt: skip
     with open_data(query, layer, modality, use_raw=use_raw, follow_links=follow_links) as source:
         cells = Cells(align_cells(source, read, listener), listener)
+        namer = None
+        if projection is not None:
+            namer = _of_projection(projection, cells)
+        elif reference is not None:
+            with open_data(
+                reference,
+                reference_layer,
+                reference_modality,
+                use_raw=reference_use_raw,
+                follow_links=follow_links,
+            ) as labelled:
+                genes_alike = AlignOptions(lexicon=opened, mask_genes=mask_genes, genes=genes)
+                namer = _fit(labelled, label, genes_alike, cells, method, seed)
         if described is not None:
-            annotation = _annotate_by_sentences(cells, described, threshold, seed)
+            annotation = _annotate_by_sentences(cells, described, namer, label, threshold, seed)
         else:
-            if projection is not None:
-                namer = _of_projection(projection, cells)
-            else:
-                with open_data(
-                    reference,
-                    reference_layer,
-                    reference_modality,
-                    use_raw=reference_use_raw,
-                    follow_links=follow_links,
-                ) as labelled:
-                    genes_alike = AlignOptions(lexicon=opened, mask_genes=mask_genes, genes=genes)
-                    namer = _fit(labelled, label, genes_alike, cells, method, seed)
+            assert namer is not None  # noqa: S101 -- `_check` has looked
             annotation = _annotate(namer, cells, threshold, seed, smoothed=smooth)
     if target is not None:
         annotation.write(target, query=query, key=key_added, overwrite=overwrite)
@@ -226,13 +231,13 @@ def _descriptions(
     return read_descriptions((*own, *shipped))
 
 
-def _check(reference: Any, label: str | None, method: str, *, described: bool, smooth: bool) -> None:
+def _check(reference: Any, method: str, *, described: bool, smooth: bool) -> None:
     """Raise where options do not go together."""
     if method not in _METHODS:
         msg = f"methods are {' and '.join(_METHODS)}, not {method!r}"
         raise InputError(msg)
-    if described and (reference is not None or label is not None or smooth or method != "logistic"):
-        msg = "sentences need no labelled cells: leave --reference, --label, --method and --smooth out"
+    if described and (smooth or (reference is None and method != "logistic")):
+        msg = "sentences name groups of cells: leave --smooth out, and without a reference --method"
         raise InputError(msg)
     if not described and reference is None:
         msg = "nothing tells what the cells are: give --reference, sentences (--describe), or --types"
@@ -324,13 +329,30 @@ def _annotate(
 
 
 def _annotate_by_sentences(
-    cells: Cells, described: tuple[Description, ...], threshold: float | None, seed: int
+    cells: Cells,
+    described: tuple[Description, ...],
+    namer: CellNamer | None,
+    label: str | None,
+    threshold: float | None,
+    seed: int,
 ) -> Annotation:
-    """Name all cells of the query by what sentences say of them."""
-    found = name_cells(cells.aligned, described, seed=seed, listener=cells.listener)
-    source = cells.aligned.source
+    """Name all cells of the query by what sentences say of them, and by what is known of them beside."""
+    source, listener = cells.aligned.source, cells.listener
+    known: Known | None = None
+    why = f"no labelled cells were given, so {len(described):,} sentences compete for the cells"
+    if namer is not None:
+        probability, _ = namer.probability(listener)
+        known = Foretold(namer.classifier.classes, probability)
+        why = (
+            f"{len(described):,} sentences and the reference are weighed; of the latter: {namer.facts['why']}"
+        )
+    elif label is not None:
+        labels = read_labels(source, label, listener, unlabelled="named")
+        known = Labelled(labels, label)
+        why = f"{len(described):,} sentences and {len(known.cells):,} labelled cells are weighed"
+    found = name_cells(cells.aligned, described, known=known, seed=seed, listener=listener)
     facts = {
-        "why": f"no labelled cells were given, so {len(described):,} sentences compete for the cells",
+        "why": why,
         "cells": source.n_cells,
         "coverage": cells.aligned.coverage,
         "fitted": found.n_fitted,

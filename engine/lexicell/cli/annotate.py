@@ -25,20 +25,25 @@ def annotate(
         typer.Option(help="Labelled cells, or the folder of a projection that was trained with labels."),
     ] = None,
     label: Annotated[
-        str | None, typer.Option(help="Column of obs with the labels of the reference cells.")
+        str | None,
+        typer.Option(
+            help="Column of obs with the labels of the reference; with sentences and no reference, of the "
+            "QUERY, where a few cells are labelled."
+        ),
     ] = None,
     describe: Annotated[
         str | None,
         typer.Option(
             metavar="FILE",
-            help="No reference: a file with a name, a tab and a sentence about what it does on each line.",
+            help="A file with a name, a tab and a sentence about what it does on each line; no reference or "
+            "label is needed, and if there is one both are weighed.",
         ),
     ] = None,
     types: Annotated[
         str | None,
         typer.Option(
-            help="No reference: types whose sentences come with the package, by groups (blood,pancreas) or "
-            "names of the Cell Ontology; also together with --describe."
+            help="Types whose sentences come with the package, by groups (blood,pancreas) or names of the "
+            "Cell Ontology; also together with --describe."
         ),
     ] = None,
     method: Annotated[
@@ -96,7 +101,8 @@ def annotate(
 
     --describe and --types need no labelled cell: a sentence calls up the genes whose texts say the same, and
     sentences compete for the cells; how well, and beside which controls, is in docs/words.md. Look at the
-    genes of each type, which are printed: they are the evidence.
+    genes of each type, which are printed: they are the evidence. One labelled cell of each type in QUERY
+    (--label) mends most sentences that are not good enough.
     """
     from lexicell.annotation import annotate as name_cells
 

@@ -17,7 +17,7 @@ from lexicell.embedding.gene_statistics import highly_variable_columns
 from lexicell.embedding.selected import Selection, select_block
 from lexicell.errors import InputError, needing
 
-__all__ = ["CellGroups", "Profile", "group_cells"]
+__all__ = ["CellGroups", "Profile", "group_cells", "nearest_group"]
 
 #: Cells that groups are made of; in larger data sets a sample, drawn once.
 _SAMPLED = 10_000
@@ -66,8 +66,10 @@ class CellGroups:
     ----------
     cells
         The data set, its genes being ``m`` candidates.
-    n_fitted
-        Cells that groups were made of.
+    fitted
+        ``[n]`` numbers of the cells that groups were made of.
+    components
+        ``[n, 20]`` of these.
     mean, spread
         ``[m]`` of ``log1p(1e4 x / N)`` over these; spread is never below 0.5.
     detected
@@ -77,7 +79,8 @@ class CellGroups:
     """
 
     cells: AlignedCells
-    n_fitted: int
+    fitted: NDArray[np.intp]
+    components: NDArray[np.float32]
     mean: NDArray[np.float64]
     spread: NDArray[np.float64]
     detected: NDArray[np.bool_]
@@ -114,20 +117,28 @@ class CellGroups:
             nearest = []
             if grouped:
                 components = self._components(logged[:, at[1]])
-                nearest = [_nearest(components, part.centres) for part in self.profiles]
+                nearest = [nearest_group(components, part.centres) for part in self.profiles]
             yield selection.start, logged[:, at[0]], nearest, np.diff(logged.indptr)
 
     def _components(self, logged: sp.csr_array) -> NDArray[np.float32]:
         return _scaled(logged, self.mean[self._genes], self._gene_spread) @ self._loadings
 
 
-def group_cells(cells: AlignedCells, *, seed: int = 0, listener: Listener = ignore) -> CellGroups:
+def group_cells(
+    cells: AlignedCells,
+    *,
+    always: NDArray[np.intp] | None = None,
+    seed: int = 0,
+    listener: Listener = ignore,
+) -> CellGroups:
     """Read a data set once, and group up to 20,000 of its cells finely, six times over.
 
     Parameters
     ----------
     cells
         ``N`` cells.
+    always
+        Numbers of cells that are to be among the sample; of more than 10,000, a sample.
     seed
         Of the sample and the groupings.
     listener
@@ -145,8 +156,11 @@ def group_cells(cells: AlignedCells, *, seed: int = 0, listener: Listener = igno
     with needing("evaluate", "Naming cells by sentences"):
         from sklearn.cluster import KMeans
         from sklearn.decomposition import PCA
-    logged = _sample(cells, seed, listener)
-    logged = _in_their_own_order(logged[np.diff(logged.indptr) > 0])
+    chosen = _chosen(cells.source.n_cells, always, seed)
+    logged = _sample(cells, chosen, listener)
+    full = np.flatnonzero(np.diff(logged.indptr) > 0)
+    order = full[_own_order(logged[full])]
+    logged, chosen = logged[order], chosen[order]
     n = logged.shape[0]
     if n < 10:
         msg = f"{cells.source.label}: {n} cells have a gene that is described; sentences need ten or more"
@@ -169,16 +183,26 @@ def group_cells(cells: AlignedCells, *, seed: int = 0, listener: Listener = igno
         groups = max(2, min(most, n // _CELLS_OF_A_GROUP))
         kmeans = KMeans(groups, n_init=1, random_state=seed + repeat).fit(components)
         centres = np.ascontiguousarray(kmeans.cluster_centers_, np.float32)
-        profiles.append(_profile(logged, _nearest(components, centres), centres, spread, detected))
-    return CellGroups(cells, n, mean, spread, detected, tuple(profiles), genes, deviation[genes], loadings)
+        profiles.append(_profile(logged, nearest_group(components, centres), centres, spread, detected))
+    return CellGroups(
+        cells, chosen, components, mean, spread, detected, tuple(profiles), genes, deviation[genes], loadings
+    )
 
 
-def _sample(cells: AlignedCells, seed: int, listener: Listener) -> sp.csr_array:
-    """``log1p(1e4 x / N)`` of up to 10,000 cells, ``[n, m]``."""
-    n = cells.source.n_cells
-    chosen = np.arange(n)
-    if n > _SAMPLED:
-        chosen = np.sort(np.random.default_rng(seed).choice(n, _SAMPLED, replace=False))
+def _chosen(n: int, always: NDArray[np.intp] | None, seed: int) -> NDArray[np.intp]:
+    """Numbers of up to 10,000 cells and of as many that are to be among them, ascending."""
+    if n <= _SAMPLED:
+        return np.arange(n)
+    rng = np.random.default_rng(seed)
+    chosen = rng.choice(n, _SAMPLED, replace=False)
+    if always is not None:
+        asked = always if len(always) <= _SAMPLED else rng.choice(always, _SAMPLED, replace=False)
+        chosen = np.union1d(chosen, asked)
+    return np.sort(chosen)
+
+
+def _sample(cells: AlignedCells, chosen: NDArray[np.intp], listener: Listener) -> sp.csr_array:
+    """``log1p(1e4 x / N)`` of some cells, ``[n, m]``."""
     parts = []
     for start, block in cells.blocks(listener=listener):
         a, b = np.searchsorted(chosen, [start, start + block.n_rows])
@@ -190,10 +214,10 @@ def _sample(cells: AlignedCells, seed: int, listener: Listener) -> sp.csr_array:
     return stacked  # type: ignore[no-any-return]  # of arrays, so an array
 
 
-def _in_their_own_order(logged: sp.csr_array) -> sp.csr_array:
-    """Sort cells by what they express, so that the order of a file decides nothing."""
+def _own_order(logged: sp.csr_array) -> NDArray[np.intp]:
+    """Order of cells by what they express, so that the order of a file decides nothing."""
     direction = np.random.default_rng(0).standard_normal(logged.shape[1])
-    return logged[np.argsort(logged.astype(np.float64) @ direction, kind="stable")]
+    return np.argsort(logged.astype(np.float64) @ direction, kind="stable")
 
 
 def _logged(selection: Selection, rows: NDArray[np.int32]) -> sp.csr_array:
@@ -213,7 +237,8 @@ def _scaled(
     return np.clip(dense, -_LARGEST, _LARGEST, out=dense)
 
 
-def _nearest(components: NDArray[np.float32], centres: NDArray[np.float32]) -> NDArray[np.intp]:
+def nearest_group(components: NDArray[np.float32], centres: NDArray[np.float32]) -> NDArray[np.intp]:
+    """Nearest of ``[J, c]`` centres for ``[n, c]`` components, ``[n]``."""
     distance = (centres * centres).sum(axis=1) - 2 * (components @ centres.T)
     nearest: NDArray[np.intp] = distance.argmin(axis=1)
     return nearest

@@ -16,6 +16,7 @@ from lexicell.lexicon import Lexicon
 from lexicell.words.cells import CellGroups, group_cells
 from lexicell.words.descriptions import Description, shipped_types
 from lexicell.words.encoding import encode_sentences
+from lexicell.words.known import Known
 from lexicell.words.naming import ABSENT, CALLED, called_up, name_groups, of_cells, weigh_alone
 from lexicell.words.retrieval import call_up
 
@@ -84,7 +85,12 @@ def likeness_of(
 
 
 def name_cells(
-    cells: AlignedCells, descriptions: Sequence[Description], *, seed: int, listener: Listener
+    cells: AlignedCells,
+    descriptions: Sequence[Description],
+    *,
+    known: Known | None = None,
+    seed: int,
+    listener: Listener,
 ) -> Described:
     """Let sentences compete for all cells of a data set; see `lexicell.words.naming.name_groups`.
 
@@ -94,6 +100,8 @@ def name_cells(
         ``N`` cells, read twice.
     descriptions
         ``S`` types; two or more.
+    known
+        What else is known of the cells. Cells whose type is told keep it.
     seed
         Of groupings and of the test of presence.
     listener
@@ -102,23 +110,35 @@ def name_cells(
     Raises
     ------
     InputError
-        A sentence calls up hardly any gene that is measured, or there are fewer than two.
+        A sentence calls up hardly any gene that is measured, there are fewer than two, or a type is known
+        that none describes.
     """
+    names = [kind.name for kind in descriptions]
+    if known is not None:
+        known.check(names)
     if len(descriptions) < 2:
         msg = "one sentence can't compete for cells; describe two types or more, or use `lexicell search`"
         raise InputError(msg)
     likeness, null, measured = _on_panel(cells, descriptions, listener)
     _tell_alike(descriptions, likeness, listener)
-    groups = group_cells(cells, seed=seed, listener=listener)
-    naming = name_groups(groups, likeness, null, seed=seed)
-    present = naming.evidence >= ABSENT
-    if absent := [kind.name for kind, there in zip(descriptions, present, strict=True) if not there]:
+    told = np.zeros(0, np.intp) if known is None else known.cells
+    groups = group_cells(cells, always=told, seed=seed, listener=listener)
+    prior = None if known is None else known.prior(groups, names)
+    type_of = np.full(cells.source.n_cells, -1)
+    if known is not None:
+        type_of[told] = known.of_cells(names)
+    there = np.isin(np.arange(len(names)), type_of)
+    naming = name_groups(groups, likeness, null, prior=prior, there=there, seed=seed)
+    present = (naming.evidence >= ABSENT) | there
+    if absent := [name for name, there in zip(names, present, strict=True) if not there]:
         text = f"{len(absent)} described types are not found here: {', '.join(absent)}"
         listener(Note(text, serious=True))
     probability = np.zeros((cells.source.n_cells, len(descriptions)), np.float32)
 
     def place(start: int, nearest: list[NDArray[np.intp]], full: NDArray[np.bool_]) -> NDArray[np.intp]:
         found = of_cells(naming.probability, nearest, present, full)
+        here = type_of[start : start + len(found)]
+        found[here >= 0] = np.eye(len(names))[here[here >= 0]]
         probability[start : start + len(found)] = found
         return np.where(found.any(axis=1), found.argmax(axis=1), -1)
 
@@ -127,7 +147,7 @@ def name_cells(
     types["cells"] = sizes
     types["share"] = sizes / max(len(n_genes), 1)
     types["evidence"], types["p_value"], types["present"] = naming.evidence, naming.p_value, present
-    return Described(probability, scores, types, _named(genes, types.index), n_genes, groups.n_fitted)
+    return Described(probability, scores, types, _named(genes, types.index), n_genes, len(groups.fitted))
 
 
 def score_cells(
@@ -140,7 +160,7 @@ def score_cells(
     scores, n_genes, genes, _ = _score(groups, weights, likeness, None, listener)
     types = _types(descriptions, measured)
     nothing = np.zeros((len(scores), 0), np.float32)
-    return Described(nothing, scores, types, _named(genes, types.index), n_genes, groups.n_fitted)
+    return Described(nothing, scores, types, _named(genes, types.index), n_genes, len(groups.fitted))
 
 
 def _on_panel(

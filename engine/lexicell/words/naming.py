@@ -62,7 +62,13 @@ class Naming:
 
 
 def name_groups(
-    groups: CellGroups, likeness: NDArray[np.float32], null: NDArray[np.float32], *, seed: int = 0
+    groups: CellGroups,
+    likeness: NDArray[np.float32],
+    null: NDArray[np.float32],
+    *,
+    prior: Sequence[NDArray[np.float64]] | None = None,
+    there: NDArray[np.bool_] | None = None,
+    seed: int = 0,
 ) -> Naming:
     """Give each group of cells to the sentences, and let the cells correct the genes.
 
@@ -79,6 +85,11 @@ def name_groups(
         ``[S, m]`` from `call_up`, of the candidates.
     null
         ``[B, m]`` likenesses of sentences about all kinds of cells, among which a given one must stand out.
+    prior
+        For each grouping ``[J, S]``, what is known beside the sentences (`lexicell.words.known`), in standard
+        deviations of evidence.
+    there
+        ``[S]`` types that are known to be there: they are not held back.
     seed
         Of the halves of genes that presence is tested with.
     """
@@ -97,10 +108,13 @@ def name_groups(
     ]
     evidence = np.mean(tested, axis=0) + highest / 2
     held_back = np.clip(evidence - _EVIDENCE, -_HELD_BACK, 0)
+    if there is not None:
+        held_back[there] = 0
     squared = np.maximum(likeness, 0) ** _POWER
     probability, weights = [], np.zeros(likeness.shape)
-    for part, (found, _) in zip(groups.profiles, direct, strict=True):
-        offset = held_back + _DIRECT * np.clip(found, -1, _MOST)
+    known = prior or [np.zeros(1)] * len(groups.profiles)
+    for part, (found, _), more in zip(groups.profiles, direct, known, strict=True):
+        offset = held_back + _DIRECT * np.clip(found, -1, _MOST) + more
         chosen, corrected = _compete(part, found, squared, offset)
         probability.append(chosen)
         weights += corrected
