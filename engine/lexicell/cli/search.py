@@ -21,13 +21,17 @@ _SHOWN = 10
 
 
 def search(
-    data: Annotated[str, typer.Argument(metavar="IN", help="Cells; for --like also a store of vectors.")],
+    data: Annotated[str, typer.Argument(metavar="IN", help="Cells, or a store of their vectors.")],
     text: Annotated[
         list[str] | None, typer.Argument(metavar="SENTENCE...", help="What the cells do, in a sentence.")
     ] = None,
     output: Annotated[
         Path | None,
-        typer.Option("--output", "--out", help="A .csv or .parquet for the scores of all cells."),
+        typer.Option(
+            "--output",
+            "--out",
+            help="A .csv or .parquet for the scores of all cells; or a folder, for very many.",
+        ),
     ] = None,
     like: Annotated[
         str | None, typer.Option(metavar="CELL", help="In place of sentences: the cells most like this one.")
@@ -47,12 +51,19 @@ def search(
     min_coverage: opt.MinCoverage = 0.0,
     mask_genes: opt.MaskGenes = None,
     seed: opt.Seed = 0,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Threads that write a folder. Default: one for each CPU.")
+    ] = None,
     overwrite: opt.Overwrite = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with an interrupted run to a folder, or begin it.")
+    ] = False,
     as_json: opt.Json = False,
 ) -> None:
     """Find the cells of IN that a sentence speaks of, without labels.
 
-    The genes that did it are printed: look at them before the cells.
+    The genes that did it are printed: look at them before the cells. Vectors say less of genes than counts
+    do: of a store, the best cells are right, and the others less so.
     """
     from lexicell.words import search as find
 
@@ -61,7 +72,7 @@ def search(
             data, text, output, like=like, genes=genes, lexicon=lexicon, layer=layer, use_raw=use_raw,
             modality=modality, follow_links=follow_links, values=values, gene_column=gene_column,
             organism=organism, min_coverage=min_coverage, mask_genes=mask_genes or (), seed=seed,
-            overwrite=overwrite, listener=_console.listen(bar),
+            workers=workers, overwrite=overwrite, resume=resume, listener=_console.listen(bar),
         )  # fmt: skip
     if as_json:
         _console.result_json(found.as_dict())

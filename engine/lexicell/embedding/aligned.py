@@ -121,6 +121,25 @@ class AlignedCells:
         """Genes of the data set that are described, and left out."""
         return self.alignment.n_genes - len(self.genes.rows)
 
+    def provenance(self) -> dict[str, Any]:
+        """What was read and how it was understood, as plain JSON."""
+        alignment = self.alignment
+        return {
+            "values": str(self.values),
+            "lexicon": {"name": self.lexicon.name, "identity": self.lexicon.identity},
+            "input": {"cells": self.source.n_cells, "names": self.names},
+            "genes": {
+                "column": alignment.column,
+                "organism": alignment.organism,
+                "matched_columns": alignment.n_matched,
+                "genes": alignment.n_genes,
+                "columns": len(alignment.names),
+                "mask": ",".join(self.mask) or "none",
+                "masked": self.n_masked,
+                **({"list": self.listed} if self.listed else {}),
+            },
+        }
+
     @property
     def probe(self) -> CsrBlock:
         """A few cells, as they are stored."""

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from lexicell.embedding.inputs import Inputs, Output
     from lexicell.embedding.plan import Plan
 
-__all__ = ["Arithmetic", "RunSettings", "settle"]
+__all__ = ["Arithmetic", "RunSettings", "about_inputs", "settle"]
 
 #: Of what is written; a store of another number is not continued.
 _FORMAT = 2
@@ -149,10 +149,16 @@ def _chosen(plan: Plan, output: Output, inputs: Inputs | None) -> dict[str, Any]
         "dtype": output.dtype,
         "obs_columns": list(output.obs_columns),
     }
-    if inputs is not None:
-        identity["input"] |= {
-            "matrix": ".raw" if inputs.use_raw else "X" if inputs.layer is None else inputs.layer,
-            **({} if inputs.modality is None else {"modality": inputs.modality}),
-            **asdict(fingerprint(inputs.paths, follow_links=inputs.follow_links)),
-        }
+    identity["input"] |= about_inputs(inputs)
     return identity
+
+
+def about_inputs(inputs: Inputs | None) -> dict[str, Any]:
+    """Which matrix of which files is read, as plain JSON; nothing of what is in memory only."""
+    if inputs is None:
+        return {}
+    return {
+        "matrix": ".raw" if inputs.use_raw else "X" if inputs.layer is None else inputs.layer,
+        **({} if inputs.modality is None else {"modality": inputs.modality}),
+        **asdict(fingerprint(inputs.paths, follow_links=inputs.follow_links)),
+    }

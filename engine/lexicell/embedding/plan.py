@@ -125,33 +125,20 @@ class Plan:
         """Return what belongs into ``uns``: enough to make the same vectors again."""
         from importlib.metadata import version
 
-        cells, card = self.cells, about(self.projection)
-        alignment = cells.alignment
+        read, card = self.cells.provenance(), about(self.projection)
         return {
             "version": version("lexicell"),
             "recipe": self.recipe.name,
             "top_k": 0 if self.recipe.top_k is None else self.recipe.top_k,
             "weight": str(self.recipe.weight),
             "normalise": self.recipe.normalise,
-            "values": str(cells.values),
+            "values": read["values"],
             "device": self.device,
-            "lexicon": {"name": cells.lexicon.name, "identity": cells.lexicon.identity},
+            "lexicon": read["lexicon"],
             "projection": "none" if self.projection is None else self.projection.identity,
             **({"projection_card": card} if card else {}),
-            "input": {
-                "cells": cells.source.n_cells,
-                "names": cells.names,
-            },
-            "genes": {
-                "column": alignment.column,
-                "organism": alignment.organism,
-                "matched_columns": alignment.n_matched,
-                "genes": alignment.n_genes,
-                "columns": len(alignment.names),
-                "mask": ",".join(cells.mask) or "none",
-                "masked": cells.n_masked,
-                **({"list": cells.listed} if cells.listed else {}),
-            },
+            "input": read["input"],
+            "genes": read["genes"],
         }
 
 

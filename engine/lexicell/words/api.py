@@ -10,21 +10,21 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 import scipy.sparse as sp
-from numpy.typing import NDArray
 
-from lexicell._arrays import unit_rows
 from lexicell.atlas import Values, check_writable
-from lexicell.atlas.store import open_embedding
-from lexicell.atlas.store._anndata import KEY
+from lexicell.atlas.store import check_folder
 from lexicell.embedding import AlignedCells, AlignOptions, Listener, align_cells, embed_in_memory, plan_cells
 from lexicell.embedding.aligned import DEFAULT_LEXICON
 from lexicell.embedding.events import log
-from lexicell.embedding.inputs import open_data
+from lexicell.embedding.inputs import Inputs, Output, inputs_of, open_data, run_mode
 from lexicell.errors import InputError
 from lexicell.lexicon import GeneList, Lexicon
-from lexicell.words.described import likeness_of, score_cells
 from lexicell.words.descriptions import Description, read_descriptions, shipped_type
 from lexicell.words.naming import CALLED, called_up
+from lexicell.words.retrieval import likeness_of
+from lexicell.words.score_run import score_to_folder
+from lexicell.words.scoring import ask, score_cells
+from lexicell.words.stored import InMemory, search_by_text, search_like, vectors_of
 from lexicell.words.table import Search, check_table
 
 if TYPE_CHECKING:
@@ -54,7 +54,9 @@ def search(
     min_coverage: float = 0.0,
     mask_genes: Sequence[str] = (),
     seed: int = 0,
+    workers: int | None = None,
     overwrite: bool = False,
+    resume: bool = False,
     listener: Listener = log,
 ) -> Search:
     """Find cells by a sentence about what they do, by a cell, or by genes.
@@ -67,11 +69,13 @@ def search(
     Parameters
     ----------
     data
-        Cells, see `lexicell.embed`; for `like` also a store that it wrote.
+        Cells, see `lexicell.embed`; or a store that it wrote. Its vectors say less of a sentence's genes than
+        counts do, see `lexicell.words.stored.search_by_text`.
     text
         A sentence, several, or several by names.
     output
-        ``.csv`` or ``.parquet`` for the scores of all cells.
+        ``.csv`` or ``.parquet`` for the scores of all cells; a name without a suffix for a folder of Parquet
+        files, written shard by shard in bounded memory.
     like
         Name of a cell: the cosine of its vector and each cell's, in place of sentences.
     genes
@@ -82,8 +86,12 @@ def search(
         How data are read and understood, see `lexicell.embed`.
     seed
         Of the groups of cells that correct the genes.
+    workers
+        Threads that write a folder; None for as many as there are CPUs.
     overwrite
         Replace an existing output.
+    resume
+        Go on with a run to this folder that was interrupted, or begin it.
     listener
         Is told what was understood and how far it is.
 
@@ -98,23 +106,30 @@ def search(
         Not one of `text`, `like` and `genes` is given, or it finds nothing; data or an option can't be used.
     CorruptDataError
         An input is damaged.
+    PartialError
+        The run to a folder could not go on; what is done can be continued with `resume`.
     MissingExtraError
         scikit-learn is not installed.
     """
     if sum(asked is not None for asked in (text, like, genes)) != 1:
         msg = "give one of a sentence, a cell that others shall be like (--like), and genes (--genes)"
         raise InputError(msg)
-    target = None if output is None else check_table(output, overwrite=overwrite)
-    store = _vectors(data)
-    if store is not None and like is None:
-        msg = f"{data} holds vectors and no counts: name the data that it was made from, or a cell (--like)"
-        raise InputError(msg)
+    inputs = inputs_of(data, layer, modality, use_raw=use_raw, follow_links=follow_links)
+    folder = _folder(output, text, inputs, overwrite=overwrite, resume=resume)
+    target = None if output is None or folder is not None else check_table(output, overwrite=overwrite)
+    opened = lexicon if isinstance(lexicon, Lexicon) else Lexicon.open(lexicon)
+    store = vectors_of(data)
     if store is not None:
-        names, vectors = store
-        found = _like(names, vectors, str(like), {"cells": len(names)})
+        if folder is not None or genes is not None:
+            msg = f"{data} holds vectors and no counts: name the data that it was made from"
+            raise InputError(msg)
+        if text is not None:
+            found = search_by_text(store, _descriptions(text), opened, listener)
+        else:
+            found = search_like(store, str(like), {"cells": len(store.names)})
     else:
         options = AlignOptions(
-            lexicon=lexicon, values=values, gene_column=gene_column, organism=organism,
+            lexicon=opened, values=values, gene_column=gene_column, organism=organism,
             min_coverage=min_coverage, mask_genes=mask_genes,
         )  # fmt: skip
         with open_data(data, layer, modality, use_raw=use_raw, follow_links=follow_links) as source:
@@ -123,13 +138,24 @@ def search(
                 found = _by_genes(source, options, asked, listener)
             else:
                 cells = align_cells(source, options, listener)
-                if text is not None:
+                if text is not None and folder is not None:
+                    found = score_to_folder(
+                        cells,
+                        _descriptions(text),
+                        folder,
+                        inputs,
+                        seed=seed,
+                        workers=workers,
+                        listener=listener,
+                    )
+                elif text is not None:
                     found = _by_text(cells, _descriptions(text), seed, listener)
                 else:
                     plan = plan_cells(cells, listener=listener)
                     vectors, _ = embed_in_memory(source, plan.embedder, listener=listener)
                     facts = {"lexicon": cells.lexicon.name, "cells": source.n_cells}
-                    found = _like(source.names(0, source.n_cells), vectors, str(like), facts)
+                    names = source.names(0, source.n_cells)
+                    found = search_like(InMemory(names, vectors), str(like), facts)
     if target is not None:
         found.write(target, overwrite=overwrite)
     return found
@@ -215,7 +241,8 @@ def score_text(adata: AnnData, text: Text, *, prefix: str = "", **options: Any) 
     prefix
         Of the columns' names.
     **options
-        Of `lexicell.search`, but for `output`, `overwrite`, `like`, `genes` and `follow_links`.
+        Of `lexicell.search`, but for `output`, `overwrite`, `resume`, `workers`, `like`, `genes` and
+        `follow_links`.
 
     Returns
     -------
@@ -227,7 +254,15 @@ def score_text(adata: AnnData, text: Text, *, prefix: str = "", **options: Any) 
     InputError, CountsError, CoverageError, CorruptDataError, MissingExtraError
         As `lexicell.search`; `adata` is then unchanged.
     """
-    if refused := options.keys() & {"output", "overwrite", "like", "genes", "follow_links"}:
+    if refused := options.keys() & {
+        "output",
+        "overwrite",
+        "resume",
+        "workers",
+        "like",
+        "genes",
+        "follow_links",
+    }:
         msg = f"tl.score_text writes into the AnnData: leave {', '.join(sorted(refused))} out"
         raise InputError(msg)
     check_writable(adata)
@@ -247,17 +282,36 @@ def _descriptions(text: Text) -> tuple[Description, ...]:
 def _by_text(
     cells: AlignedCells, descriptions: tuple[Description, ...], seed: int, listener: Listener
 ) -> Search:
-    found = score_cells(cells, descriptions, seed=seed, listener=listener)
+    question = ask(cells, descriptions, seed=seed, listener=listener)
+    scores = score_cells(cells, question.scorer, listener)
     names = cells.source.names(0, cells.source.n_cells)
-    scores = pd.DataFrame(found.scores, index=names, columns=list(found.types.index))
-    scores[found.n_genes == 0] = np.nan
     facts = {
         "lexicon": cells.lexicon.name,
         "cells": len(names),
-        "fitted": found.n_fitted,
-        "measured": found.types["measured"].to_dict(),
+        "fitted": question.n_fitted,
+        "measured": question.types["measured"].to_dict(),
     }
-    return Search(scores, found.genes, facts)
+    return Search(pd.DataFrame(scores, names, list(question.types.index)), question.genes, facts)
+
+
+def _folder(
+    output: str | Path | None, text: Any, inputs: Inputs | None, *, overwrite: bool, resume: bool
+) -> Output | None:
+    """Where an output without a suffix goes, shard by shard; None for a file or nothing."""
+    if output is None or Path(output).suffix:
+        if resume:
+            msg = "a search is continued in a folder (--out scores), which is written shard by shard"
+            raise InputError(msg)
+        return None
+    if text is None:
+        msg = f"{output}: scores of sentences go to a folder; name a .csv or a .parquet for others"
+        raise InputError(msg)
+    if resume and inputs is None:
+        msg = f"{output}: what is in memory can't be recognised, so no run is continued with it"
+        raise InputError(msg)
+    mode = run_mode(overwrite=overwrite, resume=resume)
+    check_folder(output, mode)
+    return Output(output, mode=mode)
 
 
 def _by_genes(source: Any, options: AlignOptions, genes: GeneList, listener: Listener) -> Search:
@@ -277,26 +331,3 @@ def _by_genes(source: Any, options: AlignOptions, genes: GeneList, listener: Lis
     index = source.names(0, source.n_cells)
     scores = pd.DataFrame({question: score.astype(np.float32)}, index=index)
     return Search(scores, table, {"lexicon": cells.lexicon.name, "cells": len(index)})
-
-
-def _vectors(data: Any) -> tuple[pd.Index[Any], NDArray[np.float32]] | None:
-    """Names and vectors of a store; None for what is none, an AnnData that has counts beside vectors too."""
-    if (
-        not isinstance(data, str | Path)
-        or not (Path(data) / "obsm" / KEY).is_dir()
-        or (Path(data) / "X").exists()
-    ):
-        return None
-    stored = open_embedding(data)
-    return stored.obs_names, np.asarray(stored.obsm[KEY], np.float32)
-
-
-def _like(names: pd.Index[Any], vectors: NDArray[np.float32], cell: str, facts: Mapping[str, Any]) -> Search:
-    at = np.flatnonzero(np.asarray(names.astype(str)) == cell)
-    if len(at) != 1:
-        what = f"{len(at):,} cells are called {cell!r}" if len(at) else f"no cell is called {cell!r}"
-        msg = f"{what}; name one that occurs once"
-        raise InputError(msg)
-    unit = unit_rows(vectors)
-    scores = pd.DataFrame({f"like {cell}": unit @ unit[at[0]]}, index=names)
-    return Search(scores, pd.DataFrame(columns=["type", "gene", "weight"]), dict(facts))

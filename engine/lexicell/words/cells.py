@@ -17,7 +17,7 @@ from lexicell.embedding.gene_statistics import highly_variable_columns
 from lexicell.embedding.selected import Selection, select_block
 from lexicell.errors import InputError, needing
 
-__all__ = ["CellGroups", "Profile", "group_cells", "nearest_group"]
+__all__ = ["CellGroups", "Profile", "group_cells", "logged_counts", "nearest_group"]
 
 #: Cells that groups are made of; in larger data sets a sample, drawn once.
 _SAMPLED = 10_000
@@ -68,6 +68,8 @@ class CellGroups:
         The data set, its genes being ``m`` candidates.
     fitted
         ``[n]`` numbers of the cells that groups were made of.
+    logged
+        ``[n, m]`` ``log1p(1e4 x / N)`` of these.
     components
         ``[n, 20]`` of these.
     mean, spread
@@ -80,6 +82,7 @@ class CellGroups:
 
     cells: AlignedCells
     fitted: NDArray[np.intp]
+    logged: sp.csr_array
     components: NDArray[np.float32]
     mean: NDArray[np.float64]
     spread: NDArray[np.float64]
@@ -90,7 +93,7 @@ class CellGroups:
     _loadings: NDArray[np.float32]
 
     def place(
-        self, columns: NDArray[np.intp], listener: Listener = ignore, *, grouped: bool = True
+        self, columns: NDArray[np.intp], listener: Listener = ignore
     ) -> Iterator[tuple[int, sp.csr_array, list[NDArray[np.intp]], NDArray[np.int64]]]:
         """Read all cells once more.
 
@@ -100,8 +103,6 @@ class CellGroups:
             ``[c]`` candidates whose expression is asked for, ascending.
         listener
             Is told the progress.
-        grouped
-            Whether the groups of cells are asked for; else there are none, which is faster.
 
         Yields
         ------
@@ -109,16 +110,18 @@ class CellGroups:
             Number of the first cell; ``log1p(1e4 x / N)`` of these genes, ``[n, c]``; for each grouping the
             ``[n]`` groups that cells are in; and ``[n]``, how many of the genes in use each cell has.
         """
-        used = np.union1d(columns, self._genes)
-        at = np.searchsorted(used, columns), np.searchsorted(used, self._genes)
-        few = self.cells.restrict(self.cells.genes.rows[used])
+        few, at = self.reading(columns)
+        variable = np.searchsorted(few.genes.rows, self.cells.genes.rows[self._genes])
         for selection in few.selections(None, listener=listener):
-            logged = _logged(selection, few.genes.rows)
-            nearest = []
-            if grouped:
-                components = self._components(logged[:, at[1]])
-                nearest = [nearest_group(components, part.centres) for part in self.profiles]
-            yield selection.start, logged[:, at[0]], nearest, np.diff(logged.indptr)
+            logged = logged_counts(selection, few.genes.rows)
+            components = self._components(logged[:, variable])
+            nearest = [nearest_group(components, part.centres) for part in self.profiles]
+            yield selection.start, logged[:, at], nearest, np.diff(logged.indptr)
+
+    def reading(self, columns: NDArray[np.intp]) -> tuple[AlignedCells, NDArray[np.intp]]:
+        """The data set with some candidates and those that cells are grouped by, and where the former are."""
+        used = np.union1d(columns, self._genes)
+        return self.cells.restrict(self.cells.genes.rows[used]), np.searchsorted(used, columns)
 
     def _components(self, logged: sp.csr_array) -> NDArray[np.float32]:
         return _scaled(logged, self.mean[self._genes], self._gene_spread) @ self._loadings
@@ -185,7 +188,17 @@ def group_cells(
         centres = np.ascontiguousarray(kmeans.cluster_centers_, np.float32)
         profiles.append(_profile(logged, nearest_group(components, centres), centres, spread, detected))
     return CellGroups(
-        cells, chosen, components, mean, spread, detected, tuple(profiles), genes, deviation[genes], loadings
+        cells,
+        chosen,
+        logged,
+        components,
+        mean,
+        spread,
+        detected,
+        tuple(profiles),
+        genes,
+        deviation[genes],
+        loadings,
     )
 
 
@@ -207,7 +220,7 @@ def _sample(cells: AlignedCells, chosen: NDArray[np.intp], listener: Listener) -
     for start, block in cells.blocks(listener=listener):
         a, b = np.searchsorted(chosen, [start, start + block.n_rows])
         few = block if b - a == block.n_rows else gather_rows(block, chosen[a:b] - start)
-        parts.append(_logged(select_block(few, cells.genes, None, start=start), cells.genes.rows))
+        parts.append(logged_counts(select_block(few, cells.genes, None, start=start), cells.genes.rows))
     if not parts:
         return sp.csr_array(np.zeros((0, len(cells.genes.rows)), np.float32))
     stacked: Any = sp.vstack(parts, format="csr")
@@ -220,7 +233,8 @@ def _own_order(logged: sp.csr_array) -> NDArray[np.intp]:
     return np.argsort(logged.astype(np.float64) @ direction, kind="stable")
 
 
-def _logged(selection: Selection, rows: NDArray[np.int32]) -> sp.csr_array:
+def logged_counts(selection: Selection, rows: NDArray[np.int32]) -> sp.csr_array:
+    """``log1p(1e4 x / N)`` of selected genes, ``[n, m]``, columns as the ``[m]`` lexicon rows."""
     column_of = np.zeros(int(rows.max(initial=-1)) + 1, np.int32)
     column_of[rows] = np.arange(len(rows), dtype=np.int32)
     columns = column_of[selection.genes]

@@ -10,16 +10,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lexicell._arrays import unit_rows
+from lexicell.embedding import Listener
 from lexicell.errors import InputError, needing
 from lexicell.lexicon import Lexicon
+from lexicell.words.descriptions import Description, shipped_types
+from lexicell.words.encoding import encode_sentences
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import scipy.sparse as sp
 
-__all__ = ["TextIndex", "call_up", "standardised"]
+__all__ = ["TextIndex", "call_up", "likeness_of", "standardised"]
 
+#: Sentences at once; each takes the likeness of all genes in memory.
+_MOST_SENTENCES = 1_000
 #: Terms in fewer texts than the first, or in a larger share of them than the second, tell nothing.
 _LEAST_TEXTS, _LARGEST_SHARE = 2, 0.2
 #: A number that no standard deviation of likenesses reaches.
@@ -121,3 +126,22 @@ def standardised(likeness: NDArray[np.float32]) -> NDArray[np.float32]:
     centred = likeness - likeness.mean(axis=1, keepdims=True)
     spread = centred.std(axis=1, keepdims=True)
     return np.where(spread > _NOTHING, centred / np.maximum(spread, _NOTHING), 0).astype(np.float32)
+
+
+def likeness_of(
+    descriptions: Sequence[Description], lexicon: Lexicon, listener: Listener
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Likeness of given sentences, and of those that are shipped, to all genes, ``[S, G]`` and ``[B, G]``.
+
+    Raises
+    ------
+    InputError
+        There are more than 1,000 sentences, or one calls up no gene.
+    """
+    if len(descriptions) > _MOST_SENTENCES:
+        msg = f"{len(descriptions):,} sentences are too many to tell apart; give at most {_MOST_SENTENCES:,}"
+        raise InputError(msg)
+    null = shipped_types()
+    sentences = [kind.sentence for kind in (*descriptions, *null)]
+    found = call_up(sentences, encode_sentences(sentences, lexicon, listener), lexicon)
+    return found[: len(descriptions)], found[len(descriptions) :]

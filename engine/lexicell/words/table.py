@@ -12,8 +12,10 @@ import pandas as pd
 from lexicell._files import check_new_file, staged_path, write_cells
 from lexicell.errors import InputError
 
-__all__ = ["Search", "check_table"]
+__all__ = ["BEST", "Search", "check_table"]
 
+#: Cells that are shown of each question.
+BEST = 10
 _SUFFIXES = (".csv", ".parquet")
 
 
@@ -24,8 +26,9 @@ class Search:
     Attributes
     ----------
     scores
-        One row a cell, in order, index = names, one float32 column for each question: standardised over the
-        cells, or for `like` the cosine.
+        One row a cell, in order, index = names, one float32 column for each question: standardised, or for
+        `like` the cosine; NaN for a cell without genes. Of a search that was written to a folder only the ten
+        best cells of each question, NaN in the columns of others.
     genes
         ``type`` (the question), ``gene``, ``likeness``, ``weight`` and ``added``; see
         `lexicell.words.described.Described`. Empty for `like`.
@@ -37,12 +40,12 @@ class Search:
     genes: pd.DataFrame
     facts: Mapping[str, Any]
 
-    def best(self, n: int = 10) -> pd.DataFrame:
+    def best(self, n: int = BEST) -> pd.DataFrame:
         """Return the ``n`` best cells of each question: ``question``, ``cell``, ``score``, best first."""
         parts = []
         for question in self.scores.columns:
             column = self.scores[question]
-            order = (-column.to_numpy()).argsort(kind="stable")[:n]  # a cell without genes, NaN, is last
+            order = (-column.to_numpy()).argsort(kind="stable")[:n]  # NaN is last
             found = {"question": question, "cell": column.index[order], "score": column.to_numpy()[order]}
             parts.append(pd.DataFrame(found))
         return pd.concat(parts, ignore_index=True)
@@ -72,7 +75,7 @@ def check_table(path: str | Path, *, overwrite: bool) -> Path:
     """
     target = Path(path)
     if target.suffix not in _SUFFIXES:
-        msg = f"{target}: scores are written to {' or '.join(_SUFFIXES)}; name such a file"
+        msg = f"{target}: scores are written to {' or '.join(_SUFFIXES)}; name such a file or a folder"
         raise InputError(msg)
     check_new_file(target, overwrite=overwrite)
     return target

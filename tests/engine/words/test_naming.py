@@ -189,8 +189,6 @@ def test_a_search_by_genes_or_by_a_cell(atlas, tmp_path):
     fresh = lexicell.search(tmp_path / "in.h5ad", like=cell, listener=ignore)
     assert stored.best(1)["cell"].tolist() == fresh.best(1)["cell"].tolist() == [cell]
     assert np.allclose(stored.scores, fresh.scores, atol=1e-5)
-    with pytest.raises(InputError, match="holds vectors and no counts"):
-        lexicell.search(tmp_path / "out.zarr", "B cell", listener=ignore)
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
@@ -217,7 +215,7 @@ def test_counts_beside_vectors_are_searched_and_empty_cells_come_last(atlas, tmp
         ({"like": "nobody"}, "no cell is called 'nobody'"),
         ({"text": ["B cell"] * 2}, "B cell"),
         ({"text": [f"cell {i} that secretes insulin" for i in range(1001)]}, "1,001 sentences are too many"),
-        ({"text": "B cell", "output": "scores.txt"}, "name such a file"),
+        ({"text": "B cell", "output": "scores.txt"}, "name such a file or a folder"),
     ],
 )
 def test_what_cannot_be_searched_is_one_sentence(atlas, options, says):

@@ -4,10 +4,11 @@ from lexicell.atlas.store._gc import Freed, gc
 from lexicell.atlas.store._identity import check_identity
 from lexicell.atlas.store._journal import Begun, begun
 from lexicell.atlas.store._layout import Layout, Shard
-from lexicell.atlas.store._reading import open_embedding
+from lexicell.atlas.store._reading import StoredVectors, open_embedding, open_vectors
 from lexicell.atlas.store._sharded import Receipt, ShardedStore, ShardWriter, Sink, create_store
 from lexicell.atlas.store._verify import Verified, verify
 from lexicell.atlas.store.embedding import QUALITY, EmbeddingSink, check_output
+from lexicell.atlas.store.parquet import ParquetSink, check_folder, parquet_bytes
 
 __all__ = [
     "QUALITY",
@@ -15,17 +16,22 @@ __all__ = [
     "EmbeddingSink",
     "Freed",
     "Layout",
+    "ParquetSink",
     "Receipt",
     "Shard",
     "ShardWriter",
     "ShardedStore",
     "Sink",
+    "StoredVectors",
     "Verified",
     "begun",
+    "check_folder",
     "check_identity",
     "check_output",
     "create_store",
     "gc",
     "open_embedding",
+    "open_vectors",
+    "parquet_bytes",
     "verify",
 ]

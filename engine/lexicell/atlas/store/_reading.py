@@ -2,24 +2,96 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lexicell.atlas.store._anndata import KEY
 from lexicell.atlas.store._layout import QUALITY_DTYPES, Layout
 from lexicell.atlas.store._objects import Objects, Written
-from lexicell.atlas.store._place import place_of
+from lexicell.atlas.store._place import Place, place_of
 from lexicell.atlas.store._units import units_done
 from lexicell.atlas.store._verify import compare, finished_objects, read_manifest
 from lexicell.errors import CorruptDataError, InputError
 
 if TYPE_CHECKING:
+    import pandas as pd
     from anndata import AnnData
 
-__all__ = ["open_embedding"]
+__all__ = ["StoredVectors", "open_embedding", "open_vectors"]
+
+#: Cells read at once.
+_BLOCK = 32_768
+
+
+@dataclass(frozen=True)
+class StoredVectors:
+    """The vectors of an embedding, which stay on disk. Made by `open_vectors`.
+
+    Attributes
+    ----------
+    target
+        Where they are.
+    names
+        Of the cells.
+    facts
+        ``uns["lexicell"]``.
+    shape
+        ``(N, p)``.
+    """
+
+    target: str
+    names: pd.Index[Any]
+    facts: Mapping[str, Any]
+    shape: tuple[int, int]
+    _array: Any
+
+    def rows(self, start: int, stop: int) -> NDArray[np.float32]:
+        """Vectors of cells ``start:stop``; CorruptDataError where they can't be read any more."""
+        try:
+            return np.asarray(self._array[start:stop], np.float32)
+        except Exception as error:  # what was checked when it was opened has changed
+            raise _damaged(self.target, error) from error
+
+    def blocks(self) -> Iterator[tuple[int, NDArray[np.float32]]]:
+        """Number of the first cell and vectors, of all cells in order."""
+        for start in range(0, self.shape[0], _BLOCK):
+            yield start, self.rows(start, start + _BLOCK)
+
+
+def open_vectors(target: str | Path) -> StoredVectors:
+    """Open an embedding without reading its vectors into memory; they are hashed, as by `open_embedding`.
+
+    Parameters
+    ----------
+    target
+        A ``.zarr`` that `lexicell.embed` wrote: folder or URL.
+
+    Raises
+    ------
+    CorruptDataError, PartialError, InputError, InputNotFoundError
+        See `open_embedding`.
+    """
+    import anndata
+    import zarr
+
+    from lexicell.atlas._bounded import bounded
+
+    place = place_of(target)
+    objects = _intact(place)
+    try:
+        root = bounded(zarr.open_group(objects.zarr_store(), mode="r"))
+        names = anndata.io.read_elem(root["obs"]).index
+        facts = anndata.io.read_elem(root["uns/lexicell"])
+        array = root[f"obsm/{KEY}"]
+    except Exception as error:  # whatever it is: all that was to be read is there
+        raise _damaged(place.target, error) from error
+    n, p = array.shape
+    return StoredVectors(place.target, names, facts, (int(n), int(p)), array)
 
 
 def open_embedding(target: str | Path, *, allow_partial: bool = False) -> AnnData:
@@ -56,10 +128,15 @@ def open_embedding(target: str | Path, *, allow_partial: bool = False) -> AnnDat
     run = place.unfinished
     if allow_partial and run is not None and place.finished is None:
         return _read_partial(place.target, place.objects, run["identity"])
+    return _read(place.target, _intact(place))
+
+
+def _intact(place: Place) -> Objects:
+    """Objects of a complete embedding, all of them hashed."""
     objects = finished_objects(place)
     listed = read_manifest(objects)["objects"]
     _check(place.target, objects, {key: Written(key, size, blake3) for key, size, blake3 in listed})
-    return _read(place.target, objects)
+    return objects
 
 
 def _check(target: str, objects: Objects, expected: Mapping[str, Written]) -> None:

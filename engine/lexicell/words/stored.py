@@ -1,0 +1,178 @@
+"""Searches among vectors that are there already: by a sentence, or by a cell that others shall be like."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from lexicell._arrays import unit_rows
+from lexicell.atlas._remote import is_url
+from lexicell.atlas.store import StoredVectors, open_vectors
+from lexicell.atlas.store._anndata import KEY
+from lexicell.atlas.store._place import place_of
+from lexicell.embedding import Advanced, Listener, Note
+from lexicell.embedding.default_projection import default_projection
+from lexicell.errors import InputError
+from lexicell.lexicon import Lexicon
+from lexicell.words.descriptions import Description
+from lexicell.words.naming import called_up
+from lexicell.words.panel import gene_table
+from lexicell.words.retrieval import likeness_of
+from lexicell.words.table import Search
+
+__all__ = ["InMemory", "search_by_text", "search_like", "vectors_of"]
+
+#: How much likeness counts.
+_POWER = 2
+#: Least variance of a direction of genes' vectors, of the mean one.
+_RIDGE = 0.01
+
+
+class Vectors(Protocol):
+    """Vectors of cells, wherever they are."""
+
+    @property
+    def names(self) -> pd.Index[Any]:
+        """``[N]`` names of the cells."""
+        ...
+
+    def rows(self, start: int, stop: int) -> NDArray[np.float32]:
+        """Some of them."""
+        ...
+
+    def blocks(self) -> Iterator[tuple[int, NDArray[np.float32]]]:
+        """All of them in order."""
+        ...
+
+
+class InMemory:
+    """Vectors that were just made.
+
+    Parameters
+    ----------
+    names
+        ``[N]`` names of the cells.
+    vectors
+        ``[N, p]``.
+    """
+
+    def __init__(self, names: pd.Index[Any], vectors: NDArray[np.float32]) -> None:
+        self.names, self._vectors = names, vectors
+
+    def rows(self, start: int, stop: int) -> NDArray[np.float32]:
+        """See `Vectors`."""
+        return self._vectors[start:stop]
+
+    def blocks(self) -> Iterator[tuple[int, NDArray[np.float32]]]:
+        """See `Vectors`."""
+        yield 0, self._vectors
+
+
+def vectors_of(data: Any) -> StoredVectors | None:
+    """Open a store that `lexicell.embed` wrote; None for what is none, or has counts too."""
+    if not isinstance(data, str | Path):
+        return None
+    if is_url(data):
+        there = place_of(str(data)).finished
+        is_store = there is not None and there.get(f"obsm/{KEY}/zarr.json") is not None
+        has_counts = there is not None and there.get("X/zarr.json") is not None
+    else:
+        is_store, has_counts = (Path(data) / "obsm" / KEY).is_dir(), (Path(data) / "X").exists()
+    return open_vectors(data) if is_store and not has_counts else None
+
+
+def search_like(vectors: Vectors, cell: str, facts: Mapping[str, Any]) -> Search:
+    """Cosine of the vectors of all cells and of one.
+
+    Raises
+    ------
+    InputError
+        There is not one cell of this name.
+    """
+    at = np.flatnonzero(np.asarray(vectors.names.astype(str)) == cell)
+    if len(at) != 1:
+        what = f"{len(at):,} cells are called {cell!r}" if len(at) else f"no cell is called {cell!r}"
+        msg = f"{what}; name one that occurs once"
+        raise InputError(msg)
+    (asked,) = unit_rows(vectors.rows(at[0], at[0] + 1))
+    scores = np.concatenate([unit_rows(part) @ asked for _, part in vectors.blocks()])
+    table = pd.DataFrame({f"like {cell}": scores}, index=vectors.names)
+    return Search(table, pd.DataFrame(columns=["type", "gene", "weight"]), dict(facts))
+
+
+def search_by_text(
+    stored: StoredVectors, descriptions: Sequence[Description], lexicon: Lexicon, listener: Listener
+) -> Search:
+    """Score cells by what their vectors say of the genes that sentences call up.
+
+    A vector is a weighted mean of genes' vectors. What it says of a gene's weight is, by least squares, its
+    product with the gene's vector when the directions of all genes' vectors count alike; a score is the sum
+    of these over the genes that the sentence calls up, weighted by ``likeness^2``, standardised. It is less
+    sharp than a search of the counts, where cells also correct the genes.
+
+    Parameters
+    ----------
+    stored
+        ``[N, p]``, of the lexicon's vectors or of what the recipe makes of them.
+    descriptions
+        ``S`` sentences.
+    lexicon
+        What the store was made with.
+    listener
+        Is told the progress.
+
+    Raises
+    ------
+    InputError
+        The store was made with another lexicon or a trained projection.
+    """
+    listener(
+        Note(f"{stored.target} holds vectors and no counts: genes are judged by what vectors say of them")
+    )
+    table = _table(stored, lexicon)
+    likeness, _ = likeness_of(descriptions, lexicon, listener)
+    called = called_up(likeness) ** _POWER
+    called /= called.sum(axis=1, keepdims=True)
+    table = table - table.mean(axis=0)
+    covariance = (table.T @ table).astype(np.float64) / len(table)
+    p = len(covariance)
+    covariance += np.eye(p) * (_RIDGE * np.trace(covariance) / p)
+    direction = np.linalg.solve(covariance, (called @ table).T.astype(np.float64)).astype(np.float32)
+    scores = np.zeros((stored.shape[0], len(descriptions)), np.float32)
+    for start, part in stored.blocks():
+        stop = start + len(part)
+        scores[start:stop] = part @ direction
+        scores[start:stop][~part.any(axis=1)] = np.nan
+        listener(Advanced(stop, stored.shape[0], int(part.nbytes)))
+    scores -= np.nanmean(scores, axis=0)
+    scores /= np.maximum(np.nanstd(scores, axis=0), 1e-9)
+    names = pd.Index([kind.name for kind in descriptions])
+    genes = gene_table(lexicon, np.arange(lexicon.n_genes), names, likeness, called)
+    facts = {"lexicon": lexicon.name, "cells": stored.shape[0]}
+    return Search(pd.DataFrame(scores, stored.names, names), genes, facts)
+
+
+def _table(stored: StoredVectors, lexicon: Lexicon) -> NDArray[np.float32]:
+    """``[G, p]``: what a cell with one gene only would be."""
+    used = stored.facts["lexicon"]
+    if str(used["identity"]) != lexicon.identity:
+        msg = (
+            f"{stored.target} was made with another lexicon, {used['name']}, than {lexicon.name} (--lexicon)"
+        )
+        raise InputError(msg)
+    made = str(stored.facts["projection"])
+    if made == "none":
+        return np.asarray(lexicon.vectors(lexicon.rows), np.float32)
+    refined = default_projection(lexicon)
+    if made != refined.identity:
+        msg = (
+            f"{stored.target} was made with a trained projection, whose numbers say little of single genes: "
+            "name the data that it was made from, or a cell (--like)"
+        )
+        raise InputError(msg)
+    return np.asarray(refined.table_rows(lexicon, lexicon.rows), np.float32)
