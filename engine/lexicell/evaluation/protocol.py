@@ -17,11 +17,13 @@ class CellProtocol:
     Attributes
     ----------
     scenarios
-        Some of "few-shot", "disjoint", "batches" and "transfer".
+        Some of "few-shot", "disjoint", "batches", "transfer" and "described".
     n
         Labelled cells of each class, few-shot.
+    few
+        Labelled cells of each type that sentences are compared with.
     draws
-        Draws for each n, and of a transfer.
+        Draws for each n, and of a transfer; at most five of them where sentences name cells.
     panels
         Draws of disjoint panels.
     n_genes, least
@@ -34,6 +36,7 @@ class CellProtocol:
 
     scenarios: tuple[Scenario, ...] = ("few-shot", "disjoint")
     n: tuple[int, ...] = (3, 5, 10, 20, 50)
+    few: tuple[int, ...] = (1, 3, 10)
     draws: int = 10
     panels: int = 5
     n_genes: int = 4_000
@@ -46,6 +49,6 @@ class CellProtocol:
         if unknown or not self.scenarios:
             msg = f"scenarios are {', '.join(SCENARIOS)}, not {', '.join(map(repr, unknown)) or 'none'}"
             raise InputError(msg)
-        if not self.n or min(self.n) < 1 or min(self.draws, self.panels) < 1:
+        if not self.n or min(*self.n, *self.few, self.draws, self.panels) < 1:
             msg = "n, draws and panels are at least 1"
             raise InputError(msg)
