@@ -32,7 +32,7 @@ from lexicell.embedding.aligned import DEFAULT_LEXICON
 from lexicell.embedding.events import ignore
 from lexicell.evaluation import CONTROLS, Panel
 from lexicell.evaluation.likenesses import meaningless, named_genes, of_genes, with_markers
-from lexicell.evaluation.markers import FewLabelled, marker_scores, most
+from lexicell.evaluation.markers import FewLabelled, marker_scores, named_by_most
 from lexicell.evaluation.placed import Named, Placed
 from lexicell.lexicon import Lexicon
 from lexicell.words import Description, name_cells
@@ -112,8 +112,7 @@ def _by_markers(of: LabelledSet, cells: AlignedCells, placed: Placed, seed: int)
     measured, lexicon = set(placed.symbols), cells.lexicon
 
     def scored(scores: NDArray[np.float64]) -> dict[str, float]:
-        chosen = np.eye(len(of.types))[most(scores)]
-        return score(of.labels, of.types, Named(chosen, scores, scores.any(axis=0)))
+        return score(of.labels, of.types, named_by_most(scores))
 
     for hand, markers in of.markers.items():
         lists = [markers[name] for name in of.types]

@@ -6,7 +6,7 @@ import csv
 import gzip
 from collections.abc import Sequence
 from functools import cache
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from bench.real_data import data_folder
 from lexicell._arrays import unit_rows
 from lexicell.embedding.events import ignore
-from lexicell.evaluation.likenesses import Likenesses, likenesses
+from lexicell.evaluation.likenesses import Likenesses, LikenessKind, likenesses
 from lexicell.lexicon import Lexicon
 from lexicell.words import shipped_types
 from lexicell.words.encoding import encode_sentences
@@ -25,6 +25,7 @@ __all__ = ["KINDS", "KINDS_OUTSIDE", "alike"]
 #: What calls up the genes beside `lexicell.words`' own likeness; and outside.
 KINDS = ("MiniLM", "TF-IDF", "LSA", "RRF", "with RefSeq")
 KINDS_OUTSIDE = ("MiniLM", "TF-IDF", "RRF")
+_OURS: dict[str, LikenessKind] = {kind: kind for kind in get_args(LikenessKind)}
 _LSA = 300
 #: What is added to ranks: that of Cormack, Clarke and Buettcher (2009).
 _RRF = 60
@@ -35,8 +36,8 @@ _VECTORS = "embeddings/minilm_l6_refseq_summary_human_f16.npz"
 
 def alike(kind: str, sentences: Sequence[str], lexicon: Lexicon) -> Likenesses:
     """Likeness of sentences, and of the null's, to all genes of a lexicon: "both" or one of `KINDS`."""
-    if kind == "both" or kind == "MiniLM" or kind == "TF-IDF":  # noqa: PLR1714 -- literals, for the types
-        found = likenesses(kind, sentences, lexicon)
+    if kind in _OURS:
+        found = likenesses(_OURS[kind], sentences, lexicon)
         if found is None:
             msg = "the encoder of the lexicon is not installed: pip install lexicell[encoders]"
             raise RuntimeError(msg)

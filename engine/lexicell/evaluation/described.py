@@ -25,7 +25,7 @@ from lexicell.evaluation.likenesses import (
     of_genes,
     with_markers,
 )
-from lexicell.evaluation.markers import FewLabelled, known_markers, marker_scores, most
+from lexicell.evaluation.markers import FewLabelled, known_markers, marker_scores, named_by_most
 from lexicell.evaluation.metrics import areas_of_classes, score
 from lexicell.evaluation.panels import Panel
 from lexicell.evaluation.placed import Named, Placed, aligned_panel
@@ -211,9 +211,7 @@ class DescribedRun:
         if genes is not None and markers is not None:
             yield _Way(_MARKERS, placed.compete(genes, null), types)
             if self._has_scanpy:
-                scores = marker_scores(placed, markers, seed)
-                chosen = np.eye(len(types))[most(scores)]
-                yield _Way(_SCORED, Named(chosen, scores, scores.any(axis=0)), types)
+                yield _Way(_SCORED, named_by_most(marker_scores(placed, markers, seed)), types)
         for n in self._protocol.few:
             method = f"{n} labelled {'cell' if n == 1 else 'cells'} of each type"
             if (labelled := self._few_labelled.name(n, seed)) is None:
@@ -319,5 +317,5 @@ class _Way:
 
 
 def _listed(names: Collection[str]) -> str:
-    few = ", ".join(list(names)[:_LISTED])
+    few = ", ".join(repr(name) if "," in name else name for name in list(names)[:_LISTED])
     return few + (f" and {len(names) - _LISTED} more" if len(names) > _LISTED else "")

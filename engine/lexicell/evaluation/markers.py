@@ -20,7 +20,7 @@ from lexicell.evaluation.panels import Panel
 from lexicell.evaluation.placed import Named, Placed
 from lexicell.lexicon import Lexicon, align_genes
 
-__all__ = ["FewLabelled", "known_markers", "marker_scores", "most", "read_markers"]
+__all__ = ["FewLabelled", "known_markers", "marker_scores", "named_by_most", "read_markers"]
 
 _HIGHLY_VARIABLE = 2_000
 #: Labelled cells of a type leave at least as many to be named.
@@ -117,11 +117,14 @@ def marker_scores(placed: Placed, markers: Mapping[str, Sequence[str]], seed: in
     return scores
 
 
-def most(scores: NDArray[np.float64]) -> NDArray[np.intp]:
-    """The type whose score is most deviations above its mean; types that never vary are not chosen."""
-    spread = scores.std(axis=0)
+def named_by_most(scores: NDArray[np.float64]) -> Named:
+    """Name each cell by the type whose score ``[N, T]`` is most deviations above its mean.
+
+    Types whose score never varies are not chosen.
+    """
+    spread = np.asarray(scores.std(axis=0))
     relative = np.where(spread > 0, (scores - scores.mean(axis=0)) / np.maximum(spread, 1e-12), -np.inf)
-    return np.asarray(relative.argmax(axis=1))
+    return Named(np.eye(scores.shape[1])[relative.argmax(axis=1)], scores, np.asarray(spread > 0, np.bool_))
 
 
 class FewLabelled:
