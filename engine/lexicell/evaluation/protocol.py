@@ -20,8 +20,6 @@ class CellProtocol:
         Some of "few-shot", "disjoint", "batches", "transfer" and "described".
     n
         Labelled cells of each class, few-shot.
-    few
-        Labelled cells of each type that sentences are compared with.
     draws
         Draws for each n, and of a transfer; at most five of them where sentences name cells.
     panels
@@ -32,17 +30,19 @@ class CellProtocol:
         Of everything that is drawn.
     scib
         Also compute scores of scib-metrics.
+    few
+        Labelled cells of each type that sentences are compared with.
     """
 
     scenarios: tuple[Scenario, ...] = ("few-shot", "disjoint")
     n: tuple[int, ...] = (3, 5, 10, 20, 50)
-    few: tuple[int, ...] = (1, 3, 10)
     draws: int = 10
     panels: int = 5
     n_genes: int = 4_000
     least: int = 20
     seed: int = 0
     scib: bool = False
+    few: tuple[int, ...] = (1, 3, 10)
 
     def __post_init__(self) -> None:
         unknown = [name for name in self.scenarios if name not in SCENARIOS]
