@@ -18,7 +18,7 @@ from lexicell.evaluation.cell_report import Record
 from lexicell.evaluation.controls import CONTROLS
 from lexicell.evaluation.likenesses import (
     Likenesses,
-    LikenessKind,
+    halves,
     likenesses,
     meaningless,
     named_genes,
@@ -120,10 +120,8 @@ class DescribedRun:
 
     Attributes
     ----------
-    data
-        Name of the data set.
-    types
-        Names of the types.
+    data, types
+        Names of the data set and of the types.
     skipped
         The other labels.
     n_draws
@@ -189,13 +187,12 @@ class DescribedRun:
 
     def _ways(self, seed: int) -> Iterator[_Way]:
         types, lexicon, markers = self.types, self._lexicon, self._markers
-        cells = aligned_panel(self._panel, lexicon, self.data)
-        named = self._by_sentences(cells, self._described, seed)
+        named = self._by_sentences(self._described, seed)
         yield _Way(_SENTENCES, named, types)
         if self._others:
             every = [*self._described, *self._others]
-            yield _Way(_ALL, self._by_sentences(cells, every, seed), [kind.name for kind in every])
-        placed = Placed(cells, seed)
+            yield _Way(_ALL, self._by_sentences(every, seed), [kind.name for kind in every])
+        placed = Placed(self._cells, seed)
         for method, part in self._parts.items():
             yield _Way(method, placed.name(*part), types)
         genes = None if markers is None else of_genes(list(markers.values()), lexicon)
@@ -210,17 +207,23 @@ class DescribedRun:
         yield _Way(_NAMED, placed.compete(self._named, null), types)
         if genes is not None and markers is not None:
             yield _Way(_MARKERS, placed.compete(genes, null), types)
-            if self._has_scanpy:
+            if find_spec("scanpy") is None:
+                self._tell(f"no row {_SCORED}: scanpy is not installed: pip install scanpy")
+            else:
                 yield _Way(_SCORED, named_by_most(marker_scores(placed, markers, seed)), types)
         for n in self._protocol.few:
             method = f"{n} labelled {'cell' if n == 1 else 'cells'} of each type"
             if (labelled := self._few_labelled.name(n, seed)) is None:
-                self._tell(f"{self.data}: {method} are too few for two types; the row is left out")
+                self._tell(f"{method} are too few for two types; the row is left out")
             else:
                 yield _Way(method, labelled[1], types, seen=labelled[0])
 
-    def _by_sentences(self, cells: AlignedCells, described: Sequence[Description], seed: int) -> Named:
-        found = name_cells(cells, described, seed=seed, listener=self._hear)
+    @cached_property
+    def _cells(self) -> AlignedCells:
+        return aligned_panel(self._panel, self._lexicon, self.data)
+
+    def _by_sentences(self, described: Sequence[Description], seed: int) -> Named:
+        found = name_cells(self._cells, described, seed=seed, listener=self._hear)
         return Named(found.probability, found.scores, found.types["present"].to_numpy(bool))
 
     @cached_property
@@ -235,24 +238,9 @@ class DescribedRun:
 
     @cached_property
     def _parts(self) -> dict[str, Likenesses]:
-        """What each half of the likeness has to say, where it has anything."""
-        is_mini = "minilm" in self._lexicon.info.encoder.id.casefold()
-        halves: dict[str, LikenessKind] = {
-            _WORDS: "TF-IDF",
-            _VECTORS if is_mini else _OTHER_VECTORS: "MiniLM",
-        }
-        found = {}
-        for method, kind in halves.items():
-            try:
-                part = likenesses(kind, self._sentences, self._lexicon)
-            except InputError as error:  # a sentence shares no word with any text
-                self._tell(f"{self.data}: no row {method}: {error}")
-                continue
-            if part is None:
-                self._tell(f"{self.data}: no row {method}: the lexicon's encoder is not at hand")
-            else:
-                found[method] = part
-        return found
+        tell = self._tell
+        found = halves(self._sentences, self._lexicon, lambda half, why: tell(f"no row {half} alone: {why}"))
+        return {f"{half} alone": likeness for half, likeness in found.items()}
 
     @cached_property
     def _named(self) -> NDArray[np.float32]:
@@ -261,13 +249,6 @@ class DescribedRun:
     @cached_property
     def _few_labelled(self) -> FewLabelled:
         return FewLabelled(self._panel, self._labels, self.types)
-
-    @cached_property
-    def _has_scanpy(self) -> bool:
-        if find_spec("scanpy") is not None:
-            return True
-        self._tell(f"{self.data}: no row {_SCORED}: scanpy is not installed: pip install scanpy")
-        return False
 
     def _judged(self, draw: int, way: _Way, seconds: float) -> Record:
         known = np.isin(self._labels, self.types)
@@ -302,7 +283,7 @@ class DescribedRun:
             self._listener(event)
 
     def _tell(self, text: str) -> None:
-        self._hear(Note(text, serious=True))
+        self._hear(Note(f"{self.data}: {text}", serious=True))
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 import numpy as np
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from lexicell._arrays import unit_rows
 from lexicell.embedding import Listener
 from lexicell.embedding.events import ignore
+from lexicell.errors import InputError
 from lexicell.evaluation.controls import CONTROLS
 from lexicell.lexicon import Lexicon
 from lexicell.words import shipped_types
@@ -21,6 +22,7 @@ from lexicell.words.retrieval import call_up, standardised
 __all__ = [
     "LikenessKind",
     "Likenesses",
+    "halves",
     "likenesses",
     "meaningless",
     "named_genes",
@@ -65,6 +67,30 @@ def likenesses(
         centre = stored.mean(axis=0)
         found = standardised(unit_rows(vectors - centre) @ unit_rows(stored - centre).T)
     return found[: len(sentences)], found[len(sentences) :]
+
+
+def halves(
+    sentences: Sequence[str], lexicon: Lexicon, tell: Callable[[str, str], None]
+) -> dict[str, Likenesses]:
+    """Likeness by words alone and by vectors alone, by what each half is called.
+
+    Where a half has nothing to say, as without the lexicon's encoder, it is left out: `tell` gets its name
+    and the reason.
+    """
+    encoder = "MiniLM" if "minilm" in lexicon.info.encoder.id.casefold() else "vectors"
+    kinds: dict[str, LikenessKind] = {"TF-IDF": "TF-IDF", encoder: "MiniLM"}
+    found = {}
+    for name, kind in kinds.items():
+        try:
+            half = likenesses(kind, sentences, lexicon)
+        except InputError as error:  # a sentence shares no word with any text
+            tell(name, str(error))
+            continue
+        if half is None:
+            tell(name, "the lexicon's encoder is not at hand")
+        else:
+            found[name] = half
+    return found
 
 
 def meaningless(of: Likenesses, control: str, seed: int) -> Likenesses:

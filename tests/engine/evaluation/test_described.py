@@ -12,8 +12,7 @@ import scipy.sparse as sp
 import lexicell
 from lexicell.embedding import Note
 from lexicell.errors import InputError, InputNotFoundError
-from lexicell.evaluation import described
-from lexicell.evaluation.likenesses import named_genes
+from lexicell.evaluation.likenesses import halves, named_genes
 from lexicell.evaluation.markers import FewLabelled, read_markers
 from lexicell.evaluation.panels import Panel
 from lexicell.words import encoding
@@ -157,26 +156,25 @@ def test_sentences_name_cells_as_annotate_does(atlas):
     assert first.accuracy == pytest.approx(right, abs=1e-9)
 
 
-def test_without_the_encoder_words_are_left_and_it_is_said(atlas, monkeypatch):
+def test_without_the_encoder_words_are_left_and_it_is_said(monkeypatch):
     def missing(*args, **options):
         raise InputError("no encoder")
 
-    def only(self, seed):
-        yield from ()
-
     monkeypatch.setattr(encoding, "encoder_of", missing)
-    monkeypatch.setattr(described.DescribedRun, "_ways", only)
     notes = []
     lexicon = lexicell.Lexicon.open("human-go-minilm")
-    asked = described.DescribedTypes(lexicell.words.read_descriptions(TYPES))
-    counts = np.ones((4, 1), np.float32)
-    panel = Panel(counts, np.zeros(1, np.int32), counts[:, 0], np.array(["B", "B", "T", "T"]))
-    protocol = lexicell.evaluation.CellProtocol(("described",))
-    run = described.DescribedRun("x", panel, asked, lexicon, protocol, notes.append)
-    assert list(run._parts) == ["TF-IDF alone"]
-    assert [note.text for note in notes if "row" in note.text and note.serious][-1].startswith(
-        "x: no row MiniLM alone: the lexicon's encoder"
-    )
+    found = halves(list(TYPES.values()), lexicon, lambda half, why: notes.append((half, why)))
+    assert list(found) == ["TF-IDF"]
+    assert notes == [("MiniLM", "the lexicon's encoder is not at hand")]
+
+
+def test_a_sentence_whose_words_no_text_has_is_left_to_vectors():
+    notes = []
+    lexicon = lexicell.Lexicon.open("human-go-minilm")
+    found = halves(["insulin secretion", "qwxz vvkj"], lexicon, lambda half, why: notes.append((half, why)))
+    assert list(found) == ["MiniLM"]
+    assert notes[0][0] == "TF-IDF"
+    assert "'qwxz vvkj' calls up no gene" in notes[0][1]
 
 
 def test_few_labelled_cells_leave_some_to_judge(clustered):
