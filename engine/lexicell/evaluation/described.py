@@ -162,6 +162,7 @@ class DescribedRun:
         self.n_draws = min(protocol.draws, _MOST_SEEDS)
         self._described = [sentences[name] for name in self.types]
         self._others = [sentences[name] for name in others]
+        self._sentences = [kind.sentence for kind in self._described]
         self.data, self._panel, self._lexicon, self._protocol = data, panel, lexicon, protocol
         self._labels = np.asarray([] if panel.labels is None else panel.labels, np.str_)
         self._told: set[str] = set()
@@ -225,10 +226,6 @@ class DescribedRun:
     def _by_sentences(self, described: Sequence[Description], seed: int) -> Named:
         found = name_cells(self._cells, described, seed=seed, listener=self._hear)
         return Named(found.probability, found.scores, found.types["present"].to_numpy(bool))
-
-    @cached_property
-    def _sentences(self) -> list[str]:
-        return [kind.sentence for kind in self._described]
 
     @cached_property
     def _both(self) -> Likenesses:
