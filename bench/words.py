@@ -19,16 +19,21 @@ from typing import Any
 
 import blake3
 import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
 
 from bench.real_data import data_folder
-from bench.words_experts import decoupler_scores, few_labels, marker_scores, most
-from bench.words_likeness import KINDS, alike, named_genes, of_genes, symbols
-from bench.words_naming import Named, Placed, confidence_bins, intervals, score
+from bench.words_likeness import KINDS, KINDS_OUTSIDE, alike
 from bench.words_page import PAGE, RESULTS, page
+from bench.words_scores import confidence_bins, decoupler_scores, intervals, score
 from bench.words_sets import SENTENCES, SETS, LabelledSet, labelled_set, outside_sets
 from lexicell.embedding import AlignedCells
 from lexicell.embedding.aligned import DEFAULT_LEXICON
 from lexicell.embedding.events import ignore
+from lexicell.evaluation import CONTROLS, Panel
+from lexicell.evaluation.likenesses import meaningless, named_genes, of_genes, with_markers
+from lexicell.evaluation.markers import FewLabelled, marker_scores, named_by_most
+from lexicell.evaluation.placed import Named, Placed
 from lexicell.lexicon import Lexicon
 from lexicell.words import Description, name_cells
 from lexicell.words import cells as grouping
@@ -48,9 +53,7 @@ def measure(job: tuple[str, int]) -> dict[str, Any]:
         placed = Placed(cells, seed)
         rows = _by_sentences(of, cells, placed, seed)
         rows |= _by_markers(of, cells, placed, seed)
-    for n in _FEW:
-        rows[f"{n} labelled"] = few_labels(of, n, seed)
-    return rows
+    return rows | _by_labels(of, seed)
 
 
 def _by_sentences(of: LabelledSet, cells: AlignedCells, placed: Placed, seed: int) -> dict[str, Any]:
@@ -58,7 +61,7 @@ def _by_sentences(of: LabelledSet, cells: AlignedCells, placed: Placed, seed: in
     types, lexicon = of.types, cells.lexicon
 
     def scored(named: Named, order: list[str] = types) -> dict[str, float]:
-        return score(of.labels, order, named.chosen, named.scores)
+        return score(of.labels, order, named)
 
     for hand, sentences in of.sentences.items():
         found = name_cells(cells, _described(sentences), seed=seed, listener=ignore)
@@ -71,21 +74,17 @@ def _by_sentences(of: LabelledSet, cells: AlignedCells, placed: Placed, seed: in
         shift = 1 + seed % (len(types) - 1)
         rows["scrambled"] = scored(named, types[shift:] + types[:shift])
         if seed == 0:
-            rows["by type"] = score(of.labels, types, named.chosen, named.scores, by_type=True)
+            rows["by type"] = score(of.labels, types, named, by_type=True)
             rows["interval"] = intervals(of.labels, types, named, draws=_DRAWS, seed=seed)
     sentences = next(iter(of.sentences.values()))
     texts = [sentences[name] for name in types]
-    rng = np.random.default_rng(seed)
-    order = rng.permutation(lexicon.n_genes)
-    likeness, null = alike("both", texts, lexicon)
-    rows["shuffled"] = scored(placed.name(likeness[:, order], null[:, order]))
-    if of.group:
-        drawn = [rng.standard_normal(part.shape, np.float32) for part in (likeness, null)]
-        rows["random"] = scored(placed.name(drawn[0], drawn[1]))
-    for kind in KINDS[1:] if of.group else KINDS[1:3]:
+    both = alike("both", texts, lexicon)
+    for control in CONTROLS if of.group else CONTROLS[:1]:
+        rows[control] = scored(placed.name(*meaningless(both, control, seed)))
+    for kind in KINDS if of.group else KINDS_OUTSIDE:
         rows[kind] = scored(placed.name(*alike(kind, texts, lexicon)))
     genes = of_genes(named_genes(texts, lexicon), lexicon)
-    rows["named genes"] = scored(placed.compete(genes, null))
+    rows["named genes"] = scored(placed.compete(genes, both[1]))
     for name, others in of.absent.items():
         rows[f"absent {name}"] = _with_absent(of, placed, sentences | others, lexicon)
     if of.group:
@@ -100,7 +99,7 @@ def _with_absent(
     named = placed.name(*alike("both", [sentences[name] for name in order], lexicon))
     n = len(of.types)
     known = np.isin(of.labels, of.types)
-    return score(of.labels, of.types, named.chosen, named.scores[:, :n]) | {
+    return score(of.labels, of.types, named) | {
         "extra": len(order) - n,
         "told": int((~named.present[n:]).sum()),
         "lost": int((~named.present[:n]).sum()),
@@ -110,28 +109,46 @@ def _with_absent(
 
 def _by_markers(of: LabelledSet, cells: AlignedCells, placed: Placed, seed: int) -> dict[str, Any]:
     rows: dict[str, Any] = {}
-    names, lexicon = symbols(cells.lexicon), cells.lexicon
-    measured = {names[row] for row in placed.rows}
+    measured, lexicon = set(placed.symbols), cells.lexicon
+
+    def scored(scores: NDArray[np.float64]) -> dict[str, float]:
+        return score(of.labels, of.types, named_by_most(scores))
+
     for hand, markers in of.markers.items():
         lists = [markers[name] for name in of.types]
         texts = [of.sentences[hand][name] for name in of.types]
-        likeness, null = alike("both", texts, lexicon)
+        both = alike("both", texts, lexicon)
         genes = of_genes(lists, lexicon)
-        raised = np.where(genes > 0, likeness.max(axis=1, keepdims=True), likeness)
-        ways = {"markers": placed.compete(genes, null), "both": placed.name(raised, null)}
+        ways = {
+            "markers": placed.compete(genes, both[1]),
+            "both": placed.name(*with_markers(both, genes)),
+        }
         if of.group:
-            ways["markers, tested"] = placed.name(genes, null)
+            ways["markers, tested"] = placed.name(genes, both[1])
         for way, named in ways.items():
-            rows[f"{way} {hand}"] = score(of.labels, of.types, named.chosen, named.scores)
-        ordered = {name: markers[name] for name in of.types}
-        scores = marker_scores(placed, names, ordered, seed)
-        rows[f"score_genes {hand}"] = score(of.labels, of.types, most(scores), scores)
+            rows[f"{way} {hand}"] = score(of.labels, of.types, named)
+        ordered = dict(zip(of.types, lists, strict=True))
+        rows[f"score_genes {hand}"] = scored(marker_scores(placed, ordered, seed))
         every = [gene for genes in lists for gene in genes]
         rows[f"panel {hand}"] = {"markers": len(every), "measured": sum(gene in measured for gene in every)}
         for method in ("aucell", "ulm") if seed == 0 else ():
-            found = decoupler_scores(method, placed, names, ordered)
+            found = decoupler_scores(method, placed, ordered)
             if found is not None:
-                rows[f"{method} {hand}"] = score(of.labels, of.types, most(found), found)
+                rows[f"{method} {hand}"] = scored(found)
+    return rows
+
+
+def _by_labels(of: LabelledSet, seed: int) -> dict[str, Any]:
+    counts = sp.csr_array(of.adata.X, dtype=np.float32)
+    totals = np.asarray(counts.sum(axis=1), np.float32).ravel()
+    panel = Panel(counts, np.arange(counts.shape[1], dtype=np.int32), totals)
+    few, rows = FewLabelled(panel, of.labels, of.types), {}
+    for n in _FEW:
+        if (found := few.name(n, seed)) is not None:
+            seen, named = found
+            judged = of.labels.astype(object)
+            judged[seen] = ""
+            rows[f"{n} labelled"] = score(judged, of.types, named)
     return rows
 
 

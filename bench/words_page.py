@@ -7,8 +7,8 @@ from pathlib import Path
 from statistics import mean, median
 from typing import Any
 
-from bench.words_naming import BINS
 from bench.words_prose import ABSENT_ROWS, OPENING, OUTSIDE_ROWS, OUTSIDE_SOURCES, ROWS, wrapped
+from bench.words_scores import BINS
 from bench.words_sets import OUTSIDE, SETS
 
 __all__ = ["PAGE", "RESULTS", "page"]

@@ -48,6 +48,9 @@ lexicell search cells.h5ad "cells that secrete insulin" --out scores.csv  # one 
 lexicell describe "cells that secrete insulin" --data cells.h5ad          # the genes that it calls up
 ```
 
+`lexicell evaluate cells.h5ad --label COL --scenario described --describe types.txt` makes the first table
+below for your own labelled cells: your sentences beside the controls, `--markers`, and few labelled cells.
+
 ## What a good sentence is
 
 It says what the type's *genes do*, in the words of gene texts (GO terms, names of proteins and
@@ -105,6 +108,8 @@ ROWS = {
     "MiniLM": "hand 1, MiniLM alone",
     "TF-IDF": "hand 1, TF-IDF alone",
     "LSA": "hand 1, LSA (300) alone",
+    "RRF": "hand 1, MiniLM and TF-IDF by reciprocal ranks (k = 60)",
+    "with RefSeq": "hand 1, genes' texts with RefSeq's summaries",
     "named genes": "hand 1, genes named in the sentence alone",
     "scrambled": "hand 1, each sentence under another name",
     "shuffled": "hand 1, texts shuffled over the genes",
@@ -127,6 +132,7 @@ OUTSIDE_ROWS = {
     "hand blind": "**sentences, written blind**",
     "MiniLM": "MiniLM alone",
     "TF-IDF": "TF-IDF alone",
+    "RRF": "MiniLM and TF-IDF by reciprocal ranks (k = 60)",
     "named genes": "genes named in the sentence alone",
     "scrambled": "each sentence under another name",
     "shuffled": "texts shuffled over the genes",

@@ -24,7 +24,8 @@ from lexicell.learn import neighbours
 from lexicell.learn.bridge import weight_matrix
 from lexicell.lexicon import GeneList, Lexicon
 from lexicell.projection import Projection
-from lexicell.words import Description, name_cells, read_descriptions, shipped_types
+from lexicell.words import Description, name_cells
+from lexicell.words.descriptions import gather_descriptions
 from lexicell.words.known import Foretold, Known, Labelled
 
 if TYPE_CHECKING:
@@ -139,7 +140,7 @@ def annotate(
     Query and reference are read in blocks. Beside vectors, the counts of 2,000 genes of the reference (and
     with `smooth` of the query) are in memory.
     """
-    described = _descriptions(describe, types)
+    described = gather_descriptions(describe, types)
     _check(reference, method, described=described is not None, smooth=smooth)
     target = None if output is None else check_output(output, query, overwrite=overwrite)
     opened = lexicon if isinstance(lexicon, Lexicon) else Lexicon.open(lexicon)
@@ -217,18 +218,6 @@ def annotate_anndata(
     for name, column in annotation.columns(key_added).items():
         adata.obs[name] = column.array
     adata.uns[key_added] = annotation.uns
-
-
-def _descriptions(
-    describe: Mapping[str, str] | Sequence[Description] | str | Path | None,
-    types: str | Sequence[str] | None,
-) -> tuple[Description, ...] | None:
-    """All types to choose among; None where there are to be labels."""
-    if describe is None and types is None:
-        return None
-    own = () if describe is None else read_descriptions(describe)
-    shipped = () if types is None else shipped_types(types)
-    return read_descriptions((*own, *shipped))
 
 
 def _check(reference: Any, method: str, *, described: bool, smooth: bool) -> None:

@@ -32,8 +32,9 @@ def evaluate(
         list[str] | None,
         typer.Option(
             "--scenario",
-            help="few-shot, disjoint, batches or transfer; may be repeated. Default: few-shot and disjoint, "
-            "and with --batch-key batches, with --query transfer.",
+            help="few-shot, disjoint, batches, transfer or described; may be repeated. Default: few-shot and "
+            "disjoint, and with --batch-key batches, with --query transfer, with --describe or --types "
+            "described.",
         ),
     ] = None,
     query: Annotated[
@@ -43,14 +44,40 @@ def evaluate(
         str | None, typer.Option(help="Column of obs with the query's classes. Default: as --label.")
     ] = None,
     label_map: Annotated[Path | None, typer.Option(help="JSON: label of the query -> label of DATA.")] = None,
+    describe: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE",
+            help="Sentences about the classes (described): lines of a class, a tab and a sentence.",
+        ),
+    ] = None,
+    types: Annotated[
+        str | None,
+        typer.Option(help="Types whose sentences come with the package, where classes have their names."),
+    ] = None,
+    markers: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE",
+            help="Genes that sentences are compared with: a class, a tab and GENE,GENE.",
+        ),
+    ] = None,
     batch_key: Annotated[
         str | None, typer.Option(help="Column of obs with batches, each of which is left out once.")
     ] = None,
     methods: Annotated[
         str | None, typer.Option(help="Methods to compare, as paper,pca50-hvg. Default: all.")
     ] = None,
-    n: Annotated[str, typer.Option("--n", help="Labelled cells of each class, few-shot.")] = "3,5,10,20,50",
-    draws: Annotated[int, typer.Option(min=1, help="Draws for each n, and of a transfer.")] = 10,
+    n: Annotated[
+        str | None,
+        typer.Option(
+            "--n",
+            help="Labelled cells of each class. Default: 3,5,10,20,50 few-shot, 1,3,10 beside sentences.",
+        ),
+    ] = None,
+    draws: Annotated[
+        int, typer.Option(min=1, help="Draws for each n, and of a transfer; up to five of sentences.")
+    ] = 10,
     panels: Annotated[int, typer.Option(min=1, help="Draws of disjoint panels.")] = 5,
     seed: opt.Seed = 0,
     lexicon: opt.LexiconName = "human-go-minilm",
@@ -81,6 +108,9 @@ def evaluate(
 
     Each method that reads text is also run with the genes' vectors shuffled and with random ones; components
     of expression stand beside them. Numbers are macro-F1, mean and 95 % interval over draws.
+
+    --describe and --types: how right sentences name the same classes, beside shuffled texts, random
+    likenesses, sentences under other names, --markers and a few labelled cells, in one table.
     """
     from lexicell.evaluation import evaluate as run
 
@@ -89,7 +119,8 @@ def evaluate(
     with _console.bar("evaluating", "embeddings") as bar:
         found = run(
             _data_sets(data), label=label, query=query, query_label=query_label,
-            label_map=_read_map(label_map), batch_key=batch_key, methods=named, scenarios=asked or None,
+            label_map=_read_map(label_map), describe=describe, types=types, markers=markers,
+            batch_key=batch_key, methods=named, scenarios=asked or None,
             n=_sizes(n), draws=draws, panels=panels, scib=scib, lexicon=lexicon, layer=layer,
             use_raw=use_raw, modality=modality, follow_links=follow_links, values=values,
             gene_column=gene_column, organism=organism, min_coverage=min_coverage,
@@ -116,7 +147,9 @@ def _data_sets(data: list[str]) -> list[str] | dict[str, list[str]]:
     return sets
 
 
-def _sizes(n: str) -> tuple[int, ...]:
+def _sizes(n: str | None) -> tuple[int, ...] | None:
+    if n is None:
+        return None
     try:
         return tuple(int(size) for size in n.split(","))
     except ValueError:
@@ -143,18 +176,19 @@ def _read_map(path: Path | None) -> dict[str, str] | None:
 
 def _show(found: Evaluation) -> None:
     lines = found.lines()
-    keys = dict.fromkeys((line.data, line.scenario, line.setting, line.classifier) for line in lines)
+    keys = dict.fromkeys((line.data, line.scenario, line.where) for line in lines)
     for number, key in enumerate(keys):
-        here = [line for line in lines if (line.data, line.scenario, line.setting, line.classifier) == key]
+        here = [line for line in lines if (line.data, line.scenario, line.where) == key]
         _console.result(("\n" if number else "") + ", ".join(key))
+        shown = ["macro_f1", "accuracy", "rare_f1", *["auroc"] * all("auroc" in line.scores for line in here)]
         rows = []
         for line in sorted(here, key=lambda line: line.is_control):
-            scores = [line.scores[name] for name in ("macro_f1", "accuracy", "rare_f1")]
-            f1 = scores[0]
+            f1, *others = (line.scores[name] for name in shown)
             spread = "" if f1.low != f1.low else f"{f1.low:.3f} - {f1.high:.3f}"
             mark = " (transductive)" if line.transductive else ""
-            rows.append((line.label + mark, f"{f1.mean:.3f}", spread, *(f"{s.mean:.3f}" for s in scores[1:])))
-        _console.table(("method", "macro-F1", "95 % interval", "accuracy", "rare F1"), rows)
+            rows.append((line.label + mark, f"{f1.mean:.3f}", spread, *(f"{s.mean:.3f}" for s in others)))
+        titles = ("method", "macro-F1", "95 % interval", "accuracy", "rare F1", "AUROC")
+        _console.table(titles[: len(shown) + 2], rows)
         for line in here:
             for rival, compared in line.against.items():
                 if rival.startswith("best"):

@@ -4,6 +4,7 @@ from lexicell.evaluation.api import evaluate
 from lexicell.evaluation.cell_report import Evaluation
 from lexicell.evaluation.cells import evaluate_panels
 from lexicell.evaluation.controls import CONTROLS, control_vectors
+from lexicell.evaluation.described import DescribedTypes
 from lexicell.evaluation.expression import pca_of_expression
 from lexicell.evaluation.figures import plot_evaluation
 from lexicell.evaluation.gene_report import GeneReport, Prediction, evaluate_genes
@@ -27,6 +28,7 @@ __all__ = [
     "GO_SETS",
     "METHODS",
     "CellProtocol",
+    "DescribedTypes",
     "Evaluation",
     "GeneReport",
     "GeneSet",

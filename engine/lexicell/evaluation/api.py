@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, Union
@@ -15,13 +16,17 @@ from lexicell.embedding.events import log
 from lexicell.errors import InputError, MissingExtraError, needing
 from lexicell.evaluation.cell_report import OUTPUTS, Evaluation
 from lexicell.evaluation.cells import evaluate_panels
+from lexicell.evaluation.described import DescribedTypes
 from lexicell.evaluation.figures import plot_evaluation
 from lexicell.evaluation.learned_methods import resolve_methods
+from lexicell.evaluation.markers import read_markers
 from lexicell.evaluation.methods import Method
 from lexicell.evaluation.panels import Panel, panel_of
 from lexicell.evaluation.protocol import CellProtocol
 from lexicell.evaluation.splits import Scenario
 from lexicell.lexicon import GeneList, Lexicon
+from lexicell.words import Description
+from lexicell.words.descriptions import gather_descriptions
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -39,10 +44,13 @@ def evaluate(
     query: Data | None = None,
     query_label: str | None = None,
     label_map: Mapping[str, str] | None = None,
+    describe: Mapping[str, str] | Sequence[Description] | str | Path | None = None,
+    types: str | Sequence[str] | None = None,
+    markers: Mapping[str, Sequence[str]] | str | Path | None = None,
     batch_key: str | None = None,
     methods: Sequence[str | Method] | None = None,
     scenarios: Sequence[Scenario] | None = None,
-    n: Sequence[int] = (3, 5, 10, 20, 50),
+    n: Sequence[int] | None = None,
     draws: int = 10,
     panels: int = 5,
     scib: bool = False,
@@ -74,15 +82,25 @@ def evaluate(
     query, query_label, label_map
         Data set to classify by the first (scenario "transfer"), the column of its classes where it has
         another name, and which of its labels mean which of the reference.
+    describe, types
+        Sentences about the classes, by the names that `label` has for them, as for `lexicell.annotate`
+        (scenario "described"). Classes without a sentence do not count; a sentence of no class competes in
+        one row only.
+    markers
+        Genes of the classes that sentences are compared with, by name; or a file with a name, a tab and genes
+        with commas between them on each line.
     batch_key
         Column of ``obs`` with batches (scenario "batches").
     methods
         Names or methods; by default all that there are.
     scenarios
-        Some of "few-shot", "disjoint", "batches" and "transfer". By default the first two, "batches" where
-        there is a `batch_key` and "transfer" where there is a `query`.
+        Some of "few-shot", "disjoint", "batches", "transfer" and "described". By default the first two,
+        "batches" where there is a `batch_key`, "transfer" where there is a `query` and "described" where
+        there are `describe` or `types`.
     n, draws
-        Labelled cells of each class, few-shot; draws for each of them, and of a transfer.
+        Labelled cells of each class, few-shot and beside sentences, by default 3, 5, 10, 20, 50 and 1, 3, 10;
+        draws for each of them, and of a transfer. Sentences are run for at most five draws, each with a seed
+        of its own: `seed`, ``seed + 1`` and so on.
     panels
         Draws of disjoint panels.
     scib
@@ -116,21 +134,37 @@ def evaluate(
     """
     methods = [methods] if isinstance(methods, str) else methods
     scenarios = (scenarios,) if isinstance(scenarios, str) else scenarios  # type: ignore[assignment]
+    descriptions = gather_descriptions(describe, types)
     usual: list[Scenario] = ["few-shot", "disjoint"]
     if batch_key is not None:
         usual.append("batches")
     if query is not None:
         usual.append("transfer")
-    protocol = CellProtocol(
-        tuple(dict.fromkeys(scenarios or usual)), tuple(sorted(set(n))), draws, panels, seed=seed, scib=scib
-    )
-    chosen = resolve_methods(methods)
-    if "transfer" in protocol.scenarios and query is None:
+    if descriptions:
+        usual.append("described")
+    chosen = tuple(dict.fromkeys(scenarios or usual))
+    protocol = CellProtocol(chosen, draws=draws, panels=panels, seed=seed, scib=scib)
+    if n is not None:
+        protocol = replace(protocol, n=tuple(sorted(set(n))), few=tuple(sorted(set(n))))
+    if "transfer" in chosen and query is None:
         msg = "a transfer needs a second data set to classify (--query)"
         raise InputError(msg)
-    if "transfer" not in protocol.scenarios and (query is not None or label_map is not None or query_label):
+    if "transfer" not in chosen and (query is not None or label_map is not None or query_label):
         msg = "a query, its label and a map of labels are for the scenario transfer: ask for it, or not"
         raise InputError(msg)
+    if "described" in chosen and not descriptions:
+        msg = "the scenario described needs sentences (--describe) or names of types that have one (--types)"
+        raise InputError(msg)
+    if "described" not in chosen and (descriptions or markers is not None):
+        msg = "sentences, types and markers are for the scenario described: ask for it, or not"
+        raise InputError(msg)
+    if chosen == ("described",) and (methods is not None or batch_key is not None or scib):
+        msg = "sentences make no vectors: methods, batches and scib are for other scenarios"
+        raise InputError(msg)
+    compared = () if chosen == ("described",) else resolve_methods(methods)
+    asked = None
+    if descriptions:
+        asked = DescribedTypes(descriptions, None if markers is None else read_markers(markers))
     _check_extras(protocol)
     if output is not None:
         _check_output(Path(output), overwrite=overwrite)
@@ -159,7 +193,8 @@ def evaluate(
         opened,
         query=None if query is None else read(query, query_label or label, None),
         label_map=label_map,
-        methods=chosen,
+        described=asked,
+        methods=compared,
         protocol=protocol,
         workers=workers,
         listener=listener,

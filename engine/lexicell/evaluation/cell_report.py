@@ -39,20 +39,24 @@ class Record:
     data, scenario, setting, draw
         What was classified; see `lexicell.evaluation.splits.Split`.
     method, control
-        What embedded it, and whose vectors it was given: "" for the lexicon's, "shuffled" or "random".
+        What embedded or named it, and whose vectors or likenesses it was given: "" for the lexicon's,
+        "shuffled" or "random".
     transductive
         Whether it learned from the unlabelled query cells.
     classifier
-        "knn" or "logistic".
+        "knn" or "logistic"; "" where cells are named without vectors (scenario "described").
     reference_cells, query_cells, classes
-        Sizes; the classes are the query's.
+        Sizes; the classes are the query's. Sentences have no reference.
     accuracy, macro_f1, rare_f1
         See `lexicell.evaluation.metrics.Scores`.
     clusters
         See `lexicell.evaluation.metrics.cluster_scores`: of all cells where a method's vectors do not depend
         on the draw, of the query otherwise.
     seconds
-        That embedding took; for all draws with the same vectors together.
+        That embedding or naming took; for all draws with the same vectors together.
+    auroc
+        Mean over the classes of the area under the ROC curve of a class's score; NaN where cells have no
+        such scores, which is everywhere but in "described".
     """
 
     data: str
@@ -71,6 +75,7 @@ class Record:
     rare_f1: float
     clusters: Mapping[str, float]
     seconds: float
+    auroc: float = float("nan")
 
 
 @dataclass(frozen=True)
@@ -104,7 +109,12 @@ class Line:
     @property
     def label(self) -> str:
         """Method and control in one."""
-        return f"{self.method}, {self.control} vectors" if self.control else self.method
+        return _label((self.method, self.control), self.scenario)
+
+    @property
+    def where(self) -> str:
+        """Setting and classifier in one."""
+        return _where(self.setting, self.classifier)
 
 
 @dataclass(frozen=True)
@@ -137,11 +147,15 @@ class Evaluation:
         lexicon: Lexicon,
         methods: Sequence[Method],
         protocol: CellProtocol,
+        described: Mapping[str, Any] | None = None,
     ) -> Evaluation:
-        """Put records and their circumstances together."""
+        """Put records and their circumstances together.
+
+        `described` has what sentences and markers there were, and as "methods" what named cells by them.
+        """
         from importlib.metadata import version
 
-        settings = {
+        settings: dict[str, Any] = {
             **asdict(protocol),
             "lexicon": {"name": lexicon.name, "identity": lexicon.identity},
             "methods": {
@@ -153,6 +167,9 @@ class Evaluation:
                 for method in methods
             },
         }
+        if described is not None:
+            settings["methods"] |= described["methods"]
+            settings["described"] = {name: of for name, of in described.items() if name != "methods"}
         everything = dict(panels) if query is None else {**panels, "query": query}
         data = {name: _describe(panel) for name, panel in everything.items()}
         packages = ("lexicell", "numpy", "scipy", "scikit-learn")
@@ -249,16 +266,18 @@ def _summarise(key: tuple[str, str, str, str], records: list[Record], text: froz
     for name, drawn in rows.items():
         rivals = {}
         if name not in controls:
-            share = float(np.mean([record.query_cells / record.reference_cells for record in drawn]))
+            sizes = [(record.query_cells, record.reference_cells) for record in drawn]
+            share = float(np.mean([query / reference if reference else np.nan for query, reference in sizes]))
             named = {control: (name[0], control) for control in ("random", "shuffled")}
             if best is not None:
-                named[f"best control: {_label(best)}"] = best
+                named[f"best control: {_label(best, key[1])}"] = best
             rivals = {
                 title: compare(f1[name], f1[rival], test_over_train=share)
                 for title, rival in named.items()
                 if rival in f1 and len(f1[rival]) == len(f1[name])
             }
         measured = ["accuracy", "macro_f1", "rare_f1"]
+        measured += [] if np.isnan(drawn[0].auroc) else ["auroc"]
         scores = {score: mean_interval(_values(drawn, score)) for score in measured}
         for score in drawn[0].clusters:
             scores[score] = mean_interval(np.array([record.clusters[score] for record in drawn], np.float64))
@@ -283,8 +302,13 @@ def _values(records: Sequence[Record], score: str) -> NDArray[np.float64]:
     return np.array([getattr(record, score) for record in records], np.float64)
 
 
-def _label(name: tuple[str, str]) -> str:
-    return f"{name[0]}, {name[1]} vectors" if name[1] else name[0]
+def _label(name: tuple[str, str], scenario: str) -> str:
+    what = "likenesses" if scenario == "described" else "vectors"
+    return f"{name[0]}, {name[1]} {what}" if name[1] else name[0]
+
+
+def _where(*parts: str) -> str:
+    return ", ".join(part for part in parts if part)
 
 
 def _table(lines: Sequence[Line]) -> str:
@@ -292,7 +316,7 @@ def _table(lines: Sequence[Line]) -> str:
     columns = list(dict.fromkeys((line.setting, line.classifier) for line in lines))
     cells = {(line.label, line.setting, line.classifier): line for line in lines}
     order = dict.fromkeys(line.label for line in sorted(lines, key=lambda line: line.is_control))
-    header = ["method", *(f"{setting}, {classifier}" for setting, classifier in columns)]
+    header = ["method", *(_where(*column) for column in columns)]
     rows = [header, ["---", *("---:" for _ in columns)]]
     for label in order:
         line = next(line for line in lines if line.label == label)

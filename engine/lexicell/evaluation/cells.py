@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,7 @@ from lexicell.errors import InputError
 from lexicell.evaluation.cell_report import Evaluation, Record
 from lexicell.evaluation.classifiers import CLASSIFIERS, ClassifierName, predict
 from lexicell.evaluation.controls import CONTROLS, control_vectors
+from lexicell.evaluation.described import DescribedRun, DescribedTypes, method_facts
 from lexicell.evaluation.methods import Method
 from lexicell.evaluation.metrics import Scores, cluster_scores, clusters_missing, scib_scores, score
 from lexicell.evaluation.panels import Panel, Task
@@ -33,9 +34,6 @@ from lexicell.evaluation.splits import (
 )
 from lexicell.lexicon import Lexicon, gene_scales
 from lexicell_kernels.cpu import available_cpus
-
-if TYPE_CHECKING:
-    pass
 
 __all__ = ["evaluate_panels"]
 
@@ -56,12 +54,16 @@ def evaluate_panels(
     *,
     query: Panel | None = None,
     label_map: Mapping[str, str] | None = None,
+    described: DescribedTypes | None = None,
     methods: Sequence[Method],
     protocol: CellProtocol,
     workers: int | None = None,
     listener: Listener = log,
 ) -> Evaluation:
     """Evaluate panels that were read already; see `lexicell.evaluate`."""
+    if ("described" in protocol.scenarios) != (described is not None):
+        msg = "the scenario described is for sentences, and sentences for it: give both or neither"
+        raise InputError(msg)
     table, gene_scale = lexicon.vectors(lexicon.rows), gene_scales(lexicon)
 
     @cache  # most methods need none
@@ -74,11 +76,19 @@ def evaluate_panels(
         drawn, small = _splits(panel, query, label_map, protocol)
         splits.append((name, drawn))
         skipped += [(name, skip) for skip in small]
+    by_sentences: list[DescribedRun] = []
+    if described is not None:
+        by_sentences += [
+            DescribedRun(name, panel, described, lexicon, protocol, listener)
+            for name, panel in panels.items()
+        ]
+        skipped += [(run.data, skip) for run in by_sentences for skip in run.skipped]
     _tell_skipped(skipped, listener)
-    if missing := clusters_missing():
-        listener(Note(missing))
     runs = [(method, control) for method in methods for control in _controls(method)]
     total = sum(len(drawn) for _, drawn in splits) * len(runs)
+    if total and (missing := clusters_missing()):
+        listener(Note(missing))
+    total += sum(run.n_draws for run in by_sentences)
     records: list[Record] = []
     notes: set[str] = set()
     done = 0
@@ -91,9 +101,15 @@ def evaluate_panels(
                     done += 1
                     listener(Advanced(done, total))
                 notes |= runner.notes
+    for run in by_sentences:
+        for added in run.run():
+            records += added
+            done += 1
+            listener(Advanced(done, total))
     for text in sorted(notes):
         listener(Note(text))
-    return Evaluation.of(records, skipped, panels, query, lexicon, methods, protocol)
+    said = None if described is None else described.as_dict() | {"methods": method_facts(records)}
+    return Evaluation.of(records, skipped, panels, query, lexicon, methods, protocol, said)
 
 
 class _Runner:
@@ -247,7 +263,9 @@ def _splits(
             )
         elif scenario == "batches":
             drawn, small = batch_splits(panel)
-        elif query is not None:
+        elif scenario == "described" or query is None:
+            continue
+        else:
             drawn, small = transfer_splits(panel, query, protocol.draws, protocol.seed, names=label_map)
         splits += drawn
         skipped += small
@@ -271,7 +289,9 @@ def _tell_skipped(skipped: Sequence[tuple[str, Skipped]], listener: Listener) ->
         groups.setdefault((data, s.scenario, s.n, s.needed), []).append(f"{s.label} ({s.cells})")
     for (data, scenario, n, needed), classes in groups.items():
         place = f"{data}, {scenario}" + ("" if n is None else f" n={n}")
-        why = {"transfer": "not a class of the reference", "batches": "in one batch only"}.get(
-            scenario, f"fewer than {needed} cells"
-        )
+        why = {
+            "transfer": "not a class of the reference",
+            "batches": "in one batch only",
+            "described": "no sentence has such a name",
+        }.get(scenario, f"fewer than {needed} cells")
         listener(Note(f"{place}: classes skipped, {why}: {', '.join(classes)}"))

@@ -67,7 +67,7 @@ def plot_evaluation(evaluation: Evaluation, folder: str | Path, *, overwrite: bo
                 _draw_curves(axis, shown, styles)
             else:
                 _draw_bars(axis, shown, styles)
-            axis.set_title(f"{data}, {classifier}", loc="left", fontsize=11)
+            axis.set_title(f"{data}, {classifier}".removesuffix(", "), loc="left", fontsize=11)
             axis.spines[["top", "right"]].set_visible(False)
         for axis in axes[len(panels) :]:
             axis.set_visible(False)

@@ -34,7 +34,8 @@ class Comparison:
         The same with the variance of Nadeau and Bengio (2003), ``(1 / J + n_test / n_train) s^2`` for J
         draws. It allows for draws that share cells, and is far too wide where few cells are drawn from many:
         these hardly share any, but n_test / n_train is large. So it is for scenarios that train on half or
-        more of the cells; for few-shot draws it is given for completeness.
+        more of the cells; for few-shot draws it is given for completeness. Both ends are NaN where no cell is
+        trained on.
     p_t, p_wilcoxon
         Two-sided, of the paired t-test and of Wilcoxon's signed-rank test; NaN for fewer than two draws.
     """

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
@@ -13,7 +13,16 @@ from numpy.typing import NDArray
 
 from lexicell.errors import MissingExtraError
 
-__all__ = ["RARE", "Scores", "cluster_scores", "clusters_missing", "scib_scores", "score"]
+__all__ = [
+    "RARE",
+    "Scores",
+    "areas_of_classes",
+    "cluster_scores",
+    "clusters_missing",
+    "f1_of_classes",
+    "scib_scores",
+    "score",
+]
 
 #: A class is rare if it has less than this share of the test cells.
 RARE = 0.05
@@ -43,17 +52,46 @@ class Scores:
 
 def score(labels: NDArray[np.str_], predicted: NDArray[np.str_]) -> Scores:
     """Compare predicted labels ``[q]`` with the true ones."""
-    classes, sizes = np.unique(labels, return_counts=True)
-    f1 = np.empty(len(classes))
-    for i, name in enumerate(classes):
-        positive, true = predicted == name, labels == name
-        f1[i] = 2 * float((positive & true).sum()) / float(positive.sum() + true.sum())
-    rare = sizes < RARE * len(labels)
+    of_classes = f1_of_classes(labels, predicted)
+    f1 = np.array(list(of_classes.values()))
+    rare = np.array([(labels == name).sum() < RARE * len(labels) for name in of_classes])
     return Scores(
         float((labels == predicted).mean()),
         float(f1.mean()),
         float(f1[rare].mean()) if rare.any() else np.nan,
     )
+
+
+def f1_of_classes(labels: NDArray[np.str_], predicted: NDArray[np.str_]) -> dict[str, float]:
+    """F1 of each class that the true labels ``[q]`` have, in sorted order."""
+    found = {}
+    for name in np.unique(labels).tolist():
+        positive, true = predicted == name, labels == name
+        found[name] = 2 * float((positive & true).sum()) / float(positive.sum() + true.sum())
+    return found
+
+
+def areas_of_classes(
+    labels: NDArray[np.str_], types: Sequence[str], scores: NDArray[np.floating[Any]]
+) -> dict[str, float]:
+    """Area under the ROC curve of each type's score, the cells of all other types being negative.
+
+    Parameters
+    ----------
+    labels
+        ``[q]``.
+    types
+        Names of the first columns of `scores`; those that no cell has, or all have, are left out.
+    scores
+        ``[q, T]`` or more columns.
+    """
+    from sklearn.metrics import roc_auc_score
+
+    return {
+        name: float(roc_auc_score(labels == name, scores[:, at]))
+        for at, name in enumerate(types)
+        if 0 < (labels == name).sum() < len(labels)
+    }
 
 
 def clusters_missing() -> str | None:

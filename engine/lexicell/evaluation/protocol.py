@@ -17,11 +17,11 @@ class CellProtocol:
     Attributes
     ----------
     scenarios
-        Some of "few-shot", "disjoint", "batches" and "transfer".
+        Some of "few-shot", "disjoint", "batches", "transfer" and "described".
     n
         Labelled cells of each class, few-shot.
     draws
-        Draws for each n, and of a transfer.
+        Draws for each n, and of a transfer; at most five of them where sentences name cells.
     panels
         Draws of disjoint panels.
     n_genes, least
@@ -30,6 +30,8 @@ class CellProtocol:
         Of everything that is drawn.
     scib
         Also compute scores of scib-metrics.
+    few
+        Labelled cells of each type that sentences are compared with.
     """
 
     scenarios: tuple[Scenario, ...] = ("few-shot", "disjoint")
@@ -40,12 +42,13 @@ class CellProtocol:
     least: int = 20
     seed: int = 0
     scib: bool = False
+    few: tuple[int, ...] = (1, 3, 10)
 
     def __post_init__(self) -> None:
         unknown = [name for name in self.scenarios if name not in SCENARIOS]
         if unknown or not self.scenarios:
             msg = f"scenarios are {', '.join(SCENARIOS)}, not {', '.join(map(repr, unknown)) or 'none'}"
             raise InputError(msg)
-        if not self.n or min(self.n) < 1 or min(self.draws, self.panels) < 1:
+        if not self.n or min(*self.n, *self.few, self.draws, self.panels) < 1:
             msg = "n, draws and panels are at least 1"
             raise InputError(msg)

@@ -25,7 +25,7 @@ __all__ = [
 ]
 
 #: Which cells are labelled, and which are to be named.
-Scenario = Literal["few-shot", "disjoint", "batches", "transfer"]
+Scenario = Literal["few-shot", "disjoint", "batches", "transfer", "described"]
 SCENARIOS: tuple[Scenario, ...] = get_args(Scenario)
 
 

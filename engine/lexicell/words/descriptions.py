@@ -14,7 +14,15 @@ from lexicell._files import parse_json, read_utf8, reading_file
 from lexicell.errors import InputError
 from lexicell.projection import UNKNOWN
 
-__all__ = ["RESTORE", "Description", "read_descriptions", "shipped_groups", "shipped_type", "shipped_types"]
+__all__ = [
+    "RESTORE",
+    "Description",
+    "gather_descriptions",
+    "read_descriptions",
+    "shipped_groups",
+    "shipped_type",
+    "shipped_types",
+]
 
 #: What to do about a damaged file of the package; ends a sentence.
 RESTORE = "install lexicell again"
@@ -105,6 +113,18 @@ def shipped_types(names: str | Sequence[str] | None = None) -> tuple[Description
         raise InputError(msg)
     chosen = (kind for kind, its in shipped.items() if wanted.keys() & {_key(kind.name), _key(kind.id), *its})
     return _checked(chosen, "the shipped types that were asked for")
+
+
+def gather_descriptions(
+    describe: Mapping[str, str] | Sequence[Description] | str | Path | None,
+    types: str | Sequence[str] | None,
+) -> tuple[Description, ...] | None:
+    """Put written types and shipped ones together; None where neither are asked for."""
+    if describe is None and types is None:
+        return None
+    own = () if describe is None else read_descriptions(describe)
+    shipped = () if types is None else shipped_types(types)
+    return read_descriptions((*own, *shipped))
 
 
 def shipped_groups() -> dict[str, int]:

@@ -53,6 +53,28 @@ def test_json_is_all_there_is_on_stdout_and_repeats_itself(lexicell, labelled):
     assert {record["control"] for record in first["records"]} == {"", "shuffled", "random"}
 
 
+def test_sentences_and_markers_are_files_and_make_one_table(lexicell, labelled, tmp_path):
+    import anndata
+
+    first, second = anndata.read_h5ad(labelled).obs["type"].astype(str).value_counts().drop("nan").index[:2]
+    types, markers = tmp_path / "types.txt", tmp_path / "markers.txt"
+    types.write_text(
+        f"{first}\tantigen presentation, innate immune response, phagocytosis\n"
+        f"{second}\tT cell receptor signaling, T cell activation, cytotoxicity\n"
+    )
+    markers.write_text(f"{first}\tCST3,LYZ\n{second}\tCD3D\n")
+    ended = lexicell(
+        "evaluate", labelled, "--label", "type", "--scenario", "described", "--describe", types,
+        "--markers", markers, "--draws", 1, "--n", 2,
+    )  # fmt: skip
+    assert ended.code == 0, ended.err
+    assert ended.out.startswith("cells, described, all cells\nmethod")
+    table = ended.out.splitlines()
+    assert table[1].endswith("AUROC")
+    assert [line for line in table if line.startswith("sentences, shuffled likenesses")]
+    assert [line for line in table if line.startswith("2 labelled cells of each type")]
+
+
 def test_another_data_set_is_classified_by_label_names_that_a_map_translates(lexicell, labelled, tmp_path):
     import anndata
 
@@ -84,6 +106,10 @@ def test_another_data_set_is_classified_by_label_names_that_a_map_translates(lex
         (["--label", "type", "--scenario", "transfer"], "needs a second data set to classify (--query)"),
         (["--label", "type", "--scenario", "batches"], "--batch-key"),
         (["--label", "type", "--label-map", "none.json"], "none.json does not exist"),
+        (["--label", "type", "--scenario", "described"], "needs sentences (--describe)"),
+        (["--label", "type", "--describe", "none.txt"], "none.txt does not exist"),
+        (["--label", "type", "--types", "blood", "--markers", "none.txt"], "none.txt does not exist"),
+        (["--label", "type", "--types", "blood", "--scenario", "described"], "fewer than two labels have a"),
         (["--label", "type", "--scib"], "pip install scib-metrics"),
         ([], "--label"),
     ],

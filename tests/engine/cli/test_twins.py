@@ -64,7 +64,6 @@ OTHER_DEFAULTS = {
         None,
         "a projection that no file holds is of use in Python only",
     ),
-    ("evaluate", "n"): ("3,5,10,20,50", (3, 5, 10, 20, 50), "one word on a command line"),
 }
 #: The verb does itself what the function would, to print it too.
 NOT_HANDED_ON = {("embed", "profile")}
@@ -304,6 +303,7 @@ def test_every_parameter_is_told(name: str) -> None:
 
 
 SCENARIOS = CellProtocol().scenarios
+SIZES = CellProtocol().n, CellProtocol().few
 LOST = f"{100 * parameters(fit_classifier)['lost'].default:g}"
 ALPHA = f"{parameters(fit_contrastive_pca)['alpha'].default:g}"
 #: Where a text names a value as the default: what it says, and what is used in place of `{}`.
@@ -312,6 +312,7 @@ NAMED = {
     ("train", "alpha"): ("{} by default", ALPHA),
     ("annotate", "threshold"): ("with sentences {} by default", str(SURE)),
     ("evaluate", "scenarios"): ("Some of {}", ", ".join(f'"{name}"' for name in SCENARIOS)),
+    ("evaluate", "n"): ("by default {}", " and ".join(", ".join(map(str, sizes)) for sizes in SIZES)),
 }
 NAMED_IN_HELP = {
     ("embed", "recipe"): ("Default: what the projection was learned with, or {}.", DEFAULT_RECIPE),
@@ -320,6 +321,7 @@ NAMED_IN_HELP = {
     ("train", "rate"): ("Default: {}.", str(TrainSettings().rate)),
     ("annotate", "threshold"): ("loses {} % of the reference cells", LOST),
     ("evaluate", "scenarios"): ("Default: {},", " and ".join(SCENARIOS)),
+    ("evaluate", "n"): ("Default: {} beside", " few-shot, ".join(",".join(map(str, of)) for of in SIZES)),
 }
 VALUE = r"""(?:"[\w-]+"|-?\d[\d.]*|(?<!`)\blexicell\b|few-shot)"""
 

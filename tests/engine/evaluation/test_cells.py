@@ -198,9 +198,10 @@ def test_vectors_of_another_shape_are_refused(panel, clustered):
 @pytest.mark.parametrize(
     ("settings", "says"),
     [
-        ({"scenarios": ("few",)}, "scenarios are few-shot, disjoint, batches, transfer, not 'few'"),
+        ({"scenarios": ("few",)}, "scenarios are few-shot, .*, described, not 'few'"),
         ({"scenarios": ()}, "not none"),
         ({"n": (0, 3)}, "at least 1"),
+        ({"few": (0,)}, "at least 1"),
         ({"draws": 0}, "at least 1"),
     ],
 )

@@ -1,15 +1,22 @@
-"""A data set named by any likeness, the way `lexicell.words.name_cells` does it, and how well that went."""
+"""Cells named by any likeness, the way `lexicell.words.name_cells` does it by that of sentences and texts."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from lexicell.atlas import Values, open_counts, read_sample
 from lexicell.embedding import AlignedCells
+from lexicell.embedding.candidates import CandidateGenes
+from lexicell.evaluation.likenesses import symbols
+from lexicell.evaluation.panels import Panel
+from lexicell.lexicon import Alignment, Lexicon
 from lexicell.words.cells import CellGroups, group_cells
 from lexicell.words.naming import (
     _DIRECT,
@@ -23,10 +30,10 @@ from lexicell.words.naming import (
     of_cells,
 )
 
-__all__ = ["BINS", "Named", "Placed", "confidence_bins", "intervals", "score"]
+if TYPE_CHECKING:
+    from anndata import AnnData
 
-#: Upper ends of the bins of probability.
-BINS = (0.5, 0.7, 0.9, 0.99, 1.0)
+__all__ = ["Named", "Placed", "aligned_panel"]
 
 
 @dataclass(frozen=True)
@@ -53,6 +60,8 @@ class Placed:
         ``[N, m]`` ``log1p(1e4 x / N)`` of the candidates.
     rows
         ``[m]`` of the lexicon.
+    symbols
+        ``[m]`` of these genes.
     """
 
     def __init__(self, cells: AlignedCells, seed: int) -> None:
@@ -60,6 +69,8 @@ class Placed:
         self._seed = seed
         self.groups: CellGroups = group_cells(cells, seed=seed)
         self.rows = cells.genes.rows
+        every = symbols(cells.lexicon)
+        self.symbols = [every[row] for row in self.rows]
         blocks = list(self.groups.place(np.arange(len(self.rows))))
         self.logged = sp.csr_array(sp.vstack([block[1] for block in blocks], format="csr"))
         parts = range(len(self.groups.profiles))
@@ -90,6 +101,15 @@ class Placed:
             probability = [np.zeros((len(part.sizes), len(likeness))) for part in self.groups.profiles]
         return self._of_cells(probability, weights.astype(np.float32), some)
 
+    def annotated(self) -> AnnData:
+        """`logged` as scanpy has it; genes are called by their symbols."""
+        import anndata
+
+        adata = anndata.AnnData(sp.csr_matrix(self.logged), var=pd.DataFrame(index=self.symbols))
+        adata.var_names_make_unique()
+        adata.uns["log1p"] = {"base": None}
+        return adata
+
     def _of_cells(
         self,
         probability: Sequence[NDArray[np.float64]],
@@ -101,72 +121,24 @@ class Placed:
         return Named(found, scores, present)
 
 
-def score(
-    labels: NDArray[np.str_],
-    types: Sequence[str],
-    chosen: NDArray[np.intp],
-    scores: NDArray[np.floating] | None = None,
-    *,
-    by_type: bool = False,
-) -> dict[str, float]:
-    """Macro-F1, accuracy and mean AUROC over the cells whose label is one of the types.
+def aligned_panel(panel: Panel, lexicon: Lexicon, label: str) -> AlignedCells:
+    """Make cells that sentences can name of a panel: its genes, and one column with all other counts.
 
-    Parameters
-    ----------
-    labels, types
-        ``[N]``, and the ``T`` names that count.
-    chosen
-        ``[N]`` numbers of types; others, and -1, are none of them.
-    scores
-        ``[N, T]`` or more columns.
-    by_type
-        F1 and AUROC of each type instead.
+    What is said of them calls them by `label`.
     """
-    from sklearn.metrics import roc_auc_score
+    import anndata
 
-    truth = np.array([list(types).index(label) if label in types else -1 for label in labels.tolist()])
-    known = truth >= 0
-    truth, chosen = truth[known], chosen[known]
-    f1, auroc = {}, {}
-    for at, name in enumerate(types):
-        mine, got = truth == at, chosen == at
-        if not mine.any():
-            continue
-        f1[name] = float(2 * (mine & got).sum() / (mine.sum() + got.sum()))
-        if scores is not None:
-            auroc[name] = float(roc_auc_score(mine, scores[known, at]))
-    if by_type:
-        return {f"{name} f1": value for name, value in f1.items()} | {
-            f"{name} auroc": value for name, value in auroc.items()
-        }
-    found = {"f1": float(np.mean(list(f1.values()))), "accuracy": float((truth == chosen).mean())}
-    return found | ({"auroc": float(np.mean(list(auroc.values())))} if auroc else {})
-
-
-def intervals(
-    labels: NDArray[np.str_], types: Sequence[str], named: Named, *, draws: int, seed: int
-) -> dict[str, list[float]]:
-    """95 % intervals of the same over resampled cells."""
-    rng = np.random.default_rng(seed)
-    known = np.flatnonzero(np.isin(labels, list(types)))
-    found = []
-    for _ in range(draws):
-        cells = rng.choice(known, len(known))
-        found.append(score(labels[cells], types, named.chosen[cells], named.scores[cells]))
-    return {
-        what: [round(float(end), 4) for end in np.quantile([one[what] for one in found], [0.025, 0.975])]
-        for what in found[0]
-    }
-
-
-def confidence_bins(labels: NDArray[np.str_], types: Sequence[str], named: Named) -> list[list[float]]:
-    """For each bin of the highest probability: cells, sum of probabilities, cells named rightly."""
-    known = np.isin(labels, list(types))
-    sure = np.asarray(named.probability).max(axis=1)[known]
-    chosen = named.chosen[known]
-    right = np.array([*types, ""])[chosen] == labels[known]
-    which = np.digitize(sure, BINS[:-1], right=True)
-    return [
-        [int((which == at).sum()), round(float(sure[which == at].sum()), 2), int(right[which == at].sum())]
-        for at in range(len(BINS))
-    ]
+    others = panel.totals - np.asarray(panel.counts.sum(axis=1, dtype=np.float64))
+    x = sp.csr_matrix(
+        sp.hstack([panel.counts, np.maximum(others, 0)[:, None]], format="csr"), dtype=np.float32
+    )
+    names = [f"lexicon row {row}" for row in panel.rows] + ["all others"]
+    cells = pd.Index([f"cell {cell}" for cell in range(panel.n_cells)])
+    adata = anndata.AnnData(x, obs=pd.DataFrame(index=cells), var=pd.DataFrame(index=names))
+    source = open_counts(adata)
+    source.label = label
+    rows = np.append(panel.rows, np.int32(-1)).astype(np.int32)
+    organism, routes = lexicon.info.organism, np.zeros(len(rows), np.int8)
+    alignment = Alignment("index", organism, tuple(names), rows, routes, (), ())
+    genes, sample = CandidateGenes.of(rows), read_sample(source)
+    return AlignedCells(source, lexicon, alignment, Values.COUNTS, genes, sample, genes.share(sample))
