@@ -1,8 +1,7 @@
 """Cells named by sentences, beside every control: ``docs/words.md`` and ``bench/results/words.json``.
 
 ``python -m bench.words [--workers 2] [--page-only]`` with ``$LEXICELL_DATA``, and ``$LEXICELL_OUTSIDE`` for
-the further sets. About ten minutes on two cores. AUCell and ULM are measured where
-decoupler is installed.
+the further sets. About twenty minutes on two cores. AUCell and ULM are measured where decoupler is installed.
 """
 
 from __future__ import annotations
@@ -23,6 +22,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from bench.real_data import data_folder
+from bench.words_beside import across_panels, from_store
 from bench.words_likeness import KINDS, KINDS_OUTSIDE, alike
 from bench.words_page import PAGE, RESULTS, page
 from bench.words_scores import confidence_bins, decoupler_scores, intervals, score
@@ -38,11 +38,12 @@ from lexicell.lexicon import Lexicon
 from lexicell.words import Description, name_cells
 from lexicell.words import cells as grouping
 from lexicell.words import naming as naming_settings
+from lexicell.words.known import Labelled
 
 __all__ = ["main", "measure"]
 
 _SEEDS, _DRAWS = 5, 200
-_FEW = (1, 3, 10)
+_FEW = (1, 3, 5, 10)
 
 
 def measure(job: tuple[str, int]) -> dict[str, Any]:
@@ -53,7 +54,9 @@ def measure(job: tuple[str, int]) -> dict[str, Any]:
         placed = Placed(cells, seed)
         rows = _by_sentences(of, cells, placed, seed)
         rows |= _by_markers(of, cells, placed, seed)
-    return rows | _by_labels(of, seed)
+        rows |= _by_labels(of, placed, cells.lexicon, seed)
+    rows |= from_store(of)
+    return rows | across_panels(of, seed) if of.group else rows
 
 
 def _by_sentences(of: LabelledSet, cells: AlignedCells, placed: Placed, seed: int) -> dict[str, Any]:
@@ -138,7 +141,7 @@ def _by_markers(of: LabelledSet, cells: AlignedCells, placed: Placed, seed: int)
     return rows
 
 
-def _by_labels(of: LabelledSet, seed: int) -> dict[str, Any]:
+def _by_labels(of: LabelledSet, placed: Placed, lexicon: Lexicon, seed: int) -> dict[str, Any]:
     counts = sp.csr_array(of.adata.X, dtype=np.float32)
     totals = np.asarray(counts.sum(axis=1), np.float32).ravel()
     panel = Panel(counts, np.arange(counts.shape[1], dtype=np.int32), totals)
@@ -149,6 +152,12 @@ def _by_labels(of: LabelledSet, seed: int) -> dict[str, Any]:
             judged = of.labels.astype(object)
             judged[seen] = ""
             rows[f"{n} labelled"] = score(judged, of.types, named)
+            told = np.full(len(judged), "", object)
+            told[seen] = of.labels[seen]
+            known = Labelled(told, "few"), of.types
+            for hand, sentences in of.sentences.items():
+                both = alike("both", [sentences[name] for name in of.types], lexicon)
+                rows[f"{n} labelled + {hand}"] = score(judged, of.types, placed.name(*both, known))
     return rows
 
 

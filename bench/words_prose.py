@@ -5,7 +5,16 @@ from __future__ import annotations
 import re
 import textwrap
 
-__all__ = ["ABSENT_ROWS", "OPENING", "OUTSIDE_ROWS", "OUTSIDE_SOURCES", "ROWS", "wrapped"]
+__all__ = [
+    "ABSENT_ROWS",
+    "OPENING",
+    "OUTSIDE_ROWS",
+    "OUTSIDE_SOURCES",
+    "PANEL_ROWS",
+    "ROWS",
+    "STORE_ROWS",
+    "wrapped",
+]
 
 _WIDTH = 118
 
@@ -45,7 +54,10 @@ found much worse. {headline}
 lexicell annotate cells.h5ad --describe types.txt --out named.h5ad        # lines: name TAB sentence
 lexicell annotate cells.h5ad --types blood --out named.h5ad               # sentences that we wrote
 lexicell search cells.h5ad "cells that secrete insulin" --out scores.csv  # one sentence alone
+lexicell search cells.zarr "cells that secrete insulin"                   # a store of vectors
+lexicell search atlas/ "cells that secrete insulin" --out scores --resume # shard by shard, into Parquet files
 lexicell describe "cells that secrete insulin" --data cells.h5ad          # the genes that it calls up
+lexicell annotate cells.h5ad --describe types.txt --label few             # with a few labelled cells
 ```
 
 `lexicell evaluate cells.h5ad --label COL --scenario described --describe types.txt` makes the first table
@@ -126,7 +138,27 @@ ROWS = {
     "both 2": "sentences + markers, hand 2",
     "1 labelled": "1 labelled cell of each type",
     "3 labelled": "3 labelled cells",
+    "5 labelled": "5 labelled cells",
     "10 labelled": "10 labelled cells",
+    **{
+        f"{n} labelled + {hand}": f"{n} labelled cell{'s' * (n > 1)} of each type and sentences, hand {hand}"
+        for n in (1, 3, 5)
+        for hand in "123"
+    },
+}
+PANEL_ROWS = {
+    "panels, reference": "the reference alone (bridge of texts)",
+    **{
+        f"panels, {way}{hand}": f"{said}, hand {hand}"
+        for hand in "123"
+        for way, said in (("sentences ", "sentences alone"), ("both ", "reference and sentences"))
+    },
+}
+STORE_ROWS = {
+    "store hand 1": "hand 1",
+    "store hand 2": "hand 2",
+    "store hand 3": "hand 3",
+    "store scrambled": "hand 1, each sentence under another name",
 }
 OUTSIDE_ROWS = {
     "hand blind": "**sentences, written blind**",
@@ -145,6 +177,8 @@ OUTSIDE_ROWS = {
     "1 labelled": "1 labelled cell of each type",
     "3 labelled": "3 labelled cells",
     "10 labelled": "10 labelled cells",
+    "1 labelled + blind": "1 labelled cell of each type and sentences",
+    "3 labelled + blind": "3 labelled cells and sentences",
 }
 ABSENT_ROWS = {
     "hand 1": "hand 1 alone",

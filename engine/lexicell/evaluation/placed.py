@@ -18,9 +18,8 @@ from lexicell.evaluation.likenesses import symbols
 from lexicell.evaluation.panels import Panel
 from lexicell.lexicon import Alignment, Lexicon
 from lexicell.words.cells import CellGroups, group_cells
+from lexicell.words.known import Known
 from lexicell.words.naming import (
-    _DIRECT,
-    _MOST,
     _POWER,
     ABSENT,
     _compete,
@@ -28,6 +27,7 @@ from lexicell.words.naming import (
     called_up,
     name_groups,
     of_cells,
+    offset_of,
 )
 
 if TYPE_CHECKING:
@@ -77,11 +77,23 @@ class Placed:
         self._nearest = [np.concatenate([block[2][part] for block in blocks]) for part in parts]
         self._full = np.concatenate([block[3] for block in blocks]) > 0
 
-    def name(self, likeness: NDArray[np.float32], null: NDArray[np.float32]) -> Named:
-        """As `lexicell.words.name_cells` does, by ``[S, G]`` and ``[B, G]`` likenesses."""
+    def name(
+        self,
+        likeness: NDArray[np.float32],
+        null: NDArray[np.float32],
+        known: tuple[Known, Sequence[str]] | None = None,
+    ) -> Named:
+        """As `lexicell.words.name_cells` does, by ``[S, G]`` and ``[B, G]`` likenesses.
+
+        What is `known` comes with the ``S`` names.
+        """
         likeness, null = likeness[:, self.rows], null[:, self.rows]
-        naming = name_groups(self.groups, likeness, null, seed=self._seed)
-        return self._of_cells(naming.probability, naming.weights, naming.evidence >= ABSENT)
+        there, prior = np.zeros(len(likeness), bool), None
+        if known is not None:
+            beside, names = known
+            prior, there[beside.of_cells(names)] = beside.prior(self.groups, names), True
+        naming = name_groups(self.groups, likeness, null, prior=prior, there=there, seed=self._seed)
+        return self._of_cells(naming.probability, naming.weights, (naming.evidence >= ABSENT) | there)
 
     def compete(self, likeness: NDArray[np.float32], null: NDArray[np.float32]) -> Named:
         """The same competition, with no type held back or absent but those without a measured gene."""
@@ -92,7 +104,7 @@ class Placed:
         probability, weights = [], np.zeros(likeness.shape)
         for part in self.groups.profiles if some.any() else ():
             found, _ = _evidence(part, called, null_called)
-            chosen, corrected = _compete(part, found, squared, _DIRECT * np.clip(found, -1, _MOST))
+            chosen, corrected = _compete(part, found, squared, offset_of(found))
             of_groups = np.zeros((len(chosen), len(likeness)))
             of_groups[:, some] = chosen
             probability.append(of_groups)

@@ -12,7 +12,7 @@ from scipy.special import softmax
 
 from lexicell.words.cells import CellGroups, Profile
 
-__all__ = ["ABSENT", "CALLED", "Naming", "called_up", "name_groups", "of_cells", "weigh_alone"]
+__all__ = ["ABSENT", "CALLED", "Naming", "called_up", "name_groups", "of_cells", "offset_of", "weigh_alone"]
 
 #: Genes that a sentence calls up.
 CALLED = 200
@@ -24,13 +24,15 @@ _ROUNDS = 3
 _POWER = 2
 #: Slope of the choice between sentences, in standard deviations of a sentence over the groups.
 _SLOPE = 2.0
-#: What the uncorrected evidence adds to that: for each standard deviation of what other sentences have, and
-#: for at most so many.
-_DIRECT, _MOST = 0.2, 3.0
+#: What the uncorrected evidence adds to that, times the logarithm of one and evidence, and for how much of it
+#: at most: else a sentence that is rare here would take a frequent type's cells, which stand out less.
+_DIRECT, _MOST = 0.3, 7.0
 #: Evidence below which a sentence is held back, and by how much at most.
 _EVIDENCE, _HELD_BACK = 2.5, 6.0
 #: Evidence below which a type is not there.
 ABSENT = 1.5
+#: Random sets of genes beside a sentence's, and genes of like mean expression that they are drawn among.
+_DRAWS, _ALIKE = 199, 100
 #: Random halves of the genes with which presence is tested, for each of the first groupings.
 _SPLITS, _TESTED = 4, 3
 
@@ -51,8 +53,9 @@ class Naming:
         genes, and half of how far they stand out anywhere; both in standard deviations of the sentences of
         the null. Below 1.5 a type is held not to be there.
     p_value
-        ``[S]``: share of the sentences of the null whose genes stand out as much somewhere; they are of all
-        kinds of cells, and some are of those that are there.
+        ``[S]``: share of 199 random sets of genes, matched in mean expression, that stand out as much
+        in a group of the first grouping. A small one says that the genes vary together here, as those of any process do; half of the
+        types that are not there have one too.
     """
 
     probability: tuple[NDArray[np.float64], ...]
@@ -96,11 +99,8 @@ def name_groups(
     called, null_called = sp.csr_array(called_up(likeness)), sp.csr_array(called_up(null))
     direct = [_evidence(part, called, null_called) for part in groups.profiles]
     highest = np.mean([found.max(axis=0) for found, _ in direct], axis=0)
-    exceeding = [
-        (1 + (other.max(axis=0)[:, None] >= found.max(axis=0)).sum(axis=0)) / (1 + len(null))
-        for found, other in direct
-    ]
     rng = np.random.default_rng(seed)
+    by_chance = _by_chance(groups, called, rng)
     tested = [
         _held_out(part, likeness, called, null_called, rng)
         for part in groups.profiles[:_TESTED]
@@ -114,11 +114,11 @@ def name_groups(
     probability, weights = [], np.zeros(likeness.shape)
     known = prior or [np.zeros(1)] * len(groups.profiles)
     for part, (found, _), more in zip(groups.profiles, direct, known, strict=True):
-        offset = held_back + _DIRECT * np.clip(found, -1, _MOST) + more
+        offset = held_back + offset_of(found) + more
         chosen, corrected = _compete(part, found, squared, offset)
         probability.append(chosen)
         weights += corrected
-    return Naming(tuple(probability), _most(weights), evidence, np.mean(exceeding, axis=0))
+    return Naming(tuple(probability), _most(weights), evidence, by_chance)
 
 
 def of_cells(
@@ -202,6 +202,11 @@ def _evidence(
     return (_pooled(part, called) - middle) / spread, (other - middle) / spread
 
 
+def offset_of(evidence: NDArray[np.float64]) -> NDArray[np.float64]:
+    """What uncorrected evidence adds to that relative to the other groups."""
+    return np.asarray(_DIRECT * np.sign(evidence) * np.log1p(np.minimum(np.abs(evidence), _MOST)))
+
+
 def _compete(
     part: Profile,
     evidence: NDArray[np.float64],
@@ -234,6 +239,22 @@ def _corrected(
 def _over_groups(evidence: NDArray[np.float64]) -> NDArray[np.float64]:
     centred = evidence - evidence.mean(axis=0)
     return np.asarray(centred / np.maximum(centred.std(axis=0), 1e-9))
+
+
+def _by_chance(groups: CellGroups, called: sp.csr_array, rng: np.random.Generator) -> NDArray[np.float64]:
+    """Share of random sets of genes, as many and as much expressed, that stand out as much, ``[S]``."""
+    order = np.argsort(groups.mean, kind="stable")
+    bins = np.arange(len(order)) // _ALIKE
+    part = groups.profiles[0]
+    found = _pooled(part, called).max(axis=0)
+    exceeding = np.ones(called.shape[0])
+    other = called.copy()
+    for _ in range(_DRAWS):
+        instead = np.empty(len(order), called.indices.dtype)
+        instead[order] = order[np.lexsort((rng.random(len(order)), bins))]
+        other.indices = instead[called.indices]
+        exceeding += _pooled(part, other).max(axis=0) >= found
+    return np.asarray(exceeding / (1 + _DRAWS))
 
 
 def _held_out(
