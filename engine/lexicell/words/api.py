@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 
-from lexicell.atlas import Values, check_writable
+from lexicell.atlas import CountSource, Values, check_writable
 from lexicell.atlas.store import check_folder
 from lexicell.embedding import AlignedCells, AlignOptions, Listener, align_cells, embed_in_memory, plan_cells
 from lexicell.embedding.aligned import DEFAULT_LEXICON
@@ -19,12 +19,14 @@ from lexicell.embedding.events import log
 from lexicell.embedding.inputs import Inputs, Output, inputs_of, open_data, run_mode
 from lexicell.errors import InputError
 from lexicell.lexicon import GeneList, Lexicon
+from lexicell.words.cells import logged_counts
 from lexicell.words.descriptions import Description, read_descriptions, shipped_type
 from lexicell.words.naming import CALLED, called_up
+from lexicell.words.panel import listed_genes
 from lexicell.words.retrieval import likeness_of
 from lexicell.words.score_run import score_to_folder
 from lexicell.words.scoring import ask, score_cells
-from lexicell.words.stored import InMemory, search_by_text, search_like, vectors_of
+from lexicell.words.stored import InMemory, search_by_genes, search_by_text, search_like, vectors_of
 from lexicell.words.table import Search, check_table
 
 if TYPE_CHECKING:
@@ -120,11 +122,13 @@ def search(
     opened = lexicon if isinstance(lexicon, Lexicon) else Lexicon.open(lexicon)
     store = vectors_of(data)
     if store is not None:
-        if folder is not None or genes is not None:
+        if folder is not None:
             msg = f"{data} holds vectors and no counts: name the data that it was made from"
             raise InputError(msg)
         if text is not None:
             found = search_by_text(store, _descriptions(text), opened, listener)
+        elif genes is not None:
+            found = search_by_genes(store, _listed(genes), opened, listener)
         else:
             found = search_like(store, str(like), {"cells": len(store.names)})
     else:
@@ -134,8 +138,7 @@ def search(
         )  # fmt: skip
         with open_data(data, layer, modality, use_raw=use_raw, follow_links=follow_links) as source:
             if genes is not None:
-                asked = [genes] if isinstance(genes, str) and not Path(genes).exists() else genes
-                found = _by_genes(source, options, asked, listener)
+                found = _by_genes(source, options, _listed(genes), listener)
             else:
                 cells = align_cells(source, options, listener)
                 if text is not None and folder is not None:
@@ -314,20 +317,21 @@ def _folder(
     return Output(output, mode=mode)
 
 
-def _by_genes(source: Any, options: AlignOptions, genes: GeneList, listener: Listener) -> Search:
-    names = genes[0].split(",") if isinstance(genes, list) and len(genes) == 1 else genes
-    cells = align_cells(source, replace(options, genes=names, min_coverage=None), listener)
-    selected = cells.select(None, listener=listener)
+def _listed(genes: GeneList) -> GeneList:
+    """Genes of a file, or by names; ``INS,IAPP`` are two."""
+    return genes.split(",") if isinstance(genes, str) and not Path(genes).exists() else genes
+
+
+def _by_genes(source: CountSource, options: AlignOptions, genes: GeneList, listener: Listener) -> Search:
+    cells = align_cells(source, replace(options, genes=genes, min_coverage=None), listener)
     rows = cells.genes.rows
-    columns = np.searchsorted(rows, selected.genes.astype(np.int64))
-    logged = sp.csr_array((selected.weights(), columns, selected.indptr), shape=(len(selected), len(rows)))
+    parts = [logged_counts(selection, rows) for selection in cells.selections(None, listener=listener)]
+    logged = sp.csr_array(sp.vstack(parts, format="csr"))
     mean = np.asarray(logged.mean(axis=0, dtype=np.float64)).ravel()
     deviation = np.sqrt((np.asarray(logged.power(2).mean(axis=0)).ravel() - mean**2).clip(1e-12))
     weight = 1 / len(rows)
     score = np.asarray(logged @ (weight / deviation)) - float((mean / deviation).sum() * weight)
-    symbols = np.asarray(cells.lexicon.genes.column("symbol").to_pylist(), object)[rows]
-    question = ", ".join(symbols[:5]) + (f" and {len(rows) - 5} more" if len(rows) > 5 else "")
-    table = pd.DataFrame({"type": question, "gene": symbols, "weight": weight})
+    table = listed_genes(cells.lexicon, rows)
     index = source.names(0, source.n_cells)
-    scores = pd.DataFrame({question: score.astype(np.float32)}, index=index)
+    scores = pd.DataFrame({table["type"].iloc[0]: score.astype(np.float32)}, index=index)
     return Search(scores, table, {"lexicon": cells.lexicon.name, "cells": len(index)})

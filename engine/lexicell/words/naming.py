@@ -53,9 +53,9 @@ class Naming:
         genes, and half of how far they stand out anywhere; both in standard deviations of the sentences of
         the null. Below 1.5 a type is held not to be there.
     p_value
-        ``[S]``: share of 199 random sets of genes, matched in mean expression, that stand out as much
-        in a group of the first grouping. A small one says that the genes vary together here, as those of any process do; half of the
-        types that are not there have one too.
+        ``[S]``: share of 199 random sets of genes, matched in mean expression, that stand out as much in a
+        group of the first grouping. A small one says that the genes vary together here, as those of any
+        process do; half of the types that are not there have one too.
     """
 
     probability: tuple[NDArray[np.float64], ...]

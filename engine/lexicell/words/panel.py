@@ -16,11 +16,13 @@ from lexicell.words.descriptions import Description
 from lexicell.words.naming import CALLED, called_up
 from lexicell.words.retrieval import likeness_of
 
-__all__ = ["gene_table", "on_panel"]
+__all__ = ["gene_table", "listed_genes", "on_panel"]
 
 #: Genes of the 200 most alike of a lexicon that a panel must measure for a sentence to be used, and below
 #: which it is told.
 _LEAST_MEASURED, _FEW_MEASURED = 3, 10
+#: Genes that stand for a list of them.
+_SHOWN = 5
 
 
 def on_panel(
@@ -97,3 +99,12 @@ def gene_table(
     table = pd.DataFrame(columns)
     table = table.sort_values(["type", by], ascending=[True, False], kind="stable", ignore_index=True)
     return table.assign(type=names[table["type"].to_numpy()])
+
+
+def listed_genes(lexicon: Lexicon, rows: NDArray[np.integer[Any]]) -> pd.DataFrame:
+    """Genes that are asked for by name, as `gene_table` has those of a sentence: all alike."""
+    symbols = np.asarray(lexicon.genes.column("symbol").to_pylist(), object)[rows]
+    more = f" and {len(rows) - _SHOWN} more" if len(rows) > _SHOWN else ""
+    return pd.DataFrame(
+        {"type": ", ".join(symbols[:_SHOWN]) + more, "gene": symbols, "weight": 1 / len(rows)}
+    )

@@ -18,14 +18,14 @@ from lexicell.atlas.store._place import place_of
 from lexicell.embedding import Advanced, Listener, Note
 from lexicell.embedding.default_projection import default_projection
 from lexicell.errors import InputError
-from lexicell.lexicon import Lexicon
+from lexicell.lexicon import GeneList, Lexicon, find_genes, read_gene_list
 from lexicell.words.descriptions import Description
 from lexicell.words.naming import called_up
-from lexicell.words.panel import gene_table
+from lexicell.words.panel import gene_table, listed_genes
 from lexicell.words.retrieval import likeness_of
 from lexicell.words.table import Search
 
-__all__ = ["InMemory", "search_by_text", "search_like", "vectors_of"]
+__all__ = ["InMemory", "search_by_genes", "search_by_text", "search_like", "vectors_of"]
 
 #: How much likeness counts.
 _POWER = 2
@@ -131,28 +131,58 @@ def search_by_text(
     InputError
         The store was made with another lexicon or a trained projection.
     """
-    listener(
-        Note(f"{stored.target} holds vectors and no counts: genes are judged by what vectors say of them")
-    )
-    table = _table(stored, lexicon)
     likeness, _ = likeness_of(descriptions, lexicon, listener)
     called = called_up(likeness) ** _POWER
     called /= called.sum(axis=1, keepdims=True)
+    names = pd.Index([kind.name for kind in descriptions])
+    genes = gene_table(lexicon, np.arange(lexicon.n_genes), names, likeness, called)
+    return _by_weights(stored, called, names, genes, lexicon, listener)
+
+
+def search_by_genes(stored: StoredVectors, genes: GeneList, lexicon: Lexicon, listener: Listener) -> Search:
+    """Score cells by what their vectors say of some genes; see `search_by_text`.
+
+    Raises
+    ------
+    InputError
+        No gene is known, or as `search_by_text`.
+    """
+    rows = find_genes(lexicon, read_gene_list(genes), notify=lambda text: listener(Note(text, serious=True)))
+    table = listed_genes(lexicon, rows)
+    weights = np.zeros((1, lexicon.n_genes), np.float32)
+    weights[0, rows] = 1 / len(rows)
+    return _by_weights(stored, weights, pd.Index(table["type"][:1]), table, lexicon, listener)
+
+
+def _by_weights(
+    stored: StoredVectors,
+    weights: NDArray[np.float32],
+    names: pd.Index[Any],
+    genes: pd.DataFrame,
+    lexicon: Lexicon,
+    listener: Listener,
+) -> Search:
+    """Sum what vectors say of all genes, weighted by ``[S, G]``, and standardise."""
+    note = f"{stored.target} holds vectors and no counts: genes are judged by what vectors say of them"
+    listener(Note(note))
+    table = _table(stored, lexicon)
     table = table - table.mean(axis=0)
     covariance = (table.T @ table).astype(np.float64) / len(table)
     p = len(covariance)
     covariance += np.eye(p) * (_RIDGE * np.trace(covariance) / p)
-    direction = np.linalg.solve(covariance, (called @ table).T.astype(np.float64)).astype(np.float32)
-    scores = np.zeros((stored.shape[0], len(descriptions)), np.float32)
+    direction = np.linalg.solve(covariance, (weights @ table).T.astype(np.float64)).astype(np.float32)
+    scores = np.zeros((stored.shape[0], len(weights)), np.float32)
+    full = np.zeros(len(scores), bool)
     for start, part in stored.blocks():
         stop = start + len(part)
-        scores[start:stop] = part @ direction
-        scores[start:stop][~part.any(axis=1)] = np.nan
+        scores[start:stop], full[start:stop] = part @ direction, part.any(axis=1)
         listener(Advanced(stop, stored.shape[0], int(part.nbytes)))
-    scores -= np.nanmean(scores, axis=0)
-    scores /= np.maximum(np.nanstd(scores, axis=0), 1e-9)
-    names = pd.Index([kind.name for kind in descriptions])
-    genes = gene_table(lexicon, np.arange(lexicon.n_genes), names, likeness, called)
+    if not full.any():
+        msg = f"{stored.target}: no cell has a vector"
+        raise InputError(msg)
+    scores -= scores[full].mean(axis=0)
+    scores /= np.maximum(scores[full].std(axis=0), 1e-9)
+    scores[~full] = np.nan
     facts = {"lexicon": lexicon.name, "cells": stored.shape[0]}
     return Search(pd.DataFrame(scores, stored.names, names), genes, facts)
 

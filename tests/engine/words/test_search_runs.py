@@ -67,6 +67,9 @@ def test_a_store_is_searched_by_a_sentence(cells, tmp_path, recipe, least):
         assert area(found.scores[kind].to_numpy()[full], (labels == label)[full]) > least
     first = found.genes.groupby("type", sort=False)["gene"].agg(lambda genes: set(genes[:40]))
     assert {"CD79A", "CD79B"} & first["B"]
+    by_genes = lexicell.search(tmp_path / "out.zarr", genes="CD79A,CD79B,MS4A1,unheard", listener=ignore)
+    assert set(by_genes.genes["gene"]) == {"CD79A", "CD79B", "MS4A1"}
+    assert area(by_genes.scores.iloc[:, 0].to_numpy()[full], (labels == "CD19+ B")[full]) > 0.6
 
 
 def test_a_store_of_other_vectors_is_not_searched_by_sentences(cells, tmp_path):
@@ -77,7 +80,7 @@ def test_a_store_of_other_vectors_is_not_searched_by_sentences(cells, tmp_path):
     with pytest.raises(InputError, match="made with a trained projection"):
         lexicell.search(tmp_path / "out.zarr", "B cell", listener=ignore)
     with pytest.raises(InputError, match="name the data that it was made from"):
-        lexicell.search(tmp_path / "out.zarr", genes=["CD79A"], listener=ignore)
+        lexicell.search(tmp_path / "out.zarr", "B cell", tmp_path / "folder", listener=ignore)
 
 
 def test_a_damaged_store_is_not_searched(cells, tmp_path):
