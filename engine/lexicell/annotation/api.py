@@ -145,6 +145,11 @@ def annotate(
     target = None if output is None else check_output(output, query, overwrite=overwrite)
     opened = lexicon if isinstance(lexicon, Lexicon) else Lexicon.open(lexicon)
     projection = _projection(reference)
+    if reference is None and (
+        reference_layer is not None or reference_use_raw or reference_modality is not None
+    ):
+        msg = "there is no reference; leave the --reference-... options out"
+        raise InputError(msg)
     if projection is not None:
         _check_projection(projection, label, method)
         if reference_layer is not None or reference_use_raw or reference_modality is not None:
@@ -280,7 +285,7 @@ def _fit(
         have = ", ".join(labelled.obs_columns) or "no columns at all"
         msg = f"{labelled.label}: name the column of obs that holds its labels (--label); it has {have}"
         raise InputError(msg)
-    labels = read_labels(labelled, label, listener, unlabelled="not learned from")
+    labels = read_labels(labelled, label, listener, unlabelled="they are not learned from")
     aligned = align_cells(labelled, options, listener)
     namer = fit_reference(
         Cells(aligned, listener), labels, cells, method=method, seed=seed, listener=listener
@@ -331,12 +336,15 @@ def _annotate_by_sentences(
     why = f"no labelled cells were given, so {len(described):,} sentences compete for the cells"
     if namer is not None:
         probability, _ = namer.probability(listener)
-        known = Foretold(namer.classifier.classes, probability)
+        if namer.mode != "bridge":
+            text = "where the reference has the same genes, sentences seldom add to it: try it without them"
+            listener(Note(text, serious=True))
+        known = Foretold(namer.classifier.classes, probability, across=namer.mode == "bridge")
         why = (
             f"{len(described):,} sentences and the reference are weighed; of the latter: {namer.facts['why']}"
         )
     elif label is not None:
-        labels = read_labels(source, label, listener, unlabelled="named")
+        labels = read_labels(source, label, listener, unlabelled="sentences name them", least=1)
         known = Labelled(labels, label)
         why = f"{len(described):,} sentences and {len(known.cells):,} labelled cells are weighed"
     found = name_cells(cells.aligned, described, known=known, seed=seed, listener=listener)

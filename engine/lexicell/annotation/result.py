@@ -180,7 +180,8 @@ def make_annotation(
     empty = ~scores.any(axis=1)
     kinds = pd.Index([*classes, UNKNOWN], dtype=object)
     best = np.where(empty | (confidence < threshold), c, order[:, 0]).astype(np.int64)
-    second = np.where(empty, c, order[:, -1]).astype(np.int64)
+    runner_up = scores[np.arange(n), order[:, -1]]
+    second = np.where(empty | (runner_up <= 0), c, order[:, -1]).astype(np.int64)
     cells = pd.DataFrame(
         {
             "label": pd.Categorical.from_codes(best, kinds),

@@ -63,7 +63,8 @@ def search(
     """Find the cells of IN that a sentence speaks of, without labels.
 
     The genes that did it are printed: look at them before the cells. Vectors say less of genes than counts
-    do: of a store, the best cells are right, and the others less so.
+    do (docs/words.md has by how much), and the genes of a store are those that were asked for, measured or
+    not. Scores have mean 0 and standard deviation 1 over the cells.
     """
     from lexicell.words import search as find
 

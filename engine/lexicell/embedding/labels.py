@@ -36,7 +36,12 @@ def read_column(source: CountSource, name: str) -> NDArray[np.object_]:
 
 
 def read_labels(
-    source: CountSource, name: str, listener: Listener, *, unlabelled: str = "left out"
+    source: CountSource,
+    name: str,
+    listener: Listener,
+    *,
+    unlabelled: str = "they are left out",
+    least: int = 2,
 ) -> NDArray[np.object_]:
     """Read the class of each cell.
 
@@ -53,6 +58,8 @@ def read_labels(
         Is told how many cells have no class.
     unlabelled
         What becomes of them, for the sentence.
+    least
+        Classes that there must be.
 
     Returns
     -------
@@ -62,7 +69,7 @@ def read_labels(
     Raises
     ------
     InputError
-        There is no such column, or it has fewer than two classes.
+        There is no such column, or it has fewer classes than asked for.
     """
     labels = read_column(source, name)
     codes, texts = pd.factorize(labels)  # few, where cells may be many
@@ -73,11 +80,11 @@ def read_labels(
     names[is_unknown] = ""
     labels, unknown = names[codes], is_unknown[codes]
     classes = sorted(set(labels.tolist()) - {""})
-    if len(classes) < 2:
+    if len(classes) < least:
         what = f"one class only ({classes[0]})" if classes else "no label at all"
         msg = f"{source.label}: obs[{name!r}] has {what}; name a column that tells classes apart"
         raise InputError(msg)
     if without := int((labels == "").sum()):
         some = f" ({int(unknown.sum()):,} of them are called {called})" if unknown.any() else ""
-        listener(Note(f"{without:,} cells have no {name}{some}; they are {unlabelled}"))
+        listener(Note(f"{without:,} cells have no {name}{some}; {unlabelled}"))
     return labels

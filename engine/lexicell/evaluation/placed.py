@@ -91,7 +91,7 @@ class Placed:
         there, prior = np.zeros(len(likeness), bool), None
         if known is not None:
             beside, names = known
-            prior, there[beside.of_cells(names)] = beside.prior(self.groups, names), True
+            prior, there = beside.prior(self.groups, names), beside.there(names)
         naming = name_groups(self.groups, likeness, null, prior=prior, there=there, seed=self._seed)
         return self._of_cells(naming.probability, naming.weights, (naming.evidence >= ABSENT) | there)
 

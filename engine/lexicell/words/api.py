@@ -116,14 +116,19 @@ def search(
     if sum(asked is not None for asked in (text, like, genes)) != 1:
         msg = "give one of a sentence, a cell that others shall be like (--like), and genes (--genes)"
         raise InputError(msg)
+    _check_names(text, output)
     inputs = inputs_of(data, layer, modality, use_raw=use_raw, follow_links=follow_links)
     folder = _folder(output, text, inputs, overwrite=overwrite, resume=resume)
     target = None if output is None or folder is not None else check_table(output, overwrite=overwrite)
     opened = lexicon if isinstance(lexicon, Lexicon) else Lexicon.open(lexicon)
     store = vectors_of(data)
     if store is not None:
-        if folder is not None:
-            msg = f"{data} holds vectors and no counts: name the data that it was made from"
+        about_counts = (layer, use_raw, modality, values, gene_column, organism, mask_genes, min_coverage)
+        if folder is not None or any(about_counts):
+            msg = (
+                f"{data} holds vectors and no counts: leave options about counts and a folder out, or name "
+                "the data that it was made from"
+            )
             raise InputError(msg)
         if text is not None:
             found = search_by_text(store, _descriptions(text), opened, listener)
@@ -295,6 +300,15 @@ def _by_text(
         "measured": question.types["measured"].to_dict(),
     }
     return Search(pd.DataFrame(scores, names, list(question.types.index)), question.genes, facts)
+
+
+def _check_names(text: Text | None, output: str | Path | None) -> None:
+    """Raise where a column of scores would have the name of that of the cells."""
+    if output is not None and text is not None:
+        asked = [text] if isinstance(text, str) else list(text)
+        if "cell" in asked:
+            msg = "a question can't be called 'cell', as the column with the cells' names is; say more"
+            raise InputError(msg)
 
 
 def _folder(

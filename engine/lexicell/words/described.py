@@ -97,14 +97,20 @@ def name_cells(
     told = np.zeros(0, np.intp) if known is None else known.cells
     groups = group_cells(cells, always=told, seed=seed, listener=listener)
     prior = None if known is None else known.prior(groups, names)
-    type_of = np.full(cells.source.n_cells, -1)
+    type_of, there = np.full(cells.source.n_cells, -1), np.zeros(len(names), bool)
     if known is not None:
-        type_of[told] = known.of_cells(names)
-    there = np.isin(np.arange(len(names)), type_of)
+        type_of[told], there = known.of_cells(names), known.there(names)
     naming = name_groups(groups, likeness, null, prior=prior, there=there, seed=seed)
     present = (naming.evidence >= ABSENT) | there
     if absent := [name for name, there in zip(names, present, strict=True) if not there]:
         text = f"{len(absent)} described types are not found here: {', '.join(absent)}"
+        listener(Note(text, serious=True))
+    for name in np.array(names, object)[present & naming.held_back]:
+        listener(Note(f"little speaks for {name!r}: it is held back; look at its genes", serious=True))
+    if present.sum() == 1:
+        text = (
+            f"only {names[int(present.argmax())]!r} is found here, so nothing competes with it for the cells"
+        )
         listener(Note(text, serious=True))
     probability = np.zeros((cells.source.n_cells, len(descriptions)), np.float32)
 

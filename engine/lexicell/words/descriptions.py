@@ -209,7 +209,9 @@ def _checked(found: Iterable[Any], where: str) -> tuple[Description, ...]:
         name, sentence = " ".join(given.name.split()), " ".join(given.sentence.split())
         other = by_sentence.setdefault(sentence.casefold(), name)
         wrong = ""
-        if not name:
+        if not name and not sentence:
+            wrong = "a sentence is empty; say what the cell does"
+        elif not name:
             wrong = f"the sentence {sentence[:60]!r} has no name; give it one"
         elif _key(name) == UNKNOWN:
             wrong = f"{name!r} is what cells without a type are called; choose another name"

@@ -19,6 +19,10 @@ __all__ = ["Foretold", "Known", "Labelled"]
 _LEAST = 1e-4
 #: What a logarithm of a probability counts beside a standard deviation of evidence.
 _WEIGHT = 0.5
+#: How much more it counts where a classifier has seen the same genes in labelled cells.
+_SAME_GENES = 4.0
+#: A classifier takes a cell for a type from the first on, and the type to be there from so many cells on.
+_SURE, _SOME = 0.5, 5
 
 
 class Known(Protocol):
@@ -35,6 +39,10 @@ class Known(Protocol):
 
     def of_cells(self, names: Sequence[str]) -> NDArray[np.intp]:
         """For each of `cells` the number of its type."""
+        ...
+
+    def there(self, names: Sequence[str]) -> NDArray[np.bool_]:
+        """``[S]`` types that are known to be among the cells."""
         ...
 
     def prior(self, groups: CellGroups, names: Sequence[str]) -> list[NDArray[np.float64]]:
@@ -71,6 +79,10 @@ class Labelled:
         found: NDArray[np.intp] = pd.Index(names).get_indexer(pd.Index(self.labels[self.cells]))
         return found
 
+    def there(self, names: Sequence[str]) -> NDArray[np.bool_]:
+        """See `Known`: those that are labelled."""
+        return np.isin(np.arange(len(names)), self.of_cells(names))
+
     def prior(self, groups: CellGroups, names: Sequence[str]) -> list[NDArray[np.float64]]:
         """Logistic regression of the labelled cells on components, asked for the centres of groups.
 
@@ -83,7 +95,7 @@ class Labelled:
         known = labels != ""
         classes, sizes = np.unique(labels[known].astype(str), return_counts=True)
         if len(classes) < 2:
-            msg = f"{self.label}: labelled cells of fewer than two types have genes that are described"
+            msg = f"{self.label}: label cells of two types or more, with genes: one alone tells nothing apart"
             raise InputError(msg)
         model = LogisticRegression(max_iter=2_000, class_weight="balanced")
         model.fit(groups.components[known], labels[known].astype(str))
@@ -104,10 +116,13 @@ class Foretold:
         ``C`` types.
     probability
         ``[N, C]``, 0 for a cell of which it knows nothing.
+    across
+        Whether it was learned from other genes, and is trusted less.
     """
 
     classes: Sequence[str]
     probability: NDArray[np.floating]
+    across: bool
 
     @property
     def cells(self) -> NDArray[np.intp]:
@@ -122,6 +137,13 @@ class Foretold:
         """See `Known`."""
         return self.cells
 
+    def there(self, names: Sequence[str]) -> NDArray[np.bool_]:
+        """See `Known`: those that more than a few cells are taken for, each by more than half."""
+        cells = (self.probability > _SURE).sum(axis=0)
+        found = np.zeros(len(names), bool)
+        found[pd.Index(names).get_indexer(pd.Index(list(self.classes)))] = cells >= _SOME
+        return found
+
     def prior(self, groups: CellGroups, names: Sequence[str]) -> list[NDArray[np.float64]]:
         """Mean logarithm over the cells of a group, against that of the mean group."""
         told = np.asarray(self.probability[groups.fitted], np.float64)
@@ -134,7 +156,8 @@ class Foretold:
             sums = np.zeros((len(part.centres), logs.shape[1]))
             np.add.at(sums, group, logs)
             mean = np.where(sizes > 0, sums / np.maximum(sizes, 1), logs.mean(axis=0))
-            found.append(_spread(mean - mean.mean(axis=0), self.classes, names, 1.0))
+            share = 1.0 if self.across else _SAME_GENES
+            found.append(_spread(mean - mean.mean(axis=0), self.classes, names, share))
         return found
 
 

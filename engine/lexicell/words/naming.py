@@ -27,10 +27,11 @@ _SLOPE = 2.0
 #: What the uncorrected evidence adds to that, times the logarithm of one and evidence, and for how much of it
 #: at most: else a sentence that is rare here would take a frequent type's cells, which stand out less.
 _DIRECT, _MOST = 0.3, 7.0
-#: Evidence below which a sentence is held back, and by how much at most.
-_EVIDENCE, _HELD_BACK = 2.5, 6.0
 #: Evidence below which a type is not there.
 ABSENT = 1.5
+#: Evidence below which a sentence is held back, and by how much at most; of fewer cells than the last, whose
+#: groups are noisier, it is less, down to that below which it is absent.
+_EVIDENCE, _HELD_BACK, _ENOUGH_CELLS = 2.5, 6.0, 2_500
 #: Random sets of genes beside a sentence's, and genes of like mean expression that they are drawn among.
 _DRAWS, _ALIKE = 199, 100
 #: Random halves of the genes with which presence is tested, for each of the first groupings.
@@ -56,12 +57,16 @@ class Naming:
         ``[S]``: share of 199 random sets of genes, matched in mean expression, that stand out as much in a
         group of the first grouping. A small one says that the genes vary together here, as those of any
         process do; half of the types that are not there have one too.
+    held_back
+        ``[S]``: evidence is below 2.5 (of fewer than 2,500 cells below what lies between), so a sentence gets
+        cells only where it is clearly above others.
     """
 
     probability: tuple[NDArray[np.float64], ...]
     weights: NDArray[np.float32]
     evidence: NDArray[np.float64]
     p_value: NDArray[np.float64]
+    held_back: NDArray[np.bool_]
 
 
 def name_groups(
@@ -107,7 +112,8 @@ def name_groups(
         for _ in range(_SPLITS)
     ]
     evidence = np.mean(tested, axis=0) + highest / 2
-    held_back = np.clip(evidence - _EVIDENCE, -_HELD_BACK, 0)
+    least = ABSENT + (_EVIDENCE - ABSENT) * min(1.0, len(groups.fitted) / _ENOUGH_CELLS)
+    held_back = np.clip(evidence - least, -_HELD_BACK, 0)
     if there is not None:
         held_back[there] = 0
     squared = np.maximum(likeness, 0) ** _POWER
@@ -118,7 +124,7 @@ def name_groups(
         chosen, corrected = _compete(part, found, squared, offset)
         probability.append(chosen)
         weights += corrected
-    return Naming(tuple(probability), _most(weights), evidence, by_chance)
+    return Naming(tuple(probability), _most(weights), evidence, by_chance, held_back < 0)
 
 
 def of_cells(

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lexicell._arrays import unit_rows
-from lexicell.embedding import Listener
+from lexicell.embedding import Listener, Note
 from lexicell.errors import InputError, needing
 from lexicell.lexicon import Lexicon
 from lexicell.words.descriptions import Description, shipped_types
@@ -141,7 +141,14 @@ def likeness_of(
     if len(descriptions) > _MOST_SENTENCES:
         msg = f"{len(descriptions):,} sentences are too many to tell apart; give at most {_MOST_SENTENCES:,}"
         raise InputError(msg)
+    index = _index_of(lexicon.path, lexicon.identity)
+    given = [kind.sentence for kind in descriptions]
+    if index is not None:
+        for kind, found in zip(descriptions, index.likeness(given), strict=True):
+            if not found.any():
+                text = f"no gene's text has a word of {kind.name!r}; is it English?"
+                listener(Note(text, serious=True))
     null = shipped_types()
-    sentences = [kind.sentence for kind in (*descriptions, *null)]
+    sentences = [*given, *(kind.sentence for kind in null)]
     found = call_up(sentences, encode_sentences(sentences, lexicon, listener), lexicon)
     return found[: len(descriptions)], found[len(descriptions) :]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import blake3
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
-from lexicell.atlas.store import Layout, ParquetSink, begun, parquet_bytes
+from lexicell.atlas.store import Layout, ParquetSink, begun, check_identity, parquet_bytes
 from lexicell.embedding import AlignedCells, Listener
 from lexicell.embedding.continuing import about_inputs
 from lexicell.embedding.inputs import Inputs, Output
@@ -96,14 +96,17 @@ def score_to_folder(
         "sentences": [[kind.name, kind.sentence] for kind in descriptions],
         "seed": seed,
     }
+    sink = _ScoreSink(Layout.of(cells.source.n_cells, len(descriptions), "float32"))
     earlier = begun(output.path) if output.mode == "resume" else None
+    if earlier is not None:  # before a minute goes into what the cells say
+        asked = {name: value for name, value in earlier.identity.items() if name != "scorer"}
+        check_identity(str(output.path), asked, identity | {"layout": asdict(sink.layout)})
     question = None if earlier is None or earlier.table is None else _from_bytes(earlier.table, cells)
     if question is None:
         question = ask(cells, descriptions, seed=seed, listener=listener)
     kept = _to_bytes(question)
     identity["scorer"] = blake3.blake3(kept).hexdigest()
     names = tuple(kind.name for kind in descriptions)
-    sink = _ScoreSink(Layout.of(cells.source.n_cells, len(names), "float32"))
     maker = ScoreShards(question.scorer, cells.values, names, cells.source.label, cells.source.var.index)
     with run_sharded(
         sink, maker, cells.source, output, inputs, identity, table=kept, workers=workers, listener=listener

@@ -163,8 +163,11 @@ def _by_weights(
     listener: Listener,
 ) -> Search:
     """Sum what vectors say of all genes, weighted by ``[S, G]``, and standardise."""
-    note = f"{stored.target} holds vectors and no counts: genes are judged by what vectors say of them"
-    listener(Note(note))
+    note = (
+        f"{stored.target} holds vectors and no counts: cells are judged by what vectors say of the genes "
+        "that are asked for, also of genes that were not measured"
+    )
+    listener(Note(note, serious=True))
     table = _table(stored, lexicon)
     table = table - table.mean(axis=0)
     covariance = (table.T @ table).astype(np.float64) / len(table)
