@@ -64,7 +64,8 @@ def _main(sets: dict[str, Any]) -> str:
 ## Beside what it has to beat
 
 Macro-F1, median [least, most] of five seeds, / mean AUROC of a type's score, (types). Controls are made
-as hand 1, with another likeness. 95 % intervals of hand 1's macro-F1 over resampled cells (seed 0):
+as hand 1, with another likeness. 95 % intervals of hand 1's macro-F1 over cells
+resampled after they were named (seed 0):
 {said}.{missing}
 
 {_table(sets, list(SETS), ROWS)}

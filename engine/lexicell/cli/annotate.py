@@ -144,6 +144,11 @@ def _show(found: Annotation) -> None:
             for name, row in zip(found.types.index, found.types.itertuples(), strict=True)
         ]
         _console.table(("type", "evidence", "p", "genes that speak for it most"), rows)
+        _console.result(
+            "evidence of the sentence alone: how far its genes stand out, in standard deviations of 217 "
+            "others; p: share of random sets of genes that stand out as much, which is small for half of the "
+            "types that are not here, too"
+        )
     _console.result(
         f"\n{facts['cells']:,} cells, {facts['unknown']:.1%} unknown (confidence below "
         f"{facts['threshold']:.2f}); genes in use hold {facts['coverage']:.1%} of their counts"

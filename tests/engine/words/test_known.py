@@ -68,6 +68,7 @@ def test_cells_that_are_labelled_keep_their_label(atlas, truth):
     told = wrong != ""
     assert (found.cells["label"].astype(str).to_numpy()[told] == wrong[told]).all()
     assert (found.cells["confidence"].to_numpy()[told] == 1).all()
+    assert (found.cells["second"].astype(str).to_numpy()[told] == "unknown").all()
 
 
 def test_a_type_with_a_labelled_cell_is_there_whatever_its_sentence_says(atlas, truth):
@@ -79,6 +80,21 @@ def test_a_type_with_a_labelled_cell_is_there_whatever_its_sentence_says(atlas, 
     assert not alone.types["present"]["CD19+ B"]
     assert both.types["present"]["CD19+ B"]
     assert right(both, truth, truth == "CD19+ B") > 0.9
+
+
+def test_a_type_that_a_reference_sees_is_there_whatever_its_sentence_says(atlas, truth):
+    odd = GOOD | {"CD19+ B": "retinal rod cell: phototransduction, rhodopsin, visual perception"}
+    told = []
+    found = lexicell.annotate(
+        atlas[1::2].copy(),
+        reference=atlas[::2].copy(),
+        label="bulk_labels",
+        describe=odd,
+        listener=told.append,
+    )
+    assert found.types["present"].all()
+    assert right(found, truth[1::2], truth[1::2] == "CD19+ B") > 0.9
+    assert any("sentences seldom add to it" in getattr(note, "text", "") for note in told)
 
 
 def test_a_reference_of_other_genes_is_weighed_too(atlas, truth):
@@ -97,7 +113,7 @@ def test_a_reference_of_other_genes_is_weighed_too(atlas, truth):
     ("labels", "says"),
     [
         (["T cell", "CD19+ B"], r"few has types that no sentence describes: T cell; describe them too"),
-        (["CD19+ B", "CD19+ B"], "one class only"),
+        (["CD19+ B", "CD19+ B"], "label cells of two types or more"),
         (["", ""], "no label at all"),
     ],
 )

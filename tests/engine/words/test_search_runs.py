@@ -79,8 +79,9 @@ def test_a_store_of_other_vectors_is_not_searched_by_sentences(cells, tmp_path):
     lexicell.embed(tmp_path / "in.h5ad", tmp_path / "out.zarr", projection=projection, listener=ignore)
     with pytest.raises(InputError, match="made with a trained projection"):
         lexicell.search(tmp_path / "out.zarr", "B cell", listener=ignore)
-    with pytest.raises(InputError, match="name the data that it was made from"):
-        lexicell.search(tmp_path / "out.zarr", "B cell", tmp_path / "folder", listener=ignore)
+    for options in ({"output": tmp_path / "folder"}, {"layer": "counts"}, {"mask_genes": ["shared"]}):
+        with pytest.raises(InputError, match="leave options about counts and a folder out"):
+            lexicell.search(tmp_path / "out.zarr", "B cell", listener=ignore, **options)
 
 
 def test_a_damaged_store_is_not_searched(cells, tmp_path):
