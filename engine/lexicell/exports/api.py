@@ -15,7 +15,7 @@ from lexicell.embedding.aligned import DEFAULT_LEXICON
 from lexicell.embedding.events import log
 from lexicell.embedding.inputs import Output, inputs_of, open_data, run_mode
 from lexicell.errors import InputError
-from lexicell.exports import geneformer, sentences
+from lexicell.exports import geneformer, ranked, sentences, vectors
 from lexicell.exports.run import Container, Exported, Prepared, write_tables
 from lexicell.lexicon import GeneList, Lexicon
 
@@ -62,6 +62,20 @@ FORMATS: Mapping[str, Format] = {
         "held against a reference",
         sentences.SentenceOptions,
         sentences.prepare,
+    ),
+    "ranked": Format(
+        "scReader-like models and whatever comes next: ranked genes with counts, and a table of genes",
+        "not checked",
+        ranked.RankedOptions,
+        ranked.prepare,
+        "parquet",
+    ),
+    "vectors": Format(
+        "everyone outside the field: lexicell's vectors as lists, with their quality",
+        "held against a reference",
+        vectors.VectorOptions,
+        vectors.prepare,
+        "parquet",
     ),
 }
 
@@ -119,8 +133,8 @@ def export(
     listener
         Is told what was understood and how far it is.
     **options
-        Of the format: `lexicell.exports.geneformer.GeneformerOptions` or
-        `lexicell.exports.sentences.SentenceOptions`.
+        Of the format: `GeneformerOptions`, `SentenceOptions`, `RankedOptions` or `VectorOptions` of
+        `lexicell.exports`.
 
     Returns
     -------

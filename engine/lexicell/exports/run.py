@@ -31,8 +31,9 @@ __all__ = ["Container", "Exported", "Prepared", "write_tables"]
 Container = Literal["hf", "parquet"]
 #: Columns that exports write themselves.
 RESERVED = frozenset({
-    "cell_id", "input_ids", "length", "counts", "id", "genes", "expressions", "cell_name", "cell_sentence",
-    "n_genes", "n_tied", "values", "embedding", "gene_token_ids", "gene_expression_nums",
+    "cell_id", "cell_name", "cell_sentence", "counts", "embedding", "expressions", "gene_expression_nums",
+    "gene_token_ids", "genes", "id", "input_ids", "length", "lexicell_coverage", "lexicell_n_genes",
+    "lexicell_n_tied", "n_genes", "n_tied", "n_total", "row", "values",
 })  # fmt: skip
 #: Of what is written; a run of another number is not continued.
 _FORMAT = 1
@@ -75,7 +76,7 @@ class Exported:
     resumed_cells
         How many of them an earlier run had written.
     facts
-        The run card, which lies beside the cells as ``lexicell.json``.
+        The run card, which lies beside the cells as ``_run.json``.
     """
 
     output: Path | str
@@ -150,7 +151,7 @@ def write_tables(
         if not store.complete:
             beside = {
                 "_genes.parquet": genes,
-                "lexicell.json": json.dumps(card, indent=2).encode(),
+                "_run.json": json.dumps(card, indent=2).encode(),
                 **prepared.files,
             }
             if container == "hf":

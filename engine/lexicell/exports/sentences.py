@@ -114,5 +114,5 @@ def prepare(cells: AlignedCells, options: SentenceOptions, listener: Listener) -
     }
     listener(Note(f"{len(words):,} genes have a word, with {share:.0%} of the counts"))
     table = pd.DataFrame({"row": np.arange(len(words)), "word": words})
-    files = {"vocabulary.json": json.dumps(number).encode()}
+    files = {"_vocabulary.json": json.dumps(number).encode()}
     return Prepared(SentenceEncoder(genes, tuple(words), options.top, options.delimiter), table, facts, files)

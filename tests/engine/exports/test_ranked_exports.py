@@ -188,6 +188,66 @@ def test_a_sentence_names_the_genes_by_count(tmp_path):
     assert rows[1]["cell_sentence"] == ""
 
 
+def test_ranked_genes_come_with_their_counts(tmp_path):
+    var = pd.DataFrame(index=["CD3D", "MS4A1", "NKG7", "unheard"])
+    x = np.array([[3, 5, 1, 9], [0, 0, 0, 2]], np.float32)
+    adata = ad.AnnData(sp.csr_matrix(x), var=var, obs=pd.DataFrame(index=["a", "b"]))
+    export("ranked", adata, tmp_path / "out", listener=ignore, values="counts")
+    rows = pd.read_parquet(tmp_path / "out")
+    symbols = pd.read_parquet(tmp_path / "out/_genes.parquet")["symbol"].to_numpy()
+    assert symbols[rows["genes"][0]].tolist() == ["MS4A1", "CD3D", "NKG7"]
+    assert rows["values"][0].tolist() == [5, 3, 1]
+    assert rows["n_total"].tolist() == [18, 2]
+    assert len(rows["genes"][1]) == 0
+    card = json.loads((tmp_path / "out/_run.json").read_text())
+    assert card["cells"] == 2
+    assert card["share_of_counts"] == pytest.approx(9 / 20, abs=0.01)
+
+
+def test_vectors_are_those_that_embed_writes(tmp_path):
+    import lexicell
+    from lexicell.cli.demo import load_cells
+
+    adata = load_cells()[:60].copy()
+    adata.write_h5ad(tmp_path / "in.h5ad")
+    lexicell.embed(tmp_path / "in.h5ad", tmp_path / "out.zarr", listener=ignore)
+    store = lexicell.open_embedding(tmp_path / "out.zarr")
+    for container in ("parquet", "hf"):
+        out = tmp_path / container
+        export(
+            "vectors",
+            tmp_path / "in.h5ad",
+            out,
+            container=container,
+            obs_columns="bulk_labels",
+            listener=ignore,
+        )
+        table = table_of(out) if container == "hf" else pa.Table.from_pandas(pd.read_parquet(out))
+        vectors = np.stack([np.asarray(row, np.float32) for row in table.column("embedding").to_pylist()])
+        assert vectors.tobytes() == np.asarray(store.obsm["X_lexicell"]).tobytes()
+        assert table.column("lexicell_n_genes").to_pylist() == store.obs["lexicell_n_genes"].tolist()
+        assert table.column("bulk_labels").to_pylist() == adata.obs["bulk_labels"].astype(str).tolist()
+
+
+def test_the_verb_writes_what_the_function_does(tmp_path, dictionaries, capsys):
+    from lexicell.cli import main
+
+    path, _, _, ids = dictionaries
+    cells_of(ids, 30).write_h5ad(tmp_path / "in.h5ad")
+    given = ["export", "geneformer", str(tmp_path / "in.h5ad"), str(tmp_path / "a"), "--tokens", str(path)]
+    with pytest.raises(SystemExit) as ended:
+        main([*given, "--medians", str(path), "--obs-column", "kind", "--json"])
+    assert ended.value.code == 0
+    assert json.loads(capsys.readouterr().out)["cells"] == 30
+    options = {"tokens": path, "medians": path, "obs_columns": ["kind"]}
+    export("geneformer", tmp_path / "in.h5ad", tmp_path / "b", listener=ignore, **options)
+    assert table_of(tmp_path / "a").equals(table_of(tmp_path / "b"))
+    with pytest.raises(SystemExit):
+        main(["export", "--list"])
+    listed = capsys.readouterr().out
+    assert all(name in listed for name in ("geneformer", "cell-sentence", "ranked", "vectors"))
+
+
 def test_near_ties_are_decided_by_64_bits(tmp_path, dictionaries):
     """Scores that 32 bits confuse: the medians differ in the last bits."""
     path, tokens, _, ids = dictionaries
