@@ -9,7 +9,7 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 
 from bench.peers.counts import Counts, slices
-from lexicell.export.cell_onnx import _model
+from lexicell.exports.cell_onnx import _model
 from lexicell_kernels import select_topk
 
 __all__ = ["pool_by_onnxruntime"]

@@ -3,7 +3,8 @@
 ``lexicell.embed`` goes from files to a store, which ``lexicell.open_embedding`` reads; ``lexicell.tl.embed``
 and ``lexicell.tl.annotate`` write into an AnnData as scanpy does. ``lexicell.train`` learns a `Projection`
 from cells, ``lexicell.annotate`` names cells, by labelled ones or by sentences, ``lexicell.search`` finds
-cells by a sentence, and ``lexicell.evaluate`` scores embeddings beside controls.
+cells by a sentence, ``lexicell.evaluate`` scores embeddings beside controls, and ``lexicell.export`` writes
+cells as other models read them.
 ``lexicell.Lexicon`` is the table of gene texts and vectors that all use; ``lexicell.pack`` makes one fast
 atlas of many files.
 """
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from lexicell.embedding import embed
     from lexicell.embedding.packing import pack
     from lexicell.evaluation import evaluate
+    from lexicell.exports import export
     from lexicell.learn.api import train
     from lexicell.lexicon import Lexicon
     from lexicell.projection import Projection
@@ -46,6 +48,7 @@ __all__ = [
     "embed",
     "errors",
     "evaluate",
+    "export",
     "open_embedding",
     "pack",
     "search",
@@ -60,6 +63,7 @@ _LAZY = {
     "describe": "lexicell.words",
     "embed": "lexicell.embedding",
     "evaluate": "lexicell.evaluation",
+    "export": "lexicell.exports",
     "open_embedding": "lexicell.atlas.store",
     "pack": "lexicell.embedding.packing",
     "search": "lexicell.words",

@@ -15,6 +15,7 @@ from lexicell.cli import (
     doctor,
     embed,
     evaluate,
+    export,
     gc,
     genes,
     pack,
@@ -54,6 +55,7 @@ app.command("annotate")(annotate.annotate)
 app.command("search")(search.search)
 app.command("describe")(search.describe)
 app.command("evaluate")(evaluate.evaluate)
+app.add_typer(export.app, name="export")
 app.command("verify")(verify.verify)
 app.command("gc")(gc.gc)
 app.add_typer(genes.app, name="genes")

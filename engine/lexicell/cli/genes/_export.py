@@ -27,7 +27,7 @@ def export(
     as_json: Json = False,
 ) -> None:
     """Write an ONNX graph from selected genes and their weights to cell vectors, to serve elsewhere."""
-    from lexicell.export import export_cell
+    from lexicell.exports import export_cell
     from lexicell.lexicon import Lexicon
 
     opened = Lexicon.open(lexicon)

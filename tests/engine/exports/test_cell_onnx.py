@@ -17,7 +17,7 @@ from lexicell.atlas import Values
 from lexicell.embedding.candidates import CandidateGenes
 from lexicell.embedding.fold import fold
 from lexicell.errors import InputError, OutputExistsError, WriteError
-from lexicell.export import export_cell
+from lexicell.exports import export_cell
 from lexicell.lexicon import EncoderInfo, Lexicon, TextInfo, align_genes, write_lexicon
 from lexicell.projection import HeadLayer, KernelFeatures, Pooling, Projection, Residual
 from lexicell_kernels import CsrBlock, Weight, embed_rows, select_topk
@@ -250,7 +250,7 @@ def test_what_does_not_fit_is_refused(tmp_path, small, monkeypatch):
     large = Projection(np.eye(2, dtype=np.float32) * 1e6)
     with pytest.raises(InputError, match="exceeds the range of float16"):
         export_cell(small, tmp_path / "a.onnx", projection=large, dtype="float16")
-    monkeypatch.setattr("lexicell.export.cell_onnx._MOST_BYTES", 10)
+    monkeypatch.setattr("lexicell.exports.cell_onnx._MOST_BYTES", 10)
     with pytest.raises(InputError, match="project it to fewer dimensions"):
         export_cell(small, tmp_path / "a.onnx")
     assert not list(tmp_path.glob("*.onnx"))

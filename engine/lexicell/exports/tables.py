@@ -1,0 +1,128 @@
+"""Tables of cells made shard by shard of counts: what every export but the copies of counts is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from lexicell.atlas import MAX_NNZ, CountSource, Values, naming_bad_counts
+from lexicell.atlas.store import Layout
+from lexicell.embedding.candidates import CandidateGenes
+from lexicell.embedding.shards import MakeShard, Tick
+from lexicell.errors import InputError
+from lexicell_kernels import CsrBlock
+
+__all__ = ["Encoder", "TableShards", "obs_columns", "text_lists"]
+
+
+class Encoder(Protocol):
+    """Makes columns of the cells of a block; it can be pickled, and a cell's do not depend on other cells."""
+
+    @property
+    def genes(self) -> CandidateGenes:
+        """Which columns of the matrix are read, and which of them are one gene."""
+        ...
+
+    @property
+    def read_obs(self) -> Sequence[str]:
+        """Columns of ``obs`` that it wants to see."""
+        ...
+
+    def encode(
+        self, counts: CsrBlock, start: int, obs: pd.DataFrame
+    ) -> tuple[dict[str, pa.Array], np.ndarray[Any, np.dtype[np.bool_]] | None]:
+        """Columns by their names, of the cells that are kept, and which these are; None for all.
+
+        Parameters
+        ----------
+        counts
+            Of ``n`` cells; columns that are one gene are summed.
+        start
+            Number of the first cell.
+        obs
+            ``[n]`` rows of what it wants to see.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class TableShards:
+    """Makes Arrow tables of cells: their names, what an encoder makes of them, and columns of ``obs``.
+
+    Attributes
+    ----------
+    encoder
+        See `Encoder`.
+    values
+        What the numbers are.
+    columns
+        Of ``obs``, to be copied.
+    label, genes
+        Names of the data set and of its columns, for messages.
+    """
+
+    encoder: Encoder
+    values: Values
+    columns: tuple[str, ...]
+    label: str
+    genes: pd.Index[Any]
+
+    def check(self, who: str) -> None:
+        """See `ShardMaker`: nothing is rounded that could differ."""
+
+    def start(self, source: CountSource, layout: Layout, crew: int) -> MakeShard:  # noqa: ARG002 -- all alike
+        """See `ShardMaker`."""
+        asked = list(dict.fromkeys((*self.columns, *self.encoder.read_obs)))
+
+        def make(start: int, stop: int, threads: Callable[[], int], tick: Tick) -> pa.Table:  # noqa: ARG001
+            parts = []
+            for first, last in source.spans(MAX_NNZ, start, stop):
+                block = source.read(first, last)
+                obs = source.read_obs(asked, first, last)
+                with naming_bad_counts(block, first, self.values, self.label, source.names, self.genes):
+                    counts = self.encoder.genes.counts(block, self.values)
+                    made, kept = self.encoder.encode(counts, first, obs)
+                names = pa.array(np.asarray(source.names(first, last), str))
+                copied = obs_columns(obs[list(self.columns)])
+                beside = {"cell_id": names, **copied}
+                if kept is not None:
+                    beside = {name: column.filter(pa.array(kept)) for name, column in beside.items()}
+                parts.append(pa.table({"cell_id": beside.pop("cell_id"), **made, **beside}))
+                tick(last - first, int(block.data.nbytes + block.indices.nbytes))
+            return pa.concat_tables(parts)
+
+        return make
+
+
+def obs_columns(obs: pd.DataFrame) -> dict[str, pa.Array]:
+    """Columns of ``obs`` as Arrow has them: text for categories, null for what is missing."""
+    return {str(name): _column(str(name), column) for name, column in obs.items()}
+
+
+def text_lists(
+    words: pa.Array, which: np.ndarray[Any, np.dtype[Any]], indptr: np.ndarray[Any, np.dtype[Any]], join: str
+) -> pa.Array:
+    """Texts of ``n`` cells, of the words ``words[which[indptr[i]:indptr[i + 1]]]`` and what joins them."""
+    import pyarrow.compute as pc
+
+    taken = words.take(pa.array(which))
+    lists = pa.LargeListArray.from_arrays(pa.array(indptr, pa.int64()), taken)
+    return pc.binary_join(lists, join)
+
+
+def _column(name: str, column: pd.Series[Any]) -> pa.Array:
+    if isinstance(column.dtype, pd.CategoricalDtype):
+        column = column.astype(object)
+    if column.dtype == object:
+        text = column.map(str, na_action="ignore")
+        return pa.array(text.where(column.notna(), None), pa.string(), from_pandas=True)
+    try:
+        return pa.array(column, from_pandas=True)
+    except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError) as error:
+        msg = f"obs[{name!r}] can't be exported ({error}); leave it out"
+        raise InputError(msg) from error
