@@ -96,13 +96,13 @@ cores, in 1.4 and 2.5 GB.
 
 **Limits.** A type without a sentence is not found: its cells go to the likeliest sentence. Types are told
 apart no better than texts of genes do: helper and cytotoxic T cells, the two monocytes and cell states are
-hard. The vocabulary is English and functional. A panel that measures few of the called-up genes is told, and
-may be named wrongly. **Few cells**: hand 1 has .91 to .92 on 1,500 random cells of PBMC3k, .68 to .91 on 800
-and .50 to .76 on 400 (four draws each). Evidence grows with the number of cells: of fewer than 2,500, sentences
-are held back by less, and one that is held back is told. It is no error rate, and not to be compared between data sets. Where
-cells of each type are labelled in a reference that measures the same genes, use that alone (`annotate
---reference`); sentences add nothing to it. Where you know markers and they are measured, check with them
-(`search --genes`): see how they fare below.
+hard. The vocabulary is English and functional. A panel that measures few of the called-up genes is told,
+and may be named wrongly. **Few cells**: hand 1 has .91 to .92 on 1,500 random cells of PBMC3k, .68 to .91
+on 800 and .50 to .76 on 400 (four draws each). Evidence grows with the number of cells: of fewer than
+2,500, sentences are held back by less, and one that is held back is told. It is no error rate, and not to
+be compared between data sets. Where cells of each type are labelled in a reference that measures the same
+genes, use that alone (`annotate --reference`); sentences add nothing to it. Where you know markers and they
+are measured, check with them (`search --genes`): see how they fare below.
 
 **How to read the numbers.** The setting was chosen by the mean over PBMC3k, Baron and MERFISH with hands 1
 and 2 and the first four of the further sets, so all their rows are optimistic by what choosing among some
