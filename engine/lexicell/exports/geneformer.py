@@ -53,7 +53,7 @@ class GeneformerOptions:
 
 @dataclass(frozen=True)
 class GeneformerEncoder:
-    """Makes ``input_ids``; see `lexicell.exports.tables.Encoder`.
+    """Makes ``input_ids``; see `lexicell.embedding.tables.Encoder`.
 
     Attributes
     ----------

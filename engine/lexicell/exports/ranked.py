@@ -40,7 +40,7 @@ class RankedOptions:
 
 @dataclass(frozen=True)
 class RankedEncoder:
-    """Makes ``genes`` (rows of the table of genes) and ``values``; see `lexicell.exports.tables.Encoder`.
+    """Makes ``genes`` (rows of the table of genes) and ``values``; see `lexicell.embedding.tables.Encoder`.
 
     Attributes
     ----------

@@ -18,9 +18,9 @@ from lexicell.embedding import AlignedCells, Listener
 from lexicell.embedding.continuing import about_inputs
 from lexicell.embedding.inputs import Inputs, Output
 from lexicell.embedding.run import run_sharded
+from lexicell.embedding.tables import Encoder, TableShards
 from lexicell.errors import InputError
 from lexicell.exports.hf import HfSink
-from lexicell.exports.tables import Encoder, TableShards
 
 if TYPE_CHECKING:
     from lexicell.atlas.store._objects import Bytes
@@ -138,11 +138,10 @@ def write_tables(
     layout = Layout.of(cells.source.n_cells, 1, "float32")
     fingerprint = blake3.blake3(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
     sink = HfSink(layout, fingerprint) if container == "hf" else ParquetSink(layout)
-    maker = TableShards(
-        prepared.encoder, cells.values, tuple(obs), cells.source.label, cells.source.var.index
-    )
+    source = cells.source
+    maker = TableShards(prepared.encoder, cells.values, source.label, source.var.index, tuple(obs))
     with run_sharded(
-        sink, maker, cells.source, output, inputs, identity, workers=workers, scheduler=scheduler,
+        sink, maker, source, output, inputs, identity, workers=workers, scheduler=scheduler,
         listener=listener,
     ) as (store, resumed):  # fmt: skip
         facts = [store.facts[number] for number in sorted(store.facts)]

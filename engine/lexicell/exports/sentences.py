@@ -17,7 +17,6 @@ from lexicell.embedding.candidates import CandidateGenes
 from lexicell.errors import InputError
 from lexicell.exports.ranking import rank_genes
 from lexicell.exports.run import Prepared
-from lexicell.exports.tables import text_lists
 from lexicell_kernels import CsrBlock
 
 __all__ = ["SentenceEncoder", "SentenceOptions", "prepare"]
@@ -46,7 +45,7 @@ class SentenceOptions:
 
 @dataclass(frozen=True)
 class SentenceEncoder:
-    """Makes ``cell_sentence``; see `lexicell.exports.tables.Encoder`.
+    """Makes ``cell_sentence``; see `lexicell.embedding.tables.Encoder`.
 
     Attributes
     ----------
@@ -76,7 +75,7 @@ class SentenceEncoder:
     ) -> tuple[dict[str, pa.Array], NDArray[np.bool_] | None]:
         """See `Encoder`."""
         ranked = rank_genes(counts, self.genes, self.top)
-        text = text_lists(pa.array(self.words), ranked.genes, ranked.indptr, self.delimiter)
+        text = _joined(pa.array(self.words), ranked.genes, ranked.indptr, self.delimiter)
         return {
             "cell_sentence": text,
             "n_genes": pa.array(np.diff(ranked.indptr).astype(np.int32)),
@@ -116,3 +115,12 @@ def prepare(cells: AlignedCells, options: SentenceOptions, listener: Listener) -
     table = pd.DataFrame({"row": np.arange(len(words)), "word": words})
     files = {"_vocabulary.json": json.dumps(number).encode()}
     return Prepared(SentenceEncoder(genes, tuple(words), options.top, options.delimiter), table, facts, files)
+
+
+def _joined(words: pa.Array, which: NDArray[Any], indptr: NDArray[Any], join: str) -> pa.Array:
+    """Texts of ``n`` cells, of the words ``words[which[indptr[i]:indptr[i + 1]]]`` and what joins them."""
+    import pyarrow.compute as pc
+
+    taken = words.take(pa.array(which))
+    lists = pa.LargeListArray.from_arrays(pa.array(indptr, pa.int64()), taken)
+    return pc.binary_join(lists, join)

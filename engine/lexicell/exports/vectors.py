@@ -40,7 +40,7 @@ class VectorOptions:
 
 @dataclass(frozen=True)
 class VectorEncoder:
-    """Makes ``embedding`` and three columns of quality; see `lexicell.exports.tables.Encoder`.
+    """Makes ``embedding`` and three columns of quality; see `lexicell.embedding.tables.Encoder`.
 
     Attributes
     ----------

@@ -19,8 +19,9 @@ from lexicell.embedding import AlignedCells, Listener
 from lexicell.embedding.continuing import about_inputs
 from lexicell.embedding.inputs import Inputs, Output
 from lexicell.embedding.run import run_sharded
+from lexicell.embedding.tables import TableShards
 from lexicell.words.descriptions import Description
-from lexicell.words.scoring import Question, Scorer, ScoreShards, ask
+from lexicell.words.scoring import Question, ScoreEncoder, Scorer, ask
 from lexicell.words.table import BEST, Search
 
 if TYPE_CHECKING:
@@ -107,9 +108,11 @@ def score_to_folder(
     kept = _to_bytes(question)
     identity["scorer"] = blake3.blake3(kept).hexdigest()
     names = tuple(kind.name for kind in descriptions)
-    maker = ScoreShards(question.scorer, cells.values, names, cells.source.label, cells.source.var.index)
+    source = cells.source
+    encoder = ScoreEncoder(question.scorer, names)
+    maker = TableShards(encoder, cells.values, source.label, source.var.index, names="cell")
     with run_sharded(
-        sink, maker, cells.source, output, inputs, identity, table=kept, workers=workers, listener=listener
+        sink, maker, source, output, inputs, identity, table=kept, workers=workers, listener=listener
     ) as (store, _):
         facts = {**identity, "fitted": question.n_fitted, "measured": question.types["measured"].to_dict()}
         if not store.complete:

@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from lexicell.atlas import MAX_NNZ, CountSource, Values, naming_bad_counts
-from lexicell.atlas.store import Layout
 from lexicell.embedding import AlignedCells, Listener
 from lexicell.embedding.candidates import CandidateGenes
 from lexicell.embedding.selected import Selection, select_block
-from lexicell.embedding.shards import MakeShard, Tick
 from lexicell.words.cells import CellGroups, group_cells, logged_counts
 from lexicell.words.descriptions import Description
 from lexicell.words.naming import weigh_alone
 from lexicell.words.panel import gene_table, on_panel
+from lexicell_kernels import CsrBlock
 
-__all__ = ["Question", "ScoreShards", "Scorer", "ask", "score_cells"]
+__all__ = ["Question", "ScoreEncoder", "Scorer", "ask", "score_cells"]
 
 
 @dataclass(frozen=True)
@@ -125,47 +122,39 @@ def score_cells(cells: AlignedCells, scorer: Scorer, listener: Listener) -> NDAr
 
 
 @dataclass(frozen=True)
-class ScoreShards:
-    """Makes tables of scores, for `lexicell.atlas.store.ParquetSink`; see `ShardMaker`.
+class ScoreEncoder:
+    """Makes columns of scores; see `lexicell.embedding.tables.Encoder`.
 
     Attributes
     ----------
     scorer
         Makes the scores.
-    values
-        What the numbers are.
     questions
         ``S`` names of columns.
-    label, genes
-        Names of the data set and of its columns, for messages.
     """
 
     scorer: Scorer
-    values: Values
     questions: tuple[str, ...]
-    label: str
-    genes: pd.Index[Any]
 
-    def check(self, who: str) -> None:
-        """See `ShardMaker`: scores of another machine may differ in their last bits, and are not compared."""
+    @property
+    def genes(self) -> CandidateGenes:
+        """See `Encoder`."""
+        return self.scorer.genes
 
-    def start(self, source: CountSource, layout: Layout, crew: int) -> MakeShard:  # noqa: ARG002 -- all alike
-        """See `ShardMaker`."""
+    @property
+    def read_obs(self) -> Sequence[str]:
+        """See `Encoder`."""
+        return ()
 
-        def make(start: int, stop: int, threads: Callable[[], int], tick: Tick) -> pa.Table:  # noqa: ARG001
-            scores = np.empty((stop - start, len(self.questions)), np.float32)
-            genes = self.scorer.genes
-            for first, last in source.spans(MAX_NNZ, start, stop):
-                block = source.read(first, last)
-                with naming_bad_counts(block, first, self.values, self.label, source.names, self.genes):
-                    counts = genes.counts(block, self.values)
-                    selection = select_block(counts, genes, None, start=first)
-                scores[first - start : last - start] = self.scorer.scores(selection)
-                tick(last - first, int(block.data.nbytes + block.indices.nbytes))
-            columns = [pa.array(np.asarray(source.names(start, stop), str)), *scores.T]
-            return pa.table(columns, names=["cell", *self.questions])
-
-        return make
+    def encode(
+        self,
+        counts: CsrBlock,
+        start: int,
+        obs: pd.DataFrame,  # noqa: ARG002
+    ) -> tuple[dict[str, pa.Array], None]:
+        """See `Encoder`."""
+        scores = self.scorer.scores(select_block(counts, self.genes, None, start=start))
+        return {name: pa.array(column) for name, column in zip(self.questions, scores.T, strict=True)}, None
 
 
 def _added_in_best(expression: NDArray[np.float32], weights: NDArray[np.float32]) -> NDArray[np.float32]:

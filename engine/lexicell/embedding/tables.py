@@ -1,4 +1,4 @@
-"""Tables of cells made shard by shard of counts: what every export but the copies of counts is made of."""
+"""Arrow tables of cells, made shard by shard of counts: scores of sentences, and inputs of other models."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from lexicell.embedding.shards import MakeShard, Tick
 from lexicell.errors import InputError
 from lexicell_kernels import CsrBlock
 
-__all__ = ["Encoder", "TableShards", "obs_columns", "text_lists"]
+__all__ = ["Encoder", "TableShards"]
 
 
 class Encoder(Protocol):
@@ -60,17 +60,20 @@ class TableShards:
         See `Encoder`.
     values
         What the numbers are.
-    columns
-        Of ``obs``, to be copied.
     label, genes
         Names of the data set and of its columns, for messages.
+    columns
+        Of ``obs``, to be copied.
+    names
+        What the column with the cells' names is called.
     """
 
     encoder: Encoder
     values: Values
-    columns: tuple[str, ...]
     label: str
     genes: pd.Index[Any]
+    columns: tuple[str, ...] = ()
+    names: str = "cell_id"
 
     def check(self, who: str) -> None:
         """See `ShardMaker`: nothing is rounded that could differ."""
@@ -88,31 +91,20 @@ class TableShards:
                     counts = self.encoder.genes.counts(block, self.values)
                     made, kept = self.encoder.encode(counts, first, obs)
                 names = pa.array(np.asarray(source.names(first, last), str))
-                copied = obs_columns(obs[list(self.columns)])
-                beside = {"cell_id": names, **copied}
+                copied = _obs_columns(obs[list(self.columns)])
+                beside = {self.names: names, **copied}
                 if kept is not None:
                     beside = {name: column.filter(pa.array(kept)) for name, column in beside.items()}
-                parts.append(pa.table({"cell_id": beside.pop("cell_id"), **made, **beside}))
+                parts.append(pa.table({self.names: beside.pop(self.names), **made, **beside}))
                 tick(last - first, int(block.data.nbytes + block.indices.nbytes))
             return pa.concat_tables(parts)
 
         return make
 
 
-def obs_columns(obs: pd.DataFrame) -> dict[str, pa.Array]:
+def _obs_columns(obs: pd.DataFrame) -> dict[str, pa.Array]:
     """Columns of ``obs`` as Arrow has them: text for categories, null for what is missing."""
     return {str(name): _column(str(name), column) for name, column in obs.items()}
-
-
-def text_lists(
-    words: pa.Array, which: np.ndarray[Any, np.dtype[Any]], indptr: np.ndarray[Any, np.dtype[Any]], join: str
-) -> pa.Array:
-    """Texts of ``n`` cells, of the words ``words[which[indptr[i]:indptr[i + 1]]]`` and what joins them."""
-    import pyarrow.compute as pc
-
-    taken = words.take(pa.array(which))
-    lists = pa.LargeListArray.from_arrays(pa.array(indptr, pa.int64()), taken)
-    return pc.binary_join(lists, join)
 
 
 def _column(name: str, column: pd.Series[Any]) -> pa.Array:
