@@ -285,7 +285,7 @@ def _fit(
         have = ", ".join(labelled.obs_columns) or "no columns at all"
         msg = f"{labelled.label}: name the column of obs that holds its labels (--label); it has {have}"
         raise InputError(msg)
-    labels = read_labels(labelled, label, listener, unlabelled="they are not learned from")
+    labels = read_labels(labelled, label, listener, unlabelled="not learned from")
     aligned = align_cells(labelled, options, listener)
     namer = fit_reference(
         Cells(aligned, listener), labels, cells, method=method, seed=seed, listener=listener
@@ -344,7 +344,7 @@ def _annotate_by_sentences(
             f"{len(described):,} sentences and the reference are weighed; of the latter: {namer.facts['why']}"
         )
     elif label is not None:
-        labels = read_labels(source, label, listener, unlabelled="sentences name them", least=1)
+        labels = read_labels(source, label, listener, unlabelled="named by sentences", least=1)
         known = Labelled(labels, label)
         why = f"{len(described):,} sentences and {len(known.cells):,} labelled cells are weighed"
     found = name_cells(cells.aligned, described, known=known, seed=seed, listener=listener)

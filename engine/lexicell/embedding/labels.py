@@ -86,5 +86,5 @@ def read_labels(
         raise InputError(msg)
     if without := int((labels == "").sum()):
         some = f" ({int(unknown.sum()):,} of them are called {called})" if unknown.any() else ""
-        listener(Note(f"{without:,} cells have no {name}{some}; {unlabelled}"))
+        listener(Note(f"{without:,} cells have no {name}{some}; they are {unlabelled}"))
     return labels

@@ -29,9 +29,8 @@ _SLOPE = 2.0
 _DIRECT, _MOST = 0.3, 7.0
 #: Evidence below which a type is not there.
 ABSENT = 1.5
-#: Evidence below which a sentence is held back, and by how much at most; of fewer cells than the last, whose
-#: groups are noisier, it is less, down to that below which it is absent.
-_EVIDENCE, _HELD_BACK, _ENOUGH_CELLS = 2.5, 6.0, 2_500
+#: Evidence below which a sentence is held back, and by how much at most.
+_EVIDENCE, _HELD_BACK = 2.5, 6.0
 #: Random sets of genes beside a sentence's, and genes of like mean expression that they are drawn among.
 _DRAWS, _ALIKE = 199, 100
 #: Random halves of the genes with which presence is tested, for each of the first groupings.
@@ -58,8 +57,7 @@ class Naming:
         group of the first grouping. A small one says that the genes vary together here, as those of any
         process do; half of the types that are not there have one too.
     held_back
-        ``[S]``: evidence is below 2.5 (of fewer than 2,500 cells below what lies between), so a sentence gets
-        cells only where it is clearly above others.
+        ``[S]``: evidence is below 2.5, so a sentence gets cells only where it is clearly above others.
     """
 
     probability: tuple[NDArray[np.float64], ...]
@@ -112,8 +110,7 @@ def name_groups(
         for _ in range(_SPLITS)
     ]
     evidence = np.mean(tested, axis=0) + highest / 2
-    least = ABSENT + (_EVIDENCE - ABSENT) * min(1.0, len(groups.fitted) / _ENOUGH_CELLS)
-    held_back = np.clip(evidence - least, -_HELD_BACK, 0)
+    held_back = np.clip(evidence - _EVIDENCE, -_HELD_BACK, 0)
     if there is not None:
         held_back[there] = 0
     squared = np.maximum(likeness, 0) ** _POWER
