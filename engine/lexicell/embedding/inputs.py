@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from lexicell.atlas import CountSource, expand_inputs, open_counts, open_many
-from lexicell.atlas.store import check_output
+from lexicell.atlas.store import check_folder, check_output
 from lexicell.errors import InputError
 
 __all__ = ["DTYPES", "Inputs", "Mode", "Output", "inputs_of", "open_data", "run_mode"]
@@ -104,12 +104,19 @@ class Output:
         if self.mode == "resume" and self.is_h5ad:
             msg = f"{self.path}: only a run to a .zarr can be continued; give --overwrite, or a .zarr"
             raise InputError(msg)
+        self._check(data, check_output)
+
+    def check_folder(self, data: Any) -> None:
+        """Raise what `lexicell.atlas.store.check_folder` does, of a folder that is no ``.zarr``."""
+        self._check(data, check_folder)
+
+    def _check(self, data: Any, check: Callable[..., Any]) -> None:
         if self.mode == "resume" and not isinstance(data, Inputs):
             msg = f"{self.path}: what is in memory can't be recognised, so no run is continued with it"
             raise InputError(msg)
         overwrite, resume = self.mode == "overwrite", self.mode == "resume"
         for source in data.paths if isinstance(data, Inputs) else (data,):
-            check_output(self.path, overwrite=overwrite, resume=resume, data=source)
+            check(self.path, overwrite=overwrite, resume=resume, data=source)
 
     @property
     def is_h5ad(self) -> bool:

@@ -155,10 +155,8 @@ def export(
     if scheduler == "local":
         check_main_guard()
     inputs = inputs_of(data, layer, modality, use_raw=use_raw, follow_links=follow_links)
-    if resume and inputs is None:
-        msg = f"{output}: what is in memory can't be recognised, so no run is continued with it"
-        raise InputError(msg)
     target = Output(output, mode=run_mode(overwrite=overwrite, resume=resume))
+    target.check_folder(data if inputs is None else inputs)
     columns = (obs_columns,) if isinstance(obs_columns, str) else tuple(obs_columns)
     align = AlignOptions(
         lexicon=lexicon,

@@ -109,7 +109,7 @@ def _near(found: Selection) -> NDArray[np.bool_]:
 def _may_miss(near: NDArray[np.bool_], indptr: NDArray[np.int64], k: int, asked: int) -> bool:
     """Whether in some cell all genes from the cut to the last one that was selected are near each other."""
     full = indptr[:-1][np.diff(indptr) == asked]
-    return any(near[start + k - 1 : start + asked - 1].all() for start in full.tolist())
+    return bool(near[full[:, None] + np.arange(k - 1, asked - 1)].all(axis=1).any())
 
 
 def _cut(found: Selection, listed: NDArray[np.int32], x: NDArray[np.float32], k: int | None) -> Ranked:

@@ -13,7 +13,7 @@ import blake3
 import pandas as pd
 import pyarrow as pa
 
-from lexicell.atlas.store import Layout, ParquetSink, check_folder, parquet_bytes
+from lexicell.atlas.store import Layout, ParquetSink, parquet_bytes
 from lexicell.embedding import AlignedCells, Listener
 from lexicell.embedding.continuing import about_inputs
 from lexicell.embedding.inputs import Inputs, Output
@@ -120,7 +120,6 @@ def write_tables(
         The run could not go on, but what is done can be continued.
     """
     check_obs(cells, obs)
-    check_folder(output.path, output.mode)
     read = cells.provenance()
     table = pa.Table.from_pandas(prepared.genes, preserve_index=False).replace_schema_metadata(None)
     genes = parquet_bytes(table)
@@ -162,11 +161,7 @@ def write_tables(
 
 def check_obs(cells: AlignedCells, obs: Sequence[str]) -> None:
     """Raise where a column of ``obs`` can't go along."""
-    there = cells.source.obs_columns
-    if missing := [name for name in obs if name not in there]:
-        have = ", ".join(there) or "no columns at all"
-        msg = f"{cells.source.label}: obs has no column {missing[0]!r}; it has {have}"
-        raise InputError(msg)
+    cells.source.read_obs(obs, 0, 0)  # they are there
     if taken := [name for name in obs if name in RESERVED]:
         msg = f"obs[{taken[0]!r}] has a name that the export uses itself; rename the column"
         raise InputError(msg)

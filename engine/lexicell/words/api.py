@@ -12,11 +12,10 @@ import pandas as pd
 import scipy.sparse as sp
 
 from lexicell.atlas import CountSource, Values, check_writable
-from lexicell.atlas.store import check_folder
 from lexicell.embedding import AlignedCells, AlignOptions, Listener, align_cells, embed_in_memory, plan_cells
 from lexicell.embedding.aligned import DEFAULT_LEXICON
 from lexicell.embedding.events import log
-from lexicell.embedding.inputs import Inputs, Output, inputs_of, open_data, run_mode
+from lexicell.embedding.inputs import Output, inputs_of, open_data, run_mode
 from lexicell.errors import InputError
 from lexicell.lexicon import GeneList, Lexicon
 from lexicell.words.cells import logged_counts
@@ -118,7 +117,7 @@ def search(
         raise InputError(msg)
     _check_names(text, output)
     inputs = inputs_of(data, layer, modality, use_raw=use_raw, follow_links=follow_links)
-    folder = _folder(output, text, inputs, overwrite=overwrite, resume=resume)
+    folder = _folder(output, text, data if inputs is None else inputs, overwrite=overwrite, resume=resume)
     target = None if output is None or folder is not None else check_table(output, overwrite=overwrite)
     opened = lexicon if isinstance(lexicon, Lexicon) else Lexicon.open(lexicon)
     store = vectors_of(data)
@@ -312,7 +311,7 @@ def _check_names(text: Text | None, output: str | Path | None) -> None:
 
 
 def _folder(
-    output: str | Path | None, text: Any, inputs: Inputs | None, *, overwrite: bool, resume: bool
+    output: str | Path | None, text: Any, data: Any, *, overwrite: bool, resume: bool
 ) -> Output | None:
     """Where an output without a suffix goes, shard by shard; None for a file or nothing."""
     if output is None or Path(output).suffix:
@@ -323,12 +322,9 @@ def _folder(
     if text is None:
         msg = f"{output}: scores of sentences go to a folder; name a .csv or a .parquet for others"
         raise InputError(msg)
-    if resume and inputs is None:
-        msg = f"{output}: what is in memory can't be recognised, so no run is continued with it"
-        raise InputError(msg)
-    mode = run_mode(overwrite=overwrite, resume=resume)
-    check_folder(output, mode)
-    return Output(output, mode=mode)
+    folder = Output(output, mode=run_mode(overwrite=overwrite, resume=resume))
+    folder.check_folder(data)
+    return folder
 
 
 def _listed(genes: GeneList) -> GeneList:

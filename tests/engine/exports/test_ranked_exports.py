@@ -312,6 +312,22 @@ def test_formats_dictionaries_and_values_that_do_not_fit(tmp_path, dictionaries)
     assert not (tmp_path / "out").exists()
 
 
+def test_an_atlas_is_not_replaced_by_what_is_made_of_it(tmp_path):
+    import lexicell
+    from lexicell.cli.demo import load_cells
+
+    load_cells()[:60].copy().write_h5ad(tmp_path / "in.h5ad")
+    atlas = tmp_path / "atlas"
+    lexicell.pack(tmp_path / "in.h5ad", tmp_path / "atlas.zarr", listener=ignore)
+    (tmp_path / "atlas.zarr").rename(atlas)  # without a suffix, as a folder of scores is called
+    before = files(atlas)
+    with pytest.raises(InputError, match="is the input"):
+        export("ranked", atlas, atlas, overwrite=True, listener=ignore)
+    with pytest.raises(InputError, match="is the input"):
+        lexicell.search(atlas, "B cell", atlas, overwrite=True, listener=ignore)
+    assert files(atlas) == before
+
+
 def test_pickles_are_read_and_never_run(tmp_path):
     import pickle
 

@@ -7,8 +7,8 @@ from lexicell.atlas.store._layout import Layout, Shard
 from lexicell.atlas.store._reading import StoredVectors, open_embedding, open_vectors
 from lexicell.atlas.store._sharded import Receipt, ShardedStore, ShardWriter, Sink, create_store
 from lexicell.atlas.store._verify import Verified, verify
-from lexicell.atlas.store.embedding import QUALITY, EmbeddingSink, check_output
-from lexicell.atlas.store.parquet import ParquetSink, check_folder, parquet_bytes
+from lexicell.atlas.store.embedding import QUALITY, EmbeddingSink, check_folder, check_output
+from lexicell.atlas.store.parquet import ParquetSink, parquet_bytes
 
 __all__ = [
     "QUALITY",

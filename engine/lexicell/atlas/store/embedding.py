@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from lexicell.atlas.store._writer import WriterStore
 
-__all__ = ["QUALITY", "EmbeddingSink", "check_output"]
+__all__ = ["QUALITY", "EmbeddingSink", "check_folder", "check_output"]
 
 
 #: Columns of ``obs`` that each shard brings with it.
@@ -153,12 +153,10 @@ def check_output(path: str | Path, *, overwrite: bool, resume: bool = False, dat
     if suffix not in {".zarr", ".h5ad"} or (suffix == ".h5ad" and isinstance(output, str)):
         msg = f"{output}: the output is a .zarr, here or at a URL, or an .h5ad; give it one of these endings"
         raise InputError(msg)
-    if _would_lose(output, data):
-        msg = f"{output} is the input, or holds it, and the output has no counts; choose another name"
-        raise InputError(msg)
     if suffix == ".zarr":
-        check_target(place_of(output), "overwrite" if overwrite else "resume" if resume else "new")
-    elif is_taken(file := Path(output)):
+        return check_folder(output, overwrite=overwrite, resume=resume, data=data)
+    _check_loss(output, data)
+    if is_taken(file := Path(output)):
         if not overwrite:
             msg = f"{output} exists; choose another name or overwrite it (--overwrite)"
             raise OutputExistsError(msg)
@@ -166,6 +164,20 @@ def check_output(path: str | Path, *, overwrite: bool, resume: bool = False, dat
             msg = f"{output} was not written by lexicell, so it is not replaced; choose another name"
             raise OutputExistsError(msg)
     return output
+
+
+def check_folder(path: str | Path, *, overwrite: bool, resume: bool = False, data: Any = None) -> Path | str:
+    """Check that a folder, here or at a URL, can be written shard by shard; see `check_output`."""
+    output = str(path).rstrip("/") if is_url(path) else Path(path)
+    _check_loss(output, data)
+    check_target(place_of(output), "overwrite" if overwrite else "resume" if resume else "new")
+    return output
+
+
+def _check_loss(output: Path | str, data: Any) -> None:
+    if _would_lose(output, data):
+        msg = f"{output} is the input, or holds it, and the output has no counts; choose another name"
+        raise InputError(msg)
 
 
 def _would_lose(output: Path | str, data: Any) -> bool:

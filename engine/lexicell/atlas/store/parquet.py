@@ -4,20 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lexicell.atlas.store._journal import Mode, check_target
 from lexicell.atlas.store._layout import Layout
 from lexicell.atlas.store._objects import Bytes
-from lexicell.atlas.store._place import place_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
     from lexicell.atlas.store._writer import WriterStore
 
-__all__ = ["ParquetSink", "check_folder", "parquet_bytes"]
+__all__ = ["ParquetSink", "parquet_bytes"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,14 +55,3 @@ def parquet_bytes(table: pa.Table) -> bytes:
     written = pa.BufferOutputStream()
     pq.write_table(table, written, compression="zstd", write_page_checksum=True)
     return bytes(written.getvalue())
-
-
-def check_folder(path: str | Path, mode: Mode) -> None:
-    """Check that a folder of this name can be written.
-
-    Raises
-    ------
-    OutputExistsError
-        It exists, and is not to be replaced or nothing that lexicell writes; or it is unfinished.
-    """
-    check_target(place_of(path), mode)
