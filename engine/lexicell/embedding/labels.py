@@ -40,7 +40,7 @@ def read_labels(
     name: str,
     listener: Listener,
     *,
-    unlabelled: str = "they are left out",
+    unlabelled: str = "left out",
     least: int = 2,
 ) -> NDArray[np.object_]:
     """Read the class of each cell.
