@@ -86,6 +86,15 @@ def rows_of(indptr: Array, positions: Array) -> Array:
     return rows
 
 
+def check_counts(block: CsrBlock) -> None:
+    """Raise InvalidCountsError for the first value that is negative, NaN or infinite."""
+    bad = ~(namespace(block.data).isfinite(block.data) & (block.data >= 0))
+    if bool(bad.any()):
+        at = bad.argmax()
+        row = int(rows_of(block.indptr, at))
+        raise InvalidCountsError(row, int(block.indices[at]), float(block.data[at]))
+
+
 def in_order(block: CsrBlock) -> CsrBlock:
     """Sort the columns of each row and sum those that stand twice, where the block lies.
 
@@ -94,12 +103,9 @@ def in_order(block: CsrBlock) -> CsrBlock:
     InvalidCountsError
         A value is no count, which a sum would hide.
     """
+    check_counts(block)
     xp, v = namespace(block.data), block.n_columns
     rows = rows_of(block.indptr, xp.arange(block.data.shape[0]))
-    bad = ~(xp.isfinite(block.data) & (block.data >= 0))
-    if bool(bad.any()):
-        at = int(bad.argmax())
-        raise InvalidCountsError(int(rows[at]), int(block.indices[at]), float(block.data[at]))
     places, owner = xp.unique(rows * v + block.indices, return_inverse=True)
     # Both libraries sum in float64, so the order of the summands, which varies on a GPU, does not show.
     data = xp.bincount(owner, weights=block.data).astype(np.float32)

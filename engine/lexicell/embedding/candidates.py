@@ -66,10 +66,10 @@ class CandidateGenes:
 
     def counts(self, block: CsrBlock, values: Values) -> CsrBlock:
         """Make counts of stored values, and sum those of columns that are one gene, where the block lies."""
-        return self._sum_shared(decode_values(block, values))
+        return self.summed(decode_values(block, values))
 
-    def _sum_shared(self, block: CsrBlock) -> CsrBlock:
-        """Give one of a cell's values of a gene the sum; the others become 0.
+    def summed(self, block: CsrBlock) -> CsrBlock:
+        """Give one of a cell's counts of a gene the sum; the others become 0.
 
         So the order of columns stays, on a GPU as on the host. Where no gene has two columns, as usual, this
         is the block itself.

@@ -15,8 +15,9 @@ from lexicell.embedding.aligned import DEFAULT_LEXICON
 from lexicell.embedding.events import log
 from lexicell.embedding.inputs import Output, inputs_of, open_data, run_mode
 from lexicell.errors import InputError
-from lexicell.exports import geneformer, ranked, sentences, vectors
-from lexicell.exports.run import Container, Exported, Prepared, write_tables
+from lexicell.exports import chat, counts, geneformer, ranked, scbank, sentences, vectors
+from lexicell.exports.prepared import Prepared
+from lexicell.exports.run import Container, Exported, write_tables
 from lexicell.lexicon import GeneList, Lexicon
 
 if TYPE_CHECKING:
@@ -40,17 +41,28 @@ class Format:
     prepare
         Settles what becomes of a data set.
     container
-        How it is written, unless asked otherwise.
+        How tables are written, unless asked otherwise; None for a format that has files of its own.
+    output
+        What the output is: "a new folder", or "an .h5ad or .zarr".
     """
 
     summary: str
     checked: str
     options: type[Any]
     prepare: Callable[[AlignedCells, Any, Listener], Prepared]
-    container: Container = "hf"
+    container: Container | None = "hf"
+    output: str = "a new folder"
 
 
 FORMATS: Mapping[str, Format] = {
+    "counts": Format(
+        "TranscriptFormer, UCE, SCimilarity, STATE, scPRINT, scGPT, CFGen: one AnnData for all of them",
+        "held against a reference",
+        counts.CountsOptions,
+        counts.prepare,
+        None,
+        "an .h5ad or .zarr",
+    ),
     "geneformer": Format(
         "Geneformer v1 and v2: ranked tokens, in a Hugging Face folder",
         "held against a reference",
@@ -62,6 +74,20 @@ FORMATS: Mapping[str, Format] = {
         "held against a reference",
         sentences.SentenceOptions,
         sentences.prepare,
+    ),
+    "scbank": Format(
+        "pretraining of scGPT, and scMMGPT: counts in column order, as scBank has them",
+        "held against a reference",
+        scbank.ScBankOptions,
+        scbank.prepare,
+        None,
+    ),
+    "chat": Format(
+        "CellVerse and fine-tuning of language models: questions about cells, and their answers",
+        "held against a reference",
+        chat.ChatOptions,
+        chat.prepare,
+        None,
     ),
     "ranked": Format(
         "scReader-like models and whatever comes next: ranked genes with counts, and a table of genes",
@@ -87,6 +113,8 @@ def export(
     *,
     obs_columns: Sequence[str] = (),
     container: Container | None = None,
+    drop_empty: bool = False,
+    dry_run: bool = False,
     lexicon: str | Lexicon = DEFAULT_LEXICON,
     layer: str | None = None,
     use_raw: bool = False,
@@ -115,11 +143,16 @@ def export(
     data
         Cells, see `lexicell.embed`.
     output
-        A new folder.
+        A new folder; for counts an ``.h5ad``, written first row to last, or a ``.zarr``.
     obs_columns
-        Columns of ``obs`` that go along; missing values become null.
+        Columns of ``obs`` that go along; missing values become null. By default none, and for counts all.
     container
-        ``"hf"``, a folder for ``datasets.load_from_disk``, or ``"parquet"``, a folder of Parquet files.
+        ``"hf"``, a folder for ``datasets.load_from_disk``, or ``"parquet"``, a folder of Parquet files; for
+        formats that are tables.
+    drop_empty
+        Leave out cells without genes, which else are empty lists.
+    dry_run
+        Look at the first 1,000 cells, say what would be written and how large, and write nothing.
     lexicon
         Bundled name or folder, for symbols and ids that the data set does not have.
     layer, use_raw, modality, follow_links, values, gene_column, organism, genes
@@ -133,8 +166,8 @@ def export(
     listener
         Is told what was understood and how far it is.
     **options
-        Of the format: `GeneformerOptions`, `SentenceOptions`, `RankedOptions` or `VectorOptions` of
-        `lexicell.exports`.
+        Of the format, see `lexicell.exports.FORMATS`: `CountsOptions`, `GeneformerOptions`,
+        `SentenceOptions`, `ScBankOptions`, `ChatOptions`, `RankedOptions` or `VectorOptions`.
 
     Returns
     -------
@@ -156,7 +189,7 @@ def export(
         check_main_guard()
     inputs = inputs_of(data, layer, modality, use_raw=use_raw, follow_links=follow_links)
     target = Output(output, mode=run_mode(overwrite=overwrite, resume=resume))
-    target.check_folder(data if inputs is None else inputs)
+    _check(format, chosen, target, data if inputs is None else inputs, container, scheduler)
     columns = (obs_columns,) if isinstance(obs_columns, str) else tuple(obs_columns)
     align = AlignOptions(
         lexicon=lexicon,
@@ -170,9 +203,26 @@ def export(
         cells = align_cells(source, align, listener)
         prepared = chosen.prepare(cells, settings, listener)
         return write_tables(
-            format, cells, prepared, target, inputs, container=container or chosen.container, obs=columns,
-            workers=workers, scheduler=scheduler, listener=listener,
+            format, cells, prepared, target, inputs, container=container or chosen.container or "hf",
+            obs=columns, drop_empty=drop_empty, dry_run=dry_run, workers=workers, scheduler=scheduler,
+            listener=listener,
         )  # fmt: skip
+
+
+def _check(
+    name: str, chosen: Format, output: Output, data: Any, container: Container | None, scheduler: str | None
+) -> None:
+    """Raise where the output can't be written, or not so."""
+    if container is not None and chosen.container is None:
+        msg = f"{name} has files of its own, and is not written as {container}"
+        raise InputError(msg)
+    if "h5ad" not in chosen.output:
+        output.check_folder(data)
+        return
+    output.check(data)
+    if output.is_h5ad and scheduler is not None:
+        msg = f"{output.path}: an .h5ad is written in order, by one process; give a .zarr, or no scheduler"
+        raise InputError(msg)
 
 
 def _format(name: str) -> Format:

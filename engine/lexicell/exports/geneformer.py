@@ -16,8 +16,8 @@ from lexicell.embedding.candidates import CandidateGenes
 from lexicell.errors import CoverageError, InputError
 from lexicell.exports.dictionaries import read_dictionary
 from lexicell.exports.ensembl import ensembl_ids
+from lexicell.exports.prepared import Prepared
 from lexicell.exports.ranking import rank_genes
-from lexicell.exports.run import Prepared
 from lexicell_kernels import CsrBlock
 
 __all__ = ["GeneformerEncoder", "GeneformerOptions", "prepare"]
@@ -168,7 +168,7 @@ def prepare(cells: AlignedCells, options: GeneformerOptions, listener: Listener)
     collapsed = int((token >= 0).sum() - len(genes.rows))
     facts |= {
         "version": options.version,
-        "genes": len(genes.rows),
+        "genes_with_token": len(genes.rows),
         "unmatched": int((token < 0).sum()),
         "collapsed": collapsed,
         "share_of_counts": round(share, 4),
@@ -187,7 +187,7 @@ def prepare(cells: AlignedCells, options: GeneformerOptions, listener: Listener)
     table = pd.DataFrame({"token": genes.rows, "ensembl_id": names, "median": median})
     longest = _LONGEST[options.version] - len(around)
     encoder = GeneformerEncoder(genes, median, longest, around, options.keep_counts, totals, filtered)
-    return Prepared(encoder, table, facts, {})
+    return Prepared(encoder, table, facts, empty=("length", len(around)))
 
 
 def _around(values: NDArray[Any], indptr: NDArray[np.int64], around: Sequence[int]) -> pa.ListArray:

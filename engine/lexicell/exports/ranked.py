@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from lexicell.embedding import AlignedCells, Listener
 from lexicell.embedding.candidates import CandidateGenes
 from lexicell.errors import InputError
+from lexicell.exports.prepared import Prepared
 from lexicell.exports.ranking import rank_genes
-from lexicell.exports.run import Prepared
 from lexicell_kernels import CsrBlock
 
 __all__ = ["RankedEncoder", "RankedOptions", "prepare"]
@@ -72,6 +72,7 @@ class RankedEncoder:
             "row": pa.array(np.arange(start, start + len(ranked), dtype=np.int64)),
             "genes": pa.ListArray.from_arrays(offsets, pa.array(place)),
             "values": pa.ListArray.from_arrays(offsets, pa.array(ranked.counts)),
+            "n_genes": pa.array(np.diff(ranked.indptr).astype(np.int32)),
             "n_total": pa.array(ranked.totals),
             "n_tied": pa.array(ranked.n_tied),
         }, None
@@ -84,4 +85,4 @@ def prepare(cells: AlignedCells, options: RankedOptions, listener: Listener) -> 
     ids = np.asarray([", ".join(ids or ()) for ids in who.column("ensembl_ids").to_pylist()], object)[rows]
     table = pd.DataFrame({"row": np.arange(len(rows)), **names, "ensembl_ids": ids})
     facts = {"top": options.top, "genes_described": len(rows), "share_of_counts": round(cells.coverage, 4)}
-    return Prepared(RankedEncoder(cells.genes, options.top), table, facts, {})
+    return Prepared(RankedEncoder(cells.genes, options.top), table, facts)

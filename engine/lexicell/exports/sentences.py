@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from lexicell.embedding import AlignedCells, Listener, Note
 from lexicell.embedding.candidates import CandidateGenes
 from lexicell.errors import InputError
+from lexicell.exports.prepared import Prepared
 from lexicell.exports.ranking import rank_genes
-from lexicell.exports.run import Prepared
 from lexicell_kernels import CsrBlock
 
 __all__ = ["SentenceEncoder", "SentenceOptions", "prepare"]
@@ -75,7 +75,7 @@ class SentenceEncoder:
     ) -> tuple[dict[str, pa.Array], NDArray[np.bool_] | None]:
         """See `Encoder`."""
         ranked = rank_genes(counts, self.genes, self.top)
-        text = _joined(pa.array(self.words), ranked.genes, ranked.indptr, self.delimiter)
+        text = joined(pa.array(self.words), ranked.genes, ranked.indptr, self.delimiter)
         return {
             "cell_sentence": text,
             "n_genes": pa.array(np.diff(ranked.indptr).astype(np.int32)),
@@ -117,7 +117,7 @@ def prepare(cells: AlignedCells, options: SentenceOptions, listener: Listener) -
     return Prepared(SentenceEncoder(genes, tuple(words), options.top, options.delimiter), table, facts, files)
 
 
-def _joined(words: pa.Array, which: NDArray[Any], indptr: NDArray[Any], join: str) -> pa.Array:
+def joined(words: pa.Array, which: NDArray[Any], indptr: NDArray[Any], join: str) -> pa.Array:
     """Texts of ``n`` cells, of the words ``words[which[indptr[i]:indptr[i + 1]]]`` and what joins them."""
     import pyarrow.compute as pc
 

@@ -15,7 +15,7 @@ from lexicell.embedding import AlignedCells, Listener, plan_cells
 from lexicell.embedding.candidates import CandidateGenes
 from lexicell.embedding.pipeline import BlockEmbedder, Quality
 from lexicell.embedding.recipe import resolve_recipe
-from lexicell.exports.run import Prepared
+from lexicell.exports.prepared import Prepared
 from lexicell.projection import Projection
 from lexicell_kernels import CsrBlock
 
@@ -92,4 +92,5 @@ def prepare(cells: AlignedCells, options: VectorOptions, listener: Listener) -> 
         name: made[name] for name in ("recipe", "top_k", "weight", "normalise", "projection")
     }
     facts |= {"dim": plan.dim, "table": plan.folded.digest, "share_of_counts": round(plan.cells.coverage, 4)}
-    return Prepared(VectorEncoder(plan.embedder), pd.DataFrame({"row": rows, "symbol": symbols}), facts, {})
+    table = pd.DataFrame({"row": rows, "symbol": symbols})
+    return Prepared(VectorEncoder(plan.embedder), table, facts, empty=("lexicell_n_genes", 0))

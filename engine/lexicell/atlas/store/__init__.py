@@ -1,9 +1,11 @@
 """What is written: the journal that makes it safe, the embedding, and what reads, verifies and tidies it."""
 
+from lexicell.atlas.store._anndata import ANNDATA, ARRAY, KEY, PARTS, write_element
 from lexicell.atlas.store._gc import Freed, gc
 from lexicell.atlas.store._identity import check_identity
 from lexicell.atlas.store._journal import Begun, begun
 from lexicell.atlas.store._layout import Layout, Shard
+from lexicell.atlas.store._place import PASSING
 from lexicell.atlas.store._reading import StoredVectors, open_embedding, open_vectors
 from lexicell.atlas.store._sharded import Receipt, ShardedStore, ShardWriter, Sink, create_store
 from lexicell.atlas.store._verify import Verified, verify
@@ -11,6 +13,11 @@ from lexicell.atlas.store.embedding import QUALITY, EmbeddingSink, check_folder,
 from lexicell.atlas.store.parquet import ParquetSink, parquet_bytes
 
 __all__ = [
+    "ANNDATA",
+    "ARRAY",
+    "KEY",
+    "PARTS",
+    "PASSING",
     "QUALITY",
     "Begun",
     "EmbeddingSink",
@@ -34,4 +41,5 @@ __all__ = [
     "open_vectors",
     "parquet_bytes",
     "verify",
+    "write_element",
 ]

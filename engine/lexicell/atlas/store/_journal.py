@@ -18,7 +18,7 @@ from lexicell.atlas.store._identity import check_identity
 from lexicell.atlas.store._ledger import open_ledger, seal, unseal
 from lexicell.atlas.store._lock import LOCK
 from lexicell.atlas.store._objects import TEMPORARY, Objects, Written
-from lexicell.atlas.store._place import COMPLETE, RUN, TABLE, Place, is_history, place_of
+from lexicell.atlas.store._place import COMPLETE, PASSING, RUN, TABLE, Place, is_history, place_of
 from lexicell.atlas.store._units import FORMAT, identity_hash, is_there, objects_of, units_done
 from lexicell.atlas.store._verify import check_finished
 from lexicell.errors import CorruptDataError, OutputExistsError
@@ -121,8 +121,9 @@ class Journal:
         objects, store = self._place.objects, self.store
         store.put(RUN, self._run_record())
         self._take()
+        self._objects = {key: item for key, item in self._objects.items() if not key.startswith(PASSING)}
         for key in objects.sizes().keys() - self._objects.keys():
-            if not is_history(key):  # of a process that was taken for dead
+            if not is_history(key):  # parts, and what a process wrote that was taken for dead
                 objects.delete(key)
         if store.is_zarr:
             _consolidate(store)

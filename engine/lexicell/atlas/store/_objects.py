@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import secrets
+import tempfile
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -76,6 +77,20 @@ class Objects(ABC):
             self._put(key, parts)
         return Written(key, sum(len(part) for part in parts), hasher.hexdigest())
 
+    def put_file(self, key: str, make: Callable[[Path], None]) -> Written:
+        """Write an object that `make` writes to a path; it is there as a whole or not at all.
+
+        Raises
+        ------
+        WriteError
+            The disk is full, or refuses.
+        """
+        with self._refusals(), self._scratch(key) as path:
+            make(path)
+            written = Written(key, path.stat().st_size, _hash(path))
+            self._move(path, key)
+        return written
+
     def flush(self) -> None:
         """Wait until all that was put or deleted is on disk."""
         with self._refusals():
@@ -110,6 +125,12 @@ class Objects(ABC):
 
     @abstractmethod
     def _put(self, key: str, parts: Sequence[Bytes]) -> None: ...
+
+    @abstractmethod
+    def _scratch(self, key: str) -> AbstractContextManager[Path]: ...
+
+    @abstractmethod
+    def _move(self, path: Path, key: str) -> None: ...
 
     @abstractmethod
     def _flush(self) -> None: ...
@@ -147,14 +168,10 @@ class LocalObjects(Objects):
             raise self._unreadable(key, error) from error
 
     def hash(self, key: str) -> str:
-        hasher, buffer = blake3.blake3(), memoryview(bytearray(_AT_ONCE))
         try:
-            with (self.root / key).open("rb", buffering=0) as file:
-                while size := file.readinto(buffer):
-                    hasher.update(buffer[:size])
+            return _hash(self.root / key)
         except OSError as error:
             raise self._unreadable(key, error) from error
-        return hasher.hexdigest()
 
     def sizes(self) -> dict[str, int]:
         sizes = {}
@@ -170,18 +187,31 @@ class LocalObjects(Objects):
         return LocalStore(self.root)
 
     def _put(self, key: str, parts: Sequence[Bytes]) -> None:
-        path = self.root / key
-        self._make_folder(path.parent)
+        with self._scratch(key) as temporary:
+            write_durably(temporary, parts)
+            self._rename(temporary, key)
+
+    @contextmanager
+    def _scratch(self, key: str) -> Iterator[Path]:
         temporary = self.root / TEMPORARY
         self._make_folder(temporary)
         # The key's end says what it was going to be; more of it could be longer than a file's name may be.
         temporary /= f"{key.replace('/', '!')[-50:]}.{os.getpid()}-{secrets.token_hex(4)}"
         try:
-            write_durably(temporary, parts)
-            temporary.rename(path)
-        except OSError:
+            yield temporary
+        except Exception:
             temporary.unlink(missing_ok=True)
             raise
+
+    def _move(self, path: Path, key: str) -> None:
+        with path.open("rb") as file:
+            os.fsync(file.fileno())
+        self._rename(path, key)
+
+    def _rename(self, temporary: Path, key: str) -> None:
+        path = self.root / key
+        self._make_folder(path.parent)
+        temporary.rename(path)
         self._changed.add(path.parent)
         _steps.step("data-renamed")
 
@@ -271,6 +301,17 @@ class RemoteObjects(Objects):
         obstore.put(self._bucket, key, b"".join(parts))
         _steps.step("data-renamed")
 
+    @contextmanager
+    def _scratch(self, key: str) -> Iterator[Path]:
+        with tempfile.TemporaryDirectory() as folder:
+            yield Path(folder, Path(key).name)
+
+    def _move(self, path: Path, key: str) -> None:
+        import obstore
+
+        obstore.put(self._bucket, key, path)
+        _steps.step("data-renamed")
+
     def _flush(self) -> None:
         """Nothing waits."""
 
@@ -307,6 +348,14 @@ def refusals(where: object, errors: tuple[type[Exception], ...] = (OSError,)) ->
         reason = getattr(error, "strerror", None) or str(error).partition("\n")[0]
         msg = f"{where} cannot be written ({reason}); make room or choose another place"
         raise limit_reached(str(where), error) or WriteError(msg) from error
+
+
+def _hash(path: Path) -> str:
+    hasher, buffer = blake3.blake3(), memoryview(bytearray(_AT_ONCE))
+    with path.open("rb", buffering=0) as file:
+        while size := file.readinto(buffer):
+            hasher.update(buffer[:size])
+    return hasher.hexdigest()
 
 
 def write_durably(path: Path, parts: Sequence[Bytes]) -> None:

@@ -21,12 +21,14 @@ from lexicell.atlas.store._lock import LOCK, FileLock, HeartbeatLock, Lock
 from lexicell.atlas.store._objects import FOLDER, TEMPORARY, LocalObjects, Objects, RemoteObjects, refusals
 from lexicell.errors import OutputExistsError
 
-__all__ = ["COMPLETE", "RUN", "TABLE", "Place", "place_of"]
+__all__ = ["COMPLETE", "PASSING", "RUN", "TABLE", "Place", "place_of"]
 
 #: What identifies a run, and what shows that it has ended well.
 RUN, COMPLETE = f"{FOLDER}/run.json", f"{FOLDER}/COMPLETE"
 #: What was computed before the first unit and all units are made with; gone when the store is complete.
 TABLE = f"{FOLDER}/table"
+#: Objects of units that the store is put together of at the end; gone when it is complete.
+PASSING = f"{FOLDER}/passing"
 _HISTORY = (f"{FOLDER}/ledger", LOCK, TEMPORARY, TABLE)
 
 

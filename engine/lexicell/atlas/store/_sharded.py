@@ -144,6 +144,11 @@ class ShardedStore:
         return self._journal.complete
 
     @property
+    def files(self) -> WriterStore:
+        """What this process writes itself."""
+        return self._journal.store
+
+    @property
     def pending(self) -> list[int]:
         """Shards that are not committed."""
         return [number for number in range(self._sink.layout.n_shards) if number not in self._journal.done]

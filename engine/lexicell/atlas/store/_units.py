@@ -13,6 +13,7 @@ import blake3
 
 from lexicell.atlas.store._ledger import open_ledger
 from lexicell.atlas.store._objects import Objects, Written
+from lexicell.atlas.store._place import PASSING
 
 __all__ = ["FORMAT", "identity_hash", "is_there", "objects_of", "units_done"]
 
@@ -25,9 +26,12 @@ def identity_hash(identity: Mapping[str, Any]) -> str:
     return blake3.blake3(json.dumps(identity, sort_keys=True).encode()).hexdigest()
 
 
-def units_done(objects: Objects) -> dict[int, dict[str, Written]]:
-    """Units that are committed, and there: their objects."""
-    sizes = objects.sizes()
+def units_done(objects: Objects, *, finished: bool = False) -> dict[int, dict[str, Written]]:
+    """Units that are committed, and there: their objects. A finished store has no parts any more."""
+    sizes = dict(objects.sizes())
+    if finished:
+        for record in open_ledger(objects).of("unit"):
+            sizes |= {key: size for key, size, _ in record["objects"] if key.startswith(PASSING)}
     return {r["unit"]: objects_of(r) for r in open_ledger(objects).of("unit") if is_there(r, sizes)}
 
 

@@ -238,7 +238,7 @@ def _disagreements(
         yield RUN, "not the run that COMPLETE tells of"
         return
     last = ledger.records[-1]["kind"] if ledger.records else "nothing"
-    if ledger.torn or last != "end" or len(units_done(objects)) != manifest["total"]:
+    if ledger.torn or last != "end" or len(units_done(objects, finished=True)) != manifest["total"]:
         yield LEDGER, "damaged"
     layout = run["identity"].get("layout", {})
     for folder, metadata in arrays.items():

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 from zarr.abc.store import ByteRequest, Store
@@ -12,6 +13,7 @@ from zarr.core.buffer import Buffer, BufferPrototype
 from zarr.storage import WrapperStore
 
 from lexicell.atlas.store._objects import FOLDER, Bytes, Objects, Written, open_objects
+from lexicell.errors import CorruptDataError
 
 __all__ = ["WriterStore", "open_writer"]
 
@@ -49,6 +51,18 @@ class WriterStore(WrapperStore[Store]):
     def put(self, key: str, parts: Sequence[Bytes]) -> None:
         """Write an object from its parts, without checking whether it exists; WriteError where that fails."""
         self._written[key] = self._objects.put(key, parts)
+
+    def put_file(self, key: str, make: Callable[[Path], None]) -> None:
+        """Write an object that `make` writes to the path that it is given; WriteError where that fails."""
+        self._written[key] = self._objects.put_file(key, make)
+
+    def read(self, key: str) -> bytes:
+        """Read an object that a unit wrote; CorruptDataError where it is gone or can't be read."""
+        content = self._objects.get(key)
+        if content is None:
+            msg = f"{self.location}: {key} is gone; start over with --overwrite"
+            raise CorruptDataError(msg)
+        return content
 
     def take(self) -> tuple[Written, ...]:
         """Make durable what was written since the last call, and return it, by key."""
