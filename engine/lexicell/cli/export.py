@@ -1,24 +1,28 @@
-"""``lexicell export``."""
+"""``lexicell export``: a command for each format, made of its options, so that both say the same."""
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated, Any, Literal
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import MISSING, fields
+from inspect import Parameter, Signature, getdoc, signature
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_type_hints
 
 import typer
+from typer.core import TyperGroup
 
 from lexicell.cli import _console
 from lexicell.cli import _options as opt
 
-__all__ = ["app"]
+if TYPE_CHECKING:
+    from lexicell.exports import Format
 
-app = typer.Typer(
-    help="Write cells as the inputs of other models.", invoke_without_command=True, no_args_is_help=True
-)
+__all__ = ["app", "command_of"]
 
 Output = Annotated[str, typer.Argument(metavar="OUT", help="A new folder, or a URL.")]
-ObsColumns = Annotated[
-    list[str] | None, typer.Option("--obs-column", help="Column of obs that goes along; may be repeated.")
+File = Annotated[
+    str,
+    typer.Argument(metavar="OUT", help="An .h5ad, written first row to last, or a .zarr, also at a URL."),
 ]
 AsFiles = Annotated[
     Literal["hf", "parquet"] | None,
@@ -26,10 +30,68 @@ AsFiles = Annotated[
         "--as", help="hf for datasets.load_from_disk, or a folder of Parquet files. Default: by format."
     ),
 ]
-Scheduler = Annotated[
-    str | None,
-    typer.Option(metavar="ADDRESS", help="Let the workers of this Dask scheduler do it, or local processes."),
-]
+
+
+def _common(
+    data: opt.DataList,
+    output: Output,
+    obs_columns: Annotated[
+        list[str] | None, typer.Option("--obs-column", help="Column of obs that goes along; may be repeated.")
+    ] = None,
+    container: AsFiles = None,
+    drop_empty: Annotated[bool, typer.Option("--drop-empty", help="Leave out cells without genes.")] = False,
+    lexicon: opt.LexiconName = "human-go-minilm",
+    layer: opt.Layer = None,
+    use_raw: opt.UseRaw = False,
+    modality: opt.Modality = None,
+    follow_links: opt.FollowLinks = False,
+    values: opt.ValuesOption = None,
+    gene_column: opt.GeneColumn = None,
+    organism: opt.Organism = None,
+    genes: opt.Genes = None,
+    workers: opt.Workers = None,
+    scheduler: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS", help="Let the workers of this Dask scheduler do it, or local processes."
+        ),
+    ] = None,
+    resume: opt.Resume = False,
+    overwrite: opt.Overwrite = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would be written and how large, and stop.")
+    ] = False,
+    as_json: opt.Json = False,
+) -> None:
+    """Parameters of all formats."""
+
+
+class _Formats(TyperGroup):
+    """The formats, whose options are looked up when they are asked for: that takes a second."""
+
+    def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002
+        from lexicell.exports import FORMATS
+
+        return list(FORMATS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:  # noqa: ARG002
+        from lexicell.exports.api import FORMATS, format_of
+
+        form = format_of(cmd_name)
+        only = typer.Typer(rich_markup_mode=None, add_completion=False)
+        settings = {"help_option_names": ["-h", "--help"]}
+        only.command(cmd_name, short_help=form.summary, context_settings=settings)(
+            command_of(cmd_name, FORMATS[cmd_name])
+        )
+        return typer.main.get_command(only)
+
+
+app = typer.Typer(
+    cls=_Formats,
+    help="Write cells as the inputs of other models.",
+    invoke_without_command=True,
+    no_args_is_help=True,
+)
 
 
 @app.callback()
@@ -50,141 +112,68 @@ def _formats(
         _console.table(("format", "for", "checked"), rows)
 
 
-@app.command("geneformer")
-def geneformer(
-    data: opt.DataList,
-    output: Output,
-    tokens: Annotated[
-        Path, typer.Option(help="Dictionary Ensembl id -> token: .json, .csv, .tsv or Geneformer's own .pkl.")
-    ],
-    medians: Annotated[
-        Path, typer.Option(help="Dictionary Ensembl id -> median, in the same kinds of files.")
-    ],
-    mapping: Annotated[
-        Path | None, typer.Option(help="Dictionary old Ensembl id -> the one that has a token (v2).")
-    ] = None,
-    version: Annotated[
-        Literal["v1", "v2"], typer.Option(help="v1: up to 2,048 genes; v2: <cls>, up to 4,094 genes, <eos>.")
-    ] = "v1",
-    keep_counts: Annotated[
-        bool, typer.Option("--keep-counts", help="Also write counts per 10,000, as lists.")
-    ] = False,
-    obs_columns: ObsColumns = None,
-    container: AsFiles = None,
-    lexicon: opt.LexiconName = "human-go-minilm",
-    layer: opt.Layer = None,
-    use_raw: opt.UseRaw = False,
-    modality: opt.Modality = None,
-    follow_links: opt.FollowLinks = False,
-    values: opt.ValuesOption = None,
-    gene_column: opt.GeneColumn = None,
-    organism: opt.Organism = None,
-    workers: opt.Workers = None,
-    scheduler: Scheduler = None,
-    resume: opt.Resume = False,
-    overwrite: opt.Overwrite = False,
-    as_json: opt.Json = False,
-) -> None:
-    """Write Geneformer's input_ids, as its own tokenizer does.
+def command_of(name: str, form: Format) -> Callable[..., None]:
+    """Command of a format: what all have, and a field of its options for each of its own."""
 
-    Cells keep their order and names (cell_id); those without a token are empty lists.
-    """
-    _export(**locals() | {"format": "geneformer"})
+    def command(**given: Any) -> None:
+        _export(name, **given)
+
+    hints = get_type_hints(_common, include_extras=True)
+    if "h5ad" in form.output:
+        hints["output"] = File
+    unused = {"container"} if form.container is None else set()
+    unused |= set() if form.by_lexicon else {"genes"}
+    shared = [one for key, one in signature(_common).parameters.items() if key not in unused]
+    own = list(_own(form.options, hints))
+    needed = [one for one in own if one.default is Parameter.empty]
+    more = [one for one in own if one.default is not Parameter.empty]
+    parameters = [*shared[:2], *needed, *more, *shared[2:]]
+    command.__signature__ = Signature(
+        [  # type: ignore[attr-defined]
+            one.replace(kind=Parameter.KEYWORD_ONLY, annotation=hints[one.name]) for one in parameters
+        ]
+    )
+    command.__annotations__ = {one.name: hints[one.name] for one in parameters}
+    command.__doc__ = form.about
+    return command
 
 
-@app.command("cell-sentence")
-def cell_sentence(
-    data: opt.DataList,
-    output: Output,
-    top: Annotated[int | None, typer.Option(min=1, help="Words of a sentence. Default: all.")] = None,
-    delimiter: Annotated[str, typer.Option(help="Between words.")] = " ",
-    obs_columns: ObsColumns = None,
-    container: AsFiles = None,
-    lexicon: opt.LexiconName = "human-go-minilm",
-    layer: opt.Layer = None,
-    use_raw: opt.UseRaw = False,
-    modality: opt.Modality = None,
-    follow_links: opt.FollowLinks = False,
-    values: opt.ValuesOption = None,
-    gene_column: opt.GeneColumn = None,
-    organism: opt.Organism = None,
-    genes: opt.Genes = None,
-    workers: opt.Workers = None,
-    scheduler: Scheduler = None,
-    resume: opt.Resume = False,
-    overwrite: opt.Overwrite = False,
-    as_json: opt.Json = False,
-) -> None:
-    """Write each cell as a sentence of its genes, the most expressed first.
-
-    n_tied tells how many words the order of the lexicon has chosen among genes of the same count.
-    """
-    _export(**locals() | {"format": "cell-sentence"})
+def _own(options: type[Any], hints: dict[str, Any]) -> Iterator[Parameter]:
+    """Parameters of a format's own options; puts their types into `hints`."""
+    texts = dict(_told(options))
+    kinds = get_type_hints(options)
+    for field in fields(options):
+        flag, kind = f"--{field.name.replace('_', '-')}", kinds[field.name]
+        default = Parameter.empty if field.default is MISSING else field.default
+        if default == () or default is MISSING:
+            flag, kind, default = flag.removesuffix("s"), list[str] | None, None
+        hints[field.name] = Annotated[kind, typer.Option(flag, help=texts[field.name])]
+        yield Parameter(field.name, Parameter.KEYWORD_ONLY, default=default)
 
 
-@app.command("ranked")
-def ranked(
-    data: opt.DataList,
-    output: Output,
-    top: Annotated[int | None, typer.Option(min=1, help="Genes of a cell. Default: all.")] = None,
-    obs_columns: ObsColumns = None,
-    container: AsFiles = None,
-    lexicon: opt.LexiconName = "human-go-minilm",
-    layer: opt.Layer = None,
-    use_raw: opt.UseRaw = False,
-    modality: opt.Modality = None,
-    follow_links: opt.FollowLinks = False,
-    values: opt.ValuesOption = None,
-    gene_column: opt.GeneColumn = None,
-    organism: opt.Organism = None,
-    genes: opt.Genes = None,
-    workers: opt.Workers = None,
-    scheduler: Scheduler = None,
-    resume: opt.Resume = False,
-    overwrite: opt.Overwrite = False,
-    as_json: opt.Json = False,
-) -> None:
-    """Write ranked genes with their counts; _genes.parquet says which gene a number is."""
-    _export(**locals() | {"format": "ranked"})
+def _told(options: type[Any]) -> Iterator[tuple[str, str]]:
+    """Names and descriptions of a class's attributes, from its docstring."""
+    text = (getdoc(options) or "").partition("Attributes\n----------\n")[2]
+    for names, body in re.findall(r"(?m)^([\w, ]+)\n((?:    .*\n?|\n)+)", text):
+        plain = re.sub(r"``|`", "", " ".join(body.split()))
+        for name in names.split(", "):
+            yield name, plain
 
 
-@app.command("vectors")
-def vectors(
-    data: opt.DataList,
-    output: Output,
-    recipe: Annotated[str | None, typer.Option(help="lexicell, paper or genept-w.")] = None,
-    projection: Annotated[str | None, typer.Option(metavar="FOLDER", help="A learned projection.")] = None,
-    obs_columns: ObsColumns = None,
-    container: AsFiles = None,
-    lexicon: opt.LexiconName = "human-go-minilm",
-    layer: opt.Layer = None,
-    use_raw: opt.UseRaw = False,
-    modality: opt.Modality = None,
-    follow_links: opt.FollowLinks = False,
-    values: opt.ValuesOption = None,
-    gene_column: opt.GeneColumn = None,
-    organism: opt.Organism = None,
-    genes: opt.Genes = None,
-    workers: opt.Workers = None,
-    scheduler: Scheduler = None,
-    resume: opt.Resume = False,
-    overwrite: opt.Overwrite = False,
-    as_json: opt.Json = False,
-) -> None:
-    """Write lexicell's own vectors as a column of lists, with the cells' quality."""
-    _export(**locals() | {"format": "vectors"})
-
-
-def _export(*, data: Any, output: str, as_json: bool, **options: Any) -> None:
+def _export(name: str, *, data: Any, output: str, as_json: bool, **options: Any) -> None:
     from lexicell.exports import export as run
 
-    name = options.pop("format")
-    options["obs_columns"] = options["obs_columns"] or ()
+    given: dict[str, Any] = {**options, "obs_columns": options["obs_columns"] or ()}
     with _console.bar("exporting", "cells") as bar:
-        done = run(name, data, output, listener=_console.listen(bar), **options)
+        done = run(name, data, output, listener=_console.listen(bar), **given)
     if as_json:
         _console.result_json(done.as_dict())
-    else:
-        dropped = int(done.facts["cells_read"]) - done.cells
-        left_out = f", {dropped:,} cells left out" if dropped else ""
-        _console.result(f"{done.cells:,} cells -> {done.output}{left_out}")
+        return
+    if options["dry_run"]:
+        _console.facts({key: value for key, value in done.facts.items() if not isinstance(value, dict)})
+        return
+    dropped = int(done.facts["cells_read"]) - done.cells
+    left_out = f", {dropped:,} cells left out" if dropped else ""
+    for consumer, sentence in done.facts.get("consumers", {}).items():
+        _console.note(f"{consumer}: {sentence}")
+    _console.result(f"{done.cells:,} cells -> {done.output}{left_out}")

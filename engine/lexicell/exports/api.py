@@ -23,7 +23,7 @@ from lexicell.lexicon import GeneList, Lexicon
 if TYPE_CHECKING:
     from anndata import AnnData
 
-__all__ = ["FORMATS", "Format", "export"]
+__all__ = ["FORMATS", "Format", "export", "format_of"]
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,8 @@ class Format:
     ----------
     summary
         One line: whom it is for.
+    about
+        What becomes of a cell.
     checked
         "loaded with the original", "held against a reference" or "not checked".
     options
@@ -44,64 +46,84 @@ class Format:
         How tables are written, unless asked otherwise; None for a format that has files of its own.
     output
         What the output is: "a new folder", or "an .h5ad or .zarr".
+    by_lexicon
+        Whether its genes are those of the lexicon, so that a list of genes can choose among them.
     """
 
     summary: str
+    about: str
     checked: str
     options: type[Any]
     prepare: Callable[[AlignedCells, Any, Listener], Prepared]
     container: Container | None = "hf"
     output: str = "a new folder"
+    by_lexicon: bool = False
 
+
+_ORIGINAL, _REFERENCE, _UNCHECKED = "loaded with the original", "held against a reference", "not checked"
 
 FORMATS: Mapping[str, Format] = {
     "counts": Format(
         "TranscriptFormer, UCE, SCimilarity, STATE, scPRINT, scGPT, CFGen: one AnnData for all of them",
-        "held against a reference",
+        "Write raw counts, ids, symbols and totals as every model that reads an AnnData looks for them.\n\n"
+        "Says of each model which cells and genes it will leave out or cut.",
+        _REFERENCE,
         counts.CountsOptions,
         counts.prepare,
         None,
         "an .h5ad or .zarr",
     ),
     "geneformer": Format(
-        "Geneformer v1 and v2: ranked tokens, in a Hugging Face folder",
-        "held against a reference",
+        "Geneformer v1 and v2, scCello, Cell2Text: ranked tokens, in a Hugging Face folder",
+        "Write Geneformer's input_ids, as its own tokenizer does.\n\n"
+        "Cells keep their order and names (cell_id); those without a token are empty lists.",
+        _REFERENCE,
         geneformer.GeneformerOptions,
         geneformer.prepare,
     ),
     "cell-sentence": Format(
         "Cell2Sentence and text models: genes as words, in a Hugging Face folder",
-        "held against a reference",
+        "Write each cell as a sentence of its genes, the most expressed first.\n\n"
+        "n_tied tells how many words the order of the lexicon has chosen among genes of the same count.",
+        _REFERENCE,
         sentences.SentenceOptions,
         sentences.prepare,
+        by_lexicon=True,
     ),
     "scbank": Format(
         "pretraining of scGPT, and scMMGPT: counts in column order, as scBank has them",
-        "held against a reference",
+        "Write tokens and raw counts of each cell, in the order of the data set's columns.",
+        _REFERENCE,
         scbank.ScBankOptions,
         scbank.prepare,
         None,
     ),
     "chat": Format(
         "CellVerse and fine-tuning of language models: questions about cells, and their answers",
-        "held against a reference",
+        "Write a question about the genes of each labelled cell, and its answer.",
+        _REFERENCE,
         chat.ChatOptions,
         chat.prepare,
         None,
+        by_lexicon=True,
     ),
     "ranked": Format(
         "scReader-like models and whatever comes next: ranked genes with counts, and a table of genes",
-        "not checked",
+        "Write ranked genes with their counts; _genes.parquet says which gene a number is.",
+        _UNCHECKED,
         ranked.RankedOptions,
         ranked.prepare,
         "parquet",
+        by_lexicon=True,
     ),
     "vectors": Format(
         "everyone outside the field: lexicell's vectors as lists, with their quality",
-        "held against a reference",
+        "Write lexicell's own vectors as a column of lists, with the cells' quality.",
+        _REFERENCE,
         vectors.VectorOptions,
         vectors.prepare,
         "parquet",
+        by_lexicon=True,
     ),
 }
 
@@ -183,12 +205,15 @@ def export(
     PartialError
         The run could not go on, and what is done can be continued with `resume`.
     """
-    chosen = _format(format)
+    chosen = format_of(format)
     settings = _settings(format, chosen, options)
     if scheduler == "local":
         check_main_guard()
     inputs = inputs_of(data, layer, modality, use_raw=use_raw, follow_links=follow_links)
     target = Output(output, mode=run_mode(overwrite=overwrite, resume=resume))
+    if genes is not None and not chosen.by_lexicon:
+        msg = f"{format} takes the genes of its own dictionary or of the data set, and no list of genes"
+        raise InputError(msg)
     _check(format, chosen, target, data if inputs is None else inputs, container, scheduler)
     columns = (obs_columns,) if isinstance(obs_columns, str) else tuple(obs_columns)
     align = AlignOptions(
@@ -225,7 +250,8 @@ def _check(
         raise InputError(msg)
 
 
-def _format(name: str) -> Format:
+def format_of(name: str) -> Format:
+    """Format of a name; InputError with the nearest names where there is none."""
     if name not in FORMATS:
         near = get_close_matches(name, FORMATS, 3, 0.3)
         hint = f"did you mean {' or '.join(near)}?" if near else f"there are {', '.join(FORMATS)}"

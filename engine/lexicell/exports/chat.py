@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -64,7 +64,7 @@ class ChatOptions:
     label: str
     top: int | None = 100
     template: str | None = None
-    layout: str = "json"
+    layout: Literal["json", "jsonl"] = "json"
     shuffle_candidates: int | None = None
 
     def __post_init__(self) -> None:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -47,22 +47,22 @@ class CountsOptions:
         See `VectorOptions`.
     profile
         ``"cfgen"``: also ``layers["X_counts"]``; cells without a count or a class are refused.
-    classes
-        Columns of ``obs`` that CFGen is told of.
+    covariates
+        Columns of ``obs`` that CFGen is conditioned on: classes of cells, none missing.
     """
 
     vectors: bool = False
     recipe: str | None = None
     projection: str | None = None
-    profile: str | None = None
-    classes: Sequence[str] = ()
+    profile: Literal["cfgen"] | None = None
+    covariates: Sequence[str] = ()
 
     def __post_init__(self) -> None:
         if self.profile is not None and self.profile not in _PROFILES:
             msg = f"profiles of counts are {' and '.join(_PROFILES)}, not {self.profile!r}"
             raise InputError(msg)
-        if self.classes and self.profile != "cfgen":
-            msg = "classes are for the profile cfgen"
+        if self.covariates and self.profile != "cfgen":
+            msg = "covariates are for the profile cfgen"
             raise InputError(msg)
 
 
@@ -119,7 +119,7 @@ def prepare(cells: AlignedCells, options: CountsOptions, listener: Listener) -> 
         listener(
             Note(f"the values are {cells.values}, and consumers of counts expect whole ones", serious=True)
         )
-    for name in options.classes:
+    for name in options.covariates:
         _check_class(cells, name, listener)
     genes, place = _genes(cells)
     constant = {}
@@ -130,7 +130,7 @@ def prepare(cells: AlignedCells, options: CountsOptions, listener: Listener) -> 
         "collapsed": int(len(place) - len(genes)),
         "without_ensembl_id": int((~genes["has_id"]).sum()),
         "profile": options.profile,
-        "classes": list(options.classes),
+        "covariates": list(options.covariates),
     }
     embedder = None
     if options.vectors:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -47,7 +47,7 @@ class GeneformerOptions:
     tokens: str
     medians: str
     mapping: str | None = None
-    version: str = "v1"
+    version: Literal["v1", "v2"] = "v1"
     keep_counts: bool = False
 
 

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -42,7 +42,7 @@ class ScBankOptions:
     Attributes
     ----------
     vocab
-        Dictionary gene -> token, see `lexicell.exports.dictionaries.read_dictionary`.
+        Dictionary gene -> token: a ``.json``, ``.csv`` or ``.tsv``.
     bins
         Number of bins; None for raw counts. Each count becomes the upper end of the bins that it may be in:
         scGPT draws one of them, so these are not its own.
@@ -58,7 +58,7 @@ class ScBankOptions:
     vocab: str
     bins: int | None = None
     top: int | None = None
-    layout: str = "scgpt"
+    layout: Literal["scgpt", "scmmgpt"] = "scgpt"
     cell_type: str = "cell_type"
 
     def __post_init__(self) -> None:
