@@ -128,10 +128,9 @@ def command_of(name: str, form: Format) -> Callable[..., None]:
     needed = [one for one in own if one.default is Parameter.empty]
     more = [one for one in own if one.default is not Parameter.empty]
     parameters = [*shared[:2], *needed, *more, *shared[2:]]
-    command.__signature__ = Signature(
-        [  # type: ignore[attr-defined]
-            one.replace(kind=Parameter.KEYWORD_ONLY, annotation=hints[one.name]) for one in parameters
-        ]
+    made: Any = command
+    made.__signature__ = Signature(
+        [one.replace(kind=Parameter.KEYWORD_ONLY, annotation=hints[one.name]) for one in parameters]
     )
     command.__annotations__ = {one.name: hints[one.name] for one in parameters}
     command.__doc__ = form.about
