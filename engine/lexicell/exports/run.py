@@ -157,10 +157,11 @@ def write_tables(
             files = {"_genes.parquet": genes, **prepared.files}
             return files | {"_run.json": json.dumps(card, indent=2).encode()}
 
-        if store.complete:
-            card = (
-                json.loads(Path(output.path, "_run.json").read_bytes()) if not is_url(output.path) else card
-            )
+        beside_it = Path(output.path, "_run.json")
+        if store.complete and not is_url(output.path) and beside_it.exists():
+            card = json.loads(beside_it.read_bytes())
+        elif store.complete:
+            pass
         elif assembly is not None:
             store.finish(lambda tables: beside(assembly(tables, store.files, card)))
         elif container == "hf":

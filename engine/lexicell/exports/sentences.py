@@ -101,6 +101,8 @@ def prepare(cells: AlignedCells, options: SentenceOptions, listener: Listener) -
     of_row[rows] = [number[word] for word in upper]
     aligned = cells.alignment.rows
     of_column = np.where(cells.genes.rank >= 0, of_row[np.maximum(aligned, 0)], -1).astype(np.int32)
+    for at in np.flatnonzero(aligned < 0).tolist():  # another spelling of a name that is there too
+        of_column[at] = number.get(cells.alignment.names[at].upper(), -1)
     genes = CandidateGenes.of(of_column)
     share = cells.coverage
     facts: dict[str, Any] = {

@@ -1,0 +1,416 @@
+"""Exports of counts against loops over dense matrices: one AnnData for all, scBank, chats."""
+
+from __future__ import annotations
+
+import json
+from itertools import pairwise
+
+import anndata as ad
+import h5py
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+from tests.engine.exports.cases import NAMES, files, hostile, merged
+
+import lexicell
+from lexicell.atlas.store import verify
+from lexicell.embedding.events import Committed, Note, ignore
+from lexicell.errors import CountsError, CoverageError, InputError, OutputExistsError
+from lexicell.exports import export, run
+
+#: What the columns become: two symbols that differ by case, and two names of one Ensembl id.
+OWNERS = {"C1ORF43": "C1orf43", "CD79A-1": "CD79A"}
+
+
+def owner(name):
+    return OWNERS.get(name, name)
+
+
+@pytest.fixture
+def small_shards(monkeypatch):
+    monkeypatch.setattr(run, "_ROWS", 64)
+
+
+def read(path):
+    return ad.read_h5ad(path) if path.suffix == ".h5ad" else ad.read_zarr(path)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.int64, np.uint8])
+@pytest.mark.parametrize("suffix", [".h5ad", ".zarr"])
+def test_one_anndata_has_what_all_consumers_look_for(tmp_path, small_shards, dtype, suffix):
+    adata, dense = hostile(dtype)
+    out = tmp_path / f"out{suffix}"
+    done = export("counts", adata, out, listener=ignore)
+    found = read(out)
+    expected, names = merged(dense, NAMES, owner)
+    assert found.var_names.tolist() == names == found.var["feature_name"].tolist()
+    assert found.var_names.str.upper().is_unique
+    assert found.var["ensembl_id"].is_unique
+    assert not found.var["ensembl_id"].str.contains(r"\.").any()
+    assert found.X.dtype == np.float32
+    assert np.array_equal(found.X.toarray(), expected)
+    assert np.array_equal(found.layers["counts"].toarray(), expected)
+    assert (found.X.data > 0).all()
+    assert found.X.has_sorted_indices
+    assert found.obs_names.tolist() == adata.obs_names.tolist()
+    assert found.obs["n_counts"].tolist() == dense.sum(axis=1).tolist()
+    assert set(found.obs["organism_ontology_term_id"]) == {"NCBITaxon:9606"}
+    assert found.obs["cell_type"].isna().sum() == 1
+    assert found.raw is None
+    assert done.facts["collapsed"] == 2
+    card = json.loads(found.uns["lexicell_export"])
+    assert card["cells"] == 150
+    assert card["consumers"] == done.facts["consumers"]
+
+
+def test_a_layer_of_an_h5ad_is_a_link(tmp_path):
+    export("counts", hostile()[0], tmp_path / "out.h5ad", listener=ignore)
+    with h5py.File(tmp_path / "out.h5ad") as file:
+        assert file["X"] == file["layers/counts"]
+
+
+def test_vectors_beside_the_counts_are_those_that_embed_writes(tmp_path, small_shards):
+    adata, _ = hostile()
+    adata.write_h5ad(tmp_path / "in.h5ad")
+    lexicell.embed(tmp_path / "in.h5ad", tmp_path / "vectors.zarr", listener=ignore)
+    expected = np.asarray(lexicell.open_embedding(tmp_path / "vectors.zarr").obsm["X_lexicell"])
+    for suffix in (".h5ad", ".zarr"):
+        out = tmp_path / f"out{suffix}"
+        export("counts", tmp_path / "in.h5ad", out, vectors=True, listener=ignore)
+        found = read(out)
+        assert found.obsm["X_lexicell"].tobytes() == expected.tobytes()
+        assert found.obs["lexicell_n_genes"].tolist()[3] == 0
+
+
+@pytest.mark.parametrize("suffix", [".h5ad", ".zarr"])
+def test_counts_are_the_same_under_any_order(tmp_path, suffix):
+    adata, _ = hostile()
+    rng = np.random.default_rng(0)
+    moved = adata[rng.permutation(150)][:, rng.permutation(len(NAMES))].copy()
+    for name, cells in (("a", adata), ("b", moved)):
+        export("counts", cells, tmp_path / f"{name}{suffix}", listener=ignore)
+    one, other = read(tmp_path / f"a{suffix}"), read(tmp_path / f"b{suffix}")
+    one = one[other.obs_names].copy()
+    # Of names that differ by case the first column's is kept; ids tell the genes apart.
+    one.var_names, other.var_names = one.var["ensembl_id"], other.var["ensembl_id"]
+    same = [name for name in one.var_names if name in set(other.var_names)]
+    assert len(same) >= len(one.var_names) - 1
+    assert np.array_equal(one[:, same].X.toarray(), other[:, same].X.toarray())
+    assert one.obs["n_counts"].tolist() == other.obs["n_counts"].tolist()
+
+
+def interrupted(event):
+    if isinstance(event, Committed):
+        raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize(
+    ("name", "out", "options"),
+    [
+        ("counts", "out.zarr", {"vectors": True}),
+        ("scbank", "out.scb", {}),
+        ("scbank", "bank", {"layout": "scmmgpt"}),
+        ("chat", "chat", {"label": "cell_type"}),
+    ],
+)
+def test_what_is_put_together_goes_on_to_the_same_bytes(tmp_path, small_shards, name, out, options):
+    adata, _ = hostile()
+    adata.write_h5ad(tmp_path / "in.h5ad")
+    if name == "scbank":
+        vocab = tmp_path / "vocab.json"
+        vocab.write_text(json.dumps({gene: at for at, gene in enumerate(NAMES[::-1])}))
+        options = options | {"vocab": vocab}
+    whole, broken = tmp_path / "whole" / out, tmp_path / "broken" / out
+    for folder in (whole, broken):
+        folder.parent.mkdir()
+    export(name, tmp_path / "in.h5ad", whole, workers=2, listener=ignore, **options)
+    with pytest.raises(KeyboardInterrupt):
+        export(name, tmp_path / "in.h5ad", broken, workers=1, listener=interrupted, **options)
+    assert not broken.exists()
+    done = export(name, tmp_path / "in.h5ad", broken, resume=True, listener=ignore, **options)
+    assert done.resumed_cells > 0
+    assert files(whole) == files(broken)
+    assert verify(broken).shards == 3
+    assert not list(broken.rglob("*.arrow"))  # the parts
+    again = export(name, tmp_path / "in.h5ad", broken, resume=True, listener=ignore, **options)
+    assert again.resumed_cells == 150
+
+
+def test_a_part_that_is_damaged_is_no_output(tmp_path, small_shards):
+    adata, _ = hostile()
+    adata.write_h5ad(tmp_path / "in.h5ad")
+    with pytest.raises(KeyboardInterrupt):
+        export("counts", tmp_path / "in.h5ad", tmp_path / "o.zarr", workers=1, listener=interrupted)
+    part = next((tmp_path / "o.zarr.partial").rglob("*.arrow"))
+    part.unlink()
+    export("counts", tmp_path / "in.h5ad", tmp_path / "o.zarr", resume=True, listener=ignore)
+    assert read(tmp_path / "o.zarr").n_obs == 150
+
+
+def test_an_h5ad_is_the_same_twice_and_not_replaced_unasked(tmp_path, small_shards):
+    adata, _ = hostile()
+    for name in "ab":
+        export("counts", adata, tmp_path / f"{name}.h5ad", listener=ignore)
+    before = (tmp_path / "a.h5ad").read_bytes()
+    assert before == (tmp_path / "b.h5ad").read_bytes()
+    with pytest.raises(OutputExistsError):
+        export("counts", adata, tmp_path / "a.h5ad", listener=ignore)
+    export("counts", adata[:20].copy(), tmp_path / "a.h5ad", overwrite=True, listener=ignore)
+    assert read(tmp_path / "a.h5ad").n_obs == 20
+    adata.X.data[5] = -1
+    with pytest.raises(CountsError):
+        export("counts", adata, tmp_path / "c.h5ad", listener=ignore)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.h5ad", "b.h5ad"]
+
+
+def test_cfgen_gets_no_cell_that_breaks_it(tmp_path):
+    adata, _ = hostile()
+    options = {"profile": "cfgen", "covariates": ["cell_type"], "listener": ignore}
+    with pytest.raises(InputError, match="1 cells have no cell_type"):
+        export("counts", adata, tmp_path / "out.h5ad", **options)
+    adata = adata[adata.obs["cell_type"].notna()].copy()
+    adata.obs["cell_type"] = adata.obs["cell_type"].astype(str)
+    adata.obs.iloc[0, 0] = "alone"
+    with pytest.raises(InputError, match=r"1 cells have no counts.*--drop-empty"):
+        export("counts", adata, tmp_path / "out.h5ad", **options)
+    assert not list(tmp_path.iterdir())
+    notes: list[str] = []
+
+    def hear(event):
+        if isinstance(event, Note):
+            notes.append(event.text)
+
+    export("counts", adata, tmp_path / "out.h5ad", drop_empty=True, **options | {"listener": hear})
+    found = read(tmp_path / "out.h5ad")
+    assert found.n_obs == 148
+    assert np.array_equal(found.layers["X_counts"].toarray(), found.X.toarray())
+    assert found.obs["n_counts"].min() > 0
+    assert any("1 classes of cell_type have one cell, as alone" in note for note in notes)
+    with pytest.raises(InputError, match="covariates are for the profile cfgen"):
+        export("counts", adata, tmp_path / "o.h5ad", covariates=["cell_type"], listener=ignore)
+    with pytest.raises(InputError, match="obs has no column 'sex'; it has"):
+        export("counts", adata, tmp_path / "o.h5ad", profile="cfgen", covariates=["sex"], listener=ignore)
+
+
+def test_consumers_are_told_by_number(tmp_path):
+    names = lexicell.Lexicon.open("human-go-minilm").genes.column("symbol").to_pylist()[:4500]
+    x = np.zeros((5, 4500), np.float32)
+    for row, width in enumerate((4500, 2100, 1300, 20, 0)):
+        x[row, :width] = 1
+    adata = ad.AnnData(x, var=pd.DataFrame(index=names), obs=pd.DataFrame(index=list("abcde")))
+    told = export("counts", adata, tmp_path / "o.h5ad", values="counts", listener=ignore).facts["consumers"]
+    rare = read(tmp_path / "o.h5ad").n_vars  # all of them
+    assert told["scGPT"].startswith("3 cells have more than 1,199")
+    assert "up to 2 cells have more genes than the 2,047" in told["TranscriptFormer"]
+    assert f"{rare:,} genes in fewer than 10 cells and 2 cells" in told["UCE"]
+    assert told["Geneformer v2"].startswith("drops 1 cells")
+    assert "asks for 5,000" in told["SCimilarity"]
+    assert "(1)" in told["CFGen"]
+
+
+def test_counts_that_32_bits_round_are_told(tmp_path):
+    adata, _ = hostile(np.float64)
+    adata.X[0, 0] = 2**24 + 1
+    done = export("counts", adata, tmp_path / "o.h5ad", listener=ignore)
+    assert done.facts["counts_rounded_to_32_bits"] == 1
+    assert read(tmp_path / "o.h5ad").obs["n_counts"].iloc[0] > 2**24 + 1
+
+
+# scBank
+
+
+@pytest.fixture
+def vocab(tmp_path):
+    names = ["CD3D", "NKG7", "other", "C1ORF43", "C1orf43", "LYZ", "CD79A"]
+    path = tmp_path / "vocab.json"
+    path.write_text(json.dumps({name: at for at, name in enumerate(names[::-1])}))
+    return path, {name: at for at, name in enumerate(names[::-1])}
+
+
+def bank(folder):
+    table = pq.read_table(folder / "counts.datatable.parquet")
+    return table.to_pylist(), table.schema
+
+
+def test_a_bank_has_tokens_and_counts_in_column_order(tmp_path, vocab, small_shards):
+    path, tokens = vocab
+    adata, dense = hostile()
+    export("scbank", adata, tmp_path / "o.scb", vocab=path, obs_columns=["donor"], listener=ignore)
+    rows, schema = bank(tmp_path / "o.scb")
+    for at, (row, x) in enumerate(zip(rows, dense, strict=True)):
+        here = [(tokens[name], x[j]) for j, name in enumerate(NAMES) if x[j] > 0 and name in tokens]
+        assert row["id"] == at
+        assert row["cell_id"] == adata.obs_names[at]
+        assert row["genes"] == [token for token, _ in here]
+        assert row["expressions"] == [count for _, count in here]
+    assert str(schema.field("genes").type.value_type) == "int64"
+    assert str(schema.field("expressions").type.value_type) == "float"
+    written = json.loads((tmp_path / "o.scb/gene_vocab.json").read_text())
+    assert written == tokens | {"<pad>": 7, "<cls>": 8, "<eoc>": 9}
+    assert json.loads((tmp_path / "o.scb/manifest.json").read_text())["main_data"] == "counts"
+    assert [p.name for p in (tmp_path / "o.scb").glob("*.datatable.*")] == ["counts.datatable.parquet"]
+
+
+def test_bins_are_the_upper_ends_of_those_that_scgpt_draws(tmp_path, vocab):
+    path, tokens = vocab
+    adata, dense = hostile()
+    export("scbank", adata, tmp_path / "o.scb", vocab=path, bins=9, listener=ignore)
+    for row, x in zip(bank(tmp_path / "o.scb")[0], dense, strict=True):
+        values = np.array([x[j] for j, name in enumerate(NAMES) if x[j] > 0 and name in tokens])
+        if len(values):
+            edges = np.quantile(values, np.linspace(0, 1, 8))
+            assert row["expressions"] == np.digitize(values, edges).tolist()
+        else:
+            assert row["expressions"] == []
+
+
+def test_bins_of_many_counts_are_those_of_numpy():
+    from lexicell.exports.scbank import upper_bins
+
+    rng = np.random.default_rng(1)
+    sizes = [0, 1, 2, 700, 0, 1900]
+    x = np.concatenate([rng.poisson(3, n) + rng.choice([1.0, 0.25], n) for n in sizes])
+    indptr = np.concatenate([[0], np.cumsum(sizes)])
+    found = upper_bins(x, indptr, 51)
+    for a, b in pairwise(indptr):
+        if b > a:
+            edges = np.quantile(x[a:b], np.linspace(0, 1, 50))
+            assert found[a:b].tolist() == np.digitize(x[a:b], edges).tolist()
+            assert found[a:b].max() == 50
+
+
+def test_the_most_expressed_stay_in_column_order(tmp_path, vocab):
+    path, tokens = vocab
+    adata, dense = hostile()
+    export("scbank", adata, tmp_path / "o.scb", vocab=path, top=2, listener=ignore)
+    for row, x in zip(bank(tmp_path / "o.scb")[0], dense, strict=True):
+        here = [(-x[j], tokens[name], j) for j, name in enumerate(NAMES) if x[j] > 0 and name in tokens]
+        kept = sorted(sorted(here)[:2], key=lambda one: one[2])
+        assert row["genes"] == [token for _, token, _ in kept]
+
+
+def test_scmmgpt_has_its_cell_types(tmp_path, vocab):
+    adata, _ = hostile()
+    export("scbank", adata, tmp_path / "o", vocab=vocab[0], layout="scmmgpt", listener=ignore)
+    table = pq.read_table(tmp_path / "o/all_counts")
+    assert table.column("cell_type").to_pylist()[:3] == ["T cell", 'B "naïve"', "it's NK"]
+    assert table.column("cell_type").to_pylist()[7] is None
+    with pytest.raises(InputError, match="obs has no column 'type'; it has cell_type, donor"):
+        export(
+            "scbank", adata, tmp_path / "p", vocab=vocab[0], layout="scmmgpt", cell_type="type",
+            listener=ignore,
+        )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("content", "kind", "says"),
+    [
+        ({"A": 0, "B": 2}, InputError, "not the numbers 0 to 1"),
+        ({"A": 0, "B": 1}, CoverageError, "here are CD3D, MS4A1, NKG7, there A, B"),
+    ],
+)
+def test_a_vocabulary_that_does_not_fit(tmp_path, content, kind, says):
+    path = tmp_path / "v.json"
+    path.write_text(json.dumps(content))
+    with pytest.raises(kind, match=says):
+        export("scbank", hostile()[0], tmp_path / "o", vocab=path, listener=ignore)
+    assert not (tmp_path / "o").exists()
+
+
+# Chats
+
+
+def sentences(dense, top):
+    from lexicell.lexicon import Lexicon
+
+    symbols = Lexicon.open("human-go-minilm").genes.column("symbol").to_pylist()
+    row_of = {symbol.upper(): at for at, symbol in enumerate(symbols)}
+    x, words = merged(dense, NAMES, str.upper)  # a name with a number is no gene of its own
+    for counts in x:
+        some = [j for j, word in enumerate(words) if counts[j] and word in row_of]
+        here = [(-counts[j], row_of[words[j]], words[j]) for j in some]
+        yield [word for *_, word in sorted(here)[:top]]
+
+
+@pytest.mark.parametrize("layout", ["json", "jsonl"])
+def test_a_question_lists_the_genes_and_its_answer(tmp_path, small_shards, layout):
+    adata, dense = hostile()
+    export("chat", adata, tmp_path / "o", label="cell_type", top=3, layout=layout, listener=ignore)
+    text = (tmp_path / f"o/chat.{layout}").read_text("utf-8")
+    asked = json.loads(text) if layout == "json" else [json.loads(line) for line in text.splitlines()]
+    labelled = [at for at in range(150) if at != 7]
+    assert [one["cell_id"] for one in asked] == [adata.obs_names[at] for at in labelled]
+    expected = list(sentences(dense, 3))
+    for at, one in zip(labelled, asked, strict=True):
+        assert [said["role"] for said in one["messages"]] == ["system", "user", "assistant"]
+        user, answer = one["messages"][1]["content"], one["messages"][2]["content"]
+        assert "{gene_names}: " + " ".join(expected[at]) + "\n" in user
+        assert user.endswith("{cell_types}: 'B \"naïve\"', 'T cell', \"it's NK\".")
+        assert answer == adata.obs["cell_type"].iloc[at]
+
+
+def test_the_order_of_answers_is_a_cells_own(tmp_path):
+    adata, _ = hostile()
+    moved = adata[np.random.default_rng(0).permutation(150)].copy()
+    asked = {}
+    for name, cells, seed in (("a", adata, 1), ("b", moved, 1), ("c", adata, 2)):
+        export("chat", cells, tmp_path / name, label="cell_type", shuffle_candidates=seed, listener=ignore)
+        asked[name] = {one["cell_id"]: one for one in json.loads((tmp_path / name / "chat.json").read_text())}
+    assert asked["a"] == asked["b"] != asked["c"]
+    ends = [one["messages"][1]["content"].rpartition("}: ")[2] for one in asked["a"].values()]
+    assert len(set(ends)) == 6
+    assert min(ends.count(end) for end in set(ends)) > 10
+
+
+def test_a_template_is_filled_in_and_its_braces_stay(tmp_path):
+    adata, dense = hostile()
+    path = tmp_path / "template.json"
+    path.write_text(json.dumps({"user": '{a} $n_genes "$genes" $5', "assistant": "is $label"}))
+    export("chat", adata, tmp_path / "o", label="donor", template=path, top=2, listener=ignore)
+    first = json.loads((tmp_path / "o/chat.json").read_text())[0]["messages"]
+    words = next(sentences(dense, 2))
+    assert [said["content"] for said in first] == [f'{{a}} 2 "{" ".join(words)}" $5', "is d10"]
+    bad = {
+        "[]": "a template is a JSON",
+        "{": "no JSON",
+        '{"user": "x", "assistant": "y"}': r"no \$genes",
+        '{"user": "$genes", "assistant": "y", "tool": "z"}': "a template is a JSON",
+    }
+    for content, says in bad.items():
+        path.write_text(content)
+        with pytest.raises(InputError, match=says):
+            export("chat", adata, tmp_path / "p", label="donor", template=path, listener=ignore)
+
+
+def test_a_label_that_is_not_there_lists_what_is(tmp_path):
+    adata, _ = hostile()
+    with pytest.raises(InputError, match="obs has no column 'kind'; it has cell_type, donor, age"):
+        export("chat", adata, tmp_path / "o", label="kind", listener=ignore)
+
+
+# What holds for all
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [("cell-sentence", {}), ("ranked", {}), ("vectors", {}), ("chat", {"label": "donor"}), ("counts", {})],
+)
+def test_a_dry_run_writes_nothing_and_empty_cells_can_go(tmp_path, name, options):
+    adata, _ = hostile()
+    out = tmp_path / ("o.zarr" if name == "counts" else "o")
+    told = export(name, adata, out, dry_run=True, listener=ignore, **options).facts
+    assert told["likely_bytes"] > 0
+    assert told["cells_without_genes"] == 1
+    assert not list(tmp_path.iterdir())
+    assert export(name, adata, out, drop_empty=True, listener=ignore, **options).cells == 149
+
+
+def test_a_list_of_genes_or_a_container_that_a_format_can_not_use_is_refused(tmp_path):
+    adata, _ = hostile()
+    with pytest.raises(InputError, match="no list of genes"):
+        export("counts", adata, tmp_path / "o.h5ad", genes=["CD3D"], listener=ignore)
+    with pytest.raises(InputError, match="is not written as hf"):
+        export("chat", adata, tmp_path / "o", label="donor", container="hf", listener=ignore)
+    with pytest.raises(InputError, match=r"the output is a \.zarr"):
+        export("counts", adata, tmp_path / "o", listener=ignore)
