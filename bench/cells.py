@@ -48,6 +48,7 @@ from bench.popularity import (
 __all__ = [
     "BLOCK_CELLS",
     "N_GENES",
+    "SHALLOW",
     "Panel",
     "Stats",
     "block",
@@ -60,6 +61,8 @@ __all__ = [
 ]
 
 BLOCK_CELLS = 5_000
+#: Depth at which cells have 850 genes, as those of PBMC3k.
+SHALLOW = 0.18
 
 _LEXICON_GENES = Path(__file__).parents[1] / "engine/lexicell/lexicon/data/human-go-minilm/genes.parquet"
 _H5_CHUNK = 1 << 18
@@ -161,8 +164,10 @@ def _alias(n_genes: int) -> tuple[NDArray[np.uint32], NDArray[np.uint16]]:
     return np.concatenate(thresholds), np.concatenate(aliases)
 
 
-def block(index: int, seed: int = 0, n_genes: int = N_GENES) -> sp.csr_array:
+def block(index: int, seed: int = 0, n_genes: int = N_GENES, depth: float = 1.0) -> sp.csr_array:
     """Cells ``[index * BLOCK_CELLS, (index + 1) * BLOCK_CELLS)``; depends on nothing but the arguments.
+
+    `depth` scales the totals: at `SHALLOW` cells have as many genes as those of PBMC3k.
 
     Returns
     -------
@@ -170,7 +175,7 @@ def block(index: int, seed: int = 0, n_genes: int = N_GENES) -> sp.csr_array:
         ``[BLOCK_CELLS, n_genes]`` float32 whole counts, int32 sorted columns and indptr.
     """
     rng = np.random.default_rng([seed, index])
-    sizes = library_sizes(rng, BLOCK_CELLS)
+    sizes = np.maximum(np.rint(library_sizes(rng, BLOCK_CELLS) * depth), 1).astype(np.int64)
     program = rng.integers(0, PROGRAMS, BLOCK_CELLS)
     start = rng.integers(0, 1 << 63, dtype=np.uint64)
     most = int(np.minimum(sizes, n_genes).sum()) + 1  # pages that stay unused are never touched
@@ -209,7 +214,7 @@ def _draw(state, sizes, offsets, threshold, alias, count, data, indices, indptr)
 
 
 def blocks(
-    n_cells: int, seed: int = 0, n_genes: int = N_GENES, *, threads: int = 2
+    n_cells: int, seed: int = 0, n_genes: int = N_GENES, *, depth: float = 1.0, threads: int = 2
 ) -> Iterator[sp.csr_array]:
     """The first `n_cells` cells of a seed, in blocks of `BLOCK_CELLS` (the last one may be shorter).
 
@@ -219,11 +224,11 @@ def blocks(
     _alias(n_genes)  # once, before the threads
     wanted = -(-n_cells // BLOCK_CELLS)
     with ThreadPoolExecutor(threads) as pool:
-        ahead = deque(pool.submit(block, i, seed, n_genes) for i in range(min(threads, wanted)))
+        ahead = deque(pool.submit(block, i, seed, n_genes, depth) for i in range(min(threads, wanted)))
         for i in range(wanted):
             made = ahead.popleft().result()
             if i + threads < wanted:
-                ahead.append(pool.submit(block, i + threads, seed, n_genes))
+                ahead.append(pool.submit(block, i + threads, seed, n_genes, depth))
             yield made[: n_cells - i * BLOCK_CELLS] if (i + 1) * BLOCK_CELLS > n_cells else made
 
 
@@ -238,6 +243,7 @@ def write_h5ad(
     seed: int = 0,
     compression: str | None = "gzip",
     n_genes: int = N_GENES,
+    depth: float = 1.0,
 ) -> None:
     """Stream the cells into an h5ad whose X is CSR, float32 values and int32 columns.
 
@@ -245,7 +251,7 @@ def write_h5ad(
     ----------
     path
         Overwritten if it exists.
-    n_cells, seed, n_genes
+    n_cells, seed, n_genes, depth
         As for `blocks`.
     compression
         "gzip" (as `anndata` writes it), "lzf" or None.
@@ -261,7 +267,7 @@ def write_h5ad(
         indices = x.create_dataset("indices", (0,), np.int32, **options)
         indptr = np.zeros(n_cells + 1, dtype=np.int64)
         row = 0
-        for part in blocks(n_cells, seed, n_genes):
+        for part in blocks(n_cells, seed, n_genes, depth=depth):
             start, n = int(indptr[row]), part.shape[0]
             indptr[row + 1 : row + 1 + n] = start + part.indptr[1:]
             for target, values in ((data, part.data), (indices, part.indices)):

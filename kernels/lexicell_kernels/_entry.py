@@ -1,4 +1,4 @@
-"""The two compiled loops over rows, one per operation, and their disk cache."""
+"""The compiled loops over rows, one per operation, and their disk cache."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ from typing import Any
 import numpy as np
 
 from lexicell_kernels._numba import kernel, source_stamp
-from lexicell_kernels._pool import pool_row, score_order
+from lexicell_kernels._order import list_counts, list_divided, score_order
+from lexicell_kernels._pool import pool_row
 from lexicell_kernels._select import DISORDERED, INVALID, OUT_OF_RANGE, select_row
 
-__all__ = ["embed", "pick"]
+__all__ = ["embed", "pick", "rank"]
 
 
-def _entry_points(stamp: str) -> tuple[Callable[..., Any], Callable[..., Any]]:
+def _entry_points(stamp: str) -> tuple[Callable[..., Any], ...]:
     """Compile on first call, for each combination of dtypes; `stamp` ties the cache to the sources."""
 
     @kernel(cache=True)
@@ -58,7 +59,28 @@ def _entry_points(stamp: str) -> tuple[Callable[..., Any], Callable[..., Any]]:
             counts[row, n:] = 0
         return -1, 0
 
-    return embed, pick
+    @kernel(cache=True)
+    def rank(data, indices, indptr, start, stop, rank, candidate, ids, divisor, k, s, at,
+             genes, counts, sizes, totals, n_tied):  # fmt: skip
+        """List rows ``start:stop`` by score, one after another from place `at` on; returns as `embed` does."""
+        _ = stamp
+        for row in range(start, stop):
+            x, idx = data[indptr[row] : indptr[row + 1]], indices[indptr[row] : indptr[row + 1]]
+            if divisor.size:
+                flags, n, tied, total = list_divided(
+                    x, idx, rank, candidate, ids, divisor, k, s, genes[at:], counts[at:]
+                )
+            else:
+                flags, n, tied, total = list_counts(
+                    x, idx, rank, candidate, ids, k, s, genes[at:], counts[at:]
+                )
+            if flags & (DISORDERED | INVALID | OUT_OF_RANGE):
+                return row, flags
+            sizes[row], n_tied[row], totals[row] = n, tied, total
+            at += n
+        return -1, 0
+
+    return embed, pick, rank
 
 
-embed, pick = _entry_points(source_stamp("_select", "_pool", "_entry"))
+embed, pick, rank = _entry_points(source_stamp("_select", "_order", "_pool", "_entry"))

@@ -9,49 +9,15 @@ import math
 
 import numpy as np
 
-from lexicell_kernels._numba import as_float32, bits_to_double, double_bits, float_bits, kernel
+from lexicell_kernels._numba import as_float32, bits_to_double, double_bits, kernel
+from lexicell_kernels._order import score_order
 
-__all__ = ["COUNT", "LOG1P", "RANK", "UNIFORM", "pool_row", "score_order"]
+__all__ = ["COUNT", "LOG1P", "RANK", "UNIFORM", "pool_row"]
 
 LOG1P, COUNT, UNIFORM, RANK = range(4)
 _LOG_2 = math.log(2)
 _TINY = 1e-30
 _ROOT_HALF = np.uint64(0x3FE6A09E667F3BCD)  # float64 bits of sqrt(1/2)
-
-
-@kernel()
-def score_order(n, factor, s):
-    """Fill ``s.order[:n]`` so that its low 32 bits list the picks by ``(score descending, gene)``.
-
-    A radix sort by the bytes of the score, lowest first. It is stable and picks come in the order of genes,
-    so equal scores stay in that order; of small counts most bytes are the same, and cost nothing.
-    """
-    s.digit[:] = 0
-    for i in range(n):
-        gene = s.picked[i]
-        score = s.value[gene]
-        if factor.size:
-            score *= factor[gene]
-        key = np.uint64(~float_bits(score)) & np.uint64(0xFFFFFFFF)
-        s.order[i] = (key << np.uint64(32)) | np.uint64(gene)
-        for d in range(4):
-            s.digit[d, (key >> np.uint64(8 * d)) & np.uint64(255)] += 1
-    source, target = s.order, s.spare
-    for d in range(4):
-        place, shift = s.digit[d], np.uint64(32 + 8 * d)
-        if n == 0 or place[(source[0] >> shift) & np.uint64(255)] == n:
-            continue
-        before = 0
-        for byte in range(256):
-            many = place[byte]
-            place[byte] = before
-            before += many
-        for i in range(n):
-            byte = (source[i] >> shift) & np.uint64(255)
-            target[place[byte]] = source[i]
-            place[byte] += 1
-        source, target = target, source
-    s.order[:n] = source[:n]
 
 
 @kernel()

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from lexicell_kernels._numba import at_least, count_bits, float_bits, kernel, trailing_zeros
 
-__all__ = ["DISORDERED", "INVALID", "OUT_OF_RANGE", "Scratch", "new_scratch", "select_row"]
+__all__ = ["DIGIT_BITS", "DISORDERED", "FRACTIONAL", "INVALID", "OUT_OF_RANGE", "Scratch", "fixed_point_sums", "new_scratch", "scan", "select_row"]
 
 DISORDERED = 1  # columns not strictly ascending
 INVALID = 2  # a value is negative, NaN or infinite
@@ -33,6 +33,7 @@ FRACTIONAL = 8  # a value is not an integer
 _INFINITY = np.uint32(0x7F800000)
 LANES = 64  # bytes that are compared at once
 TOP_LEVEL = 255  # the level that means "this or more"
+DIGIT_BITS = 11  # that are sorted by at a time: 2,048 counters fit the first-level cache
 _FULL_ROUNDS = 6  # bisection rounds over all keys before the rest is copied out
 
 
@@ -50,7 +51,9 @@ class Scratch(NamedTuple):
     place: NDArray[np.float32]  # [m] weight by table row, for weights that depend on the order
     order: NDArray[np.uint64]  # [most picks] sort keys
     spare: NDArray[np.uint64]  # [most picks] the same, half sorted
-    digit: NDArray[np.int32]  # [4, 256] how often each byte of a key occurs, then where it goes
+    digit: NDArray[np.int32]  # [2048] how often each value of a digit occurs, then where it goes
+    count: NDArray[np.float32]  # [longest row] counts of the candidates, for scores of 64 bits
+    score: NDArray[np.float64]  # [longest row] these scores
     weight: NDArray[np.float32]  # [most picks] weights, as `picked`
     sums: NDArray[np.float32]  # [p] accumulators
 
@@ -71,7 +74,9 @@ def new_scratch(longest: int, n_genes: int, k: int, dim: int) -> Scratch:
         np.empty(n_genes, np.float32),
         np.empty(picks, np.uint64),
         np.empty(picks, np.uint64),
-        np.empty((4, 256), np.int32),
+        np.empty(1 << DIGIT_BITS, np.int32),
+        np.empty(longest, np.float32),
+        np.empty(longest, np.float64),
         np.empty(picks, np.float32),
         np.empty(dim, np.float32),
     )
@@ -115,7 +120,7 @@ def _sum(x):
 
 
 @kernel()
-def _scan(x, idx, n_columns):
+def scan(x, idx, n_columns):
     """Flags, sum and float bits of the maximum of a row.
 
     Four short loops become vector code, and take less than half the time of one long loop, which does not.
@@ -137,7 +142,7 @@ def _is_candidate(candidate, column):
 
 
 @kernel(reorder=True)
-def _fixed_point_sums(x, idx, candidate, top):
+def fixed_point_sums(x, idx, candidate, top):
     """Sums over the row and over its candidates, as integers of 2**-e: any order gives the same bits."""
     exponent = 61 - math.frexp(np.float64(np.float32(top)))[1] - math.frexp(np.float64(x.size))[1]
     scale = math.ldexp(1.0, exponent)
@@ -337,7 +342,7 @@ def select_row(x, idx, rank, candidate, factor, k, s):
     s
         `Scratch`.
     """
-    flags, total, top = _scan(x, idx, rank.size)
+    flags, total, top = scan(x, idx, rank.size)
     if flags & (DISORDERED | INVALID | OUT_OF_RANGE) or top == 0:
         return flags, 0, 0, total, 0.0
     described = 0.0
@@ -354,7 +359,7 @@ def select_row(x, idx, rank, candidate, factor, k, s):
                 above, ties = _mark_levels(x, idx, rank, threshold, s)
                 done = True
     else:
-        total, described = _fixed_point_sums(x, idx, candidate, x.max())
+        total, described = fixed_point_sums(x, idx, candidate, x.max())
     if not done:
         n = _keys(x, idx, rank, factor, s)
         cut = n > k

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lexicell_kernels._entry import embed, pick
+from lexicell_kernels._entry import embed, pick, rank
 from lexicell_kernels._host import candidate_words, check_columns, check_values, in_order
 from lexicell_kernels._pool import COUNT, LOG1P, RANK, UNIFORM
 from lexicell_kernels._select import (
@@ -30,6 +30,7 @@ from lexicell_kernels.types import (
     GeneTable,
     Order,
     Picks,
+    Ranking,
     Rows,
     Weight,
     check_options,
@@ -37,7 +38,7 @@ from lexicell_kernels.types import (
     out_of_range,
 )
 
-__all__ = ["available_cpus", "embed_rows", "machine_code_folder", "select_topk"]
+__all__ = ["available_cpus", "embed_rows", "machine_code_folder", "rank_genes", "select_topk"]
 
 _KIND = {Weight.LOG1P: LOG1P, Weight.COUNT: COUNT, Weight.UNIFORM: UNIFORM, Weight.RANK: RANK}
 _INLINE_NNZ = 100_000  # below this, handing work to threads costs more than it saves
@@ -101,6 +102,70 @@ def select_topk(
 
     _over_rows(run, block, table, k, threads)
     return out
+
+
+def rank_genes(
+    block: CsrBlock,
+    table: GeneTable,
+    *,
+    k: int | None,
+    divisor: NDArray[np.float64] | None = None,
+    ids: NDArray[np.int32] | None = None,
+    threads: int | None = None,
+) -> Ranking:
+    """List the genes of every row by score, exactly as 64-bit numbers order them.
+
+    Parameters
+    ----------
+    block
+        ``n`` cells x ``v`` columns of counts, on the host.
+    table
+        Says which gene a column is; neither vectors nor rank factors matter.
+    k
+        Genes of a cell; None for all candidates.
+    divisor
+        ``[m]``, positive: scores are ``x / N * 10_000 / divisor``, in this order of operations. None to
+        compare counts.
+    ids
+        ``[m]``, what is listed for each row of the table; None for its number.
+    threads
+        None for one on each CPU.
+
+    Raises
+    ------
+    InvalidBlockError, InvalidCountsError, ValueError
+        As for `lexicell_kernels.embed_rows`.
+
+    Notes
+    -----
+    Defined by `lexicell_kernels.reference.rank_genes`.
+    """
+    check_options(k, table, block)
+    n, nnz = block.n_rows, int(block.indptr[-1] - block.indptr[0])
+    genes, counts = np.empty(nnz, np.int32), np.empty(nnz, np.float32)
+    sizes, totals, n_tied = np.empty(n, np.int64), np.empty(n), np.empty(n, np.int32)
+    columns = (*_columns(table)[:2], np.arange(table.n_genes, dtype=np.int32) if ids is None else ids)
+    by = np.empty(0) if divisor is None else np.ascontiguousarray(divisor, np.float64)
+    longest = max(1, int(np.diff(block.indptr).max(initial=0)))
+    parts: dict[int, tuple[int, int]] = {}
+
+    def run(b: CsrBlock, start: int, stop: int, s: Scratch) -> tuple[int, int]:
+        at = int(b.indptr[start] - b.indptr[0])
+        parts[start] = at, stop
+        first: tuple[int, int] = rank(
+            b.data, b.indices, b.indptr, start, stop, *columns, by, longest if k is None else k, s, at,
+            genes, counts, sizes, totals, n_tied,
+        )  # fmt: skip
+        return first
+
+    _over_rows(run, block, table, longest, threads)
+    indptr = np.concatenate([[0], np.cumsum(sizes)])
+    for start, (at, stop) in sorted(parts.items()):  # each part stands where all its values would fit
+        here, size = int(indptr[start]), int(indptr[stop] - indptr[start])
+        if here != at:
+            for listed in (genes, counts):
+                listed[here : here + size] = listed[at : at + size]
+    return Ranking(genes[: indptr[-1]], counts[: indptr[-1]], indptr, totals, n_tied)
 
 
 def _columns(table: GeneTable) -> tuple[NDArray[np.int32], NDArray[np.uint32], NDArray[np.float32]]:

@@ -25,6 +25,7 @@ from lexicell_kernels.types import (
     InvalidCountsError,
     Order,
     Picks,
+    Ranking,
     Rows,
     Weight,
     check_options,
@@ -32,7 +33,7 @@ from lexicell_kernels.types import (
     out_of_range,
 )
 
-__all__ = ["embed_rows", "select_topk"]
+__all__ = ["embed_rows", "rank_genes", "select_topk"]
 
 
 class _Selection(NamedTuple):
@@ -96,6 +97,37 @@ def select_topk(block: CsrBlock, table: GeneTable, *, k: int, order: Order = Ord
         out.n_genes[row] = m
         out.totals[row] = chosen.total
     return out
+
+
+def rank_genes(
+    block: CsrBlock, table: GeneTable, *, k: int | None, divisor: NDArray[np.float64] | None = None
+) -> Ranking:
+    """List the genes of every row by score, in 64 bits; see `lexicell_kernels.cpu.rank_genes`."""
+    check_options(k, table, block)
+    plain = GeneTable(table.vectors, table.rank)
+    n_tied = np.zeros(block.n_rows, np.int32)
+    genes, counts, totals = [], [], []
+    for row in range(block.n_rows):
+        found = _select(block, plain, row, None)
+        scores = found.counts
+        if divisor is not None:
+            scores = found.counts / found.total * 10_000 / divisor[found.genes]
+        by = np.lexsort((found.genes, -scores))
+        listed = by[:k]
+        if len(listed) < len(by):
+            n_tied[row] = (scores[listed] == scores[by[len(listed)]]).sum()
+        genes.append(found.genes[listed].astype(np.int32))
+        counts.append(found.counts[listed].astype(np.float32))
+        totals.append(found.total)
+    indptr = np.cumsum([0, *map(len, genes)])
+    none = np.empty(0, np.float32)
+    return Ranking(
+        np.concatenate([none.astype(np.int32), *genes]),
+        np.concatenate([none, *counts]),
+        indptr,
+        np.array(totals, np.float64),
+        n_tied,
+    )
 
 
 def _select(block: CsrBlock, table: GeneTable, row: int, k: int | None) -> _Selection:

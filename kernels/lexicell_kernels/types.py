@@ -22,6 +22,7 @@ __all__ = [
     "InvalidCountsError",
     "Order",
     "Picks",
+    "Ranking",
     "RowTooLongError",
     "Rows",
     "Weight",
@@ -256,6 +257,34 @@ class Picks:
     counts: Array
     n_genes: Array
     totals: Array
+
+
+@dataclass(frozen=True, slots=True)
+class Ranking:
+    """The genes of each cell in the order of their scores, one cell after another.
+
+    Attributes
+    ----------
+    genes
+        ``[nnz]`` int32 rows of the gene table, or ids given for them: the highest score first, equal ones by row ascending.
+    counts
+        ``[nnz]`` float32.
+    indptr
+        ``[n + 1]`` int64.
+    totals
+        ``[n]`` float64, sum of all of the cell's counts.
+    n_tied
+        ``[n]`` int32, of the genes that are listed, how many have the score of the first one that is not.
+    """
+
+    genes: Array
+    counts: Array
+    indptr: Array
+    totals: Array
+    n_tied: Array
+
+    def __len__(self) -> int:
+        return len(self.totals)
 
 
 def check_block(block: CsrBlock) -> None:

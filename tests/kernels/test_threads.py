@@ -47,15 +47,15 @@ def test_no_more_threads_than_this_process_may_use(monkeypatch):
 
 def test_the_stamp_of_the_cache_follows_the_source_of_every_helper(tmp_path, monkeypatch):
     source = Path(_numba.__file__).parent
-    for name in ("_numba", "_select", "_pool", "_entry"):
+    for name in ("_numba", "_select", "_order", "_pool", "_entry"):
         shutil.copy(source / f"{name}.py", tmp_path)
     monkeypatch.setattr(_numba, "__file__", str(tmp_path / "_numba.py"))
-    stamps = [_numba.source_stamp("_select", "_pool", "_entry")]
-    for name in ("_select", "_pool", "_entry", "_numba"):
+    stamps = [_numba.source_stamp("_select", "_order", "_pool", "_entry")]
+    for name in ("_select", "_order", "_pool", "_entry", "_numba"):
         path = tmp_path / f"{name}.py"
         path.write_text(path.read_text() + "\n# changed\n")
-        stamps.append(_numba.source_stamp("_select", "_pool", "_entry"))
-    assert len(set(stamps)) == 5
+        stamps.append(_numba.source_stamp("_select", "_order", "_pool", "_entry"))
+    assert len(set(stamps)) == 6
 
 
 def test_the_entry_points_are_tied_to_all_modules_with_compiled_code():

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from lexicell._trace import stage
 from lexicell.atlas import MAX_NNZ, CountSource, Values, naming_bad_counts
 from lexicell.atlas.store import Layout
 from lexicell.embedding.candidates import CandidateGenes
@@ -85,7 +86,8 @@ class TableShards:
         def make(start: int, stop: int, threads: Callable[[], int], tick: Tick) -> pa.Table:  # noqa: ARG001
             parts = []
             for first, last in source.spans(MAX_NNZ, start, stop):
-                block = source.read(first, last)
+                with stage("decode"):
+                    block = source.read(first, last)
                 obs = source.read_obs(asked, first, last)
                 with naming_bad_counts(block, first, self.values, self.label, source.names, self.genes):
                     counts = self.encoder.genes.counts(block, self.values)

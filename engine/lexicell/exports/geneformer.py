@@ -99,10 +99,10 @@ class GeneformerEncoder:
         """See `Encoder`."""
         ranked = rank_genes(counts, self.genes, self.longest, self.median)
         indptr, tokens = ranked.indptr, ranked.genes
-        lists = _around(tokens.astype(np.int32), indptr, self.around)
+        lists = _around(tokens, indptr, self.around)
         columns = {
             "input_ids": lists,
-            "length": pa.array(np.diff(np.asarray(lists.offsets)).astype(np.int64)),
+            "length": pa.array(np.diff(indptr) + len(self.around)),
         }
         if self.keep_counts:
             totals = ranked.totals if self.totals is None else obs[self.totals].to_numpy(np.float64)
