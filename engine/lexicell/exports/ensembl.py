@@ -76,14 +76,14 @@ def symbols_of(cells: AlignedCells) -> ColumnIds:
 
 def _texts(cells: AlignedCells, name: str) -> pd.Series[Any]:
     """Values of a column of var, or of its index, as text; of one that has none, nothing."""
-    if name == cells.alignment.column:
-        return pd.Series(cells.alignment.names, dtype=object)
     var = cells.source.var
     column = var.index.to_series() if name == "index" else var.get(name)
     texts = pd.CategoricalDtype | pd.StringDtype
     if column is None or not (column.dtype == object or isinstance(column.dtype, texts)):
         return pd.Series([], dtype=object)
-    return column.astype(object).where(column.notna(), "").astype(str)
+    values = column.astype(object).where(column.notna(), "").astype(str)
+    assemblies = "|".join(map(re.escape, cells.alignment.genomes))
+    return values.str.replace(rf"(?i)^(?:{assemblies})[_-]+", "", regex=True) if assemblies else values
 
 
 def _are_ids(values: pd.Series[Any]) -> bool:

@@ -11,20 +11,23 @@ import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from lexicell.atlas import decode_values
 from lexicell.embedding import AlignedCells, Listener, Note
 from lexicell.embedding.candidates import CandidateGenes
-from lexicell.errors import CoverageError, InputError
-from lexicell.exports.dictionaries import read_dictionary
-from lexicell.exports.ensembl import ensembl_ids
+from lexicell.errors import InputError
 from lexicell.exports.prepared import Prepared
-from lexicell.exports.ranking import rank_genes
-from lexicell_kernels import CsrBlock
+from lexicell.exports.ranking import in_order_of, rank_genes
+from lexicell.exports.sccello import prepare_sccello
+from lexicell.exports.tokens import Matched, between, match_tokens
+from lexicell_kernels import CsrBlock, Ranking
 
 __all__ = ["GeneformerEncoder", "GeneformerOptions", "prepare"]
 
 #: Longest list, tokens before and after it included.
 _LONGEST = {"v1": 2_048, "v2": 4_096}
 _BEFORE, _AFTER = "<cls>", "<eos>"
+#: Cells whose totals are compared with what obs says, and how far they may differ.
+_FEW, _ROUNDING = 1_000, 1e-4
 
 
 @dataclass(frozen=True)
@@ -34,14 +37,19 @@ class GeneformerOptions:
     Attributes
     ----------
     tokens, medians
-        Dictionaries of Ensembl ids, see `lexicell.exports.dictionaries.read_dictionary`; one JSON may hold
-        both, as ``{"tokens": ..., "medians": ...}``.
+        Dictionary Ensembl id -> number: ``.json``, ``.csv``, ``.tsv`` or Geneformer's own ``.pkl``; one JSON
+        may hold both, as ``{"tokens": ..., "medians": ...}``.
     mapping
-        Of old Ensembl ids to those of `tokens`; for v2.
+        Dictionary old Ensembl id -> the one that has a token; for v2.
     version
-        "v1": up to 2,048 genes; "v2": ``<cls>``, up to 4,094 genes, ``<eos>``.
+        v1: up to 2,048 genes; v2: ``<cls>``, up to 4,094 genes, ``<eos>``.
     keep_counts
-        Also write ``x / N * 10_000``.
+        Also write ``x / N * 10_000``, as lists.
+    profile
+        sccello: the first step of scCello's own preprocessing, of v1's dictionaries, with the columns that
+        CELLxGENE has; cell2text: with a column ``struct_desc``.
+    text
+        Column of ``obs`` with a text of each cell, for cell2text.
     """
 
     tokens: str
@@ -49,6 +57,26 @@ class GeneformerOptions:
     mapping: str | None = None
     version: Literal["v1", "v2"] = "v1"
     keep_counts: bool = False
+    profile: Literal["sccello", "cell2text"] | None = None
+    text: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.version not in _LONGEST:
+            msg = f"versions of Geneformer are {' and '.join(_LONGEST)}, not {self.version!r}"
+            raise InputError(msg)
+        if self.profile not in {None, "sccello", "cell2text"}:
+            msg = f"profiles of geneformer are sccello and cell2text, not {self.profile!r}"
+            raise InputError(msg)
+        if (self.profile == "cell2text") != (self.text is not None):
+            msg = "the profile cell2text needs a column of texts (text), and only that has one"
+            raise InputError(msg)
+        if self.profile == "sccello" and (self.version, self.mapping, self.keep_counts) != (
+            "v1",
+            None,
+            False,
+        ):
+            msg = "scCello has v1's dictionaries as they are, and its own columns of counts"
+            raise InputError(msg)
 
 
 @dataclass(frozen=True)
@@ -57,13 +85,11 @@ class GeneformerEncoder:
 
     Attributes
     ----------
-    genes
-        Columns that have a token; their rows are tokens.
-    median
-        ``[m]`` float64.
+    matched
+        Genes, tokens and medians.
     longest
         Genes of a cell.
-    around
+    ends
         Tokens before and after them; none, or two.
     keep_counts
         Whether to write normalised counts.
@@ -71,24 +97,27 @@ class GeneformerEncoder:
         Column of ``obs`` that has the total of each cell, None for the sum of all its counts.
     filtered
         Whether cells whose ``filter_pass`` is not 1 are left out.
+    text
+        Column of ``obs`` that becomes ``struct_desc``; None for none.
     """
 
-    genes: CandidateGenes
-    median: NDArray[np.float64]
+    matched: Matched
     longest: int
-    around: tuple[int, ...]
+    ends: tuple[int, ...]
     keep_counts: bool
     totals: str | None
     filtered: bool
+    text: str | None = None
+
+    @property
+    def genes(self) -> CandidateGenes:
+        """See `Encoder`."""
+        return self.matched.genes
 
     @property
     def read_obs(self) -> Sequence[str]:
         """See `Encoder`."""
-        return [
-            name
-            for name, used in ((self.totals, self.totals), ("filter_pass", self.filtered))
-            if used and name
-        ]
+        return [name for name in (self.totals, "filter_pass" * self.filtered, self.text) if name]
 
     def encode(
         self,
@@ -97,17 +126,23 @@ class GeneformerEncoder:
         obs: pd.DataFrame,
     ) -> tuple[dict[str, pa.Array], NDArray[np.bool_] | None]:
         """See `Encoder`."""
-        ranked = rank_genes(counts, self.genes, self.longest, self.median)
-        indptr, tokens = ranked.indptr, ranked.genes
-        lists = _around(tokens, indptr, self.around)
+        ranked = rank_genes(counts, self.genes, self.longest, self.matched.median)
+        totals = ranked.totals
+        if self.totals is not None:
+            totals = _stated_totals(obs[self.totals], ranked)
+            x = ranked.counts / np.repeat(totals, np.diff(ranked.indptr)) * 10_000
+            ranked = in_order_of(x / self.matched.of(ranked.genes), ranked)
+        indptr = ranked.indptr
         columns = {
-            "input_ids": lists,
-            "length": pa.array(np.diff(indptr) + len(self.around)),
+            "input_ids": between(ranked.genes, indptr, self.ends[:1], self.ends[1:]),
+            "length": pa.array(np.diff(indptr) + len(self.ends)),
         }
         if self.keep_counts:
-            totals = ranked.totals if self.totals is None else obs[self.totals].to_numpy(np.float64)
-            x = ranked.counts.astype(np.float64) / np.repeat(totals, np.diff(indptr)) * 10_000
-            columns["counts"] = _around(x, indptr, (0,) * len(self.around))
+            x = ranked.counts / np.repeat(totals, np.diff(indptr)) * 10_000
+            none = (0.0,) * (len(self.ends) // 2)
+            columns["counts"] = between(x, indptr, none, none)
+        if self.text is not None:
+            columns["struct_desc"] = _stated_texts(obs[self.text])
         if not self.filtered:
             return columns, None
         kept = np.asarray(obs["filter_pass"].to_numpy() == 1, np.bool_)
@@ -120,84 +155,67 @@ def prepare(cells: AlignedCells, options: GeneformerOptions, listener: Listener)
     Raises
     ------
     InputError
-        The version is unknown, or a dictionary is not one of it.
+        A dictionary is not one of the version, or a column of ``obs`` is missing.
     CoverageError
         No column has a token.
     """
-    if options.version not in _LONGEST:
-        msg = f"versions of Geneformer are {' and '.join(_LONGEST)}, not {options.version!r}"
-        raise InputError(msg)
-    tokens, about_tokens = read_dictionary(options.tokens, "tokens")
-    medians, about_medians = read_dictionary(options.medians, "medians")
-    around: tuple[int, ...] = ()
+    matched = match_tokens(cells, options.tokens, options.medians, options.mapping, listener)
+    facts = {**matched.facts, "version": options.version, "profile": options.profile}
+    table = pd.DataFrame({"token": matched.genes.rows, "ensembl_id": matched.names, "median": matched.median})
+    if options.profile == "sccello":
+        return prepare_sccello(cells, matched, table, facts, listener)
+    ends: tuple[int, ...] = ()
     if options.version == "v2":
-        missing = [name for name in (_BEFORE, _AFTER) if name not in tokens]
+        missing = [name for name in (_BEFORE, _AFTER) if name not in matched.tokens]
         if missing:
             msg = f"{options.tokens} has no {' and no '.join(missing)}, so it is none of v2; give one of v2"
             raise InputError(msg)
-        around = (int(tokens[_BEFORE]), int(tokens[_AFTER]))
-    facts: dict[str, Any] = {"tokens": about_tokens, "medians": about_medians}
-    mapping: dict[str, Any] = {}
-    if options.mapping is not None:
-        mapping, facts["mapping"] = read_dictionary(options.mapping)
-    own = ensembl_ids(cells, mapping or tokens)
-    facts["ids_from"] = own.route
-    ids = pd.Series(own.ids, dtype=object)
-    if mapping:
-        ids = ids.str.upper().map(mapping).fillna("")
-    token = ids.map(tokens).where(ids.isin(list(medians)), -1).fillna(-1).to_numpy(np.int64)
-    if not (token >= 0).any():
-        theirs = [name for name in tokens if not name.startswith("<")][:3]
-        ours = [name for name in own.ids.tolist() if name][:3] or list(map(str, cells.alignment.names[:3]))
-        msg = (
-            f"{cells.source.label} has no gene of {options.tokens}: here are {', '.join(ours)}, there "
-            f"{', '.join(theirs)}"
-        )
-        raise CoverageError(msg)
-    genes = CandidateGenes.of(token.astype(np.int32))
-    by_token = {int(value): str(name) for name, value in tokens.items()}
-    names = [by_token[row] for row in genes.rows.tolist()]
-    median = np.array([float(medians[name]) for name in names])
-    if not (np.isfinite(median) & (median > 0)).all():
-        msg = f"{options.medians} has a median that is no positive number"
-        raise InputError(msg)
+        ends = (int(matched.tokens[_BEFORE]), int(matched.tokens[_AFTER]))
+    if options.text is not None:
+        cells.source.read_obs([options.text], 0, 0)  # it is there
     columns = set(cells.source.obs_columns)
     totals = "n_counts" if "n_counts" in columns else None
     filtered = "filter_pass" in columns
-    share = genes.share(cells.sample)
-    collapsed = int((token >= 0).sum() - len(genes.rows))
-    facts |= {
-        "version": options.version,
-        "genes_with_token": len(genes.rows),
-        "unmatched": int((token < 0).sum()),
-        "collapsed": collapsed,
-        "share_of_counts": round(share, 4),
-        "totals": f"obs[{totals!r}]" if totals else "sums of rows",
-        "filter_pass": filtered,
-    }
-    listener(
-        Note(
-            f"{len(genes.rows):,} genes have a token (ids from {own.route}), with {share:.0%} of the counts; "
-            f"{facts['unmatched']:,} columns have none"
-            + (f", {collapsed:,} are summed with another" if collapsed else "")
-        )
-    )
+    facts |= {"totals": f"obs[{totals!r}]" if totals else "sums of rows", "filter_pass": filtered}
+    if totals:
+        _compare_totals(cells, totals, listener)
     if filtered:
         listener(Note("cells whose obs['filter_pass'] is not 1 are left out", serious=True))
-    table = pd.DataFrame({"token": genes.rows, "ensembl_id": names, "median": median})
-    longest = _LONGEST[options.version] - len(around)
-    encoder = GeneformerEncoder(genes, median, longest, around, options.keep_counts, totals, filtered)
-    return Prepared(encoder, table, facts, empty=("length", len(around)))
+    longest = _LONGEST[options.version] - len(ends)
+    encoder = GeneformerEncoder(matched, longest, ends, options.keep_counts, totals, filtered, options.text)
+    return Prepared(encoder, table, facts, empty=("length", len(ends)))
 
 
-def _around(values: NDArray[Any], indptr: NDArray[np.int64], around: Sequence[int]) -> pa.ListArray:
-    """Lists of cells, with one value before and one after each."""
-    if not around:
-        return pa.ListArray.from_arrays(pa.array(indptr.astype(np.int32)), pa.array(values))
-    n = len(indptr) - 1
-    offsets = indptr + 2 * np.arange(n + 1)
-    whole = np.empty(len(values) + 2 * n, values.dtype)
-    whole[offsets[:-1]], whole[offsets[1:] - 1] = around[0], around[1]
-    at = np.arange(len(values)) + 1 + 2 * np.repeat(np.arange(n), np.diff(indptr))
-    whole[at] = values
-    return pa.ListArray.from_arrays(pa.array(offsets.astype(np.int32)), pa.array(whole))
+def _stated_totals(column: pd.Series[Any], ranked: Ranking) -> NDArray[np.float64]:
+    """Totals of ``obs``; InputError where a cell with genes has none."""
+    totals = column.to_numpy(np.float64)
+    bad = (np.diff(ranked.indptr) > 0) & ~(np.isfinite(totals) & (totals > 0))
+    if bad.any():
+        at = int(bad.argmax())
+        msg = f"obs[{column.name!r}] of cell {column.index[at]} is {totals[at]:g}, but it has counts; mend it"
+        raise InputError(msg)
+    return np.asarray(totals, np.float64)
+
+
+def _stated_texts(column: pd.Series[Any]) -> pa.Array:
+    """Texts of ``obs``; InputError where a cell has none, which Cell2Text can't read."""
+    texts = column.astype(object).where(column.notna(), "").astype(str)
+    missing = texts.str.strip() == ""
+    if missing.any():
+        msg = f"obs[{column.name!r}] of cell {texts.index[int(missing.argmax())]} is empty: Cell2Text stops"
+        raise InputError(msg)
+    return pa.array(texts, pa.string())
+
+
+def _compare_totals(cells: AlignedCells, name: str, listener: Listener) -> None:
+    """Tell where stated totals are not the sums of the first cells."""
+    n = min(cells.source.n_cells, _FEW)
+    block = decode_values(cells.source.read(0, n), cells.values)
+    row = np.repeat(np.arange(n), np.diff(block.indptr))
+    sums = np.bincount(row, np.asarray(block.data, np.float64), n)
+    stated = cells.source.read_obs([name], 0, n)[name].to_numpy(np.float64)
+    if differ := int((np.abs(stated - sums) > _ROUNDING * np.maximum(sums, 1)).sum()):
+        text = (
+            f"obs[{name!r}], which is used, is not the sum of counts in {differ:,} of the first {n:,} cells"
+        )
+        listener(Note(text, serious=True))

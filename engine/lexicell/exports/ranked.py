@@ -71,7 +71,7 @@ class RankedEncoder:
         return {
             "row": pa.array(np.arange(start, start + len(ranked), dtype=np.int64)),
             "genes": pa.ListArray.from_arrays(offsets, pa.array(place)),
-            "values": pa.ListArray.from_arrays(offsets, pa.array(ranked.counts)),
+            "values": pa.ListArray.from_arrays(offsets, pa.array(ranked.counts, pa.float32(), safe=False)),
             "n_genes": pa.array(np.diff(ranked.indptr).astype(np.int32)),
             "n_total": pa.array(ranked.totals),
             "n_tied": pa.array(ranked.n_tied),

@@ -10,6 +10,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 import scipy.sparse as sp
+from tests.engine.exports.cases import files, table_of
 
 from lexicell.atlas.store import verify
 from lexicell.embedding.events import Committed, ignore
@@ -52,15 +53,6 @@ def cells_of(ids, n=300, genes=900, seed=1):
     return ad.AnnData(sp.csr_matrix(x), obs=obs, var=var)
 
 
-def table_of(folder):
-    state = json.loads((folder / "state.json").read_text())
-    parts = [
-        pa.ipc.open_stream((folder / part["filename"]).read_bytes()).read_all()
-        for part in state["_data_files"]
-    ]
-    return pa.concat_tables(parts)
-
-
 def expected_tokens(adata, tokens, medians, longest=2048):
     token = np.array([tokens.get(one[:-2], -1) for one in adata.var["ensembl_id"]])
     median = np.array([medians.get(one[:-2], 1.0) for one in adata.var["ensembl_id"]])
@@ -72,14 +64,6 @@ def expected_tokens(adata, tokens, medians, longest=2048):
         score = row[here] / total * 10_000 / median[here]
         found.append(token[here][np.lexsort((token[here], -score))][:longest].tolist())
     return found
-
-
-def files(folder):
-    return {
-        path.relative_to(folder).as_posix(): path.read_bytes()
-        for path in folder.rglob("*")
-        if path.is_file() and "ledger" not in path.as_posix()
-    }
 
 
 def test_tokens_are_those_of_the_formula(tmp_path, dictionaries):
@@ -353,3 +337,110 @@ def test_pickles_are_read_and_never_run(tmp_path):
     table = tmp_path / "d.csv"
     table.write_text("gene,token\nENSG1,4\nENSG2,5\n")
     assert read_dictionary(table)[0] == {"ENSG1": 4, "ENSG2": 5}
+
+
+def hearing(notes):
+    return lambda event: notes.append(getattr(event, "text", ""))
+
+
+def cellxgene(adata):
+    n = adata.n_obs
+    adata.obs["assay"] = np.array(["10x 3' v3", "10x 5' v1", "Smart-seq2"])[np.arange(n) % 3]
+    adata.obs["donor_id"] = np.array(["d2", "d10"])[np.arange(n) % 2]
+    names = ("disease", "cell_type_ontology_term_id", "cell_type", "tissue", "tissue_ontology_term_id")
+    for name in (*names, "development_stage"):
+        adata.obs[name] = f"a {name}"
+    return adata
+
+
+def test_sccello_has_its_columns(tmp_path, dictionaries):
+    path, tokens, medians, ids = dictionaries
+    plain = {name: at for name, at in tokens.items() if name not in {"<cls>", "<eos>"}}
+    path.write_text(json.dumps({"tokens": plain, "medians": medians}))
+    adata = cellxgene(cells_of(ids, 40))
+    notes: list[str] = []
+    given = {"tokens": path, "medians": path, "profile": "sccello"}
+    export("geneformer", adata, tmp_path / "out", listener=hearing(notes), **given)
+    rows = table_of(tmp_path / "out").to_pylist()
+    token = np.array([plain.get(one[:-2], -1) for one in adata.var["ensembl_id"]])
+    median = np.array([medians.get(one[:-2], 1.0) for one in adata.var["ensembl_id"]])
+    for at, (row, x) in enumerate(zip(rows, adata.X.toarray().astype(float), strict=True)):
+        here = np.flatnonzero((x > 0) & (token >= 0))
+        total = x[token >= 0].sum() or 1
+        score = x[here] * (10_000 / total) * (1 / median[here])
+        order = here[np.lexsort((token[here], -score))]
+        assert row["gene_token_ids"] == [max(plain.values()) + 1, *token[order].tolist()]
+        assert row["gene_expression_nums"] == [0, *np.log1p(x[order] * 10_000 / total).tolist()]
+        assert row["cell_counts"] == [total]
+        assert row["cell_assay_ids"] == [4, 0, None][at % 3]
+        assert row["cell_donor_local_ids"] == [1, 0][at % 2]  # as text, d10 comes first
+        assert row["cell_ct_ontology"] == "a cell_type_ontology_term_id"
+    assert any("13 cells are not human, primary and of 10x" in note for note in notes)
+    del adata.obs["disease"]
+    with pytest.raises(InputError, match="has no disease"):
+        export("geneformer", adata, tmp_path / "p", listener=ignore, **given)
+
+
+def test_cell2text_has_its_texts(tmp_path, dictionaries):
+    path, tokens, medians, ids = dictionaries
+    adata = cells_of(ids, 20)
+    adata.obs["said"] = [f"a cell, the {at}th" for at in range(20)]
+    given = {"tokens": path, "medians": path, "profile": "cell2text", "text": "said", "listener": ignore}
+    export("geneformer", adata, tmp_path / "out", **given)
+    table = table_of(tmp_path / "out")
+    assert table.column("struct_desc").to_pylist() == adata.obs["said"].tolist()
+    assert table.column("input_ids").to_pylist() == expected_tokens(adata, tokens, medians)
+    adata.obs.loc[adata.obs_names[4], "said"] = " "
+    with pytest.raises(InputError, match="of cell zellé-4 is empty"):
+        export("geneformer", adata, tmp_path / "p", **given)
+    with pytest.raises(InputError, match="needs a column of texts"):
+        export("geneformer", adata, tmp_path / "p", tokens=path, medians=path, profile="cell2text")
+
+
+@pytest.mark.parametrize("dtype", [np.int64, np.float64])
+def test_counts_above_2_24_are_ranked_exactly(tmp_path, dictionaries, dtype):
+    path, tokens, _, ids = dictionaries
+    names = sorted(("CD3D", "MS4A1", "NKG7"), key=lambda name: tokens[ids[name]])
+    path.write_text(json.dumps({"tokens": tokens, "medians": {ids[name]: 1.0 for name in names}}))
+    x = np.array([[2**24, 2**24 + 1, 3], [5, 4, 3], [2**24 + 1, 2**24 + 3, 2**24 + 2]], dtype)
+    adata = ad.AnnData(sp.csr_matrix(x), var=pd.DataFrame(index=names), obs=pd.DataFrame(index=list("abc")))
+    given = {"tokens": path, "medians": path, "values": "counts", "listener": ignore}
+    export("geneformer", adata, tmp_path / "out", keep_counts=True, **given)
+    rows = table_of(tmp_path / "out").to_pylist()
+    for row, counts in zip(rows, x.astype(float), strict=True):
+        order = np.argsort(-counts)
+        assert row["input_ids"] == [tokens[ids[names[at]]] for at in order]
+        assert row["counts"] == (counts[order] / counts.sum() * 10_000).tolist()
+    export("cell-sentence", adata, tmp_path / "words", top=1, values="counts", listener=ignore)
+    words = table_of(tmp_path / "words").to_pylist()
+    assert [row["cell_sentence"] for row in words] == [names[1], names[0], names[1]]
+    assert [row["n_tied"] for row in words] == [0, 0, 0]
+
+
+def test_totals_that_obs_states_are_used_and_looked_at(tmp_path, dictionaries):
+    path, _, _, ids = dictionaries
+    adata = cells_of(ids, 20)
+    adata.obs["n_counts"] = adata.X.sum(axis=1).A1 + 100
+    notes: list[str] = []
+    given = {"tokens": path, "medians": path, "keep_counts": True}
+    export("geneformer", adata, tmp_path / "o", listener=hearing(notes), **given)
+    assert any("is not the sum of counts in 20 of the first 20 cells" in note for note in notes)
+    row = table_of(tmp_path / "o").to_pylist()[4]  # a cell with one gene, 7 counts
+    assert row["counts"] == [7 / 107 * 10_000]
+    adata.obs.loc[adata.obs_names[8], "n_counts"] = np.nan
+    with pytest.raises(InputError, match="of cell zellé-8 is nan, but it has counts"):
+        export("geneformer", adata, tmp_path / "p", listener=ignore, **given)
+    assert not (tmp_path / "p").exists()
+
+
+def test_neighbours_that_another_rounding_exchanges():
+    from lexicell.exports.ranking import in_order_of
+    from lexicell_kernels import Ranking
+
+    indptr = np.array([0, 3, 3, 5])
+    genes, counts = np.array([4, 2, 9, 1, 7], np.int32), np.array([5, 4, 3, 2, 1], np.float32)
+    found = Ranking(genes, counts, indptr, np.ones(3), np.zeros(3, np.int32))
+    again = in_order_of(np.array([1.0, 1.5, 0.5, 2.0, 2.0]), found)
+    assert again.genes.tolist() == [2, 4, 9, 1, 7]
+    assert again.counts.tolist() == [4, 5, 3, 2, 1]
+    assert in_order_of(np.array([3.0, 2.0, 1.0, 9.0, 8.0]), found) is found
