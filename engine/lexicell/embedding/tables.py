@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from lexicell._trace import stage
 from lexicell.atlas import MAX_NNZ, CountSource, Values, naming_bad_counts
@@ -18,7 +19,10 @@ from lexicell.embedding.shards import MakeShard, Tick
 from lexicell.errors import InputError
 from lexicell_kernels import CsrBlock
 
-__all__ = ["Encoder", "TableShards"]
+__all__ = ["TALLY", "Encoder", "TableShards", "Tallying"]
+
+#: Where a table's metadata keep what an encoder has counted in its cells: int64, as bytes.
+TALLY = b"lexicell_tally"
 
 
 class Encoder(Protocol):
@@ -48,6 +52,15 @@ class Encoder(Protocol):
         obs
             ``[n]`` rows of what it wants to see.
         """
+        ...
+
+
+@runtime_checkable
+class Tallying(Protocol):
+    """An encoder that also counts something over all cells."""
+
+    def tally(self, counts: CsrBlock) -> NDArray[np.int64]:
+        """What it counts in a block, to be added to that of others."""
         ...
 
 
@@ -84,7 +97,7 @@ class TableShards:
         asked = list(dict.fromkeys((*self.columns, *self.encoder.read_obs)))
 
         def make(start: int, stop: int, threads: Callable[[], int], tick: Tick) -> pa.Table:  # noqa: ARG001
-            parts = []
+            parts, tally = [], np.zeros(0, np.int64)
             for first, last in source.spans(MAX_NNZ, start, stop):
                 with stage("decode"):
                     block = source.read(first, last)
@@ -92,6 +105,8 @@ class TableShards:
                 with naming_bad_counts(block, first, self.values, self.label, source.names, self.genes):
                     counts = self.encoder.genes.counts(block, self.values)
                     made, kept = self.encoder.encode(counts, first, obs)
+                    if isinstance(self.encoder, Tallying):
+                        tally = (tally if len(tally) else 0) + self.encoder.tally(counts)
                 names = pa.array(np.asarray(source.names(first, last), str))
                 copied = _obs_columns(obs[list(self.columns)])
                 beside = {self.names: names, **copied}
@@ -99,7 +114,8 @@ class TableShards:
                     beside = {name: column.filter(pa.array(kept)) for name, column in beside.items()}
                 parts.append(pa.table({self.names: beside.pop(self.names), **made, **beside}))
                 tick(last - first, int(block.data.nbytes + block.indices.nbytes))
-            return pa.concat_tables(parts)
+            table = pa.concat_tables(parts)
+            return table.replace_schema_metadata({TALLY: tally.tobytes()}) if len(tally) else table
 
         return make
 

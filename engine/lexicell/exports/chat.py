@@ -211,7 +211,7 @@ def prepare(cells: AlignedCells, options: ChatOptions, listener: Listener) -> Pr
         of_words.encoder.genes, of_words.encoder.words, candidates, options.label, options.top, tuple(parts),
         options.shuffle_candidates,
     )  # fmt: skip
-    return Prepared(encoder, of_words.genes, facts, of_words.files, assembly=_Assembly(options.layout))
+    return Prepared(encoder, of_words.genes, facts, assembly=_Assembly(options.layout))
 
 
 def _read_template(path: Path) -> dict[str, str]:

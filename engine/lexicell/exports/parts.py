@@ -6,15 +6,18 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from lexicell.atlas.store import PASSING, Layout
+from lexicell.embedding.tables import TALLY
 
 if TYPE_CHECKING:
     from lexicell.atlas.store._objects import Bytes
     from lexicell.atlas.store._writer import WriterStore
 
-__all__ = ["Parts", "PartsSink"]
+__all__ = ["Parts", "PartsSink", "TallySink"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +61,49 @@ class Parts:
     def __iter__(self) -> Iterator[pa.Table]:
         for number in range(self.n_shards):
             yield pa.ipc.open_stream(self.store.read(_key(number))).read_all()
+
+
+@dataclass(frozen=True, slots=True)
+class TallySink:
+    """Another sink, and beside each of its shards what the encoder has counted, which is added up at the end.
+
+    Attributes
+    ----------
+    sink
+        Of the tables.
+    """
+
+    sink: Any
+
+    @property
+    def layout(self) -> Layout:
+        """See `lexicell.atlas.store.Sink`."""
+        layout: Layout = self.sink.layout
+        return layout
+
+    def schema(self, store: WriterStore) -> None:
+        """See `lexicell.atlas.store.Sink`."""
+        self.sink.schema(store)
+
+    def encode(
+        self, number: int, shard: pa.Table
+    ) -> tuple[list[tuple[str, Sequence[Bytes]]], dict[str, Any]]:
+        """See `lexicell.atlas.store.Sink`."""
+        objects, facts = self.sink.encode(number, shard.replace_schema_metadata(None))
+        return [*objects, (_tally_key(number), ((shard.schema.metadata or {})[TALLY],))], facts
+
+    def finish(self, store: WriterStore, *content: Any) -> None:
+        """See `lexicell.atlas.store.Sink`."""
+        self.sink.finish(store, *content)
+
+    def total(self, store: WriterStore) -> NDArray[np.int64]:
+        """Sum over all shards."""
+        parts = (store.read(_tally_key(number)) for number in range(self.layout.n_shards))
+        return np.asarray(sum(np.frombuffer(part, np.int64) for part in parts), np.int64)
+
+
+def _tally_key(number: int) -> str:
+    return f"{PASSING}/{number:05d}.tally"
 
 
 def _key(number: int) -> str:

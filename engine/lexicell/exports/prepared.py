@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from lexicell.embedding.tables import Encoder
 
@@ -68,6 +70,8 @@ class Prepared:
         Plain JSON: dictionaries, what was matched and what was not.
     files
         Small files beside, by their names.
+    tallied
+        Makes more of them of what the encoder has counted in all cells, see `Tallying`; None for none.
     empty
         A column and the value that it has in a cell without genes.
     assembly
@@ -82,6 +86,7 @@ class Prepared:
     genes: pd.DataFrame
     facts: Mapping[str, Any]
     files: Mapping[str, Bytes] = field(default_factory=dict)
+    tallied: Callable[[NDArray[np.int64]], Mapping[str, Bytes]] | None = None
     empty: tuple[str, int] = ("n_genes", 0)
     assembly: Assembly | None = None
     every_obs: Sequence[str] | None = None

@@ -24,10 +24,10 @@ from lexicell.embedding.candidates import CandidateGenes
 from lexicell.embedding.continuing import about_inputs
 from lexicell.embedding.inputs import Inputs, Output
 from lexicell.embedding.run import run_sharded
-from lexicell.embedding.tables import Encoder, TableShards
+from lexicell.embedding.tables import Encoder, TableShards, Tallying
 from lexicell.errors import InputError
 from lexicell.exports.hf import HfSink
-from lexicell.exports.parts import PartsSink
+from lexicell.exports.parts import PartsSink, TallySink
 from lexicell.exports.prepared import Prepared
 from lexicell_kernels import CsrBlock
 from lexicell_kernels.cpu import available_cpus
@@ -136,6 +136,8 @@ def write_tables(
         sink = PartsSink(layout)
     else:
         sink = HfSink(layout, fingerprint) if container == "hf" else ParquetSink(layout)
+    if prepared.tallied is not None:
+        sink = TallySink(sink)
     encoder = _NotEmpty(prepared.encoder, *prepared.empty) if drop_empty else prepared.encoder
     maker = TableShards(encoder, cells.values, source.label, source.var.index, columns)
     if dry_run:
@@ -155,6 +157,8 @@ def write_tables(
             if str(output.path).endswith(".zarr"):  # it tells of itself
                 return {}
             files = {"_genes.parquet": genes, **prepared.files}
+            if prepared.tallied is not None:
+                files |= prepared.tallied(sink.total(store.files))
             return files | {"_run.json": json.dumps(card, indent=2).encode()}
 
         beside_it = Path(output.path, "_run.json")
@@ -206,7 +210,7 @@ def _foreseen(
     prepared: Prepared,
     output: Output,
     maker: TableShards,
-    sink: HfSink | ParquetSink | PartsSink,
+    sink: Any,
     identity: Mapping[str, Any],
 ) -> Exported:
     """What a run would write, from the first cells; nothing is written."""
@@ -244,6 +248,9 @@ class _NotEmpty:
     @property
     def read_obs(self) -> Sequence[str]:
         return self.encoder.read_obs
+
+    def tally(self, counts: CsrBlock) -> NDArray[np.int64]:
+        return self.encoder.tally(counts) if isinstance(self.encoder, Tallying) else np.zeros(0, np.int64)
 
     def encode(
         self, counts: CsrBlock, start: int, obs: pd.DataFrame

@@ -67,6 +67,11 @@ class SentenceEncoder:
         """See `Encoder`."""
         return ()
 
+    def tally(self, counts: CsrBlock) -> NDArray[np.int64]:
+        """Cells that have each word."""
+        place = self.genes.rank[counts.indices]
+        return np.bincount(place[(place >= 0) & (counts.data > 0)], minlength=len(self.words))
+
     def encode(
         self,
         counts: CsrBlock,
@@ -115,8 +120,14 @@ def prepare(cells: AlignedCells, options: SentenceOptions, listener: Listener) -
     }
     listener(Note(f"{len(words):,} genes have a word, with {share:.0%} of the counts"))
     table = pd.DataFrame({"row": np.arange(len(words)), "word": words})
-    files = {"_vocabulary.json": json.dumps(number).encode()}
-    return Prepared(SentenceEncoder(genes, tuple(words), options.top, options.delimiter), table, facts, files)
+
+    def vocabulary(cells_with: NDArray[np.int64]) -> dict[str, bytes]:
+        of_word = dict(zip(words, cells_with.tolist(), strict=True))
+        return {"_vocabulary.json": json.dumps(of_word).encode()}
+
+    return Prepared(
+        SentenceEncoder(genes, tuple(words), options.top, options.delimiter), table, facts, tallied=vocabulary
+    )
 
 
 def joined(words: pa.Array, which: NDArray[Any], indptr: NDArray[Any], join: str) -> pa.Array:

@@ -414,3 +414,19 @@ def test_a_list_of_genes_or_a_container_that_a_format_can_not_use_is_refused(tmp
         export("chat", adata, tmp_path / "o", label="donor", container="hf", listener=ignore)
     with pytest.raises(InputError, match=r"the output is a \.zarr"):
         export("counts", adata, tmp_path / "o", listener=ignore)
+
+
+def test_a_vocabulary_has_the_number_of_cells_of_each_word(tmp_path, small_shards):
+    adata, dense = hostile()
+    adata.write_h5ad(tmp_path / "in.h5ad")
+    for name, drop in (("all", False), ("some", True)):
+        export("cell-sentence", tmp_path / "in.h5ad", tmp_path / name, drop_empty=drop, listener=ignore)
+        found = json.loads((tmp_path / name / "_vocabulary.json").read_text())
+        x, words = merged(dense, NAMES, str.upper)
+        assert found == {word: int((x[:, words.index(word)] > 0).sum()) for word in found}
+        assert "C1ORF43" in found
+    with pytest.raises(KeyboardInterrupt):
+        export("cell-sentence", tmp_path / "in.h5ad", tmp_path / "b", workers=1, listener=interrupted)
+    export("cell-sentence", tmp_path / "in.h5ad", tmp_path / "b", resume=True, listener=ignore)
+    assert files(tmp_path / "b") == files(tmp_path / "all")
+    assert verify(tmp_path / "b").problems == ()
