@@ -17,7 +17,7 @@ import typer
 
 import lexicell
 from lexicell.annotation.api import SURE
-from lexicell.cli import annotate, embed, evaluate, pack, search, train
+from lexicell.cli import annotate, embed, evaluate, import_embedding, pack, search, train
 from lexicell.cli._app import app
 from lexicell.embedding import DEFAULT_RECIPE, RECIPES, AlignOptions, Options
 from lexicell.embedding.aligned import DEFAULT_LEXICON
@@ -35,6 +35,11 @@ TWINS: Mapping[str, tuple[Callable[..., Any], Callable[..., Any], str]] = Mappin
     "search": (search.search, lexicell.search, "lexicell.words.search"),
     "describe": (search.describe, lexicell.describe, "lexicell.words.describe"),
     "evaluate": (evaluate.evaluate, lexicell.evaluate, "lexicell.evaluation.evaluate"),
+    "import-embedding": (
+        import_embedding.import_embedding,
+        lexicell.import_embedding,
+        "lexicell.imports.import_embedding",
+    ),
 })  # fmt: skip
 
 COMMANDS = typer.main.get_command(app)
@@ -278,7 +283,8 @@ def test_a_keyword_means_the_same_in_every_function() -> None:
     everywhere = {"layer", "use_raw", "modality", "lexicon", "listener"}
     for name in everywhere | {field.name for field in fields(AlignOptions)} - {"lexicon"}:
         having = {key for key, of in FUNCTIONS.items() if name in parameters(of)}
-        lacking = FUNCTIONS.keys() - having - {"tl.annotate", "AlignOptions", "Options"}
+        # An import reads names of cells, and no counts.
+        lacking = FUNCTIONS.keys() - having - {"tl.annotate", "AlignOptions", "Options", "import-embedding"}
         assert lacking <= (set() if name in everywhere else {"describe", "pack"}), name
 
 
@@ -351,7 +357,7 @@ def test_a_default_is_among_the_choices_that_a_text_lists(verb: str) -> None:
         if isinstance(default, str) and '``"' in text:
             assert f'``"{default}"``' in text, name
     for option in options(verb):
-        assert option.default in {*option.choices, None} or not option.choices
+        assert option.required or option.default in {*option.choices, None} or not option.choices
 
 
 def test_help_docstring_and_readme_name_all_recipes(repository: Path) -> None:
