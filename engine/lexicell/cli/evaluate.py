@@ -68,6 +68,15 @@ def evaluate(
     methods: Annotated[
         str | None, typer.Option(help="Methods to compare, as paper,pca50-hvg. Default: all.")
     ] = None,
+    embeddings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--embedding",
+            metavar="NAME=PATH[#KEY]",
+            help="Vectors of the same cells from elsewhere, joined by id: a store, .h5ad, AnnData-Zarr, "
+            "Parquet or CSV; may be repeated. KEY is that of obsm.",
+        ),
+    ] = None,
     n: Annotated[
         str | None,
         typer.Option(
@@ -120,7 +129,7 @@ def evaluate(
         found = run(
             _data_sets(data), label=label, query=query, query_label=query_label,
             label_map=_read_map(label_map), describe=describe, types=types, markers=markers,
-            batch_key=batch_key, methods=named, scenarios=asked or None,
+            batch_key=batch_key, methods=named, embeddings=_embeddings(embeddings), scenarios=asked or None,
             n=_sizes(n), draws=draws, panels=panels, scib=scib, lexicon=lexicon, layer=layer,
             use_raw=use_raw, modality=modality, follow_links=follow_links, values=values,
             gene_column=gene_column, organism=organism, min_coverage=min_coverage,
@@ -145,6 +154,17 @@ def _data_sets(data: list[str]) -> list[str] | dict[str, list[str]]:
     for name, part in named:
         sets.setdefault(name, []).append(part)
     return sets
+
+
+def _embeddings(named: list[str] | None) -> dict[str, str] | None:
+    pairs = [one.partition("=") for one in named or ()]
+    if not all(name and path for name, _, path in pairs):
+        msg = "an embedding is given a name, as --embedding NAME=PATH"
+        raise InputError(msg)
+    if len({name for name, _, _ in pairs}) < len(pairs):
+        msg = "two embeddings have the same name; give each its own"
+        raise InputError(msg)
+    return {name: path for name, _, path in pairs} or None
 
 
 def _sizes(n: str | None) -> tuple[int, ...] | None:

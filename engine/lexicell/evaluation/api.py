@@ -18,6 +18,7 @@ from lexicell.evaluation.cell_report import OUTPUTS, Evaluation
 from lexicell.evaluation.cells import evaluate_panels
 from lexicell.evaluation.described import DescribedTypes
 from lexicell.evaluation.figures import plot_evaluation
+from lexicell.evaluation.given import given_methods
 from lexicell.evaluation.learned_methods import resolve_methods
 from lexicell.evaluation.markers import read_markers
 from lexicell.evaluation.methods import Method
@@ -49,6 +50,7 @@ def evaluate(
     markers: Mapping[str, Sequence[str]] | str | Path | None = None,
     batch_key: str | None = None,
     methods: Sequence[str | Method] | None = None,
+    embeddings: Mapping[str, str | Path] | None = None,
     scenarios: Sequence[Scenario] | None = None,
     n: Sequence[int] | None = None,
     draws: int = 10,
@@ -93,6 +95,11 @@ def evaluate(
         Column of ``obs`` with batches (scenario "batches").
     methods
         Names or methods; by default all that there are.
+    embeddings
+        Vectors from elsewhere, by names: a store, an ``.h5ad``, AnnData-Zarr, Parquet or CSV, ``PATH#KEY``
+        where the key of ``obsm`` is not the only one; joined by id as `lexicell.import_embedding` does.
+        Cells that lack a vector in one of them are left out for all methods. Their genes are unknown, so they
+        have rows where all genes of one data set are seen: "few-shot" and "batches".
     scenarios
         Some of "few-shot", "disjoint", "batches", "transfer" and "described". By default the first two,
         "batches" where there is a `batch_key`, "transfer" where there is a `query` and "described" where
@@ -158,8 +165,8 @@ def evaluate(
     if "described" not in chosen and (descriptions or markers is not None):
         msg = "sentences, types and markers are for the scenario described: ask for it, or not"
         raise InputError(msg)
-    if chosen == ("described",) and (methods is not None or batch_key is not None or scib):
-        msg = "sentences make no vectors: methods, batches and scib are for other scenarios"
+    if chosen == ("described",) and (methods is not None or embeddings or batch_key is not None or scib):
+        msg = "sentences make no vectors: methods, embeddings, batches and scib are for other scenarios"
         raise InputError(msg)
     compared = () if chosen == ("described",) else resolve_methods(methods)
     asked = None
@@ -188,8 +195,16 @@ def evaluate(
         )
 
     data_sets = data if isinstance(data, Mapping) else {_name(data): data}
+    if embeddings and len(data_sets) > 1:
+        msg = "embeddings are of one data set; evaluate each with its own"
+        raise InputError(msg)
+    panels_read = {name: read(data_set, label, batch_key) for name, data_set in data_sets.items()}
+    if embeddings:
+        ((name, panel),) = panels_read.items()
+        given, panels_read[name] = given_methods(embeddings, panel, name, listener)
+        compared = resolve_methods([*compared, *given])
     evaluation = evaluate_panels(
-        {name: read(data_set, label, batch_key) for name, data_set in data_sets.items()},
+        panels_read,
         opened,
         query=None if query is None else read(query, query_label or label, None),
         label_map=label_map,

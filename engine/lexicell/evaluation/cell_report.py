@@ -87,11 +87,11 @@ class Line:
     data, scenario, setting, classifier, method, control, transductive
         As in `Record`.
     is_control
-        Whether it uses no text: a control's vectors, or expression alone.
+        Whether it uses a control's vectors, or expression alone.
     scores
         Score -> mean and interval.
     against
-        What a method that uses text is compared with ("the best control: ...", "random", "shuffled") -> the
+        What any other method is compared with ("the best control: ...", "random", "shuffled") -> the
         difference in macro-F1 on the same draws.
     """
 
@@ -163,6 +163,7 @@ class Evaluation:
                     "source": method.source,
                     "text": method.text,
                     "transductive": method.transductive,
+                    "given": method.given,
                 }
                 for method in methods
             },
@@ -177,10 +178,12 @@ class Evaluation:
 
     def lines(self) -> list[Line]:
         """All methods in all settings; in each the methods in the order in which they ran."""
-        return [line for group in self._groups() for line in _summarise(*group, self._text())]
+        return [line for group in self._groups() for line in _summarise(*group, self._judged())]
 
-    def _text(self) -> frozenset[str]:
-        return frozenset(name for name, facts in self.settings["methods"].items() if facts["text"])
+    def _judged(self) -> frozenset[str]:
+        """What is no control: it reads text, or its vectors are from elsewhere."""
+        methods = self.settings["methods"].items()
+        return frozenset(name for name, facts in methods if facts["text"] or facts.get("given"))
 
     def _groups(self) -> Iterator[tuple[tuple[str, str, str, str], list[Record]]]:
         groups: dict[tuple[str, str, str, str], list[Record]] = {}
@@ -253,14 +256,14 @@ class Evaluation:
         return paths
 
 
-def _summarise(key: tuple[str, str, str, str], records: list[Record], text: frozenset[str]) -> list[Line]:
+def _summarise(key: tuple[str, str, str, str], records: list[Record], judged: frozenset[str]) -> list[Line]:
     rows: dict[tuple[str, str], list[Record]] = {}
     for record in records:
         rows.setdefault((record.method, record.control), []).append(record)
     for drawn in rows.values():
         drawn.sort(key=lambda record: record.draw)
     f1 = {name: _values(drawn, "macro_f1") for name, drawn in rows.items()}
-    controls = {name for name in rows if name[1] or name[0] not in text}
+    controls = {name for name in rows if name[1] or name[0] not in judged}
     best = max(controls, key=lambda name: f1[name].mean(), default=None)
     lines = []
     for name, drawn in rows.items():

@@ -41,6 +41,8 @@ class Panel:
         ``[n]`` str, or None.
     expression
         ``[n, v]`` float32 counts of all columns, for controls that read no text; None for `counts`.
+    names
+        ``[n]`` str names of the cells, by which vectors from elsewhere are theirs; or None.
     """
 
     counts: sp.csr_array
@@ -49,6 +51,7 @@ class Panel:
     labels: NDArray[np.str_] | None = None
     batch: NDArray[np.str_] | None = None
     expression: sp.csr_array | None = None
+    names: NDArray[np.object_] | None = None
 
     @property
     def n_cells(self) -> int:
@@ -73,6 +76,7 @@ class Panel:
             None if self.labels is None else self.labels[cells],
             None if self.batch is None else self.batch[cells],
             None if self.expression is None else self.expression[cells],
+            None if self.names is None else self.names[cells],
         )
 
     def restrict(self, genes: NDArray[np.integer[Any]]) -> Panel:
@@ -175,6 +179,7 @@ def panel_of(
         labelled = np.flatnonzero(labels != "")
         cells = align_cells(source, options, listener)
         v = source.n_columns
+        names = np.asarray(source.names(0, source.n_cells).astype(str), object)
         parts = [
             sp.csr_array((b.data.astype(np.float32), b.indices, b.indptr), shape=(b.n_rows, v))
             for _, b in cells.blocks(summed=False)
@@ -195,4 +200,5 @@ def panel_of(
         labels[labelled].astype(np.str_),
         None if batches is None else batches[labelled].astype(np.str_),
         expression,
+        names[labelled],
     )

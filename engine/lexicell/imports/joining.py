@@ -92,7 +92,17 @@ def join_vectors(
     named = np.zeros(len(names), np.bool_)
     named[places[places >= 0]] = True
     found = Joined(present, int((~named).sum()), int((places < 0).sum()), int((named & ~present).sum()))
-    _tell(found, names, named, sources, places, said, listener)
+    if found.missing:
+        which = listed(names[~named], 3)
+        listener(Note(f"{said}: {found.missing:,} cells have no vector ({which})", serious=True))
+    if found.extra:
+        which = listed(_ids(sources)[places < 0], 3)
+        text = f"{said}: {found.extra:,} vectors have no cell in {label} ({which}); they are left out"
+        listener(Note(text, serious=True))
+    if found.unusable:
+        which = listed(names[named & ~present], 3)
+        text = f"{said}: {found.unusable:,} rows are no vectors, with NaN, infinite or only zeros ({which})"
+        listener(Note(text, serious=True))
     return found
 
 
@@ -137,26 +147,3 @@ def _check_widths(sources: Sequence[Source], said: str) -> None:
     if len(widths) > 1 or widths[0] == 0:
         msg = f"{said}: vectors have {' and '.join(map(str, widths))} numbers, and have to be of one length"
         raise InputError(msg)
-
-
-def _tell(
-    found: Joined,
-    names: NDArray[np.object_],
-    named: NDArray[np.bool_],
-    sources: Sequence[Source],
-    places: NDArray[np.intp],
-    said: str,
-    listener: Listener,
-) -> None:
-    if found.missing:
-        which = listed(names[~named], 3)
-        listener(Note(f"{said}: {found.missing:,} cells have no vector ({which})", serious=True))
-    if found.extra:
-        which = listed(_ids(sources)[places < 0], 3)
-        listener(
-            Note(f"{said}: {found.extra:,} vectors are of no cell ({which}); they are left out", serious=True)
-        )
-    if found.unusable:
-        which = listed(names[named & ~found.present], 3)
-        text = f"{said}: {found.unusable:,} rows are no vectors, with NaN, infinite or only zeros ({which})"
-        listener(Note(text, serious=True))

@@ -77,6 +77,7 @@ SPECIAL: Mapping[tuple[str, str], tuple[str, Any]] = MappingProxyType({
     ("train", "background"): ("batch=control", ("batch", "control")),
     ("train", "n_top_genes"): ("0", None),
     ("evaluate", "n"): ("7,9", (7, 9)),
+    ("evaluate", "embeddings"): ("uce=a.h5ad#X_uce", {"uce": "a.h5ad#X_uce"}),
     ("evaluate", "methods"): ("paper, bridge", ["paper", "bridge"]),
     ("evaluate", "scenarios"): ("batches", ("batches",)),
     ("evaluate", "label_map"): ("map.json", {"T": "T cell"}),
