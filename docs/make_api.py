@@ -19,7 +19,8 @@ PARTS = {
     "What these take and return": """lexicell.embedding Embedded, lexicell.embedding.packing Packed,
         lexicell.annotation Annotation,
         lexicell.words Description Described Search read_descriptions shipped_types shipped_groups name_cells,
-        lexicell.evaluation Evaluation CellProtocol Method, lexicell.evaluation.api Data Scenario,
+        lexicell.evaluation Evaluation CellProtocol Method evaluate_generated GeneratedReport
+        DistanceLine Distance, lexicell.evaluation.api Data Scenario,
         lexicell.learn TrainSettings,
         lexicell.imports Imported Joined Kind Source join_vectors open_sources,
         lexicell.exports Exported, lexicell.exports.run Container,

@@ -8,13 +8,12 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, Union
 
-from lexicell._files import check_new_file
 from lexicell.atlas import Values, expand_inputs
 from lexicell.embedding import AlignOptions, Listener, Note
 from lexicell.embedding.aligned import DEFAULT_LEXICON
 from lexicell.embedding.events import log
 from lexicell.errors import InputError, MissingExtraError, needing
-from lexicell.evaluation.cell_report import OUTPUTS, Evaluation
+from lexicell.evaluation.cell_report import Evaluation
 from lexicell.evaluation.cells import evaluate_panels
 from lexicell.evaluation.described import DescribedTypes
 from lexicell.evaluation.figures import plot_evaluation
@@ -24,6 +23,7 @@ from lexicell.evaluation.markers import read_markers
 from lexicell.evaluation.methods import Method
 from lexicell.evaluation.panels import Panel, panel_of
 from lexicell.evaluation.protocol import CellProtocol
+from lexicell.evaluation.report_files import check_output
 from lexicell.evaluation.splits import Scenario
 from lexicell.lexicon import GeneList, Lexicon
 from lexicell.words import Description
@@ -41,7 +41,7 @@ Data: TypeAlias = Union[str, Path, Sequence[str | Path], "AnnData"]
 def evaluate(
     data: Data | Mapping[str, Data],
     *,
-    label: str,
+    label: str | None = None,
     query: Data | None = None,
     query_label: str | None = None,
     label_map: Mapping[str, str] | None = None,
@@ -80,7 +80,7 @@ def evaluate(
     data
         A labelled data set, see `lexicell.embed`; or several by their names, each evaluated on its own.
     label
-        Column of ``obs`` with the classes.
+        Column of ``obs`` with the classes; nothing can be done without.
     query, query_label, label_map
         Data set to classify by the first (scenario "transfer"), the column of its classes where it has
         another name, and which of its labels mean which of the reference.
@@ -139,6 +139,9 @@ def evaluate(
     MissingExtraError
         scikit-learn, or what ``scib`` needs, is not installed.
     """
+    if label is None:
+        msg = "name the column of obs with the classes (--label)"
+        raise InputError(msg)
     methods = [methods] if isinstance(methods, str) else methods
     scenarios = (scenarios,) if isinstance(scenarios, str) else scenarios  # type: ignore[assignment]
     descriptions = gather_descriptions(describe, types)
@@ -174,7 +177,7 @@ def evaluate(
         asked = DescribedTypes(descriptions, None if markers is None else read_markers(markers))
     _check_extras(protocol)
     if output is not None:
-        _check_output(Path(output), overwrite=overwrite)
+        check_output(Path(output), overwrite=overwrite)
     opened = lexicon if isinstance(lexicon, Lexicon) else Lexicon.open(lexicon)
     options = AlignOptions(
         lexicon=opened, values=values, gene_column=gene_column, organism=organism,
@@ -232,15 +235,6 @@ def _name(data: Any) -> str:
         name = Path(str(data[0]).rstrip("/")).name
         return name.rpartition(".")[0] or name
     return "data"
-
-
-def _check_output(folder: Path, *, overwrite: bool) -> None:
-    """Raise before the work is done, which takes minutes."""
-    if folder.exists() and not folder.is_dir():
-        msg = f"{folder} is a file; name a folder"
-        raise InputError(msg)
-    for name in OUTPUTS:
-        check_new_file(folder / name, overwrite=overwrite)
 
 
 def _check_extras(protocol: CellProtocol) -> None:

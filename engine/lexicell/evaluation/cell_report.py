@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -13,21 +10,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lexicell._files import staged_path
-from lexicell._say import spreadsheet_cell
 from lexicell.evaluation.intervals import Comparison, Interval, compare, mean_interval
 from lexicell.evaluation.methods import Method
 from lexicell.evaluation.panels import Panel
+from lexicell.evaluation.report_files import csv_of, interval_text, plain, write_report
 from lexicell.evaluation.splits import Skipped
 from lexicell.lexicon import Lexicon
 
 if TYPE_CHECKING:
     from lexicell.evaluation.protocol import CellProtocol
 
-__all__ = ["OUTPUTS", "Evaluation", "Line", "Record"]
-
-#: What `Evaluation.write` writes.
-OUTPUTS = ("scores.csv", "evaluation.json", "tables.md")
+__all__ = ["Evaluation", "Line", "Record"]
 
 
 @dataclass(frozen=True)
@@ -202,8 +195,7 @@ class Evaluation:
             "lines": [asdict(line) for line in self.lines()],
             "records": [asdict(record) for record in self.records],
         }
-        plain: dict[str, Any] = _plain(content)
-        return plain
+        return plain(content)
 
     def csv(self) -> str:
         """Records in long format, one a line, what was not measured left empty.
@@ -211,21 +203,12 @@ class Evaluation:
         Text that a spreadsheet would run as a formula begins with ``'``.
         """
         clusters = sorted({name for record in self.records for name in record.clusters})
-        out = io.StringIO()
-        writer: csv.DictWriter[str] | None = None
+        rows = []
         for record in self.records:
             row = asdict(record)
             measured = row.pop("clusters")
-            row |= {name: measured.get(name) for name in clusters}
-            row = {
-                spreadsheet_cell(name): "" if _is_nan(value) else spreadsheet_cell(value)
-                for name, value in row.items()
-            }
-            if writer is None:
-                writer = csv.DictWriter(out, list(row), lineterminator="\n")
-                writer.writeheader()
-            writer.writerow(row)
-        return out.getvalue()
+            rows.append(row | {name: measured.get(name) for name in clusters})
+        return csv_of(rows)
 
     def markdown(self) -> str:
         """A table for each data set and scenario: macro-F1, mean and 95 % interval over draws."""
@@ -246,14 +229,7 @@ class Evaluation:
         WriteError
             The disk is full, or the folder may not be written to.
         """
-        as_json = json.dumps(self.as_dict(), indent=1, allow_nan=False) + "\n"
-        paths = []
-        for name, content in zip(OUTPUTS, (self.csv(), as_json, self.markdown()), strict=True):
-            path = Path(folder) / name
-            with staged_path(path, replace=overwrite) as staging:
-                staging.write_text(content, encoding="utf-8")
-            paths.append(path)
-        return paths
+        return write_report(folder, self.csv(), self.as_dict(), self.markdown(), overwrite=overwrite)
 
 
 def _summarise(key: tuple[str, str, str, str], records: list[Record], judged: frozenset[str]) -> list[Line]:
@@ -335,19 +311,13 @@ def _table(lines: Sequence[Line]) -> str:
         if top is None or rival is None:
             best.append("")
         else:
-            best.append(f"{top.method}: {_interval(rival.difference, sign='+')}")
+            best.append(f"{top.method}: {interval_text(rival.difference, sign='+')}")
     rows.append(best)
     return "\n".join("| " + " | ".join(row) + " |" for row in rows)
 
 
 def _cell(line: Line | None) -> str:
-    return "" if line is None else _interval(line.scores["macro_f1"])
-
-
-def _interval(interval: Interval, sign: str = "") -> str:
-    if np.isnan(interval.low):
-        return f"{interval.mean:{sign}.3f}"
-    return f"{interval.mean:{sign}.3f} [{interval.low:{sign}.3f}, {interval.high:{sign}.3f}]"
+    return "" if line is None else interval_text(line.scores["macro_f1"])
 
 
 def _describe(panel: Panel) -> dict[str, Any]:
@@ -358,16 +328,3 @@ def _describe(panel: Panel) -> dict[str, Any]:
         "classes": panel.classes(),
         "identity": panel.identity,
     }
-
-
-def _is_nan(value: Any) -> bool:
-    return value is None or (isinstance(value, float) and np.isnan(value))
-
-
-def _plain(value: Any) -> Any:
-    """JSON knows no NaN, no tuple and no NumPy."""
-    if isinstance(value, Mapping):
-        return {str(name): _plain(item) for name, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    return None if isinstance(value, float) and not np.isfinite(value) else value

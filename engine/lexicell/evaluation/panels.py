@@ -138,7 +138,7 @@ def panel_of(
     data: str | Path | AnnData | Sequence[str | Path],
     options: AlignOptions,
     *,
-    label: str,
+    label: str | None,
     batch_key: str | None = None,
     layer: str | None = None,
     use_raw: bool = False,
@@ -146,7 +146,7 @@ def panel_of(
     follow_links: bool = False,
     listener: Listener = ignore,
 ) -> Panel:
-    """Read all labelled cells of a data set and align its genes.
+    """Read all cells of a data set, or all labelled ones, and align its genes.
 
     Parameters
     ----------
@@ -155,7 +155,7 @@ def panel_of(
     options
         Lexicon and how counts and gene names are understood.
     label, batch_key
-        Columns of ``obs``. Cells without a label are left out and counted.
+        Columns of ``obs``. Cells without a label are left out and counted; none are where `label` is None.
     layer, use_raw, modality, follow_links
         See `lexicell.embed`.
     listener
@@ -164,7 +164,7 @@ def panel_of(
     Returns
     -------
     Panel
-        With labels and all columns of the data set.
+        With names, labels and all columns of the data set.
 
     Raises
     ------
@@ -174,9 +174,9 @@ def panel_of(
         As `lexicell.embedding.align_cells`, or a count is negative or not finite.
     """
     with open_data(data, layer, modality, use_raw=use_raw, follow_links=follow_links) as source:
-        labels = read_labels(source, label, listener)
+        labels = None if label is None else read_labels(source, label, listener)
         batches = None if batch_key is None else read_column(source, batch_key)
-        labelled = np.flatnonzero(labels != "")
+        labelled = np.arange(source.n_cells) if labels is None else np.flatnonzero(labels != "")
         cells = align_cells(source, options, listener)
         v = source.n_columns
         names = np.asarray(source.names(0, source.n_cells).astype(str), object)
@@ -197,7 +197,7 @@ def panel_of(
         counts,
         genes.rows,
         np.asarray(expression.sum(axis=1, dtype=np.float64), np.float32),
-        labels[labelled].astype(np.str_),
+        None if labels is None else labels[labelled].astype(np.str_),
         None if batches is None else batches[labelled].astype(np.str_),
         expression,
         names[labelled],

@@ -49,6 +49,8 @@ ONLY_TYPED = {
     **{(verb, "as_json"): "how the result is printed" for verb in TWINS},
     ("embed", "each"): "calls the function once for each input",
     ("embed", "rapids"): "has to come before pandas is imported",
+    ("evaluate", "generated"): "calls `evaluate_generated`",
+    ("evaluate", "generated_values"): "of `evaluate_generated`",
     ("train", "steps"): "a field of `settings`",
     ("train", "rate"): "a field of `settings`",
 }
@@ -260,7 +262,6 @@ FUNCTIONS = {verb: function for verb, (_, function, _) in TWINS.items()} | {
 DIFFERENT = {
     "query": "what is named (annotate), or classified by other data (evaluate)",
     "data": "one data set of files or in memory; of files only (pack); several by name (evaluate)",
-    "label": "evaluate can do nothing without",
     "output": "embed and pack can do nothing without; embed and pack write where a URL says, too",
     "obs_columns": "few are worth a copy beside vectors (embed), all in an atlas (pack)",
     "key_added": "tl.embed writes two kinds of names",
