@@ -14,13 +14,15 @@ INTRO = "# All public names\n\nMade from the docstrings by `make api`: edit thos
 #: Names by part, behind their modules; of a module without names, all that its ``__all__`` lists.
 PARTS = {
     "To begin with": """lexicell embed pack open_embedding train annotate search describe
-        evaluate export Lexicon Projection tl errors __version__""",
+        evaluate export import_embedding Lexicon Projection tl errors __version__""",
     "On an AnnData": "lexicell.tl",
     "What these take and return": """lexicell.embedding Embedded, lexicell.embedding.packing Packed,
         lexicell.annotation Annotation,
         lexicell.words Description Described Search read_descriptions shipped_types shipped_groups name_cells,
-        lexicell.evaluation Evaluation CellProtocol Method, lexicell.evaluation.api Data Scenario,
+        lexicell.evaluation Evaluation CellProtocol Method evaluate_generated GeneratedReport
+        DistanceLine Distance, lexicell.evaluation.api Data Scenario,
         lexicell.learn TrainSettings,
+        lexicell.imports Imported Joined Kind Source join_vectors open_sources,
         lexicell.exports Exported, lexicell.exports.run Container,
         lexicell.exports.geneformer GeneformerOptions, lexicell.exports.sentences SentenceOptions,
         lexicell.exports.ranked RankedOptions, lexicell.exports.vectors VectorOptions,

@@ -3,8 +3,8 @@
 ``lexicell.embed`` goes from files to a store, which ``lexicell.open_embedding`` reads; ``lexicell.tl.embed``
 and ``lexicell.tl.annotate`` write into an AnnData as scanpy does. ``lexicell.train`` learns a `Projection`
 from cells, ``lexicell.annotate`` names cells, by labelled ones or by sentences, ``lexicell.search`` finds
-cells by a sentence, ``lexicell.evaluate`` scores embeddings beside controls, and ``lexicell.export`` writes
-cells as other models read them.
+cells by a sentence, ``lexicell.evaluate`` scores embeddings beside controls, ``lexicell.export`` writes
+cells as other models read them, and ``lexicell.import_embedding`` reads the vectors that these make.
 ``lexicell.Lexicon`` is the table of gene texts and vectors that all use; ``lexicell.pack`` makes one fast
 atlas of many files.
 """
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from lexicell.embedding.packing import pack
     from lexicell.evaluation import evaluate
     from lexicell.exports import export
+    from lexicell.imports import import_embedding
     from lexicell.learn.api import train
     from lexicell.lexicon import Lexicon
     from lexicell.projection import Projection
@@ -49,6 +50,7 @@ __all__ = [
     "errors",
     "evaluate",
     "export",
+    "import_embedding",
     "open_embedding",
     "pack",
     "search",
@@ -64,6 +66,7 @@ _LAZY = {
     "embed": "lexicell.embedding",
     "evaluate": "lexicell.evaluation",
     "export": "lexicell.exports",
+    "import_embedding": "lexicell.imports",
     "open_embedding": "lexicell.atlas.store",
     "pack": "lexicell.embedding.packing",
     "search": "lexicell.words",

@@ -7,6 +7,7 @@ from lexicell.atlas.counts._fingerprint import Fingerprint, fingerprint
 from lexicell.atlas.counts._guess import Values
 from lexicell.atlas.counts._input_paths import expand_inputs
 from lexicell.atlas.counts._memory import check_writable, chunk_block, dask_counts
+from lexicell.atlas.counts._obsm import StoredObsm, open_obsm
 from lexicell.atlas.counts._open import is_mudata, open_counts
 from lexicell.atlas.counts._values import (
     Resolved,
@@ -27,6 +28,7 @@ __all__ = [
     "Fingerprint",
     "Resolved",
     "Scratch",
+    "StoredObsm",
     "Values",
     "check_columns",
     "check_values",
@@ -41,6 +43,7 @@ __all__ = [
     "naming_bad_counts",
     "open_counts",
     "open_many",
+    "open_obsm",
     "read_sample",
     "resolve_values",
     "write_obs",

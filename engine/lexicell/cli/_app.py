@@ -18,6 +18,7 @@ from lexicell.cli import (
     export,
     gc,
     genes,
+    import_embedding,
     pack,
     search,
     train,
@@ -56,6 +57,7 @@ app.command("search")(search.search)
 app.command("describe")(search.describe)
 app.command("evaluate")(evaluate.evaluate)
 app.add_typer(export.app, name="export")
+app.command("import-embedding")(import_embedding.import_embedding)
 app.command("verify")(verify.verify)
 app.command("gc")(gc.gc)
 app.add_typer(genes.app, name="genes")
@@ -93,7 +95,8 @@ def run(args: Sequence[str] | None) -> NoReturn:
         if type(error).__name__ == "NoArgsIsHelpError":
             error.show()
         else:
-            _console.error(f"{error.format_message().rstrip('.')}; `{verb} --help` lists what there is")
+            said = " ".join(error.format_message().split()).rstrip(".")
+            _console.error(f"{said}; `{verb} --help` lists what there is")
         code = error.exit_code
     except (KeyboardInterrupt, typer.Abort):
         code = _INTERRUPTED

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -27,7 +27,9 @@ def evaluate(
             "(parts of one data set have its name).",
         ),
     ],
-    label: Annotated[str, typer.Option(help="Column of obs with the classes.")],
+    label: Annotated[
+        str | None, typer.Option(help="Column of obs with the classes. Of --generated not needed.")
+    ] = None,
     scenarios: Annotated[
         list[str] | None,
         typer.Option(
@@ -62,11 +64,31 @@ def evaluate(
             help="Genes that sentences are compared with: a class, a tab and GENE,GENE.",
         ),
     ] = None,
+    generated: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE",
+            help="Cells that a model generated: how near they are to DATA, in place of all scenarios.",
+        ),
+    ] = None,
+    generated_values: Annotated[
+        Literal["counts", "normalised", "lognorm", "log2", "log10", "sqrt"] | None,
+        typer.Option(help="What the numbers of the generated cells are; see --values."),
+    ] = None,
     batch_key: Annotated[
         str | None, typer.Option(help="Column of obs with batches, each of which is left out once.")
     ] = None,
     methods: Annotated[
         str | None, typer.Option(help="Methods to compare, as paper,pca50-hvg. Default: all.")
+    ] = None,
+    embeddings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--embedding",
+            metavar="NAME=PATH[#KEY]",
+            help="Vectors of the same cells from elsewhere, joined by id: a store, .h5ad, AnnData-Zarr, "
+            "Parquet or CSV; may be repeated. KEY is that of obsm.",
+        ),
     ] = None,
     n: Annotated[
         str | None,
@@ -111,7 +133,25 @@ def evaluate(
 
     --describe and --types: how right sentences name the same classes, beside shuffled texts, random
     likenesses, sentences under other names, --markers and a few labelled cells, in one table.
+
+    --generated: Wasserstein and MMD distances of generated cells from real ones, beside those of real halves
+    and of cells with shuffled genes.
     """
+    if generated is not None:
+        _refuse(query=query, query_label=query_label, label_map=label_map, describe=describe, types=types,
+                markers=markers, batch_key=batch_key, scenario=scenarios, methods=methods,
+                embedding=embeddings, n=n, scib=scib or None, workers=workers)  # fmt: skip
+        _generated(
+            data, generated, label=label, generated_values=generated_values, draws=draws, lexicon=lexicon,
+            layer=layer, use_raw=use_raw, modality=modality, follow_links=follow_links, values=values,
+            gene_column=gene_column, organism=organism, min_coverage=min_coverage,
+            mask_genes=mask_genes or (), genes=genes, seed=seed, output=output, overwrite=overwrite,
+            as_json=as_json,
+        )  # fmt: skip
+        return
+    if generated_values is not None:
+        msg = "--generated-values is for --generated"
+        raise InputError(msg)
     from lexicell.evaluation import evaluate as run
 
     named = None if methods is None else [name.strip() for name in methods.split(",") if name.strip()]
@@ -120,7 +160,7 @@ def evaluate(
         found = run(
             _data_sets(data), label=label, query=query, query_label=query_label,
             label_map=_read_map(label_map), describe=describe, types=types, markers=markers,
-            batch_key=batch_key, methods=named, scenarios=asked or None,
+            batch_key=batch_key, methods=named, embeddings=_embeddings(embeddings), scenarios=asked or None,
             n=_sizes(n), draws=draws, panels=panels, scib=scib, lexicon=lexicon, layer=layer,
             use_raw=use_raw, modality=modality, follow_links=follow_links, values=values,
             gene_column=gene_column, organism=organism, min_coverage=min_coverage,
@@ -131,6 +171,26 @@ def evaluate(
         _console.result_json(found.as_dict())
     else:
         _show(found)
+
+
+def _refuse(**options: Any) -> None:
+    """Raise InputError where an option is given that generated cells have no use for."""
+    if given := [name for name, value in options.items() if value is not None]:
+        msg = f"--{given[0].replace('_', '-')} is for labelled cells, and not for --generated; leave it out"
+        raise InputError(msg)
+
+
+def _generated(data: list[str], generated: str, *, as_json: bool, **options: Any) -> None:
+    from lexicell.evaluation import evaluate_generated as run
+
+    with _console.bar("evaluating", "draws") as bar:
+        found = run(data, generated, listener=_console.listen(bar), **options)
+    if as_json:
+        _console.result_json(found.as_dict())
+        return
+    for number, setting in enumerate(dict.fromkeys(line.setting for line in found.lines())):
+        _console.result(("\n" if number else "") + f"generative, {setting}")
+        _console.table(*found.table(setting))
 
 
 def _data_sets(data: list[str]) -> list[str] | dict[str, list[str]]:
@@ -145,6 +205,17 @@ def _data_sets(data: list[str]) -> list[str] | dict[str, list[str]]:
     for name, part in named:
         sets.setdefault(name, []).append(part)
     return sets
+
+
+def _embeddings(named: list[str] | None) -> dict[str, str] | None:
+    pairs = [one.partition("=") for one in named or ()]
+    if not all(name and path for name, _, path in pairs):
+        msg = "an embedding is given a name, as --embedding NAME=PATH"
+        raise InputError(msg)
+    if len({name for name, _, _ in pairs}) < len(pairs):
+        msg = "two embeddings have the same name; give each its own"
+        raise InputError(msg)
+    return {name: path for name, _, path in pairs} or None
 
 
 def _sizes(n: str | None) -> tuple[int, ...] | None:

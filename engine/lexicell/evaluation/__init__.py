@@ -9,6 +9,7 @@ from lexicell.evaluation.expression import pca_of_expression
 from lexicell.evaluation.figures import plot_evaluation
 from lexicell.evaluation.gene_report import GeneReport, Prediction, evaluate_genes
 from lexicell.evaluation.gene_sets import GO_SETS, GeneSet, GeneSets, match_gene_sets, read_gene_sets
+from lexicell.evaluation.generated import Distance, DistanceLine, GeneratedReport, evaluate_generated
 from lexicell.evaluation.geometry import Geometry, Neighbours, measure_geometry, nearest_genes
 from lexicell.evaluation.knn import knn_accuracy
 from lexicell.evaluation.learned_methods import METHODS
@@ -29,10 +30,13 @@ __all__ = [
     "METHODS",
     "CellProtocol",
     "DescribedTypes",
+    "Distance",
+    "DistanceLine",
     "Evaluation",
     "GeneReport",
     "GeneSet",
     "GeneSets",
+    "GeneratedReport",
     "Geometry",
     "Membership",
     "MembershipProtocol",
@@ -44,6 +48,7 @@ __all__ = [
     "Task",
     "control_vectors",
     "evaluate",
+    "evaluate_generated",
     "evaluate_genes",
     "evaluate_panels",
     "knn_accuracy",

@@ -8,21 +8,22 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, Union
 
-from lexicell._files import check_new_file
 from lexicell.atlas import Values, expand_inputs
 from lexicell.embedding import AlignOptions, Listener, Note
 from lexicell.embedding.aligned import DEFAULT_LEXICON
 from lexicell.embedding.events import log
 from lexicell.errors import InputError, MissingExtraError, needing
-from lexicell.evaluation.cell_report import OUTPUTS, Evaluation
+from lexicell.evaluation.cell_report import Evaluation
 from lexicell.evaluation.cells import evaluate_panels
 from lexicell.evaluation.described import DescribedTypes
 from lexicell.evaluation.figures import plot_evaluation
+from lexicell.evaluation.given import given_methods
 from lexicell.evaluation.learned_methods import resolve_methods
 from lexicell.evaluation.markers import read_markers
 from lexicell.evaluation.methods import Method
 from lexicell.evaluation.panels import Panel, panel_of
 from lexicell.evaluation.protocol import CellProtocol
+from lexicell.evaluation.report_files import check_output
 from lexicell.evaluation.splits import Scenario
 from lexicell.lexicon import GeneList, Lexicon
 from lexicell.words import Description
@@ -40,7 +41,7 @@ Data: TypeAlias = Union[str, Path, Sequence[str | Path], "AnnData"]
 def evaluate(
     data: Data | Mapping[str, Data],
     *,
-    label: str,
+    label: str | None = None,
     query: Data | None = None,
     query_label: str | None = None,
     label_map: Mapping[str, str] | None = None,
@@ -49,6 +50,7 @@ def evaluate(
     markers: Mapping[str, Sequence[str]] | str | Path | None = None,
     batch_key: str | None = None,
     methods: Sequence[str | Method] | None = None,
+    embeddings: Mapping[str, str | Path] | None = None,
     scenarios: Sequence[Scenario] | None = None,
     n: Sequence[int] | None = None,
     draws: int = 10,
@@ -78,7 +80,7 @@ def evaluate(
     data
         A labelled data set, see `lexicell.embed`; or several by their names, each evaluated on its own.
     label
-        Column of ``obs`` with the classes.
+        Column of ``obs`` with the classes; nothing can be done without.
     query, query_label, label_map
         Data set to classify by the first (scenario "transfer"), the column of its classes where it has
         another name, and which of its labels mean which of the reference.
@@ -93,6 +95,11 @@ def evaluate(
         Column of ``obs`` with batches (scenario "batches").
     methods
         Names or methods; by default all that there are.
+    embeddings
+        Vectors from elsewhere, by names: a store, an ``.h5ad``, AnnData-Zarr, Parquet or CSV, ``PATH#KEY``
+        where the key of ``obsm`` is not the only one; joined by id as `lexicell.import_embedding` does.
+        Cells that lack a vector in one of them are left out for all methods. Their genes are unknown, so they
+        have rows where all genes of one data set are seen: "few-shot" and "batches".
     scenarios
         Some of "few-shot", "disjoint", "batches", "transfer" and "described". By default the first two,
         "batches" where there is a `batch_key`, "transfer" where there is a `query` and "described" where
@@ -132,6 +139,9 @@ def evaluate(
     MissingExtraError
         scikit-learn, or what ``scib`` needs, is not installed.
     """
+    if label is None:
+        msg = "name the column of obs with the classes (--label)"
+        raise InputError(msg)
     methods = [methods] if isinstance(methods, str) else methods
     scenarios = (scenarios,) if isinstance(scenarios, str) else scenarios  # type: ignore[assignment]
     descriptions = gather_descriptions(describe, types)
@@ -158,8 +168,8 @@ def evaluate(
     if "described" not in chosen and (descriptions or markers is not None):
         msg = "sentences, types and markers are for the scenario described: ask for it, or not"
         raise InputError(msg)
-    if chosen == ("described",) and (methods is not None or batch_key is not None or scib):
-        msg = "sentences make no vectors: methods, batches and scib are for other scenarios"
+    if chosen == ("described",) and (methods is not None or embeddings or batch_key is not None or scib):
+        msg = "sentences make no vectors: methods, embeddings, batches and scib are for other scenarios"
         raise InputError(msg)
     compared = () if chosen == ("described",) else resolve_methods(methods)
     asked = None
@@ -167,7 +177,7 @@ def evaluate(
         asked = DescribedTypes(descriptions, None if markers is None else read_markers(markers))
     _check_extras(protocol)
     if output is not None:
-        _check_output(Path(output), overwrite=overwrite)
+        check_output(Path(output), overwrite=overwrite)
     opened = lexicon if isinstance(lexicon, Lexicon) else Lexicon.open(lexicon)
     options = AlignOptions(
         lexicon=opened, values=values, gene_column=gene_column, organism=organism,
@@ -188,8 +198,16 @@ def evaluate(
         )
 
     data_sets = data if isinstance(data, Mapping) else {_name(data): data}
+    if embeddings and len(data_sets) > 1:
+        msg = "embeddings are of one data set; evaluate each with its own"
+        raise InputError(msg)
+    panels_read = {name: read(data_set, label, batch_key) for name, data_set in data_sets.items()}
+    if embeddings:
+        ((name, panel),) = panels_read.items()
+        given, panels_read[name] = given_methods(embeddings, panel, name, listener)
+        compared = resolve_methods([*compared, *given])
     evaluation = evaluate_panels(
-        {name: read(data_set, label, batch_key) for name, data_set in data_sets.items()},
+        panels_read,
         opened,
         query=None if query is None else read(query, query_label or label, None),
         label_map=label_map,
@@ -217,15 +235,6 @@ def _name(data: Any) -> str:
         name = Path(str(data[0]).rstrip("/")).name
         return name.rpartition(".")[0] or name
     return "data"
-
-
-def _check_output(folder: Path, *, overwrite: bool) -> None:
-    """Raise before the work is done, which takes minutes."""
-    if folder.exists() and not folder.is_dir():
-        msg = f"{folder} is a file; name a folder"
-        raise InputError(msg)
-    for name in OUTPUTS:
-        check_new_file(folder / name, overwrite=overwrite)
 
 
 def _check_extras(protocol: CellProtocol) -> None:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -13,21 +10,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lexicell._files import staged_path
-from lexicell._say import spreadsheet_cell
 from lexicell.evaluation.intervals import Comparison, Interval, compare, mean_interval
 from lexicell.evaluation.methods import Method
 from lexicell.evaluation.panels import Panel
+from lexicell.evaluation.report_files import csv_of, interval_text, plain, write_report
 from lexicell.evaluation.splits import Skipped
 from lexicell.lexicon import Lexicon
 
 if TYPE_CHECKING:
     from lexicell.evaluation.protocol import CellProtocol
 
-__all__ = ["OUTPUTS", "Evaluation", "Line", "Record"]
-
-#: What `Evaluation.write` writes.
-OUTPUTS = ("scores.csv", "evaluation.json", "tables.md")
+__all__ = ["Evaluation", "Line", "Record"]
 
 
 @dataclass(frozen=True)
@@ -87,11 +80,11 @@ class Line:
     data, scenario, setting, classifier, method, control, transductive
         As in `Record`.
     is_control
-        Whether it uses no text: a control's vectors, or expression alone.
+        Whether it uses a control's vectors, or expression alone.
     scores
         Score -> mean and interval.
     against
-        What a method that uses text is compared with ("the best control: ...", "random", "shuffled") -> the
+        What any other method is compared with ("the best control: ...", "random", "shuffled") -> the
         difference in macro-F1 on the same draws.
     """
 
@@ -163,6 +156,7 @@ class Evaluation:
                     "source": method.source,
                     "text": method.text,
                     "transductive": method.transductive,
+                    "given": method.given,
                 }
                 for method in methods
             },
@@ -177,10 +171,12 @@ class Evaluation:
 
     def lines(self) -> list[Line]:
         """All methods in all settings; in each the methods in the order in which they ran."""
-        return [line for group in self._groups() for line in _summarise(*group, self._text())]
+        return [line for group in self._groups() for line in _summarise(*group, self._judged())]
 
-    def _text(self) -> frozenset[str]:
-        return frozenset(name for name, facts in self.settings["methods"].items() if facts["text"])
+    def _judged(self) -> frozenset[str]:
+        """What is no control: it reads text, or its vectors are from elsewhere."""
+        methods = self.settings["methods"].items()
+        return frozenset(name for name, facts in methods if facts["text"] or facts.get("given"))
 
     def _groups(self) -> Iterator[tuple[tuple[str, str, str, str], list[Record]]]:
         groups: dict[tuple[str, str, str, str], list[Record]] = {}
@@ -199,8 +195,7 @@ class Evaluation:
             "lines": [asdict(line) for line in self.lines()],
             "records": [asdict(record) for record in self.records],
         }
-        plain: dict[str, Any] = _plain(content)
-        return plain
+        return plain(content)
 
     def csv(self) -> str:
         """Records in long format, one a line, what was not measured left empty.
@@ -208,21 +203,12 @@ class Evaluation:
         Text that a spreadsheet would run as a formula begins with ``'``.
         """
         clusters = sorted({name for record in self.records for name in record.clusters})
-        out = io.StringIO()
-        writer: csv.DictWriter[str] | None = None
+        rows = []
         for record in self.records:
             row = asdict(record)
             measured = row.pop("clusters")
-            row |= {name: measured.get(name) for name in clusters}
-            row = {
-                spreadsheet_cell(name): "" if _is_nan(value) else spreadsheet_cell(value)
-                for name, value in row.items()
-            }
-            if writer is None:
-                writer = csv.DictWriter(out, list(row), lineterminator="\n")
-                writer.writeheader()
-            writer.writerow(row)
-        return out.getvalue()
+            rows.append(row | {name: measured.get(name) for name in clusters})
+        return csv_of(rows)
 
     def markdown(self) -> str:
         """A table for each data set and scenario: macro-F1, mean and 95 % interval over draws."""
@@ -243,24 +229,17 @@ class Evaluation:
         WriteError
             The disk is full, or the folder may not be written to.
         """
-        as_json = json.dumps(self.as_dict(), indent=1, allow_nan=False) + "\n"
-        paths = []
-        for name, content in zip(OUTPUTS, (self.csv(), as_json, self.markdown()), strict=True):
-            path = Path(folder) / name
-            with staged_path(path, replace=overwrite) as staging:
-                staging.write_text(content, encoding="utf-8")
-            paths.append(path)
-        return paths
+        return write_report(folder, self.csv(), self.as_dict(), self.markdown(), overwrite=overwrite)
 
 
-def _summarise(key: tuple[str, str, str, str], records: list[Record], text: frozenset[str]) -> list[Line]:
+def _summarise(key: tuple[str, str, str, str], records: list[Record], judged: frozenset[str]) -> list[Line]:
     rows: dict[tuple[str, str], list[Record]] = {}
     for record in records:
         rows.setdefault((record.method, record.control), []).append(record)
     for drawn in rows.values():
         drawn.sort(key=lambda record: record.draw)
     f1 = {name: _values(drawn, "macro_f1") for name, drawn in rows.items()}
-    controls = {name for name in rows if name[1] or name[0] not in text}
+    controls = {name for name in rows if name[1] or name[0] not in judged}
     best = max(controls, key=lambda name: f1[name].mean(), default=None)
     lines = []
     for name, drawn in rows.items():
@@ -332,19 +311,13 @@ def _table(lines: Sequence[Line]) -> str:
         if top is None or rival is None:
             best.append("")
         else:
-            best.append(f"{top.method}: {_interval(rival.difference, sign='+')}")
+            best.append(f"{top.method}: {interval_text(rival.difference, sign='+')}")
     rows.append(best)
     return "\n".join("| " + " | ".join(row) + " |" for row in rows)
 
 
 def _cell(line: Line | None) -> str:
-    return "" if line is None else _interval(line.scores["macro_f1"])
-
-
-def _interval(interval: Interval, sign: str = "") -> str:
-    if np.isnan(interval.low):
-        return f"{interval.mean:{sign}.3f}"
-    return f"{interval.mean:{sign}.3f} [{interval.low:{sign}.3f}, {interval.high:{sign}.3f}]"
+    return "" if line is None else interval_text(line.scores["macro_f1"])
 
 
 def _describe(panel: Panel) -> dict[str, Any]:
@@ -355,16 +328,3 @@ def _describe(panel: Panel) -> dict[str, Any]:
         "classes": panel.classes(),
         "identity": panel.identity,
     }
-
-
-def _is_nan(value: Any) -> bool:
-    return value is None or (isinstance(value, float) and np.isnan(value))
-
-
-def _plain(value: Any) -> Any:
-    """JSON knows no NaN, no tuple and no NumPy."""
-    if isinstance(value, Mapping):
-        return {str(name): _plain(item) for name, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    return None if isinstance(value, float) and not np.isfinite(value) else value

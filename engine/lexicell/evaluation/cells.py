@@ -141,6 +141,12 @@ class _Runner:
                     f"of {split.scenario}"
                 )
                 waiting.append(None)
+            elif self.method.given and not split.one_source:
+                self.notes.add(
+                    f"the vectors of {self.method.name} are of all genes of one data set, so it has no "
+                    f"{split.setting!r} of {split.scenario}"
+                )
+                waiting.append(None)
             elif self.method.other_genes and split.same_genes:
                 waiting.append(None)
             else:

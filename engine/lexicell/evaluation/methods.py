@@ -46,6 +46,9 @@ class Method:
         Whether reference and query must have measured the same genes.
     other_genes
         Whether it is only for a query that has measured other genes than the reference.
+    given
+        Whether its vectors are from elsewhere, of all genes that were measured: no control, and for cells of
+        one data set that see all genes.
     source
         Where the method is from.
     """
@@ -57,6 +60,7 @@ class Method:
     per_draw: bool = True
     shared_genes: bool = False
     other_genes: bool = False
+    given: bool = False
     source: str = ""
 
     def __call__(self, task: Task) -> Vectors:

@@ -41,6 +41,8 @@ class Panel:
         ``[n]`` str, or None.
     expression
         ``[n, v]`` float32 counts of all columns, for controls that read no text; None for `counts`.
+    names
+        ``[n]`` str names of the cells, by which vectors from elsewhere are theirs; or None.
     """
 
     counts: sp.csr_array
@@ -49,6 +51,7 @@ class Panel:
     labels: NDArray[np.str_] | None = None
     batch: NDArray[np.str_] | None = None
     expression: sp.csr_array | None = None
+    names: NDArray[np.object_] | None = None
 
     @property
     def n_cells(self) -> int:
@@ -73,6 +76,7 @@ class Panel:
             None if self.labels is None else self.labels[cells],
             None if self.batch is None else self.batch[cells],
             None if self.expression is None else self.expression[cells],
+            None if self.names is None else self.names[cells],
         )
 
     def restrict(self, genes: NDArray[np.integer[Any]]) -> Panel:
@@ -134,7 +138,7 @@ def panel_of(
     data: str | Path | AnnData | Sequence[str | Path],
     options: AlignOptions,
     *,
-    label: str,
+    label: str | None,
     batch_key: str | None = None,
     layer: str | None = None,
     use_raw: bool = False,
@@ -142,7 +146,7 @@ def panel_of(
     follow_links: bool = False,
     listener: Listener = ignore,
 ) -> Panel:
-    """Read all labelled cells of a data set and align its genes.
+    """Read all cells of a data set, or all labelled ones, and align its genes.
 
     Parameters
     ----------
@@ -151,7 +155,7 @@ def panel_of(
     options
         Lexicon and how counts and gene names are understood.
     label, batch_key
-        Columns of ``obs``. Cells without a label are left out and counted.
+        Columns of ``obs``. Cells without a label are left out and counted; none are where `label` is None.
     layer, use_raw, modality, follow_links
         See `lexicell.embed`.
     listener
@@ -160,7 +164,7 @@ def panel_of(
     Returns
     -------
     Panel
-        With labels and all columns of the data set.
+        With names, labels and all columns of the data set.
 
     Raises
     ------
@@ -170,11 +174,12 @@ def panel_of(
         As `lexicell.embedding.align_cells`, or a count is negative or not finite.
     """
     with open_data(data, layer, modality, use_raw=use_raw, follow_links=follow_links) as source:
-        labels = read_labels(source, label, listener)
+        labels = None if label is None else read_labels(source, label, listener)
         batches = None if batch_key is None else read_column(source, batch_key)
-        labelled = np.flatnonzero(labels != "")
+        labelled = np.arange(source.n_cells) if labels is None else np.flatnonzero(labels != "")
         cells = align_cells(source, options, listener)
         v = source.n_columns
+        names = np.asarray(source.names(0, source.n_cells).astype(str), object)
         parts = [
             sp.csr_array((b.data.astype(np.float32), b.indices, b.indptr), shape=(b.n_rows, v))
             for _, b in cells.blocks(summed=False)
@@ -192,7 +197,8 @@ def panel_of(
         counts,
         genes.rows,
         np.asarray(expression.sum(axis=1, dtype=np.float64), np.float32),
-        labels[labelled].astype(np.str_),
+        None if labels is None else labels[labelled].astype(np.str_),
         None if batches is None else batches[labelled].astype(np.str_),
         expression,
+        names[labelled],
     )

@@ -12,6 +12,7 @@ import pandas as pd
 import scipy.sparse as sp
 
 from lexicell.atlas import CountSource, Values, check_writable
+from lexicell.atlas.store import vectors_of
 from lexicell.embedding import AlignedCells, AlignOptions, Listener, align_cells, embed_in_memory, plan_cells
 from lexicell.embedding.aligned import DEFAULT_LEXICON
 from lexicell.embedding.events import log
@@ -25,7 +26,7 @@ from lexicell.words.panel import listed_genes
 from lexicell.words.retrieval import likeness_of
 from lexicell.words.score_run import score_to_folder
 from lexicell.words.scoring import ask, score_cells
-from lexicell.words.stored import InMemory, search_by_genes, search_by_text, search_like, vectors_of
+from lexicell.words.stored import InMemory, search_by_genes, search_by_text, search_like
 from lexicell.words.table import Search, check_table
 
 if TYPE_CHECKING:

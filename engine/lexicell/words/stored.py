@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -11,10 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from lexicell._arrays import unit_rows
-from lexicell.atlas._remote import is_url
-from lexicell.atlas.store import StoredVectors, open_vectors
-from lexicell.atlas.store._anndata import KEY
-from lexicell.atlas.store._place import place_of
+from lexicell.atlas.store import StoredVectors
 from lexicell.embedding import Advanced, Listener, Note
 from lexicell.embedding.default_projection import default_projection
 from lexicell.errors import InputError
@@ -25,7 +21,7 @@ from lexicell.words.panel import gene_table, listed_genes
 from lexicell.words.retrieval import likeness_of
 from lexicell.words.table import Search
 
-__all__ = ["InMemory", "search_by_genes", "search_by_text", "search_like", "vectors_of"]
+__all__ = ["InMemory", "search_by_genes", "search_by_text", "search_like"]
 
 #: How much likeness counts.
 _POWER = 2
@@ -73,19 +69,6 @@ class InMemory:
         yield 0, self._vectors
 
 
-def vectors_of(data: Any) -> StoredVectors | None:
-    """Open a store that `lexicell.embed` wrote; None for what is none, or has counts too."""
-    if not isinstance(data, str | Path):
-        return None
-    if is_url(data):
-        there = place_of(str(data)).finished
-        is_store = there is not None and there.get(f"obsm/{KEY}/zarr.json") is not None
-        has_counts = there is not None and there.get("X/zarr.json") is not None
-    else:
-        is_store, has_counts = (Path(data) / "obsm" / KEY).is_dir(), (Path(data) / "X").exists()
-    return open_vectors(data) if is_store and not has_counts else None
-
-
 def search_like(vectors: Vectors, cell: str, facts: Mapping[str, Any]) -> Search:
     """Cosine of the vectors of all cells and of one.
 
@@ -129,7 +112,7 @@ def search_by_text(
     Raises
     ------
     InputError
-        The store was made with another lexicon or a trained projection.
+        The store was made with another lexicon or a trained projection, or by another model.
     """
     likeness, _ = likeness_of(descriptions, lexicon, listener)
     called = called_up(likeness) ** _POWER
@@ -192,6 +175,12 @@ def _by_weights(
 
 def _table(stored: StoredVectors, lexicon: Lexicon) -> NDArray[np.float32]:
     """``[G, p]``: what a cell with one gene only would be."""
+    if "imported" in stored.facts:
+        msg = (
+            f"{stored.target} holds vectors of another model, which say nothing of genes: name the data that "
+            "they are of, or a cell (--like)"
+        )
+        raise InputError(msg)
     used = stored.facts["lexicon"]
     if str(used["identity"]) != lexicon.identity:
         msg = (

@@ -105,7 +105,7 @@ def test_the_version_is_the_packages(lexicell):
 
 @pytest.mark.parametrize(
     "verb",
-    ["", "demo", "embed", "doctor", "genes"]
+    ["", "demo", "embed", "import-embedding", "doctor", "genes"]
     + [
         f"genes {verb}"
         for verb in (

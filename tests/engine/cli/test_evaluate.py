@@ -123,3 +123,49 @@ def test_what_cannot_be_done_is_one_sentence(lexicell, labelled, options, says):
     ended = lexicell("evaluate", labelled, *options)
     assert (ended.code, ended.out) == (2, "")
     assert says in ended.complaint
+
+
+def test_an_embedding_from_elsewhere_has_a_row(lexicell, labelled, tmp_path):
+    import lexicell as package
+
+    package.embed(labelled, tmp_path / "ours.zarr", recipe="paper")
+    ended = lexicell("evaluate", labelled, *QUICK, "--embedding", f"mine={tmp_path / 'ours.zarr'}")
+    assert ended.code == 0, ended.err
+    rows = {line[:8].strip(): line[8:].split() for line in ended.out.splitlines()[3:5]}
+    assert rows["mine"] == rows["paper"]
+    assert "mine against best control: paper, " in ended.out
+
+
+def test_generated_cells_are_beside_real_ones_and_shuffled_genes(lexicell, labelled, tmp_path):
+    generated = ("evaluate", labelled, "--generated", labelled, "--draws", 2)
+    ended = lexicell(*generated, "--out", tmp_path / "out")
+    assert ended.code == 0, ended.err
+    table = ended.out.splitlines()
+    assert table[0] == "generative, all cells"
+    assert table[1].split()[-4:] == ["w1", "w2", "mmd_linear", "mmd_rbf"]
+    assert [line.split("  ")[0] for line in table[3:]] == [
+        "generated", "real (the floor)", "shuffled genes (a bad generator)", "floor 0, shuffled 1",
+    ]  # fmt: skip
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        "evaluation.json", "scores.csv", "tables.md",
+    ]  # fmt: skip
+    found = json.loads(lexicell(*generated, "--label", "type", "--json").out)
+    assert {line["setting"] for line in found["lines"]} >= {"all cells"}
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (["--label", "type", "--embedding", "nope"], "--embedding NAME=PATH"),
+        (["--label", "type", "--embedding", "a=b", "--embedding", "a=c"], "have the same name"),
+        (["--label", "type", "--embedding", "a=nowhere.h5ad"], "nowhere.h5ad: no such file"),
+        (["--generated", "nowhere.h5ad"], "nowhere.h5ad: no such file"),
+        (["--generated", "nowhere.h5ad", "--n", "3"], "--n is for labelled cells, and not for --generated"),
+        (["--generated", "nowhere.h5ad", "--scenario", "few-shot"], "--scenario is for labelled cells"),
+        (["--generated-values", "counts"], "--generated-values is for --generated"),
+    ],
+)
+def test_what_cannot_be_done_with_other_models_is_one_sentence(lexicell, labelled, options, says):
+    ended = lexicell("evaluate", labelled, *options)
+    assert (ended.code, ended.out) == (2, "")
+    assert says in ended.complaint

@@ -17,7 +17,7 @@ import typer
 
 import lexicell
 from lexicell.annotation.api import SURE
-from lexicell.cli import annotate, embed, evaluate, pack, search, train
+from lexicell.cli import annotate, embed, evaluate, import_embedding, pack, search, train
 from lexicell.cli._app import app
 from lexicell.embedding import DEFAULT_RECIPE, RECIPES, AlignOptions, Options
 from lexicell.embedding.aligned import DEFAULT_LEXICON
@@ -35,6 +35,11 @@ TWINS: Mapping[str, tuple[Callable[..., Any], Callable[..., Any], str]] = Mappin
     "search": (search.search, lexicell.search, "lexicell.words.search"),
     "describe": (search.describe, lexicell.describe, "lexicell.words.describe"),
     "evaluate": (evaluate.evaluate, lexicell.evaluate, "lexicell.evaluation.evaluate"),
+    "import-embedding": (
+        import_embedding.import_embedding,
+        lexicell.import_embedding,
+        "lexicell.imports.import_embedding",
+    ),
 })  # fmt: skip
 
 COMMANDS = typer.main.get_command(app)
@@ -44,6 +49,8 @@ ONLY_TYPED = {
     **{(verb, "as_json"): "how the result is printed" for verb in TWINS},
     ("embed", "each"): "calls the function once for each input",
     ("embed", "rapids"): "has to come before pandas is imported",
+    ("evaluate", "generated"): "calls `evaluate_generated`",
+    ("evaluate", "generated_values"): "of `evaluate_generated`",
     ("train", "steps"): "a field of `settings`",
     ("train", "rate"): "a field of `settings`",
 }
@@ -72,6 +79,7 @@ SPECIAL: Mapping[tuple[str, str], tuple[str, Any]] = MappingProxyType({
     ("train", "background"): ("batch=control", ("batch", "control")),
     ("train", "n_top_genes"): ("0", None),
     ("evaluate", "n"): ("7,9", (7, 9)),
+    ("evaluate", "embeddings"): ("uce=a.h5ad#X_uce", {"uce": "a.h5ad#X_uce"}),
     ("evaluate", "methods"): ("paper, bridge", ["paper", "bridge"]),
     ("evaluate", "scenarios"): ("batches", ("batches",)),
     ("evaluate", "label_map"): ("map.json", {"T": "T cell"}),
@@ -254,7 +262,6 @@ FUNCTIONS = {verb: function for verb, (_, function, _) in TWINS.items()} | {
 DIFFERENT = {
     "query": "what is named (annotate), or classified by other data (evaluate)",
     "data": "one data set of files or in memory; of files only (pack); several by name (evaluate)",
-    "label": "evaluate can do nothing without",
     "output": "embed and pack can do nothing without; embed and pack write where a URL says, too",
     "obs_columns": "few are worth a copy beside vectors (embed), all in an atlas (pack)",
     "key_added": "tl.embed writes two kinds of names",
@@ -278,7 +285,8 @@ def test_a_keyword_means_the_same_in_every_function() -> None:
     everywhere = {"layer", "use_raw", "modality", "lexicon", "listener"}
     for name in everywhere | {field.name for field in fields(AlignOptions)} - {"lexicon"}:
         having = {key for key, of in FUNCTIONS.items() if name in parameters(of)}
-        lacking = FUNCTIONS.keys() - having - {"tl.annotate", "AlignOptions", "Options"}
+        # An import reads names of cells, and no counts.
+        lacking = FUNCTIONS.keys() - having - {"tl.annotate", "AlignOptions", "Options", "import-embedding"}
         assert lacking <= (set() if name in everywhere else {"describe", "pack"}), name
 
 
@@ -351,7 +359,7 @@ def test_a_default_is_among_the_choices_that_a_text_lists(verb: str) -> None:
         if isinstance(default, str) and '``"' in text:
             assert f'``"{default}"``' in text, name
     for option in options(verb):
-        assert option.default in {*option.choices, None} or not option.choices
+        assert option.required or option.default in {*option.choices, None} or not option.choices
 
 
 def test_help_docstring_and_readme_name_all_recipes(repository: Path) -> None:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from lexicell.atlas.counts._dataset import RowsSource
     from lexicell.atlas.source import CountSource
 
-__all__ = ["is_mudata", "open_counts"]
+__all__ = ["hdf5_root", "is_mudata", "open_counts", "zarr_root"]
 
 _FORMATS = (
     "give an .h5ad, an .h5mu, an AnnData-Zarr folder, a 10x .h5, "
@@ -181,6 +181,15 @@ def _open_url(url: str, layer: str | None, modality: str | None, *, use_raw: boo
 def _open_zarr(
     store: Path | Store, label: str, layer: str | None, modality: str | None, *, use_raw: bool
 ) -> tuple[RowsSource, bool]:
+    root, looks = zarr_root(store, label)
+    if not looks:
+        msg = f"{label}: this Zarr is not an AnnData; {_FORMATS}"
+        raise InputError(msg)
+    return _open_anndata(root, label, layer, modality, use_raw=use_raw)
+
+
+def zarr_root(store: Path | Store, label: str) -> tuple[Any, bool]:
+    """Root of a Zarr, and whether it looks like an AnnData or a MuData."""
     import zarr
 
     from lexicell.atlas._bounded import bounded
@@ -194,11 +203,7 @@ def _open_zarr(
             # Consolidated metadata are understood all or none; what is needed may be all known.
             root = zarr.open_group(store, mode="r", use_consolidated=False)
         root = bounded(root)
-        looks = hasattr(root, "keys") and ("mod" in root or _is_anndata(root))
-    if not looks:
-        msg = f"{label}: this Zarr is not an AnnData; {_FORMATS}"
-        raise InputError(msg)
-    return _open_anndata(root, label, layer, modality, use_raw=use_raw)
+        return root, hasattr(root, "keys") and ("mod" in root or _is_anndata(root))
 
 
 def _open_anndata(
@@ -223,34 +228,9 @@ def _open_anndata(
 def _open_file(
     path: Path, label: str, layer: str | None, modality: str | None, *, use_raw: bool, follow_links: bool
 ) -> tuple[RowsSource, bool]:
-    if not os.access(path, os.R_OK):
-        msg = f"{label}: no permission to read the file; change its mode or its owner"
-        raise InputError(msg)
-    import h5py
-
-    from lexicell.atlas.counts._h5group import OwnGroup
-    from lexicell.atlas.counts._h5watch import Watched
-
     opened = ExitStack()
     try:
-        opened.enter_context(closing(Watched(label)))
-        with reading(Where(label, "the file")):
-            is_hdf5 = h5py.is_hdf5(path)
-        if not is_hdf5:
-            if path.suffix in (".h5ad", ".h5mu", ".h5", ".hdf5"):
-                fault = "does not begin as HDF5 does"
-                raise Where(label, "the file").corrupt(fault)
-            msg = f"{label}: files of this kind are not read; {_FORMATS}"
-            raise InputError(msg)
-        with reading(Where(label, "the HDF5 file")):
-            try:
-                file = opened.enter_context(h5py.File(path, "r", rdcc_nbytes=_HDF5_CACHE_BYTES))
-            except BlockingIOError as exc:
-                msg = f"{label}: another process has the file open for writing; close it there"
-                raise InputError(msg) from exc
-        with reading(Where(label, "the table of contents")):
-            root = OwnGroup(file["/"].id, label, follow_links=follow_links)
-            kind = _kind_of(root)
+        root, kind = hdf5_root(path, label, opened, follow_links=follow_links)
         if kind == "anndata":
             return _open_anndata(root, label, layer, modality, use_raw=use_raw, on_close=opened.close)
         if kind == "10x":
@@ -261,6 +241,36 @@ def _open_file(
     except BaseException:
         opened.close()
         raise
+
+
+def hdf5_root(path: Path, label: str, opened: ExitStack, *, follow_links: bool) -> tuple[Any, str]:
+    """Root of an HDF5 file, which `opened` closes, and what it looks like: see `_kind_of`."""
+    if not os.access(path, os.R_OK):
+        msg = f"{label}: no permission to read the file; change its mode or its owner"
+        raise InputError(msg)
+    import h5py
+
+    from lexicell.atlas.counts._h5group import OwnGroup
+    from lexicell.atlas.counts._h5watch import Watched
+
+    opened.enter_context(closing(Watched(label)))
+    with reading(Where(label, "the file")):
+        is_hdf5 = h5py.is_hdf5(path)
+    if not is_hdf5:
+        if path.suffix in (".h5ad", ".h5mu", ".h5", ".hdf5"):
+            fault = "does not begin as HDF5 does"
+            raise Where(label, "the file").corrupt(fault)
+        msg = f"{label}: files of this kind are not read; {_FORMATS}"
+        raise InputError(msg)
+    with reading(Where(label, "the HDF5 file")):
+        try:
+            file = opened.enter_context(h5py.File(path, "r", rdcc_nbytes=_HDF5_CACHE_BYTES))
+        except BlockingIOError as exc:
+            msg = f"{label}: another process has the file open for writing; close it there"
+            raise InputError(msg) from exc
+    with reading(Where(label, "the table of contents")):
+        root = OwnGroup(file["/"].id, label, follow_links=follow_links)
+        return root, _kind_of(root)
 
 
 def _kind_of(root: Any) -> str:

@@ -6,7 +6,7 @@ from lexicell.atlas.store._identity import check_identity
 from lexicell.atlas.store._journal import Begun, begun
 from lexicell.atlas.store._layout import Layout, Shard
 from lexicell.atlas.store._place import PASSING
-from lexicell.atlas.store._reading import StoredVectors, open_embedding, open_vectors
+from lexicell.atlas.store._reading import StoredVectors, open_embedding, open_vectors, vectors_of
 from lexicell.atlas.store._sharded import Receipt, ShardedStore, ShardWriter, Sink, create_store
 from lexicell.atlas.store._verify import Verified, verify
 from lexicell.atlas.store.embedding import QUALITY, EmbeddingSink, check_folder, check_output
@@ -40,6 +40,7 @@ __all__ = [
     "open_embedding",
     "open_vectors",
     "parquet_bytes",
+    "vectors_of",
     "verify",
     "write_element",
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import pandas as pd
@@ -13,9 +13,7 @@ from lexicell.errors import InputError
 if TYPE_CHECKING:
     import zarr
 
-    from lexicell.atlas.source import CountSource
-
-__all__ = ["check_columns", "write_obs"]
+__all__ = ["Cells", "check_columns", "write_obs"]
 
 #: Rows of one chunk, whatever the column: a window of a table fills whole chunks of all its columns.
 _CHUNK_ROWS = 1 << 16
@@ -27,7 +25,25 @@ _LONGEST_NAME = 255
 _Write = Callable[[int, Any], None]
 
 
-def check_columns(source: CountSource, columns: Sequence[str], *, present: Sequence[str] = ()) -> None:
+class Cells(Protocol):
+    """Cells with names and columns, as every `CountSource` has them."""
+
+    @property
+    def label(self) -> str:
+        """What messages call them."""
+        ...
+
+    @property
+    def n_cells(self) -> int:
+        """How many there are."""
+        ...
+
+    def read_obs(self, columns: Sequence[str], start: int, stop: int) -> pd.DataFrame:
+        """See `CountSource.read_obs`."""
+        ...
+
+
+def check_columns(source: Cells, columns: Sequence[str], *, present: Sequence[str] = ()) -> None:
     """Check that `write_obs` will be able to write these columns, at the price of a few rows.
 
     Parameters
@@ -61,7 +77,7 @@ def check_columns(source: CountSource, columns: Sequence[str], *, present: Seque
 
 def write_obs(
     root: zarr.Group,
-    source: CountSource,
+    source: Cells,
     columns: Sequence[str],
     *,
     present: Sequence[str] = (),

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lexicell.atlas._remote import is_url
 from lexicell.atlas.store._anndata import KEY
 from lexicell.atlas.store._layout import QUALITY_DTYPES, Layout
 from lexicell.atlas.store._objects import Objects, Written
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from anndata import AnnData
 
-__all__ = ["StoredVectors", "open_embedding", "open_vectors"]
+__all__ = ["StoredVectors", "open_embedding", "open_vectors", "vectors_of"]
 
 #: Cells read at once.
 _BLOCK = 32_768
@@ -92,6 +93,19 @@ def open_vectors(target: str | Path) -> StoredVectors:
         raise _damaged(place.target, error) from error
     n, p = array.shape
     return StoredVectors(place.target, names, facts, (int(n), int(p)), array)
+
+
+def vectors_of(data: Any) -> StoredVectors | None:
+    """Open a store that `lexicell.embed` wrote; None for what is none, or has counts too."""
+    if not isinstance(data, str | Path):
+        return None
+    if is_url(data):
+        there = place_of(str(data)).finished
+        is_store = there is not None and there.get(f"obsm/{KEY}/zarr.json") is not None
+        has_counts = there is not None and there.get("X/zarr.json") is not None
+    else:
+        is_store, has_counts = (Path(data) / "obsm" / KEY).is_dir(), (Path(data) / "X").exists()
+    return open_vectors(data) if is_store and not has_counts else None
 
 
 def open_embedding(target: str | Path, *, allow_partial: bool = False) -> AnnData:

@@ -37,7 +37,7 @@ class EmbeddingSink:
     """The sink of embedded rows: ``obsm["X_lexicell"]`` and three columns of ``obs``.
 
     It remembers of a shard ``n_empty``, how many of its cells have no described gene, and ``coverage``, the
-    sum over its cells.
+    sum over its cells. Vectors of other models are of unknown genes: ``n_genes`` is -1 and the coverage NaN.
 
     Attributes
     ----------
@@ -96,7 +96,7 @@ class EmbeddingSink:
             encoded.append((f"obs/{name}/c/{number}", chunk_bytes(column, layout.shard_rows)))
         facts = {
             "n_empty": int(np.count_nonzero(shard.n_genes == 0)),
-            "coverage": float(shard.coverage.sum(dtype=np.float64)),
+            "coverage": float(np.nansum(shard.coverage, dtype=np.float64)),
         }
         return encoded, facts
 
