@@ -24,7 +24,8 @@ def write_exports(folder: Path) -> None:
 
     table = Lexicon.open("human-go-minilm").genes
     symbols, ids = (table.column(name).to_pylist() for name in ("symbol", "ensembl_ids"))
-    known = [(symbol, one[0]) for symbol, one in zip(symbols, ids, strict=True) if one][:6000]
+    of_id = {one[0]: symbol for symbol, one in zip(symbols, ids, strict=True) if one}
+    known = [(symbol, one) for one, symbol in of_id.items()][:6000]
     n, rng = 90, np.random.default_rng(0)
     x = rng.poisson(rng.gamma(0.3, 1.5, len(known)), (n, len(known))).astype(np.float32)
     x[5] = 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import sys
 import types
 
@@ -127,6 +128,7 @@ def scgpt(monkeypatch):
     class Vocab:
         def __init__(self, known):
             self.known = dict(known.known if isinstance(known, Vocab) else known)
+            self.vocab = self
 
         def __len__(self):
             return len(self.known)
@@ -154,6 +156,7 @@ def scgpt(monkeypatch):
     module.vocab = lambda known, min_freq=1: Vocab({token: at for at, token in enumerate(known)})
     text.vocab = module
     bare = types.ModuleType("scgpt")
+    bare.logger = logging.getLogger("scgpt")
     bare.__path__ = [str(one) for one in spec("scgpt").submodule_search_locations]
     for name, stand_in in (("torchtext", text), ("torchtext.vocab", module), ("scgpt", bare)):
         monkeypatch.setitem(sys.modules, name, stand_in)
