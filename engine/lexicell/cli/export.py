@@ -162,7 +162,7 @@ def _told(options: type[Any]) -> Iterator[tuple[str, str]]:
 def _export(name: str, *, data: Any, output: str, as_json: bool, **options: Any) -> None:
     from lexicell.exports import export as run
 
-    given: dict[str, Any] = {**options, "obs_columns": options["obs_columns"] or ()}
+    given: dict[str, Any] = {key: value for key, value in options.items() if value is not None}
     with _console.bar("exporting", "cells") as bar:
         done = run(name, data, output, listener=_console.listen(bar), **given)
     if as_json:
