@@ -63,11 +63,14 @@ def _slaf(path: str, out: str) -> dict[str, Any]:
         by_fragment=False, use_mixture_of_scanners=False, verbose=False,
     )  # fmt: skip
     n = tokens = padded = 0
+    seconds = 0.0
     for batch in loader:
         n += len(batch["input_ids"])
         padded += batch["input_ids"].numel()
         tokens += int(batch["attention_mask"].sum())
-    return {"seconds": time.perf_counter() - started, "tokens": tokens, "padded": padded, "n": n}
+        seconds = time.perf_counter() - started
+    ended = time.perf_counter() - started
+    return {"seconds": seconds, "ended": ended, "tokens": tokens, "padded": padded, "n": n}
 
 
 def _sentences(path: str, out: str) -> dict[str, Any]:
