@@ -1,17 +1,15 @@
-"""Is a cell's export a function of the cell? The share of cells that stay the same when only their order moves."""
+"""Is a cell's export a function of the cell? The share of cells that stay the same when only order moves."""
 
 from __future__ import annotations
 
 import json
 from collections import Counter
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import anndata as ad
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 import scipy.sparse as sp
 
@@ -80,7 +78,9 @@ def stable(
         found.append({"whose": "Cell2Sentence", "what": "sentences", "ran": "its package", "share": share})
     for idiom in IDIOMS:
         made = _theirs(idiom, cells, median, [cells.n_obs], seed)
-        share = {what: _share(made, _theirs(idiom, moved[what], median, [cells.n_obs], seed)) for what in moved}
+        share = {
+            what: _share(made, _theirs(idiom, moved[what], median, [cells.n_obs], seed)) for what in moved
+        }
         chunks = [_CHUNK] * (cells.n_obs // _CHUNK) + [cells.n_obs % _CHUNK]
         half = cells.n_obs // 2
         share["chunks"] = _share(made, _theirs(idiom, cells, median, chunks, seed))
@@ -106,7 +106,9 @@ def _ours(
     before = tables.MAX_NNZ
     tables.MAX_NNZ = values or before
     try:
-        lexicell.export(name, cells, folder / "stable", overwrite=True, workers=workers, listener=ignore, **options)
+        lexicell.export(
+            name, cells, folder / "stable", overwrite=True, workers=workers, listener=ignore, **options
+        )
     finally:
         tables.MAX_NNZ = before
     state = json.loads((folder / "stable/state.json").read_text())

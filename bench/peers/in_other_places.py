@@ -1,7 +1,8 @@
 """Packages that live in a folder of their own, each run by a Python that has it on its path.
 
-``python in_other_places.py map CELLS.h5ad GENES.npz OUT N``, ``slaf CELLS.h5ad OUT.slaf`` or
-``sentences CELLS.h5ad OUT.json``; the last line that is printed is JSON.
+``python in_other_places.py map CELLS.h5ad GENES.npz OUT N``, ``slaf CELLS.h5ad OUT.slaf``, ``sentences
+CELLS.h5ad OUT.json`` or ``loop CELLS.h5ad GENES.npz OUT K FORMAT``, which only needs a quiet process; the last
+line that is printed is JSON.
 """
 
 from __future__ import annotations
@@ -49,6 +50,33 @@ def _map(path: str, genes: str, out: str, n: str) -> dict[str, Any]:
     return {"seconds": time.perf_counter() - started, "tokens": int(np.sum(made["length"][:])), "n": wanted}
 
 
+def _loop(path: str, genes: str, out: str, k: str, name: str) -> dict[str, Any]:
+    """`bench.peers.ranked_lists.loop` in two processes, each with half of the cells."""
+    from concurrent.futures import ProcessPoolExecutor
+    from multiprocessing import get_context
+
+    import h5py
+    import numpy as np
+
+    from bench.peers.ranked_lists import loop
+
+    of = np.load(genes)
+    median = of["median"] if name == "geneformer" else None
+    with h5py.File(path) as file:
+        n = len(file["obs/_index"])
+    fixed = (int(k), of["token"], median, of["words"].tolist())
+    Path(out).mkdir()
+    started = time.perf_counter()
+    with ProcessPoolExecutor(2, mp_context=get_context("fork")) as pool:
+        parts = [(0, n // 2), (n // 2, n)]
+        made = [
+            pool.submit(loop, Path(path), Path(out) / f"{i}.arrow", *fixed, part)
+            for i, part in enumerate(parts)
+        ]
+        tokens = sum(one.result() for one in made)
+    return {"seconds": time.perf_counter() - started, "tokens": tokens, "n": n}
+
+
 def _slaf(path: str, out: str) -> dict[str, Any]:
     """SLAF's own loader with its tokenizer, in its sequential mode, which it calls the fastest."""
     from slaf import SLAFArray
@@ -87,7 +115,7 @@ def _sentences(path: str, out: str) -> dict[str, Any]:
 
 def main(words: list[str]) -> None:
     """Run one, and print what it says."""
-    what = {"map": _map, "slaf": _slaf, "sentences": _sentences}[words[0]]
+    what = {"map": _map, "loop": _loop, "slaf": _slaf, "sentences": _sentences}[words[0]]
     print("\n" + json.dumps(what(*words[1:])))
 
 

@@ -23,7 +23,18 @@ from numpy.typing import NDArray
 
 from lexicell_kernels._numba import at_least, count_bits, float_bits, kernel, trailing_zeros
 
-__all__ = ["DIGIT_BITS", "DISORDERED", "FRACTIONAL", "INVALID", "OUT_OF_RANGE", "Scratch", "fixed_point_sums", "new_scratch", "scan", "select_row"]
+__all__ = [
+    "DIGIT_BITS",
+    "DISORDERED",
+    "FRACTIONAL",
+    "INVALID",
+    "OUT_OF_RANGE",
+    "Scratch",
+    "fixed_point_sums",
+    "new_scratch",
+    "scan",
+    "select_row",
+]
 
 DISORDERED = 1  # columns not strictly ascending
 INVALID = 2  # a value is negative, NaN or infinite
