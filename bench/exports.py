@@ -76,7 +76,8 @@ def kills(given: Given) -> dict[str, Any]:
     path, _, _ = dictionaries(given.folder, given.seed)
     packed, whole, broken = _packed(given, given.million), given.folder / "whole", given.folder / "broken"
     took = run_process(_command(packed, whole, path)).taken.seconds
-    rng, killed = random.Random(given.seed), []  # noqa: S311 -- instants, no secrets
+    rng = random.Random(given.seed)  # noqa: S311 -- instants, no secrets
+    killed: list[float] = []
     line = _command(packed, broken, path, "--resume")
     while len(killed) < given.kills:
         instant = rng.uniform(0.3, 0.7) * took

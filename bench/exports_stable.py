@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import anndata as ad
 import numpy as np
@@ -15,6 +16,7 @@ import scipy.sparse as sp
 
 import lexicell
 from bench.peers.ranked_lists import IDIOMS, Idiom, dense_rows
+from lexicell.atlas import MAX_NNZ
 from lexicell.embedding import tables
 from lexicell.embedding.events import ignore
 
@@ -56,7 +58,7 @@ def stable(
     rng = np.random.default_rng(seed)
     rows, columns = rng.permutation(cells.n_obs), rng.permutation(cells.n_vars)
     moved = {"rows": cells[rows].copy(), "columns": cells[:, columns].copy()}
-    found = []
+    found: list[dict[str, Any]] = []
     for name, options in (
         ("geneformer", {"tokens": str(dictionary), "medians": str(dictionary)}),
         ("cell-sentence", {"top": 200}),
@@ -70,11 +72,11 @@ def stable(
         found.append({"whose": "Cell2Sentence", "what": "sentences", "ran": sentences, "share": None})
     else:
         whole = sentences(cells, "whole")
-        share = {what: _share(whole, sentences(moved[what], what)) for what in moved}
+        theirs = {what: _share(whole, sentences(moved[what], what)) for what in moved}
         half = cells.n_obs // 2
         parts = (cells[:half].copy(), cells[half:].copy())
         halves = {k: v for i, part in enumerate(parts) for k, v in sentences(part, f"part{i}").items()}
-        share |= {"chunks": _share(whole, halves), "threads": None}
+        share = theirs | {"chunks": _share(whole, halves)}
         found.append({"whose": "Cell2Sentence", "what": "sentences", "ran": "its package", "share": share})
     for idiom in IDIOMS:
         made = _theirs(idiom, cells, median, [cells.n_obs], seed)
@@ -103,14 +105,10 @@ def _ours(
     workers: int = 2,
 ) -> _Made:
     """Export, in blocks of so many values."""
-    before = tables.MAX_NNZ
-    tables.MAX_NNZ = values or before
-    try:
+    with patch.object(tables, "MAX_NNZ", values or MAX_NNZ):
         lexicell.export(
             name, cells, folder / "stable", overwrite=True, workers=workers, listener=ignore, **options
         )
-    finally:
-        tables.MAX_NNZ = before
     state = json.loads((folder / "stable/state.json").read_text())
     parts = [folder / "stable" / part["filename"] for part in state["_data_files"]]
     table = pa.concat_tables([pa.ipc.open_stream(part.read_bytes()).read_all() for part in parts])

@@ -1,8 +1,8 @@
 """Packages that live in a folder of their own, each run by a Python that has it on its path.
 
 ``python in_other_places.py map CELLS.h5ad GENES.npz OUT N``, ``slaf CELLS.h5ad OUT.slaf``, ``sentences
-CELLS.h5ad OUT.json`` or ``loop CELLS.h5ad GENES.npz OUT K FORMAT``, which only needs a quiet process; the last
-line that is printed is JSON.
+CELLS.h5ad OUT.json`` or ``loop CELLS.h5ad GENES.npz OUT K FORMAT``, which only needs a quiet process; the
+last line that is printed is JSON.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -115,8 +116,13 @@ def _sentences(path: str, out: str) -> dict[str, Any]:
 
 def main(words: list[str]) -> None:
     """Run one, and print what it says."""
-    what = {"map": _map, "loop": _loop, "slaf": _slaf, "sentences": _sentences}[words[0]]
-    print("\n" + json.dumps(what(*words[1:])))
+    what: dict[str, Callable[..., dict[str, Any]]] = {
+        "map": _map,
+        "loop": _loop,
+        "slaf": _slaf,
+        "sentences": _sentences,
+    }
+    print("\n" + json.dumps(what[words[0]](*words[1:])))
 
 
 if __name__ == "__main__":

@@ -20,7 +20,8 @@ def marked(columns: NDArray[Any], mask: NDArray[np.bool_]) -> NDArray[np.int64]:
 
 @kernel(cache=True)
 def _marked(columns, mask):  # type: ignore[no-untyped-def]
-    n, v = 0, np.uint64(mask.size)
+    n: Any = 0
+    v = np.uint64(mask.size)
     found = np.empty(columns.size, np.int64)  # pages that stay unused are never touched
     for i in range(columns.size):
         column = np.uint64(columns[i])
