@@ -125,7 +125,9 @@ def stable(given: Given) -> dict[str, Any]:
 
     def sentences(data: ad.AnnData, name: str) -> dict[str, str]:
         into, out = given.folder / f"{name}.h5ad", given.folder / "sentences.json"
-        ad.AnnData(data.X, obs=data.obs[[]], var=data.var[[]]).write_h5ad(into)
+        # Names that differ only by case are merged there, and then looked up by position.
+        own = ~data.var_names.str.upper().duplicated(keep=False)
+        ad.AnnData(data.X[:, own], obs=data.obs[[]], var=data.var.loc[own, []]).write_h5ad(into)
         given.elsewhere("cell2sentence", "sentences", str(into), str(out))
         found: dict[str, str] = json.loads(out.read_text())
         return found

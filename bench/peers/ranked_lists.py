@@ -129,7 +129,13 @@ def _argsort(x: NDArray[Any], _: np.random.Generator, __: NDArray[Any]) -> NDArr
     return np.argsort(-x)[:128]
 
 
+def _words(x: NDArray[Any], rng: np.random.Generator, _: NDArray[Any]) -> NDArray[Any]:
+    any_order = rng.permutation(np.flatnonzero(x))
+    return np.asarray(any_order[np.argsort(-x[any_order], kind="stable")])
+
+
 IDIOMS = (
+    Idiom("all genes by count, ties shuffled: the list", "Cell2Sentence", _words),
     Idiom("argsort(-x), first 128: the list", "Geneformer, Nicheformer, scDataLoader", _argsort),
     Idiom("argsort(-x), first 128: the set", "Geneformer, Nicheformer, scDataLoader", _argsort, as_set=True),
     Idiom("argsort of x / N * 1e4 / median, first 2,048", "Geneformer", _ranked),
