@@ -50,7 +50,7 @@ def test_only_what_breaks_ties_by_a_rule_is_the_cells_own(run):
     assert share["Cell2Sentence", "sentences"] is None
     assert share["Geneformer, Nicheformer, scDataLoader", "argsort(-x), first 128: the list"]["columns"] < 0.5
     assert share["STATE", "first 2,048 of all genes, ties shuffled: the set"]["rows"] < 0.5
-    assert share["UCE", "1,024 drawn by log1p(x): the multiset"]["chunks"] < 1
+    assert share["UCE", "1,024 drawn by log1p(x): the multiset"]["threads"] < 1
 
 
 def test_an_unknown_part_is_named(run, capsys):
