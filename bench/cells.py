@@ -232,9 +232,9 @@ def blocks(
             yield made[: n_cells - i * BLOCK_CELLS] if (i + 1) * BLOCK_CELLS > n_cells else made
 
 
-def csr(n_cells: int, seed: int = 0, n_genes: int = N_GENES) -> sp.csr_array:
+def csr(n_cells: int, seed: int = 0, n_genes: int = N_GENES, *, depth: float = 1.0) -> sp.csr_array:
     """The same cells in memory (about 23 kB a cell)."""
-    return sp.csr_array(sp.vstack(list(blocks(n_cells, seed, n_genes)), format="csr"))
+    return sp.csr_array(sp.vstack(list(blocks(n_cells, seed, n_genes, depth=depth)), format="csr"))
 
 
 def write_h5ad(

@@ -62,7 +62,7 @@ def _entry_points(stamp: str) -> tuple[Callable[..., Any], ...]:
     @kernel(cache=True)
     def rank(data, indices, indptr, start, stop, rank, candidate, ids, divisor, k, s, at,
              genes, counts, sizes, totals, n_tied):  # fmt: skip
-        """List rows ``start:stop`` by score, one after another from place `at` on; returns as `embed` does."""
+        """List rows ``start:stop`` by score, one after another from place `at` on."""
         _ = stamp
         for row in range(start, stop):
             x, idx = data[indptr[row] : indptr[row + 1]], indices[indptr[row] : indptr[row + 1]]

@@ -93,7 +93,7 @@ def score_order(n, factor, s):
 
 @kernel()
 def list_counts(x, idx, rank, candidate, ids, k, s, genes, counts):
-    """Write the `k` highest counts of a row, and the ids of their genes; return ``(flags, many, tied, total)``.
+    """Write the `k` highest counts of a row and their ids; return ``(flags, many, tied, total)``.
 
     `tied` is how many of them have the count of the first that is left out.
     """

@@ -266,7 +266,8 @@ class Ranking:
     Attributes
     ----------
     genes
-        ``[nnz]`` int32 rows of the gene table, or ids given for them: the highest score first, equal ones by row ascending.
+        ``[nnz]`` int32 rows of the gene table, or ids that were given for them: the highest score first,
+        equal ones by row ascending.
     counts
         ``[nnz]`` float32.
     indptr

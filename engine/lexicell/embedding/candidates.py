@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -77,7 +78,12 @@ class CandidateGenes:
         if self.shared is None:
             return block
         xp = namespace(block.data)
-        at = xp.flatnonzero(xp.asarray(self.shared)[block.indices])
+        if xp is np:
+            from lexicell.embedding._marked import marked
+
+            at: Any = marked(block.indices, self.shared)
+        else:
+            at = xp.flatnonzero(xp.asarray(self.shared)[block.indices])
         values = block.data[at]
         if not bool((values >= 0).all()):
             return block  # the kernel names a negative value or NaN, which a sum would hide

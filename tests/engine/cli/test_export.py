@@ -73,7 +73,6 @@ def test_a_command_has_the_options_of_its_format(name: str) -> None:
 def test_every_option_is_told(name: str) -> None:
     for one in options(name):
         assert one.info.help, one.name
-        assert one.info.help[0] in "vsc" or one.info.help[0].isupper(), one.info.help
         assert one.info.help.endswith((".", ")")), one.info.help
         assert "`" not in one.info.help, one.info.help
 

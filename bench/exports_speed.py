@@ -1,0 +1,138 @@
+"""Cells and tokens a second of exports and of what others do, from disk to disk."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+import lexicell
+from bench import cells, record
+from bench.exports_given import Given, dictionaries, of_columns
+from bench.measure import Case, Taken, measure
+from bench.peers.ranked_lists import loop
+from bench.scenario import Scenario
+from lexicell.embedding.events import ignore
+
+__all__ = ["speed"]
+
+#: Depths of synthetic cells: as PBMC3k's, and as today's.
+DEPTHS = {"pbmc3k-like": cells.SHALLOW, "deep": 1.0}
+#: Of these, where SLAF is measured, which takes minutes whatever there is to do.
+SLAF_AT = ("pbmc3k-like",)
+#: Cells of peers that take a millisecond for each.
+_FEW = 10_000
+
+
+def speed(given: Given) -> dict[str, Any]:
+    """Cells and tokens a second, in turn, each held against ours."""
+    path, tokens, medians = dictionaries(given.folder, given.seed)
+    stamp, made = record.Stamp.now(), []
+    for depth, scale in DEPTHS.items():
+        plain, packed = given.folder / f"{depth}.h5ad", given.folder / f"{depth}.zarr"
+        cells.write_h5ad(plain, given.n, given.seed, None, depth=scale)
+        lexicell.pack(plain, packed, overwrite=True, listener=ignore)
+        token, median, names = of_columns(str(plain), tokens, medians)
+        genes = given.folder / "genes.npz"
+        np.savez(genes, token=token, median=median, words=np.array(names))
+        for name, options, k in (
+            ("geneformer", {"tokens": str(path), "medians": str(path)}, 2048),
+            ("cell-sentence", {"top": 200}, 200),
+        ):
+            cases = _cases(given, depth, name, options, k, (plain, packed, genes), (token, median, names))
+            load = os.getloadavg()[0]
+            made += record.make(measure(cases, given.rounds), stamp, load)
+        for one in (plain, packed, given.folder / f"{depth}.slaf"):
+            shutil.rmtree(one) if one.is_dir() else one.unlink(missing_ok=True)
+    for row in made:
+        if not any(row["cpu_seconds"]):  # another process, whose CPU time nobody took
+            row["cpu_seconds"], row["cpu_ratio"] = [], None
+    return {"records": made}
+
+
+def _cases(
+    given: Given,
+    depth: str,
+    name: str,
+    options: Mapping[str, Any],
+    k: int,
+    paths: tuple[Path, Path, Path],
+    of_columns: tuple[NDArray[np.int64], NDArray[np.float64], list[str]],
+) -> list[Case]:
+    plain, packed, genes = paths
+    token, median, names = of_columns
+    by = median if name == "geneformer" else None
+    out = given.folder / "out"
+    counted: dict[str, float] = {}
+
+    def ours(source: Path) -> None:
+        lexicell.export(name, source, out, listener=ignore, **options)
+
+    def one() -> None:
+        counted["loop"] = loop(plain, given.folder / "loop.arrow", k, token, by, names) / given.n
+
+    @cache
+    def slaf() -> Taken:
+        return elsewhere("slaf", "slaf", str(plain), str(given.folder / f"{depth}.slaf"))
+
+    def elsewhere(package: str, *words: str) -> Taken:
+        said = given.elsewhere(package, *words)
+        counted[package] = said["tokens"] / said["n"]
+        return Taken(said["seconds"] * few / said["n"] if package == "datasets" else said["seconds"], 0.0)
+
+    def case(
+        what: str, label: str, n: int, run: Callable[[], object], fairness: str = "", empty: str = ""
+    ) -> Case:
+        row = Scenario(
+            "exports", f"{name}-{depth}", what, "synthetic", str(n), str(k), "-", "f32", "-",
+            "packed" if what == "lexicell" else "h5ad-plain", "cpu", "all", "warm",
+        )  # fmt: skip
+        package = "datasets" if what == "datasets" else "slaf" if what == "slaf" else "loop"
+        return Case(
+            row, label, n, run=run, peer=not what.startswith("lexicell"), fairness=fairness, empty=empty,
+            before=lambda: _clear(out),
+            facts=lambda: {"tokens_per_cell": round(counted.get(package, counted.get("loop", 0.0)), 1)},
+        )  # fmt: skip
+
+    few = min(_FEW, given.n)
+    found = [
+        case("lexicell", "lexicell, packed", given.n, lambda: ours(packed)),
+        case("lexicell-h5ad", "lexicell, the peers' h5ad", given.n, lambda: ours(plain)),
+        case(
+            "loop", "NumPy, cell by cell", given.n, one,
+            "One process; knows the columns' tokens; no checks, hashes or fsync; equal scores in any order.",
+        ),
+        case(
+            "loop-2", "NumPy, cell by cell, two processes", given.n,
+            lambda: elsewhere("loop", "loop", str(plain), str(genes), str(out), str(k), name),
+            "The same in two processes, whose start is not timed.",
+        ),
+    ]  # fmt: skip
+    if name == "geneformer":
+        words = ("map", str(plain), str(genes), str(out), str(few))
+        found += [
+            case(
+                "datasets", "datasets.map, two processes", few, lambda: elsewhere("datasets", *words),
+                "Cells become a data set first, as in Geneformer's own tokenizer; then one function a cell.",
+                given.missing("datasets"),
+            ),
+            case(
+                "slaf", "SLAF's loader", given.n, slaf,
+                "Tokens in memory, nothing written; from its own format, whose making is not timed; genes by "
+                "count, no medians; up to its last batch, after which it waits for more than a minute. Once.",
+                given.missing("slaf") or ("" if depth in SLAF_AT else f"measured at {' and '.join(SLAF_AT)}"),
+            ),
+        ]  # fmt: skip
+    return found
+
+
+def _clear(out: Path) -> None:
+    """Remove what the last repeat wrote, and the cache of ``datasets``."""
+    for folder in (out, out.with_name("out.cache")):
+        shutil.rmtree(folder, ignore_errors=True)
