@@ -6,19 +6,26 @@ import os
 import shutil
 from collections.abc import Callable, Mapping
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
+import pyarrow as pa
 from numpy.typing import NDArray
 
 import lexicell
 from bench import cells, record
 from bench.exports_given import Given, dictionaries, of_columns
 from bench.measure import Case, Taken, measure
-from bench.peers.ranked_lists import loop
+from bench.peers.ranked_lists import lists_of, loop
 from bench.scenario import Scenario
+from lexicell.atlas import MAX_NNZ, Values
+from lexicell.embedding import AlignOptions, align_cells
 from lexicell.embedding.events import ignore
+from lexicell.embedding.inputs import open_data
+from lexicell.exports import FORMATS
 
 __all__ = ["speed"]
 
@@ -28,6 +35,8 @@ DEPTHS = {"pbmc3k-like": cells.SHALLOW, "deep": 1.0}
 SLAF_AT = ("pbmc3k-like",)
 #: Cells of peers that take a millisecond for each.
 _FEW = 10_000
+#: Cells whose counts are held in memory.
+_IN_MEMORY = 20_000
 
 
 def speed(given: Given) -> dict[str, Any]:
@@ -48,12 +57,70 @@ def speed(given: Given) -> dict[str, Any]:
             cases = _cases(given, depth, name, options, k, (plain, packed, genes), (token, median, names))
             load = os.getloadavg()[0]
             made += record.make(measure(cases, given.rounds), stamp, load)
+            inside = _in_memory(given, depth, name, options, k, packed, (token, median, names))
+            made += record.make(measure(inside, given.rounds), stamp, os.getloadavg()[0])
         for one in (plain, packed, given.folder / f"{depth}.slaf"):
             shutil.rmtree(one) if one.is_dir() else one.unlink(missing_ok=True)
     for row in made:
         if not any(row["cpu_seconds"]):  # another process, whose CPU time nobody took
             row["cpu_seconds"], row["cpu_ratio"] = [], None
     return {"records": made}
+
+
+def _in_memory(
+    given: Given,
+    depth: str,
+    name: str,
+    options: Mapping[str, Any],
+    k: int,
+    packed: Path,
+    of_columns: tuple[NDArray[np.int64], NDArray[np.float64], list[str]],
+) -> list[Case]:
+    """The lists alone: counts are in memory, and Arrow's bytes stay there."""
+    token, median, names = of_columns
+    by = median if name == "geneformer" else None
+    few = min(given.n, _IN_MEMORY)
+    with open_data(packed) as source:
+        aligned = align_cells(source, AlignOptions(min_coverage=None))
+        form = FORMATS[name]
+        encoder = form.prepare(aligned, form.options(**options), ignore).encoder
+        blocks = [source.read(start, stop) for start, stop in source.spans(MAX_NNZ, 0, few)]
+        of_plain = {str(one): at for at, one in enumerate(names)}
+        at_packed = [of_plain.get(str(one), -1) for one in source.var.index]
+    token = np.where(np.array(at_packed) >= 0, token[at_packed], -1)
+    divisor = None if by is None else np.where(np.array(at_packed) >= 0, by[at_packed], 1.0)
+    words = [str(one) for one in source.var.index]
+
+    def ours() -> None:
+        sink = pa.BufferOutputStream()
+        writer = None
+        for block in blocks:
+            counts = encoder.genes.counts(block, Values.COUNTS)
+            table = pa.table(encoder.encode(counts, 0, pd.DataFrame(index=range(block.n_rows)))[0])
+            writer = writer or pa.ipc.new_stream(sink, table.schema)
+            writer.write_table(table)
+
+    def one() -> None:
+        sink = pa.BufferOutputStream()
+        writer = None
+        for block in blocks:
+            ends = block.indptr.tolist()
+            cells_of = [(block.data[a:b], block.indices[a:b]) for a, b in pairwise(ends)]
+            table = pa.table({"made": lists_of(cells_of, k, token, divisor, words)[0]})
+            writer = writer or pa.ipc.new_stream(sink, table.schema)
+            writer.write_table(table)
+
+    def case(what: str, label: str, run: Callable[[], object], fairness: str = "") -> Case:
+        row = Scenario(
+            "exports", f"{name}-{depth}-in-memory", what, "synthetic", str(few), str(k), "-", "uint16", "-",
+            "memory", "cpu", "all", "warm",
+        )  # fmt: skip
+        return Case(row, label, few, run=run, peer=what != "lexicell", fairness=fairness)
+
+    return [
+        case("lexicell", "lexicell, counts in memory", ours),
+        case("loop", "NumPy, cell by cell, counts in memory", one, "One thread; equal scores in any order."),
+    ]
 
 
 def _cases(

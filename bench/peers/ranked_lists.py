@@ -16,7 +16,7 @@ import pyarrow as pa
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-__all__ = ["IDIOMS", "Idiom", "loop", "rank_value"]
+__all__ = ["IDIOMS", "Idiom", "lists_of", "loop", "rank_value"]
 
 _AT_ONCE = 5_000  # cells of a record batch
 
@@ -63,26 +63,36 @@ def loop(
             cells = [
                 (data[i:j], columns[i:j]) for i, j in zip(ends[:-1].tolist(), ends[1:].tolist(), strict=True)
             ]
-            column: pa.Array
-            if median is not None:
-                lists = [rank_value(x, at, token, median, k) for x, at in cells]
-                offsets = np.cumsum([0, *map(len, lists)], dtype=np.int32)
-                column = pa.ListArray.from_arrays(pa.array(offsets), pa.array(np.concatenate(lists)))
-                n += int(offsets[-1])
-            else:
-                sentences = []
-                for x, at in cells:
-                    known = token[at] >= 0
-                    best = at[known][np.argsort(-x[known], kind="stable")[:k]]
-                    sentences.append(" ".join([words[one] for one in best.tolist()]))
-                    n += len(best)
-                column = pa.array(sentences)
+            column, listed = lists_of(cells, k, token, median, words)
+            n += listed
             batch = pa.table({"cell_id": pa.array(names[start:stop].astype(str)), "made": column})
             writer = writer or pa.ipc.new_stream(sink, batch.schema)
             writer.write_table(batch)
         if writer is not None:
             writer.close()
     return n
+
+
+def lists_of(
+    cells: Sequence[tuple[NDArray[Any], NDArray[Any]]],
+    k: int,
+    token: NDArray[Any],
+    median: NDArray[Any] | None,
+    words: Sequence[str],
+) -> tuple[pa.Array, int]:
+    """Lists or sentences of cells, given as counts and columns, and how many genes they have; see `loop`."""
+    if median is not None:
+        lists = [rank_value(x, at, token, median, k) for x, at in cells]
+        offsets = np.cumsum([0, *map(len, lists)], dtype=np.int32)
+        return pa.ListArray.from_arrays(pa.array(offsets), pa.array(np.concatenate(lists))), int(offsets[-1])
+    sentences, n = [], 0
+    for x, at in cells:
+        known = token[at] >= 0
+        # Small unsigned counts have no negatives.
+        best = at[known][np.argsort(-x[known].astype(np.float32), kind="stable")[:k]]
+        sentences.append(" ".join([words[one] for one in best.tolist()]))
+        n += len(best)
+    return pa.array(sentences), n
 
 
 @dataclass(frozen=True)
