@@ -6,19 +6,23 @@ from contextlib import ExitStack
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Self
 
+import numpy as np
+
+from lexicell.atlas.counts._blocks import Where, reading
+from lexicell.atlas.counts._choose_reader import choose_reader
 from lexicell.atlas.counts._modality import choose_columns
 from lexicell.atlas.counts._rows import PickedRows
+from lexicell.atlas.counts._zarr import keys_of
+from lexicell.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from types import TracebackType
 
-    import numpy as np
     import pandas as pd
     from numpy.typing import NDArray
 
     from lexicell.atlas._scratch import Scratch
-    from lexicell.atlas.counts._blocks import Where
     from lexicell.atlas.counts._rows import MatrixRows
     from lexicell.atlas.counts._tables import Table
     from lexicell.atlas.source import CountSource
@@ -38,6 +42,8 @@ class RowsSource:
         ``n`` rows, or CorruptDataError is raised.
     var
         ``v`` rows, or CorruptDataError is raised.
+    obsm
+        Arrays of cells by name, where they lie.
     log_base, layers, has_raw, others, notes
         See `CountSource`.
     on_close
@@ -50,6 +56,7 @@ class RowsSource:
         obs: Table,
         var: pd.DataFrame,
         *,
+        obsm: Mapping[str, Any] | None = None,
         log_base: float | None = None,
         layers: Sequence[str] = (),
         has_raw: bool = False,
@@ -63,6 +70,7 @@ class RowsSource:
         self.device, self.notes = rows.device, tuple(notes)
         self.picked: NDArray[np.int64] | None = None
         self._rows, self._table, self._var, self._log_base = rows, obs, var, log_base
+        self._obsm = {} if obsm is None else obsm
         self._closing = ExitStack()
         for call in reversed(on_close):
             self._closing.callback(call)
@@ -97,6 +105,24 @@ class RowsSource:
         """Some columns of the cells ``start:stop``."""
         self._check_rows(start, stop)
         return self._table.read(columns, start, stop)
+
+    def read_obsm(self, name: str, start: int, stop: int) -> NDArray[np.float64]:
+        """Rows ``start:stop`` of an array of ``obsm``."""
+        self._check_rows(start, stop)
+        where = Where(self.label, f"obsm[{name!r}]")
+        with reading(where):
+            have = keys_of(self._obsm)
+            if name not in have:
+                msg = f"{self.label}: obsm has no {name!r}; it has {', '.join(have) or 'nothing at all'}"
+                raise InputError(msg)
+            array = self._obsm[name]
+            shape: tuple[int, ...] = getattr(array, "shape", ())
+            kind = getattr(getattr(array, "dtype", None), "kind", "")
+            if len(shape) != 2 or not kind or kind not in "buif" or hasattr(array, "tocsr"):
+                msg = f"{where} is no array of numbers with two sides; give columns of obs instead"
+                raise InputError(msg)
+            check_sides(shape, (self.n_cells, shape[1]), where)
+            return np.asarray(choose_reader(array)[start:stop], np.float64)
 
     @property
     def var(self) -> pd.DataFrame:
