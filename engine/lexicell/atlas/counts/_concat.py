@@ -343,7 +343,8 @@ class ConcatSource:
             with self._borrow(number) as source:
                 parts.append(source.read_obsm(name, first, last))
         if len(widths := {part.shape[1] for part in parts}) > 1:
-            msg = f"{self.label}: obsm[{name!r}] has {listed(map(str, sorted(widths)))} columns in different inputs"
+            several = listed(map(str, sorted(widths)))
+            msg = f"{self.label}: obsm[{name!r}] has {several} columns in different inputs"
             raise InputError(msg)
         return np.concatenate(parts)
 

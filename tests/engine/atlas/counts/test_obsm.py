@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse as sp
+from tests.engine.atlas.conftest import write_zarr
 
 from lexicell.atlas import open_counts, open_many
 from lexicell.errors import InputError
@@ -33,9 +34,7 @@ def stored(adata, kind, folder):
     if kind == "h5ad":
         adata.write_h5ad(folder / "cells.h5ad")
         return folder / "cells.h5ad"
-    with ad.settings.override(zarr_write_format=3):
-        adata.write_zarr(folder / "cells.zarr")
-    return folder / "cells.zarr"
+    return write_zarr(adata, folder / "cells.zarr", 3)
 
 
 @pytest.mark.parametrize("kind", ["memory", "view", "h5ad", "zarr"])
