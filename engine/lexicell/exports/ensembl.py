@@ -46,7 +46,9 @@ def ensembl_ids(cells: AlignedCells, wanted: Collection[str] | None = None) -> C
     for name in dict.fromkeys((cells.alignment.column, "index", *map(str, cells.source.var.columns))):
         values = _texts(cells, name)
         if _are_ids(values):
-            ids = values.where(values.str.fullmatch(_ID), "").str.partition(".")[0]
+            ids = _ids(values)
+            if name == cells.alignment.column:  # a symbol stands there where the lexicon does not know the id
+                ids = ids.where(ids != "", _ids(_stored(cells, name)).reindex(ids.index, fill_value=""))
             return ColumnIds(ids.to_numpy(object), _where(name))
     rows = cells.alignment.rows
     listed = cells.lexicon.genes.column("ensembl_ids").to_pylist()
@@ -78,12 +80,21 @@ def _texts(cells: AlignedCells, name: str) -> pd.Series[Any]:
     """Values of a column of var, or of its index, as text; of one that has none, nothing."""
     if name == cells.alignment.column:
         return pd.Series(cells.alignment.names, dtype=object)
+    return _stored(cells, name)
+
+
+def _stored(cells: AlignedCells, name: str) -> pd.Series[Any]:
+    """As `_texts`, as the file has them."""
     var = cells.source.var
     column = var.index.to_series() if name == "index" else var.get(name)
     texts = pd.CategoricalDtype | pd.StringDtype
     if column is None or not (column.dtype == object or isinstance(column.dtype, texts)):
         return pd.Series([], dtype=object)
-    return column.astype(object).where(column.notna(), "").astype(str)
+    return column.astype(object).where(column.notna(), "").astype(str).reset_index(drop=True)
+
+
+def _ids(values: pd.Series[Any]) -> pd.Series[Any]:
+    return values.where(values.str.fullmatch(_ID), "").str.partition(".")[0]
 
 
 def _are_ids(values: pd.Series[Any]) -> bool:

@@ -214,12 +214,11 @@ def prepare(cells: AlignedCells, options: GroupGeneOptions, listener: Listener) 
         facts |= {name: made[name] for name in ("recipe", "top_k", "weight", "projection")}
     rows = cells.genes.rows
     of_column = ensembl_ids(cells)
-    ids = pd.Series(of_column.ids)[cells.genes.rank >= 0].groupby(cells.genes.rank[cells.genes.rank >= 0])
+    of_gene = pd.Series(of_column.ids, cells.genes.rank)
+    of_gene = of_gene[(of_gene.index >= 0) & (of_gene != "")]
+    ids = of_gene[~of_gene.index.duplicated()].reindex(range(len(rows)), fill_value="")
     symbols = np.asarray(cells.lexicon.genes.column("symbol").to_pylist(), object)[rows]
-    first = ids.agg(lambda several: next((one for one in several if one), "")).reindex(
-        range(len(rows)), fill_value=""
-    )
-    genes = pd.DataFrame({"row": rows, "symbol": symbols, "ensembl_id": first.to_numpy(object)})
+    genes = pd.DataFrame({"row": rows, "symbol": symbols, "ensembl_id": ids.to_numpy(object)})
     facts["ids_from"] = of_column.route
     places = None
     if options.gtf is not None:
