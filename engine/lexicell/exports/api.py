@@ -141,7 +141,7 @@ FORMATS: Mapping[str, Format] = {
         "MixMIL, torchmil, MMIL: the vectors of each donor, one label for them, and donors for training",
         "Write the vectors of cells donor by donor, with a label of each donor, and split the donors.\n\n"
         "What is fitted, components and scales, is fitted to the cells of training donors only.",
-        _REFERENCE,
+        _ORIGINAL,
         bags.BagOptions,
         bags.prepare,
         None,
@@ -151,7 +151,7 @@ FORMATS: Mapping[str, Format] = {
         "HEIST, PyTorch Geometric, squidpy: vectors of cells, and edges to those that lie near, by slide",
         "Write a graph of cells for each slide: tensors, and an AnnData with the keys of squidpy.\n\n"
         "With --gene-graph also the graphs of genes that vary together in groups of cells.",
-        _REFERENCE,
+        _ORIGINAL,
         spatial_graph.SpatialGraphOptions,
         spatial_graph.prepare,
         None,
@@ -161,7 +161,7 @@ FORMATS: Mapping[str, Format] = {
         "the CELLxGENE Census: vectors by soma_joinid, as it takes contributed embeddings",
         "Write vectors in bfloat16 precision by the numbers that cells have in the Census.\n\n"
         "A cell without genes is left out: what is not there was not embedded.",
-        _REFERENCE,
+        _ORIGINAL,
         soma.SomaOptions,
         soma.prepare,
         None,

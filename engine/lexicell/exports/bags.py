@@ -44,9 +44,10 @@ class BagOptions:
 
     Attributes
     ----------
-    donor, label
-        Columns of ``obs``; cells without one are left out. All cells of a donor have the same label: a class,
-        or a number.
+    donor
+        Column of ``obs``; cells without a donor are left out.
+    label
+        Column of ``obs``, a class or a number, the same in all cells of a donor; cells without are left out.
     covariates
         Columns of ``obs`` that are the same in all cells of a donor too.
     instance_label
@@ -68,7 +69,7 @@ class BagOptions:
     coordinates
         Array of ``obsm``, or columns of ``obs`` with commas between, where cells lie; for torchmil.
     recipe, projection
-        See `VectorOptions`.
+        Name of a recipe, and folder of a learned projection; see `VectorOptions`.
     """
 
     donor: str

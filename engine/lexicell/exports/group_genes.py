@@ -48,10 +48,12 @@ class GroupGeneOptions:
         Genes of a group.
     gtf
         GTF of a genome, gzipped or not: their promoters are written too, as promoters.bed.
-    upstream, downstream
-        Bases of a promoter before a gene, and from its first base on.
+    upstream
+        Bases of a promoter before a gene.
+    downstream
+        Bases of a promoter from the first base of a gene on.
     recipe, projection
-        See `VectorOptions`; for contributions.
+        Name of a recipe, and folder of a learned projection, for contributions; see `VectorOptions`.
     """
 
     group: str

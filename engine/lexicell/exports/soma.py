@@ -40,19 +40,23 @@ class SomaOptions:
         Column of ``obs`` with the numbers of cells in the Census, which row numbers of a part are not.
     layout
         ``"npy"``, embeddings.npy and joinids.npy; ``"tiledb"``, a sparse array, which needs tiledbsoma.
-    census_version, experiment, measurement
-        Of which Census, and what of it.
+    census_version
+        Of which Census, as 2025-11-08.
+    experiment, measurement
+        What of it: an organism, and what was measured.
     census_cells
         How many cells this experiment of the Census has, for the shape of the array; None for as many as the
         largest number says.
-    id, title, description
-        What the embedding is called.
+    id
+        What the Census calls the embedding, as CxG-contrib-1.
+    title, description
+        Its name, and what it is.
     contact, email, affiliation
-        Of whom to ask.
+        Whom to ask: a name, an address and an institute.
     submission_date
-        As 2026-11-29.
+        As 2025-11-08.
     recipe, projection
-        See `VectorOptions`.
+        Name of a recipe, and folder of a learned projection; see `VectorOptions`.
     """
 
     joinid: str = "soma_joinid"

@@ -57,7 +57,7 @@ class SpatialGraphOptions:
     gene_graph
         Column of ``obs`` with groups of cells, in each of which genes that vary together are edges too.
     recipe, projection
-        See `VectorOptions`.
+        Name of a recipe, and folder of a learned projection; see `VectorOptions`.
     """
 
     coordinates: str = "spatial"

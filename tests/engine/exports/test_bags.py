@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from itertools import pairwise
 from urllib.parse import unquote
 
@@ -187,6 +188,12 @@ def test_sums_are_exact_and_components_of_a_row_are_its_own():
     whole = fitted.apply(rows)
     assert whole[5:6].tobytes() == fitted.apply(rows[5:6]).tobytes()
     assert whole[100:230].tobytes() == fitted.apply(rows[100:230]).tobytes()
+    # to the last bit: what whole numbers say is taken off, and nothing is left
+    assert fitted.axes is not None
+    whole_row = [round(one * 2**26) for one in rows[9].tolist()]
+    whole_axes = [[round(one * 2**26) for one in axis] for axis in fitted.axes.tolist()]
+    exact = [sum(a * b for a, b in zip(whole_row, axis, strict=True)) / 2**52 for axis in whole_axes]
+    assert (replace(fitted, offset=np.array(exact)).apply(rows[9:10]) == 0).all()
     rows[:, 0] = 0
     flat = Moments(24, 1)
     flat.add(rows)

@@ -29,9 +29,8 @@ def nearest_bfloat16(value):
 
 def test_values_are_rounded_to_the_nearest_bfloat16():
     rng = np.random.default_rng(0)
-    values = np.concatenate([rng.normal(size=500), [0, 1, -1, 1 + 2**-8, 1 + 3 * 2**-8, 2**-130]]).astype(
-        np.float32
-    )
+    special = [0, 1, -1, 1 + 2**-8, 1 + 3 * 2**-8, 2**-130]  # two are ties
+    values = np.concatenate([rng.normal(size=500), special]).astype(np.float32)
     assert bfloat16(values).tolist() == [nearest_bfloat16(one) for one in values]
     torch = pytest.importorskip("torch")
     theirs = torch.from_numpy(values).to(torch.bfloat16).to(torch.float32).numpy()
