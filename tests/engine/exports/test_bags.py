@@ -286,3 +286,20 @@ def test_bad_input_is_one_sentence_and_nothing_is_written(tmp_path, make_cells, 
 
 def test_a_split_is_typed_as_three_shares():
     assert parse_split("0.6, 0.2,0.2") == (0.6, 0.2, 0.2)
+
+
+def test_the_verb_writes_what_the_function_does(tmp_path, make_cells, capsys):
+    from lexicell.cli import main
+
+    adata = make_cells()
+    adata.obs["sex"] = np.where(adata.obs["age"] > 25, "f", "m")
+    adata.write_h5ad(tmp_path / "in.h5ad")
+    given = ["export", "bags", str(tmp_path / "in.h5ad"), str(tmp_path / "a"), "--donor", "donor", "--label"]
+    more = ["sick", "--covariate", "age", "--covariate", "sex", "--split", "0.5,0.2,0.3", "--json"]
+    with pytest.raises(SystemExit) as ended:
+        main([*given, *more])
+    assert ended.value.code == 0
+    assert json.loads(capsys.readouterr().out)["cells"] == 238
+    options = {"covariates": ["age", "sex"], "split": "0.5,0.2,0.3"}
+    export("bags", tmp_path / "in.h5ad", tmp_path / "b", listener=ignore, **GIVEN, **options)
+    assert files(tmp_path / "a") == files(tmp_path / "b")

@@ -104,8 +104,10 @@ def test_ids_of_the_file_are_kept_where_the_lexicon_knows_another(make_cells):
     ids = adata.var["ensembl_id"].tolist()
     ids[4] = "ENSG99999999999.2"
     adata.var["ensembl_id"] = ids
+    adata.var_names = [one if at < 100 else f"number {at}" for at, one in enumerate(adata.var_names)]
     with open_counts(adata) as source:
         cells = align_cells(source, AlignOptions())
+        assert cells.alignment.column == "ensembl_id"
         assert cells.alignment.names[4] == adata.var_names[4]
         assert ensembl_ids(cells).ids[4] == "ENSG99999999999"
         assert ensembl_ids(cells).ids.tolist()[:4] == adata.var["ensembl_id"].tolist()[:4]

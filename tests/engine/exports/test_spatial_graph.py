@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from safetensors.numpy import load_file
 
-from lexicell.embedding.events import ignore
+from lexicell.embedding.events import Committed, ignore
 from lexicell.errors import InputError
 from lexicell.exports import export
 from lexicell.exports.graph_edges import edges_of
@@ -208,6 +208,28 @@ def test_pytorch_geometric_takes_the_tensors(tmp_path, make_cells):
     assert torch.isfinite(out).all()
 
 
+def test_the_page_puts_together_what_heist_reads(tmp_path, make_cells, repository, monkeypatch):
+    pytest.importorskip("torch_geometric")
+    adata = make_cells(120)
+    adata.obs["cell_type"] = adata.obs["kind"]
+    export("spatial-graph", adata, tmp_path / "graphs", gene_graph="cell_type", listener=ignore)
+    page = (repository / "docs/exports.md").read_text(encoding="utf-8").partition("and HEIST")[2]
+    code = page.partition("```python\n")[2].partition("```")[0]
+    monkeypatch.chdir(tmp_path)
+    names = {}
+    exec(code, names)  # noqa: S102 -- our own page
+    first, *rest = names["graphs"]
+    assert first.X.shape == (120, 2)
+    assert len(rest) == 119  # one has no type
+    assert len({id(graph.X) for graph in rest}) == len(rest)
+    of_cell = dict(zip(adata.obs_names[adata.obs["kind"].notna()], rest, strict=True))
+    slide = names["slide"]
+    for cell in adata.obs_names[20:40]:
+        counted = slide[cell].X.toarray().ravel()[names["of_kind"][adata.obs["kind"][cell]][0]]
+        assert of_cell[cell].X[:, 0].tolist() == counted.tolist()
+        assert of_cell[cell].edge_index.max() < len(counted)
+
+
 def test_squidpy_takes_the_keys(tmp_path, make_cells):
     squidpy = pytest.importorskip("squidpy")
     export("spatial-graph", make_cells(), tmp_path / "out", label="kind", listener=ignore)
@@ -265,3 +287,27 @@ def test_coordinates_that_are_none_are_refused(tmp_path, make_cells, change, say
     change(adata)
     with pytest.raises(InputError, match=says):
         export("spatial-graph", adata, tmp_path / "out", listener=ignore)
+
+
+def test_a_run_goes_on_to_the_same_bytes(tmp_path, make_cells):
+    many = ad.concat([make_cells(600)] * 8, index_unique="-", merge="same")
+    many.obsm["spatial"] = np.random.default_rng(0).random((many.n_obs, 2))
+    many.write_h5ad(tmp_path / "cells.h5ad")
+    options = {"slide": "slide", "gene_graph": "kind"}
+
+    def interrupt(event):
+        if isinstance(event, Committed):
+            raise KeyboardInterrupt
+
+    export("spatial-graph", tmp_path / "cells.h5ad", tmp_path / "whole", listener=ignore, **options)
+    given = ("spatial-graph", tmp_path / "cells.h5ad", tmp_path / "out")
+    with pytest.raises(KeyboardInterrupt):
+        export(*given, workers=1, listener=interrupt, **options)
+    done = export(*given, resume=True, listener=ignore, **options)
+    assert done.resumed_cells > 0
+    whole, out = (
+        {path.name: path.read_bytes() for path in (tmp_path / name).iterdir() if path.is_file()}
+        for name in ("whole", "out")
+    )
+    assert whole == out
+    assert len(out) == 8
