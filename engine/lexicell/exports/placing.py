@@ -60,6 +60,8 @@ def fill(
     for rows, vectors in rows_and_vectors(tables):
         kept = place[rows] >= 0
         out[place[rows[kept]]] = vectors[kept] if change is None else change(vectors[kept])
+    if isinstance(out, np.memmap):
+        out.flush()
 
 
 def table_in_order(tables: Iterable[pa.Table], place: NDArray[np.int64], columns: Sequence[str]) -> pa.Table:

@@ -133,7 +133,6 @@ class _Assembly:
             def write(path: Path) -> None:
                 out = np.lib.format.open_memmap(path, "w+", np.float32, shape)
                 fill(tables, place, out, bfloat16)
-                out.flush()
 
             def write_ids(path: Path) -> None:
                 with path.open("wb") as file:
