@@ -26,6 +26,8 @@ PARTS = {
         lexicell.exports Exported, lexicell.exports.run Container,
         lexicell.exports.geneformer GeneformerOptions, lexicell.exports.sentences SentenceOptions,
         lexicell.exports.ranked RankedOptions, lexicell.exports.vectors VectorOptions,
+        lexicell.exports.bags BagOptions, lexicell.exports.spatial_graph SpatialGraphOptions,
+        lexicell.exports.soma SomaOptions, lexicell.exports.group_genes GroupGeneOptions,
         lexicell.projection Classifier Pooling HeadLayer Residual KernelFeatures,
         lexicell.atlas Values, lexicell.lexicon GeneList,
         lexicell.embedding Recipe Listener Event Note Started Advanced Committed""",

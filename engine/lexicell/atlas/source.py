@@ -124,6 +124,13 @@ class CountSource(Protocol):
         """
         ...
 
+    def read_obsm(self, name: str, start: int, stop: int) -> NDArray[np.float64]:
+        """Rows ``start:stop`` of an array of ``obsm``, ``[stop - start, w]``, as coordinates of cells.
+
+        InputError where there is none of this name, or it is no array of numbers.
+        """
+        ...
+
     def close(self) -> None:
         """Release files and temporary space."""
         ...

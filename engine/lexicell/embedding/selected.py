@@ -57,6 +57,13 @@ class Selection:
         """``[nnz]`` weights of the genes; see `lexicell_kernels.weights`."""
         return weights(self.counts, self.scores, self.totals, self.indptr, self.weight)
 
+    @property
+    def shares(self) -> NDArray[np.float64]:
+        """``[nnz]`` weight over the sum of weights of its cell: how much a gene counts in the pooled mean."""
+        cell = np.repeat(np.arange(len(self)), np.diff(self.indptr))
+        found: NDArray[np.float64] = self.weights / np.bincount(cell, self.weights)[cell]
+        return found
+
 
 def select_block(
     block: CsrBlock,

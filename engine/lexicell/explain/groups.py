@@ -9,6 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from lexicell.embedding import Plan
+from lexicell.embedding.group_means import GroupMeans, highest
 
 __all__ = ["group_genes"]
 
@@ -42,20 +43,17 @@ def group_genes(plan: Plan, labels: NDArray[Any], *, n: int = 5) -> pd.DataFrame
     cells, recipe = plan.cells, plan.recipe
     rank_factor = None if plan.projection is None else plan.projection.rank_factor
     groups, codes = np.unique(np.asarray(labels), return_inverse=True)
-    sums = np.zeros((len(groups), cells.lexicon.n_genes))
+    means = GroupMeans(len(groups), cells.lexicon.n_genes)
     for selection in cells.selections(recipe.top_k, weight=recipe.weight, rank_factor=rank_factor):
-        cell = np.repeat(np.arange(len(selection)), np.diff(selection.indptr))
-        share = selection.weights / np.bincount(cell, selection.weights)[cell]
-        np.add.at(sums, (codes[selection.start + cell], selection.genes), share)
-    sizes = np.bincount(codes)
+        of = codes[selection.start : selection.start + len(selection)]
+        means.add(of, selection.indptr, selection.genes, selection.shares)
     rows = cells.genes.rows
-    excess = (sums / sizes[:, None] - sums.sum(axis=0) / sizes.sum())[:, rows]
-    means = (sums / sizes[:, None])[:, rows]
+    share, excess = means.means[:, rows], means.excess[:, rows]
     symbols = np.asarray(cells.lexicon.genes.column("symbol").to_pylist(), dtype=object)[rows]
-    top = np.argsort(-excess, axis=1, kind="stable")[:, :n]
+    top = highest(excess, n)
     return pd.DataFrame(
         [
-            {"group": group, "gene": symbols[g], "share": means[i, g], "excess": excess[i, g]}
+            {"group": group, "gene": symbols[g], "share": share[i, g], "excess": excess[i, g]}
             for i, group in enumerate(groups)
             for g in top[i]
         ]

@@ -15,7 +15,19 @@ from lexicell.embedding.aligned import DEFAULT_LEXICON
 from lexicell.embedding.events import log
 from lexicell.embedding.inputs import Output, inputs_of, open_data, run_mode
 from lexicell.errors import InputError
-from lexicell.exports import chat, counts, geneformer, ranked, scbank, sentences, vectors
+from lexicell.exports import (
+    bags,
+    chat,
+    counts,
+    geneformer,
+    group_genes,
+    ranked,
+    scbank,
+    sentences,
+    soma,
+    spatial_graph,
+    vectors,
+)
 from lexicell.exports.prepared import Prepared
 from lexicell.exports.run import Container, Exported, write_tables
 from lexicell.lexicon import GeneList, Lexicon
@@ -125,6 +137,45 @@ FORMATS: Mapping[str, Format] = {
         "parquet",
         by_lexicon=True,
     ),
+    "bags": Format(
+        "MixMIL, torchmil, MMIL: the vectors of each donor, one label for them, and donors for training",
+        "Write the vectors of cells donor by donor, with a label of each donor, and split the donors.\n\n"
+        "What is fitted, components and scales, is fitted to the cells of training donors only.",
+        _ORIGINAL,
+        bags.BagOptions,
+        bags.prepare,
+        None,
+        by_lexicon=True,
+    ),
+    "spatial-graph": Format(
+        "HEIST, PyTorch Geometric, squidpy: vectors of cells, and edges to those that lie near, by slide",
+        "Write a graph of cells for each slide: tensors, and an AnnData with the keys of squidpy.\n\n"
+        "With --gene-graph also the graphs of genes that vary together in groups of cells.",
+        _ORIGINAL,
+        spatial_graph.SpatialGraphOptions,
+        spatial_graph.prepare,
+        None,
+        by_lexicon=True,
+    ),
+    "soma": Format(
+        "the CELLxGENE Census: vectors by soma_joinid, as it takes contributed embeddings",
+        "Write vectors in bfloat16 precision by the numbers that cells have in the Census.\n\n"
+        "A cell without genes is left out: what is not there was not embedded.",
+        _ORIGINAL,
+        soma.SomaOptions,
+        soma.prepare,
+        None,
+        by_lexicon=True,
+    ),
+    "genes": Format(
+        "GENERator, VQDNA and other models of DNA, which read no cells: genes of groups, and promoters",
+        "Write a table of the genes of each group of cells, and with --gtf their promoters.",
+        _REFERENCE,
+        group_genes.GroupGeneOptions,
+        group_genes.prepare,
+        None,
+        by_lexicon=True,
+    ),
 }
 
 
@@ -189,7 +240,8 @@ def export(
         Is told what was understood and how far it is.
     **options
         Of the format, see `lexicell.exports.FORMATS`: `CountsOptions`, `GeneformerOptions`,
-        `SentenceOptions`, `ScBankOptions`, `ChatOptions`, `RankedOptions` or `VectorOptions`.
+        `SentenceOptions`, `ScBankOptions`, `ChatOptions`, `RankedOptions`, `VectorOptions`, `BagOptions`,
+        `SpatialGraphOptions`, `SomaOptions` or `GroupGeneOptions`.
 
     Returns
     -------

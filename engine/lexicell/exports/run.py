@@ -172,7 +172,7 @@ def write_tables(
             store.finish(facts[0]["features"] if facts else {}, beside({}))
         else:
             store.finish(beside({}))
-    return Exported(output.path, name, n, resumed, card)
+    return Exported(output.path, name, int(card["cells"]), resumed, card)
 
 
 def _write_file(

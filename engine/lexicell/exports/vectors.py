@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -19,7 +19,7 @@ from lexicell.exports.prepared import Prepared
 from lexicell.projection import Projection
 from lexicell_kernels import CsrBlock
 
-__all__ = ["VectorEncoder", "VectorOptions", "prepare"]
+__all__ = ["NumberedVectors", "VectorEncoder", "VectorOptions", "prepare", "prepare_numbered"]
 
 
 @dataclass(frozen=True)
@@ -74,6 +74,18 @@ class VectorEncoder:
         return {"embedding": lists, **quality}, None
 
 
+@dataclass(frozen=True)
+class NumberedVectors(VectorEncoder):
+    """Makes ``row`` too, int64 number of the cell in the data set."""
+
+    def encode(
+        self, counts: CsrBlock, start: int, obs: pd.DataFrame
+    ) -> tuple[dict[str, pa.Array], NDArray[np.bool_] | None]:
+        """See `Encoder`."""
+        made, kept = super().encode(counts, start, obs)
+        return {"row": pa.array(np.arange(start, start + counts.n_rows, dtype=np.int64)), **made}, kept
+
+
 def prepare(cells: AlignedCells, options: VectorOptions, listener: Listener) -> Prepared:
     """Settle how a data set is embedded.
 
@@ -94,3 +106,12 @@ def prepare(cells: AlignedCells, options: VectorOptions, listener: Listener) -> 
     facts |= {"dim": plan.dim, "table": plan.folded.digest, "share_of_counts": round(plan.cells.coverage, 4)}
     table = pd.DataFrame({"row": rows, "symbol": symbols})
     return Prepared(VectorEncoder(plan.embedder), table, facts, empty=("lexicell_n_genes", 0))
+
+
+def prepare_numbered(
+    cells: AlignedCells, recipe: str | None, projection: str | None, listener: Listener
+) -> Prepared:
+    """As `prepare`, for an assembly that puts the vectors in another order; see `NumberedVectors`."""
+    made = prepare(cells, VectorOptions(recipe, projection), listener)
+    assert isinstance(made.encoder, VectorEncoder)  # noqa: S101
+    return replace(made, encoder=NumberedVectors(made.encoder.embedder))

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from lexicell.errors import InputError
 
-__all__ = ["Whitening", "fit_whitening"]
+__all__ = ["Whitening", "fit_whitening", "principal_axes"]
 
 
 @dataclass(frozen=True)
@@ -96,15 +96,24 @@ def fit_whitening(
     mean = vectors.mean(axis=0, dtype=np.float64)
     centred = vectors - mean
     covariance = centred.T @ centred / m
-    variance, axes = np.linalg.eigh(covariance)
-    rank = int((variance > variance[-1] * 1e-7).sum())
+    variance, axes = principal_axes(covariance)
+    rank = int((variance > variance[0] * 1e-7).sum())
     q = max(1, min(rank, d if components is None else components))
-    variance, axes = variance[::-1][:q], axes[:, ::-1][:, :q]
-    # The sign of an eigenvector is arbitrary: the largest entry is made positive.
-    axes = axes * np.sign(axes[np.abs(axes).argmax(axis=0), np.arange(q)])
+    variance, axes = variance[:q], axes[:, :q]
     shrunk = (1 - shrinkage) * variance + shrinkage * np.trace(covariance) / d
     weight = (axes / np.sqrt(shrunk)).T
     weight /= np.sqrt((variance / shrunk).sum())
     if kind == "zca":
         weight = axes @ weight
     return Whitening(mean.astype(np.float32), weight.astype(np.float32))
+
+
+def principal_axes(covariance: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Variances ``[d]``, the largest first, and axes ``[d, d]``, one a column.
+
+    The sign of an eigenvector is arbitrary: the largest entry is made positive.
+    """
+    variance, axes = np.linalg.eigh(covariance)
+    variance, axes = variance[::-1], axes[:, ::-1]
+    signs = np.sign(axes[np.abs(axes).argmax(axis=0), np.arange(len(variance))])
+    return variance, axes * signs

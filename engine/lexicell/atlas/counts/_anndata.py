@@ -99,6 +99,7 @@ def open_stored(
         raw = next((prefix for prefix in ("raw/", "raw.") if prefix + "X" in root), None)
         has_x = "X" in root and str(attribute(root["X"], "encoding-type")) != "null"
         log_base = _stored_base(root)
+        obsm = root["obsm"] if "obsm" in root and hasattr(root["obsm"], "keys") else None
     part = choose_part(label, layers, layer, has_raw=raw is not None, use_raw=use_raw)
     if layer is not None:
         matrix, columns = f"layers/{layer}", "var"
@@ -122,6 +123,7 @@ def open_stored(
         rows,
         obs,
         var,
+        obsm=obsm,
         log_base=log_base if part == "X" else None,
         layers=layers,
         has_raw=raw is not None,

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from lexicell._arrays import packages_of
+from lexicell.atlas.counts._blocks import Where, reading
 from lexicell.atlas.counts._h5chunks import fast_array
-from lexicell.atlas.counts._zarr import ZarrReader
+from lexicell.atlas.counts._zarr import ZarrReader, keys_of
+from lexicell.errors import InputError
 
-__all__ = ["choose_reader"]
+__all__ = ["choose_reader", "dense_reader"]
 
 
 def choose_reader(array: Any) -> Any:
@@ -19,3 +22,30 @@ def choose_reader(array: Any) -> Any:
     if "zarr" in packages:
         return ZarrReader(array)
     return array
+
+
+def dense_reader(obsm: Mapping[str, Any], name: str, where: Where, n: int, hint: str) -> Any:
+    """Choose the reader of a dense matrix of ``obsm`` with `n` rows.
+
+    Raises
+    ------
+    InputError
+        There is none of this name, or it is no dense matrix of numbers; the sentence ends with `hint`.
+    CorruptDataError
+        It has another number of rows.
+    """
+    with reading(where):
+        have = keys_of(obsm)
+        if name not in have:
+            msg = f"{where} is not there; it has {', '.join(have) or 'nothing at all'}; {hint}"
+            raise InputError(msg)
+        array = obsm[name]
+        shape: tuple[int, ...] = tuple(getattr(array, "shape", ()))
+        kind = getattr(getattr(array, "dtype", None), "kind", "") or "O"
+        if len(shape) != 2 or kind not in "buif" or hasattr(array, "tocsr") or hasattr(array, "keys"):
+            msg = f"{where} is no dense matrix of numbers; {hint}"
+            raise InputError(msg)
+        if shape[0] != n:
+            fault = f"has {shape[0]:,} rows for {n:,} cells"
+            raise where.corrupt(fault)
+        return choose_reader(array)

@@ -336,6 +336,18 @@ class ConcatSource:
         with self._borrow(number) as source:
             return source.read_obs([name for name in columns if name in source.obs_columns], start, stop)
 
+    def read_obsm(self, name: str, start: int, stop: int) -> NDArray[np.float64]:
+        """Rows ``start:stop`` of an array of ``obsm``, which all data sets that they are of must have."""
+        parts: list[NDArray[np.float64]] = []
+        for number, first, last in list(self._parts(start, stop)) or [(0, 0, 0)]:
+            with self._borrow(number) as source:
+                parts.append(source.read_obsm(name, first, last))
+        if len(widths := {part.shape[1] for part in parts}) > 1:
+            several = listed(map(str, sorted(widths)))
+            msg = f"{self.label}: obsm[{name!r}] has {several} columns in different inputs"
+            raise InputError(msg)
+        return np.concatenate(parts)
+
     @property
     def obs(self) -> pd.DataFrame:
         """Cells."""

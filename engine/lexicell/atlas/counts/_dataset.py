@@ -6,6 +6,10 @@ from contextlib import ExitStack
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Self
 
+import numpy as np
+
+from lexicell.atlas.counts._blocks import Where, reading
+from lexicell.atlas.counts._choose_reader import dense_reader
 from lexicell.atlas.counts._modality import choose_columns
 from lexicell.atlas.counts._rows import PickedRows
 
@@ -13,12 +17,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from types import TracebackType
 
-    import numpy as np
     import pandas as pd
     from numpy.typing import NDArray
 
     from lexicell.atlas._scratch import Scratch
-    from lexicell.atlas.counts._blocks import Where
     from lexicell.atlas.counts._rows import MatrixRows
     from lexicell.atlas.counts._tables import Table
     from lexicell.atlas.source import CountSource
@@ -38,6 +40,8 @@ class RowsSource:
         ``n`` rows, or CorruptDataError is raised.
     var
         ``v`` rows, or CorruptDataError is raised.
+    obsm
+        Arrays of cells by name, where they lie.
     log_base, layers, has_raw, others, notes
         See `CountSource`.
     on_close
@@ -50,6 +54,7 @@ class RowsSource:
         obs: Table,
         var: pd.DataFrame,
         *,
+        obsm: Mapping[str, Any] | None = None,
         log_base: float | None = None,
         layers: Sequence[str] = (),
         has_raw: bool = False,
@@ -63,6 +68,7 @@ class RowsSource:
         self.device, self.notes = rows.device, tuple(notes)
         self.picked: NDArray[np.int64] | None = None
         self._rows, self._table, self._var, self._log_base = rows, obs, var, log_base
+        self._obsm = {} if obsm is None else obsm
         self._closing = ExitStack()
         for call in reversed(on_close):
             self._closing.callback(call)
@@ -97,6 +103,14 @@ class RowsSource:
         """Some columns of the cells ``start:stop``."""
         self._check_rows(start, stop)
         return self._table.read(columns, start, stop)
+
+    def read_obsm(self, name: str, start: int, stop: int) -> NDArray[np.float64]:
+        """Rows ``start:stop`` of an array of ``obsm``."""
+        self._check_rows(start, stop)
+        where = Where(self.label, f"obsm[{name!r}]")
+        array = dense_reader(self._obsm, name, where, self.n_cells, "name another, or columns of obs")
+        with reading(where):
+            return np.asarray(array[start:stop], np.float64)
 
     @property
     def var(self) -> pd.DataFrame:

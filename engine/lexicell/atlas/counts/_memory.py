@@ -63,6 +63,7 @@ def open_anndata(adata: AnnData, *, layer: str | None, use_raw: bool) -> RowsSou
         rows,
         FrameTable(_table(adata.obs), label),
         _table(var),
+        obsm=adata.obsm,
         log_base=stated_base(adata.uns) if part == "X" else None,
         layers=layers,
         has_raw=parent.raw is not None,

@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lexicell.atlas._array_reader import ArrayReader
-from lexicell.atlas.counts._blocks import Where, check_value_dtype, reading
-from lexicell.atlas.counts._choose_reader import choose_reader
+from lexicell.atlas.counts._blocks import Where, reading
+from lexicell.atlas.counts._choose_reader import dense_reader
 from lexicell.atlas.counts._open import hdf5_root, zarr_root
 from lexicell.atlas.counts._tables import open_table
 from lexicell.atlas.counts._zarr import keys_of
@@ -92,17 +92,8 @@ def open_obsm(path: Path, key: str | None, opened: ExitStack) -> StoredObsm:
         msg = f"{label}: {lacks} (--key); it has {', '.join(keys) or 'none'}"
         raise InputError(msg)
     where = Where(label, f"obsm[{key!r}]")
-    with reading(where):
-        element = root["obsm"][key]
-    if hasattr(element, "keys") or len(element.shape) != 2:
-        msg = f"{where} is no dense matrix, as vectors are; choose another key (--key)"
-        raise InputError(msg)
-    check_value_dtype(element.dtype, where)
     table = open_table(root, label)
     names = np.asarray(table.names(0, len(table)).astype(str), object)
-    n, d = (int(side) for side in element.shape)
-    if n != len(names):
-        fault = f"has {n:,} rows for {len(names):,} cells"
-        raise where.corrupt(fault)
-    with reading(where):
-        return StoredObsm(key, names, (n, d), choose_reader(element), where)
+    array = dense_reader(root["obsm"], key, where, len(names), "choose another key (--key)")
+    n, d = (int(side) for side in array.shape)
+    return StoredObsm(key, names, (n, d), array, where)
