@@ -30,14 +30,14 @@ def dense_reader(obsm: Mapping[str, Any], name: str, where: Where, n: int, hint:
     Raises
     ------
     InputError
-        There is none of this name, or it is no dense matrix of numbers; the sentence ends with `hint`.
+        There is none of this name; or it is no dense matrix of numbers, and that sentence ends with `hint`.
     CorruptDataError
         It has another number of rows.
     """
     with reading(where):
         have = keys_of(obsm)
         if name not in have:
-            msg = f"{where} is not there; it has {', '.join(have) or 'nothing at all'}; {hint}"
+            msg = f"{where.label}: obsm has no {name!r}; it has {', '.join(have) or 'nothing at all'}"
             raise InputError(msg)
         array = obsm[name]
         shape: tuple[int, ...] = tuple(getattr(array, "shape", ()))
