@@ -5,7 +5,10 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 SETUP := pyproject.toml constraints.txt
 
-.PHONY: demo test test-data bench micro torture fuzz lint format api lexicon clean
+CONSUMERS := $(VENV)/consumers
+ALONE := -c tests/consumers/alone.ini --confcutdir
+
+.PHONY: demo test test-data test-consumers bench micro torture fuzz lint format api lexicon clean
 
 demo: $(VENV)/.demo
 	$(BIN)/lexicell demo --out demo
@@ -16,6 +19,18 @@ test: $(VENV)/.test
 # Those of them that need the real data sets.
 test-data: $(VENV)/.test
 	$(BIN)/python -m pytest -n 2 --dist worksteal -m data
+
+# Reads exports with the packages that they are for, in environments of their own: some 5 GB, a quarter of an hour.
+test-consumers: $(CONSUMERS)/.installed
+	$(CONSUMERS)/all/bin/python -m pytest $(ALONE) tests/consumers tests/consumers
+	PYTHONPATH=. $(CONSUMERS)/squidpy/bin/python -m pytest $(ALONE) tests/engine/exports \
+		tests/engine/exports/test_spatial_graph.py -k squidpy
+	PYTHONPATH=. $(CONSUMERS)/soma/bin/python -m pytest $(ALONE) tests/engine/exports \
+		tests/engine/exports/test_soma.py
+	rm -rf $(CONSUMERS)/exports
+	$(CONSUMERS)/all/bin/python tests/consumers/conftest.py $(CONSUMERS)/exports
+	LEXICELL_EXPORTS=$(CONSUMERS)/exports $(CONSUMERS)/datasets2/bin/python -m pytest $(ALONE) tests/consumers \
+		tests/consumers/test_datasets.py
 
 # Measures this machine, ourselves and what people use today, and appends to bench/results: about 15 minutes.
 bench: $(VENV)/.test
@@ -62,6 +77,17 @@ clean:
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
+
+# Where each consumer can be read: their pins exclude one another.
+$(CONSUMERS)/.installed: $(SETUP) tests/consumers/requirements.txt tests/consumers/requirements-no-deps.txt
+	for name in all squidpy soma datasets2; do $(PYTHON) -m venv $(CONSUMERS)/$$name; done
+	$(CONSUMERS)/all/bin/python -m pip install -q -c constraints.txt torch
+	$(CONSUMERS)/all/bin/python -m pip install -q -c constraints.txt -r tests/consumers/requirements.txt -e .
+	$(CONSUMERS)/all/bin/python -m pip install -q --no-deps -r tests/consumers/requirements-no-deps.txt
+	$(CONSUMERS)/squidpy/bin/python -m pip install -q pytest squidpy==1.8.2 -e .
+	$(CONSUMERS)/soma/bin/python -m pip install -q pytest tiledbsoma==2.3.0 -e .
+	$(CONSUMERS)/datasets2/bin/python -m pip install -q pytest datasets==2.21.0 "pyarrow<20" "numpy<2"
+	@touch $@
 
 $(VENV)/.demo: $(BIN)/python $(SETUP)
 	@echo "installing into $(VENV) (a minute or two, once)"

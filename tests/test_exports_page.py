@@ -75,6 +75,6 @@ def test_the_page_lists_all_formats_and_says_how_each_was_checked():
     listed = re.findall(r"(?m)^\| `([\w-]+)` \|", text.partition("## What was checked")[0])
     assert sorted(listed) == sorted(FORMATS)
     words = {"loaded with the original", "held against a reference", "not checked"}
-    assert {form.checked for form in FORMATS.values()} <= words
+    assert all(form.checked.startswith(tuple(words)) for form in FORMATS.values())
     assert all(word in text for word in words)
     assert callable(lexicell.export)

@@ -57,6 +57,7 @@ def write_exports(folder: Path) -> None:
     export("vectors", "vectors")
     export("vectors", "vectors-hf", container="hf")
     export("counts", "counts.h5ad", vectors=True)
+    export("bags", "bags", donor="donor", label="disease", components=4, scale=True)
     export("chat", "chat", label="cell_type", layout="jsonl")
 
 

@@ -202,3 +202,52 @@ def test_scgpt_reads_a_bank_and_bins_its_counts(exports, cells, scgpt, tmp_path)
     theirs = made["expr"][0, 1 : 1 + len(ours)].tolist()
     assert all(drawn <= upper for drawn, upper in zip(theirs, ours, strict=True))
     assert ours != theirs
+
+
+@pytest.fixture
+def scatter(monkeypatch):
+    """Two functions of torch-scatter that MixMIL uses, which has no wheel; the real ones where they are."""
+    if __import__("importlib.util").util.find_spec("torch_scatter") is not None:
+        return
+    torch = pytest.importorskip("torch")
+    module = types.ModuleType("torch_scatter")
+
+    def segment_add_csr(values, ends):
+        whole = torch.cat([torch.zeros_like(values[:1]), values.cumsum(0)])
+        return whole[ends[1:]] - whole[ends[:-1]]
+
+    def scatter_softmax(values, of, dim=0):
+        index = of.expand_as(values) if of.dim() == values.dim() else of[:, None].expand_as(values)
+        n = int(of.max()) + 1
+        top = torch.full((n, *values.shape[1:]), -torch.inf).scatter_reduce(0, index, values, "amax")
+        e = (values - top.gather(0, index)).exp()
+        return e / torch.zeros(n, *values.shape[1:]).scatter_add(0, index, e).gather(0, index)
+
+    module.segment_add_csr, module.scatter_softmax = segment_add_csr, scatter_softmax
+    monkeypatch.setitem(sys.modules, "torch_scatter", module)
+
+
+def test_mixmil_learns_of_bags(exports, scatter):
+    pytest.importorskip("statsmodels", reason="make test-consumers")
+    if __import__("importlib.util").util.find_spec("mixmil") is None:
+        pytest.skip("make test-consumers")
+    from itertools import pairwise
+
+    import pandas as pd
+    import torch
+    from mixmil import MixMIL
+    from safetensors.torch import load_file
+
+    read = load_file(str(exports / "bags/cells.safetensors"))
+    donors = pd.read_parquet(exports / "bags/donors.parquet")
+    bags = [read["cells"][a:b] for a, b in pairwise(read["ptr"].tolist())]
+    assert len(bags) == len(donors) == 9
+    training = [at for at, split in enumerate(donors["split"]) if split == "train"]
+    whole = torch.cat([bags[at] for at in training])
+    assert float(whole.mean(0).abs().max()) < 1e-3
+    assert torch.allclose(whole.std(0), torch.full((4,), 0.5), atol=1e-3)  # 1 / sqrt(Q)
+    y = torch.tensor(donors["y"].to_numpy(), dtype=torch.float32)[:, None]
+    model = MixMIL.init_with_mean_model(bags, torch.ones(9, 1), y, likelihood="binomial", n_trials=1)
+    model.train(bags, torch.ones(9, 1), y, n_epochs=2)
+    assert model.predict(bags).shape == (9, 1)
+    assert [len(one) for one in model.get_weights(bags)[0]] == [len(bag) for bag in bags]

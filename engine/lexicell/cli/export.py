@@ -75,7 +75,7 @@ class _Formats(TyperGroup):
         return list(FORMATS)
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:  # noqa: ARG002
-        from lexicell.exports.api import FORMATS, format_of
+        from lexicell.exports.formats import FORMATS, format_of
 
         form = format_of(cmd_name)
         only = typer.Typer(rich_markup_mode=None, add_completion=False)

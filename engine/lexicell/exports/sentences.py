@@ -19,7 +19,9 @@ from lexicell.exports.prepared import Prepared
 from lexicell.exports.ranking import rank_genes
 from lexicell_kernels import CsrBlock
 
-__all__ = ["SentenceEncoder", "SentenceOptions", "prepare"]
+__all__ = ["SentenceEncoder", "SentenceOptions", "joined", "prepare"]
+
+_SPECIES = {"human": "Homo sapiens", "mouse": "Mus musculus"}
 
 
 @dataclass(frozen=True)
@@ -55,12 +57,15 @@ class SentenceEncoder:
         ``[m]`` names in upper case, in the order of the lexicon.
     top, delimiter
         See `SentenceOptions`.
+    organism
+        Whose genes they are, for Cell2Sentence's prompts; a column of ``obs`` of this name goes before.
     """
 
     genes: CandidateGenes
     words: tuple[str, ...]
     top: int | None
     delimiter: str
+    organism: str
 
     @property
     def read_obs(self) -> Sequence[str]:
@@ -76,15 +81,17 @@ class SentenceEncoder:
         self,
         counts: CsrBlock,
         start: int,  # noqa: ARG002
-        obs: pd.DataFrame,  # noqa: ARG002
+        obs: pd.DataFrame,
     ) -> tuple[dict[str, pa.Array], NDArray[np.bool_] | None]:
         """See `Encoder`."""
         ranked = rank_genes(counts, self.genes, self.top)
         text = joined(pa.array(self.words), ranked.genes, ranked.indptr, self.delimiter)
         return {
+            "cell_name": pa.array(np.asarray(obs.index, str)),
             "cell_sentence": text,
             "n_genes": pa.array(np.diff(ranked.indptr).astype(np.int32)),
             "n_tied": pa.array(ranked.n_tied),
+            "organism": pa.array([self.organism] * len(ranked), pa.string()),
         }, None
 
 
@@ -125,9 +132,9 @@ def prepare(cells: AlignedCells, options: SentenceOptions, listener: Listener) -
         of_word = dict(zip(words, cells_with.tolist(), strict=True))
         return {"_vocabulary.json": json.dumps(of_word).encode()}
 
-    return Prepared(
-        SentenceEncoder(genes, tuple(words), options.top, options.delimiter), table, facts, tallied=vocabulary
-    )
+    species = _SPECIES.get(cells.alignment.organism, cells.alignment.organism)
+    encoder = SentenceEncoder(genes, tuple(words), options.top, options.delimiter, species)
+    return Prepared(encoder, table, facts, tallied=vocabulary)
 
 
 def joined(words: pa.Array, which: NDArray[Any], indptr: NDArray[Any], join: str) -> pa.Array:

@@ -430,3 +430,23 @@ def test_a_vocabulary_has_the_number_of_cells_of_each_word(tmp_path, small_shard
     export("cell-sentence", tmp_path / "in.h5ad", tmp_path / "b", resume=True, listener=ignore)
     assert files(tmp_path / "b") == files(tmp_path / "all")
     assert verify(tmp_path / "b").problems == ()
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("counts", {"vectors": True}),
+        ("chat", {"label": "cell_type"}),
+        ("cell-sentence", {"drop_empty": True}),
+        ("bags", {"donor": "donor", "label": "donor"}),
+    ],
+)
+def test_processes_of_dask_write_the_same_bytes(tmp_path, small_shards, name, options):
+    pytest.importorskip("distributed")
+    adata, _ = hostile()
+    adata.write_h5ad(tmp_path / "in.h5ad")
+    ends = ".zarr" if name == "counts" else ""
+    one, other = tmp_path / f"one{ends}", tmp_path / f"other{ends}"
+    export(name, tmp_path / "in.h5ad", one, listener=ignore, **options)
+    export(name, tmp_path / "in.h5ad", other, listener=ignore, scheduler="local", workers=1, **options)
+    assert files(one) == files(other)
