@@ -92,23 +92,15 @@ def _in_memory(
     words = [str(one) for one in source.var.index]
 
     def ours() -> None:
-        sink = pa.BufferOutputStream()
-        writer = None
         for block in blocks:
             counts = encoder.genes.counts(block, Values.COUNTS)
-            table = pa.table(encoder.encode(counts, 0, pd.DataFrame(index=range(block.n_rows)))[0])
-            writer = writer or pa.ipc.new_stream(sink, table.schema)
-            writer.write_table(table)
+            _stream(pa.table(encoder.encode(counts, 0, pd.DataFrame(index=range(block.n_rows)))[0]))
 
     def one() -> None:
-        sink = pa.BufferOutputStream()
-        writer = None
         for block in blocks:
             ends = block.indptr.tolist()
             cells_of = [(block.data[a:b], block.indices[a:b]) for a, b in pairwise(ends)]
-            table = pa.table({"made": lists_of(cells_of, k, token, divisor, words)[0]})
-            writer = writer or pa.ipc.new_stream(sink, table.schema)
-            writer.write_table(table)
+            _stream(pa.table({"made": lists_of(cells_of, k, token, divisor, words)[0]}))
 
     def case(what: str, label: str, run: Callable[[], object], fairness: str = "") -> Case:
         row = Scenario(
@@ -197,6 +189,14 @@ def _cases(
             ),
         ]  # fmt: skip
     return found
+
+
+def _stream(table: pa.Table) -> pa.Buffer:
+    """Arrow's bytes of a table."""
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table)
+    return sink.getvalue()
 
 
 def _clear(out: Path) -> None:

@@ -90,8 +90,11 @@ class CandidateGenes:
         rank = xp.asarray(self.rank)
         genes = rows_of(block.indptr, at) * len(self.rows) + rank[block.indices[at]]
         _, first, owner = xp.unique(genes, return_index=True, return_inverse=True)
-        data = block.data.astype(np.float32)  # small integers would overflow
-        data[at] = 0
         # Both libraries sum in float64, so the order of columns does not show.
-        data[at[first]] = xp.bincount(owner, weights=values)
+        sums = xp.bincount(owner, weights=values)
+        whole = xp is np and block.data.dtype.kind == "u"
+        small = whole and sums.max(initial=0) <= np.iinfo(block.data.dtype).max
+        data = block.data.copy() if small else block.data.astype(np.float32)
+        data[at] = 0
+        data[at[first]] = sums
         return replace(block, data=data)
