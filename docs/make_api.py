@@ -25,6 +25,8 @@ PARTS = {
         lexicell.imports Imported Joined Kind Source join_vectors open_sources,
         lexicell.exports Exported, lexicell.exports.run Container,
         lexicell.exports.geneformer GeneformerOptions, lexicell.exports.sentences SentenceOptions,
+        lexicell.exports.counts CountsOptions, lexicell.exports.scbank ScBankOptions,
+        lexicell.exports.chat ChatOptions, lexicell.exports.formats Format,
         lexicell.exports.ranked RankedOptions, lexicell.exports.vectors VectorOptions,
         lexicell.exports.bags BagOptions, lexicell.exports.spatial_graph SpatialGraphOptions,
         lexicell.exports.soma SomaOptions, lexicell.exports.group_genes GroupGeneOptions,
