@@ -217,7 +217,7 @@ def scatter(monkeypatch):
         return whole[ends[1:]] - whole[ends[:-1]]
 
     def scatter_softmax(values, of, dim=0):
-        index = of.expand_as(values) if of.dim() == values.dim() else of[:, None].expand_as(values)
+        index = of.reshape(-1, *[1] * (values.dim() - 1)).expand_as(values)
         n = int(of.max()) + 1
         top = torch.full((n, *values.shape[1:]), -torch.inf).scatter_reduce(0, index, values, "amax")
         e = (values - top.gather(0, index)).exp()
