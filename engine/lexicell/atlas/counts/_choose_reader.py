@@ -42,7 +42,7 @@ def dense_reader(obsm: Mapping[str, Any], name: str, where: Where, n: int, hint:
         array = obsm[name]
         shape: tuple[int, ...] = tuple(getattr(array, "shape", ()))
         kind = getattr(getattr(array, "dtype", None), "kind", "") or "O"
-        if len(shape) != 2 or kind not in "buif" or hasattr(array, "tocsr") or hasattr(array, "keys"):
+        if len(shape) != 2 or kind not in "buif" or hasattr(array, "tocsr"):
             msg = f"{where} is no dense matrix of numbers; {hint}"
             raise InputError(msg)
         if shape[0] != n:

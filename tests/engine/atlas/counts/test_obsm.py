@@ -45,7 +45,7 @@ def test_rows_of_an_array_are_those_of_the_cells(cells, kind, tmp_path):
         assert (found == cells.obsm["spatial"][3:11]).all()
         with pytest.raises(InputError, match=r"obsm has no 'where'; it has spatial, table$"):
             source.read_obsm("where", 0, 1)
-        with pytest.raises(InputError, match=r"obsm\['table'\] is no array of numbers"):
+        with pytest.raises(InputError, match=r"obsm\['table'\] is no dense matrix of numbers"):
             source.read_obsm("table", 0, 1)
 
 
