@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -99,12 +100,12 @@ class Output:
             msg = f"dtype is one of {', '.join(DTYPES)}, not {self.dtype!r}"
             raise InputError(msg)
 
-    def check(self, data: Any) -> None:
+    def check(self, data: Any, *, copied: bool = True) -> None:
         """Raise what `lexicell.atlas.store.check_output` does; `data` is where the counts are from."""
         if self.mode == "resume" and self.is_h5ad:
             msg = f"{self.path}: only a run to a .zarr can be continued; give --overwrite, or a .zarr"
             raise InputError(msg)
-        self._check(data, check_output)
+        self._check(data, partial(check_output, copied=copied))
 
     def check_folder(self, data: Any) -> None:
         """Raise what `lexicell.atlas.store.check_folder` does, of a folder that is no ``.zarr``."""

@@ -141,7 +141,7 @@ def _check(
     if "h5ad" not in chosen.output:
         output.check_folder(data)
         return
-    output.check(data)
+    output.check(data, copied=False)
     if output.is_h5ad and scheduler is not None:
         msg = f"{output.path}: an .h5ad is written in order, by one process; give a .zarr, or no scheduler"
         raise InputError(msg)

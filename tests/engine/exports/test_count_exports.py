@@ -450,3 +450,15 @@ def test_processes_of_dask_write_the_same_bytes(tmp_path, small_shards, name, op
     export(name, tmp_path / "in.h5ad", one, listener=ignore, **options)
     export(name, tmp_path / "in.h5ad", other, listener=ignore, scheduler="local", workers=1, **options)
     assert files(one) == files(other)
+
+
+def test_counts_do_not_replace_what_they_are_made_of(tmp_path):
+    hostile()[0].write_h5ad(tmp_path / "in.h5ad")
+    (tmp_path / "link.h5ad").symlink_to(tmp_path / "in.h5ad")
+    before = (tmp_path / "in.h5ad").read_bytes()
+    for data, out in (("in", "in"), ("link", "in"), ("in", "link")):
+        with pytest.raises(InputError, match="is the input"):
+            export(
+                "counts", tmp_path / f"{data}.h5ad", tmp_path / f"{out}.h5ad", overwrite=True, listener=ignore
+            )
+    assert (tmp_path / "in.h5ad").read_bytes() == before

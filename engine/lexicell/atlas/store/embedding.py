@@ -126,7 +126,9 @@ class EmbeddingSink:
         write_obs(root)
 
 
-def check_output(path: str | Path, *, overwrite: bool, resume: bool = False, data: Any = None) -> Path | str:
+def check_output(
+    path: str | Path, *, overwrite: bool, resume: bool = False, data: Any = None, copied: bool = True
+) -> Path | str:
     """Check that an output of this name can be written.
 
     Parameters
@@ -140,6 +142,8 @@ def check_output(path: str | Path, *, overwrite: bool, resume: bool = False, dat
         Whether an unfinished run to it goes on.
     data
         Where the counts are from, a path or an AnnData: never replaced by something without counts.
+    copied
+        Whether an h5ad is written as a copy of an h5ad that it is made of, and so may replace it.
 
     Raises
     ------
@@ -155,7 +159,7 @@ def check_output(path: str | Path, *, overwrite: bool, resume: bool = False, dat
         raise InputError(msg)
     if suffix == ".zarr":
         return check_folder(output, overwrite=overwrite, resume=resume, data=data)
-    _check_loss(output, data)
+    _check_loss(output, data, copied=copied)
     if is_taken(file := Path(output)):
         if not overwrite:
             msg = f"{output} exists; choose another name or overwrite it (--overwrite)"
@@ -174,13 +178,13 @@ def check_folder(path: str | Path, *, overwrite: bool, resume: bool = False, dat
     return output
 
 
-def _check_loss(output: Path | str, data: Any) -> None:
-    if _would_lose(output, data):
-        msg = f"{output} is the input, or holds it, and the output has no counts; choose another name"
+def _check_loss(output: Path | str, data: Any, *, copied: bool = True) -> None:
+    if _would_lose(output, data, copied=copied):
+        msg = f"{output} is the input, or holds it, and the output has not all of it; choose another name"
         raise InputError(msg)
 
 
-def _would_lose(output: Path | str, data: Any) -> bool:
+def _would_lose(output: Path | str, data: Any, *, copied: bool) -> bool:
     """Whether an output would replace its own input. A copied h5ad keeps all that is in it."""
     is_path = isinstance(data, (str, Path))
     path = data if is_path else getattr(data, "filename", None)
@@ -190,6 +194,6 @@ def _would_lose(output: Path | str, data: Any) -> bool:
         source = str(path).rstrip("/")
         return f"{source}/".startswith(f"{output}/") or f"{output}/".startswith(f"{source}/")
     source_path, target = Path(path).resolve(), output.resolve()
-    if is_path and source_path == target and source_path.suffix == ".h5ad":
+    if copied and is_path and source_path == target and source_path.suffix == ".h5ad":
         return False
     return target in (source_path, *source_path.parents) or source_path in target.parents
