@@ -155,6 +155,7 @@ def _told(options: type[Any]) -> Iterator[tuple[str, str]]:
     text = (getdoc(options) or "").partition("Attributes\n----------\n")[2]
     for names, body in re.findall(r"(?m)^([\w, ]+)\n((?:    .*\n?|\n)+)", text):
         plain = re.sub(r"``|`", "", " ".join(body.split()))
+        plain = re.sub(r"; None for ([^.;]*)", r". Default: \1", plain)
         for name in names.split(", "):
             yield name, plain
 

@@ -132,7 +132,11 @@ def _column(name: str, column: pd.Series[Any]) -> pa.Array:
         text = column.map(str, na_action="ignore")
         return pa.array(text.where(column.notna(), None), pa.string(), from_pandas=True)
     try:
-        return pa.array(column, from_pandas=True)
+        made = pa.array(column, from_pandas=True)
+        if isinstance(made.type, pa.BaseExtensionType):
+            msg = f"obs[{name!r}] can't be exported (its values are {column.dtype}); leave it out"
+            raise InputError(msg)
+        return made
     except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError) as error:
         msg = f"obs[{name!r}] can't be exported ({error}); leave it out"
         raise InputError(msg) from error

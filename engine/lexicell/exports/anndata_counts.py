@@ -77,15 +77,27 @@ def write_anndata(
 
 
 def _obs(cells: pa.Table, constant: Mapping[str, str]) -> pd.DataFrame:
-    obs: pd.DataFrame = cells.to_pandas().rename(columns={"n_total": "n_counts"}).set_index("cell_id")
+    columns = {name: _column(cells.column(name)) for name in cells.column_names}
+    obs = pd.DataFrame(columns).rename(columns={"n_total": "n_counts"}).set_index("cell_id")
     obs.index.name = None
     for name, column in obs.items():
         if column.dtype == object or isinstance(column.dtype, pd.StringDtype):
             few = column.nunique() <= max(1, _CATEGORIES * len(column))
-            obs[name] = column.astype("category") if few else column.fillna("").astype(object)
+            obs[name] = column.astype("category") if few or column.isna().any() else column.astype(object)
     for name, value in constant.items():
         obs[name] = pd.Categorical.from_codes(np.zeros(len(obs), np.int8), categories=pd.Index([value]))
     return obs
+
+
+def _column(column: pa.ChunkedArray) -> pd.Series[Any]:
+    """A column as pandas has it; whole numbers of which some are missing stay whole."""
+    exact = {
+        pa.bool_(): pd.BooleanDtype(),
+        **{getattr(pa, f"{kind}{bits}")(): getattr(pd, f"{name}{bits}Dtype")()
+           for kind, name in (("int", "Int"), ("uint", "UInt")) for bits in (8, 16, 32, 64)},
+    }  # fmt: skip
+    made: pd.Series[Any] = column.to_pandas(types_mapper=exact.get if column.null_count else None)
+    return made
 
 
 class _Growing:

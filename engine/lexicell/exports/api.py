@@ -13,7 +13,7 @@ from lexicell.embedding._main_guard import check_main_guard
 from lexicell.embedding.aligned import DEFAULT_LEXICON
 from lexicell.embedding.events import log
 from lexicell.embedding.inputs import Output, inputs_of, open_data, run_mode
-from lexicell.errors import InputError
+from lexicell.errors import InputError, OutputExistsError
 from lexicell.exports.formats import Format, format_of
 from lexicell.exports.run import Container, Exported, write_tables
 from lexicell.lexicon import GeneList, Lexicon
@@ -142,6 +142,9 @@ def _check(
         output.check_folder(data)
         return
     output.check(data, copied=False)
+    if output.is_h5ad and Path(output.path).is_file() and not _is_ours(Path(output.path)):
+        msg = f"{output.path} was not written by lexicell export, so it is not replaced; choose another name"
+        raise OutputExistsError(msg)
     if output.is_h5ad and scheduler is not None:
         msg = f"{output.path}: an .h5ad is written in order, by one process; give a .zarr, or no scheduler"
         raise InputError(msg)
@@ -158,3 +161,14 @@ def _settings(name: str, chosen: Format, options: Mapping[str, Any]) -> Any:
         missing = [field.name for field in fields(chosen.options) if field.name not in options]
         msg = f"the format {name} needs {' and '.join(missing[:2])}"
         raise InputError(msg) from error
+
+
+def _is_ours(path: Path) -> bool:
+    """Whether a file is an AnnData of counts that an export has written."""
+    import h5py
+
+    try:
+        with h5py.File(path) as file:
+            return "uns/lexicell_export" in file
+    except OSError:
+        return False

@@ -15,12 +15,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from lexicell._files import read_maybe_gzipped
 from lexicell.embedding import AlignedCells, Listener, Note
 from lexicell.embedding.candidates import CandidateGenes
 from lexicell.embedding.labels import read_labels
 from lexicell.errors import InputError
 from lexicell.exports import sentences
+from lexicell.exports.dictionaries import read_file
 from lexicell.exports.prepared import Prepared
 from lexicell.exports.ranking import rank_genes
 from lexicell_kernels import CsrBlock
@@ -68,7 +68,7 @@ class ChatOptions:
     shuffle_candidates: int | None = None
 
     def __post_init__(self) -> None:
-        if self.top is not None and self.top < 1:
+        if self.top is not None and not 1 <= self.top < 2**31:
             msg = f"a question has at least one gene, not {self.top}"
             raise InputError(msg)
         if self.layout not in {"json", "jsonl"}:
@@ -215,14 +215,18 @@ def prepare(cells: AlignedCells, options: ChatOptions, listener: Listener) -> Pr
 
 
 def _read_template(path: Path) -> dict[str, str]:
+    content = read_file(path)
     try:
-        found = json.loads(read_maybe_gzipped(path))
+        found = json.loads(content)
     except ValueError as error:
         msg = f"{path} is no JSON that can be read ({error})"
         raise InputError(msg) from error
     known = isinstance(found, dict) and all(isinstance(text, str) for text in found.values())
     if not known or not {"user", "assistant"} <= found.keys() <= {"system", "user", "assistant"}:
         msg = f"{path}: a template is a JSON with the texts user and assistant, and system if need be"
+        raise InputError(msg)
+    if "label" not in _FIELD.findall(found["assistant"]):
+        msg = f"{path}: the text of assistant has no $label, so it would not be an answer"
         raise InputError(msg)
     if "genes" not in _FIELD.findall(found["user"]):
         msg = f"{path}: the text of user has no $genes, so nothing would be asked about a cell"

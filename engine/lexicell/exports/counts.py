@@ -13,6 +13,7 @@ import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from lexicell._say import listed
 from lexicell.atlas import Values
 from lexicell.atlas.store import write_element
 from lexicell.embedding import AlignedCells, Listener, Note
@@ -22,7 +23,7 @@ from lexicell.exports import vectors
 from lexicell.exports.anndata_counts import write_anndata
 from lexicell.exports.consumers import Tally
 from lexicell.exports.ensembl import ensembl_ids, symbols_of
-from lexicell.exports.in_columns import ColumnEncoder
+from lexicell.exports.in_columns import ColumnEncoder, told_rounded
 from lexicell.exports.prepared import Prepared
 
 if TYPE_CHECKING:
@@ -74,6 +75,7 @@ class _Assembly:
     layers: tuple[str, ...]
     constant: Mapping[str, str]
     refuse_empty: bool
+    listener: Listener
 
     def __call__(
         self, tables: Iterable[pa.Table], store: WriterStore, card: Mapping[str, Any]
@@ -99,8 +101,7 @@ class _Assembly:
             msg = f"{tally.n_empty:,} cells have no counts, which breaks CFGen; drop them (--drop-empty)"
             raise InputError(msg)
         told: dict[str, Any] = {"consumers": tally.sentences()}
-        if tally.n_inexact:
-            told["counts_rounded_to_32_bits"] = tally.n_inexact
+        told |= told_rounded(tally.n_inexact, self.listener)
         write_element(root["uns"], "lexicell_export", json.dumps({**card, **told, "cells": tally.n_cells}))
         return told
 
@@ -138,10 +139,12 @@ def prepare(cells: AlignedCells, options: CountsOptions, listener: Listener) -> 
         facts["vectors"] = made.facts
         assert isinstance(made.encoder, vectors.VectorEncoder)  # noqa: S101
         embedder = made.encoder
-    together = f"; {facts['collapsed']:,} columns are summed with another" if facts["collapsed"] else ""
+    repeated = genes["symbol"].to_numpy(object)[np.bincount(place, minlength=len(genes)) > 1].tolist()
+    together = f"; {facts['collapsed']:,} columns are summed with another of the same symbol or id: "
+    together = together + listed(repeated) if facts["collapsed"] else ""
     listener(Note(f"{len(genes):,} genes, {facts['without_ensembl_id']:,} without an Ensembl id{together}"))
     layers = ("counts", "X_counts") if options.profile == "cfgen" else ("counts",)
-    assembly = _Assembly(genes, layers, constant, refuse_empty=options.profile == "cfgen")
+    assembly = _Assembly(genes, layers, constant, refuse_empty=options.profile == "cfgen", listener=listener)
     encoder = ColumnEncoder(place, len(genes), embedder)
     table = genes.assign(row=np.arange(len(genes), dtype=np.int32))
     return Prepared(encoder, table, facts, assembly=assembly, every_obs=("n_counts", *constant))

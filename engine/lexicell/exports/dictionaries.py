@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 
 from lexicell._files import read_maybe_gzipped
-from lexicell.errors import CorruptDataError, InputError
+from lexicell.errors import CorruptDataError, InputError, InputNotFoundError
 
-__all__ = ["PUBLISHED", "read_dictionary"]
+__all__ = ["PUBLISHED", "read_dictionary", "read_file"]
 
 #: Published files of Geneformer, by SHA-256.
 PUBLISHED: Mapping[str, str] = {
@@ -57,7 +57,7 @@ def read_dictionary(path: str | Path, key: str | None = None) -> tuple[dict[str,
         It is damaged, or a pickle that holds more than text and numbers.
     """
     target = Path(path)
-    content = read_maybe_gzipped(target)
+    content = read_file(target)
     sha256 = hashlib.sha256(content).hexdigest()
     facts = {"file": target.name, "sha256": sha256}
     if sha256 in PUBLISHED:
@@ -78,6 +78,18 @@ def read_dictionary(path: str | Path, key: str | None = None) -> tuple[dict[str,
         msg = f"{target} does not map genes to numbers or names"
         raise InputError(msg)
     return {str(name): value for name, value in found.items()}, facts
+
+
+def read_file(path: Path) -> bytes:
+    """Content of a file, gzipped or not; InputNotFoundError or InputError where that fails."""
+    try:
+        return read_maybe_gzipped(path)
+    except FileNotFoundError as error:
+        msg = f"{path} does not exist"
+        raise InputNotFoundError(msg) from error
+    except OSError as error:
+        msg = f"{path} cannot be read ({error.strerror or error}); name a file"
+        raise InputError(msg) from error
 
 
 def _json(content: bytes, path: Path) -> dict[str, Any]:

@@ -109,7 +109,13 @@ def parse_split(text: str) -> tuple[float, ...]:
         shares = tuple(float(part) for part in text.split(","))
     except ValueError:
         shares = ()
-    if len(shares) != 3 or min(shares, default=-1) < 0 or not shares[0] or abs(sum(shares) - 1) > 1e-6:
+    if (
+        len(shares) != 3
+        or not np.isfinite(shares).all()
+        or min(shares, default=-1) < 0
+        or not shares[0]
+        or abs(sum(shares) - 1) > 1e-6
+    ):
         msg = f"a split is three shares that are 1 together, as 0.8,0.1,0.1, the first above 0; not {text!r}"
         raise InputError(msg)
     return shares

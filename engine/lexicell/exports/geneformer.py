@@ -177,6 +177,14 @@ def prepare(cells: AlignedCells, options: GeneformerOptions, listener: Listener)
     totals = "n_counts" if "n_counts" in columns else None
     filtered = "filter_pass" in columns
     facts |= {"totals": f"obs[{totals!r}]" if totals else "sums of rows", "filter_pass": filtered}
+    for name in ("n_counts", "filter_pass"):
+        kind = cells.source.read_obs([name], 0, 0)[name].dtype if name in columns else np.dtype(int)
+        if not (pd.api.types.is_numeric_dtype(kind) or pd.api.types.is_bool_dtype(kind)):
+            msg = f"obs[{name!r}], which Geneformer reads, holds no numbers; make them some, or rename it"
+            raise InputError(msg)
+    if options.version == "v1" and {_BEFORE, _AFTER} <= matched.tokens.keys():
+        text = f"{options.tokens} has {_BEFORE} and {_AFTER}, as v2's have; is it --version v2?"
+        listener(Note(text, serious=True))
     if totals:
         _compare_totals(cells, totals, listener)
     if filtered:

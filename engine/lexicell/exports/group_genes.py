@@ -72,7 +72,7 @@ class GroupGeneOptions:
         if self.n < 1:
             msg = f"a group has at least one gene, not {self.n}"
             raise InputError(msg)
-        if min(self.upstream, self.downstream) < 0 or not self.upstream + self.downstream:
+        if min(self.upstream, self.downstream) < 0 or not 0 < self.upstream + self.downstream < 2**31:
             msg = "a promoter has some bases upstream or downstream, and no fewer than none"
             raise InputError(msg)
 

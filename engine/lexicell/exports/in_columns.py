@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,11 +13,12 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from lexicell._arrays import check_counts
+from lexicell.embedding import Listener, Note
 from lexicell.embedding.candidates import CandidateGenes
 from lexicell.exports.vectors import VectorEncoder
 from lexicell_kernels import CsrBlock
 
-__all__ = ["ColumnEncoder", "counts_in_columns", "every_column"]
+__all__ = ["ColumnEncoder", "Rounded", "counts_in_columns", "every_column", "inexact", "told_rounded"]
 
 #: From here on float32 does not tell all whole numbers apart.
 _EXACT = 2**24
@@ -64,7 +65,7 @@ class ColumnEncoder:
             "values": pa.ListArray.from_arrays(offsets, pa.array(x.data.astype(np.float32))),
             "n_genes": pa.array(np.diff(x.indptr).astype(np.int32)),
             "n_total": pa.array(np.bincount(rows, counts.data, counts.n_rows)),
-            "n_inexact": pa.array(_inexact(x)),
+            "n_inexact": pa.array(inexact(x)),
         }
         if self.vectors is not None:
             used = self.vectors.genes
@@ -95,10 +96,34 @@ def counts_in_columns(counts: CsrBlock, place: NDArray[np.int32], m: int) -> sp.
     return x
 
 
-def _inexact(x: sp.csr_matrix) -> NDArray[np.int32]:
+def inexact(x: sp.csr_matrix) -> NDArray[np.int32]:
     """How many counts of each cell are not the same in 32 bits."""
     large = x.data > _EXACT
     if not large.any():
         return np.zeros(x.shape[0], np.int32)
     rounded: Any = large & (x.data.astype(np.float32) != x.data)
     return np.diff(np.concatenate([[0], np.cumsum(rounded)])[x.indptr]).astype(np.int32)
+
+
+class Rounded:
+    """Tables without ``n_inexact``, whose sum is told when they have been read."""
+
+    def __init__(self, tables: Iterable[pa.Table]) -> None:
+        self._tables, self._n = tables, 0
+
+    def __iter__(self) -> Iterator[pa.Table]:
+        for table in self._tables:
+            self._n += int(np.sum(table.column("n_inexact").to_numpy()))
+            yield table.drop_columns(["n_inexact"])
+
+    def told(self, listener: Listener) -> dict[str, int]:
+        """Tell how many counts were rounded, for the run card too."""
+        return told_rounded(self._n, listener)
+
+
+def told_rounded(n: int, listener: Listener) -> dict[str, int]:
+    """Tell that counts were rounded, if any were; what goes to the run card."""
+    if not n:
+        return {}
+    listener(Note(f"{n:,} counts are above 2^24 and were rounded to 32 bits", serious=True))
+    return {"counts_rounded_to_32_bits": n}

@@ -33,7 +33,7 @@ class RankedOptions:
     top: int | None = None
 
     def __post_init__(self) -> None:
-        if self.top is not None and self.top < 1:
+        if self.top is not None and not 1 <= self.top < 2**31:
             msg = f"a cell has at least one gene, not {self.top}"
             raise InputError(msg)
 

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from lexicell._files import staged_path
 from lexicell._say import listed, silent
+from lexicell.atlas import check_columns
 from lexicell.atlas._remote import is_url
 from lexicell.atlas.store import Layout, ParquetSink, parquet_bytes
 from lexicell.embedding import Advanced, AlignedCells, Listener, Note
@@ -167,7 +168,11 @@ def write_tables(
         elif store.complete:
             pass
         elif assembly is not None:
-            store.finish(lambda tables: beside(assembly(tables, store.files, card)))
+            try:
+                store.finish(lambda tables: beside(assembly(tables, store.files, card)))
+            except InputError:  # what was asked for can't be, so that nothing could go on
+                store.forget()
+                raise
         elif container == "hf":
             store.finish(facts[0]["features"] if facts else {}, beside({}))
         else:
@@ -268,12 +273,31 @@ def _obs_columns(
     """Columns of ``obs`` that go along."""
     columns = tuple(dict.fromkeys((*asked, *prepared.needs_obs)))
     if prepared.every_obs is not None and not asked:
-        taken = RESERVED | set(prepared.every_obs)
-        columns = tuple(name for name in cells.source.obs_columns if name not in taken)
-        if left := sorted(RESERVED & set(cells.source.obs_columns)):
+        columns = tuple(name for name in cells.source.obs_columns if name not in RESERVED)
+        left = sorted(RESERVED & set(cells.source.obs_columns))
+        if left:
             listener(Note(f"obs has columns of names that the export uses itself, left out: {listed(left)}"))
+        if anew := [name for name in prepared.every_obs if name in columns]:
+            listener(Note(f"obs[{anew[0]!r}] is written anew, from the counts"))
+            columns = tuple(name for name in columns if name not in anew)
+        columns = _storable(cells, columns, listener)
+    elif prepared.every_obs is not None:
+        check_columns(cells.source, columns)
     cells.source.read_obs(columns, 0, 0)  # they are there
     if clash := [name for name in columns if name in RESERVED]:
         msg = f"obs[{clash[0]!r}] has a name that the export uses itself; rename the column"
         raise InputError(msg)
     return columns
+
+
+def _storable(cells: AlignedCells, columns: Sequence[str], listener: Listener) -> tuple[str, ...]:
+    """Columns that an AnnData can hold."""
+    found = []
+    for name in columns:
+        try:
+            check_columns(cells.source, [name])
+        except InputError as error:
+            listener(Note(f"{error}: it is left out", serious=True))
+        else:
+            found.append(name)
+    return tuple(found)

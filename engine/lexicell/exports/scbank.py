@@ -21,7 +21,7 @@ from lexicell.embedding.labels import read_column
 from lexicell.errors import CoverageError, InputError
 from lexicell.exports.dictionaries import read_dictionary
 from lexicell.exports.ensembl import symbols_of
-from lexicell.exports.in_columns import counts_in_columns, every_column
+from lexicell.exports.in_columns import Rounded, counts_in_columns, every_column, inexact
 from lexicell.exports.prepared import Prepared
 from lexicell.exports.ranking import rank_genes
 from lexicell_kernels import CsrBlock
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 __all__ = ["ScBankEncoder", "ScBankOptions", "prepare"]
 
 #: What scGPT's own tools append to a vocabulary that lacks them, in this order.
+_MOST_BINS = 1_000
 _SPECIAL = ("<pad>", "<cls>", "<eoc>")
 
 
@@ -62,8 +63,8 @@ class ScBankOptions:
     cell_type: str = "cell_type"
 
     def __post_init__(self) -> None:
-        if self.bins is not None and self.bins < 2:
-            msg = f"there are two bins at least, not {self.bins}"
+        if self.bins is not None and not 2 <= self.bins <= _MOST_BINS:
+            msg = f"there are 2 to {_MOST_BINS:,} bins, not {self.bins}"
             raise InputError(msg)
         if self.top is not None and self.top < 1:
             msg = f"a cell has at least one gene, not {self.top}"
@@ -119,6 +120,7 @@ class ScBankEncoder:
             "genes": pa.ListArray.from_arrays(offsets, pa.array(self.tokens[x.indices])),
             "expressions": pa.ListArray.from_arrays(offsets, pa.array(values)),
             "n_genes": pa.array(np.diff(x.indptr).astype(np.int32)),
+            "n_inexact": pa.array(inexact(x) if self.bins is None else np.zeros(counts.n_rows, np.int32)),
         }
         if self.cell_type is not None:
             kinds = obs[self.cell_type].astype(object)
@@ -132,6 +134,7 @@ class _Assembly:
 
     vocab: Mapping[str, int]
     layout: str
+    listener: Listener
 
     def __call__(
         self,
@@ -140,15 +143,16 @@ class _Assembly:
         card: Mapping[str, Any],  # noqa: ARG002
     ) -> Mapping[str, Any]:
         store.put("gene_vocab.json", (json.dumps(self.vocab).encode(),))
+        rounded = Rounded(tables)
         if self.layout == "scmmgpt":
-            for number, table in enumerate(tables):
+            for number, table in enumerate(rounded):
                 store.put(f"all_counts/part-{number:05d}.parquet", (parquet_bytes(table),))
-            return {}
-        store.put_file("counts.datatable.parquet", lambda path: _write_in_order(tables, path))
+            return rounded.told(self.listener)
+        store.put_file("counts.datatable.parquet", lambda path: _write_in_order(rounded, path))
         manifest = {"on_disk_format": "parquet", "main_data": "counts", "gene_vocab_md5": None}
         store.put("manifest.json", (json.dumps(manifest).encode(),))
         store.put("studytable.json", (json.dumps({"study_ids": None}).encode(),))
-        return {}
+        return rounded.told(self.listener)
 
 
 def prepare(cells: AlignedCells, options: ScBankOptions, listener: Listener) -> Prepared:
@@ -206,7 +210,7 @@ def prepare(cells: AlignedCells, options: ScBankOptions, listener: Listener) -> 
     names = {number: name for name, number in vocab.items()}
     genes = pd.DataFrame({"token": tokens, "symbol": [names[one] for one in tokens.tolist()]})
     encoder = ScBankEncoder(place, tokens, options.bins, options.top, options.cell_type if scmmgpt else None)
-    return Prepared(encoder, genes, facts, assembly=_Assembly(vocab, options.layout))
+    return Prepared(encoder, genes, facts, assembly=_Assembly(vocab, options.layout, listener))
 
 
 def upper_bins(x: NDArray[np.float64], indptr: NDArray[Any], n_bins: int) -> NDArray[np.float32]:

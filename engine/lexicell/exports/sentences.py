@@ -40,7 +40,7 @@ class SentenceOptions:
     delimiter: str = " "
 
     def __post_init__(self) -> None:
-        if self.top is not None and self.top < 1:
+        if self.top is not None and not 1 <= self.top < 2**31:
             msg = f"a sentence has at least one word, not {self.top}"
             raise InputError(msg)
 

@@ -74,11 +74,12 @@ class SpatialGraphOptions:
         if self.graph not in {"delaunay", "radius", "knn"}:
             msg = f"graphs are delaunay, radius and knn, not {self.graph!r}"
             raise InputError(msg)
-        if (self.graph == "radius") != (self.radius is not None) or (self.radius or 1) <= 0:
+        positive = self.radius is not None and 0 < self.radius < np.inf
+        if (self.graph == "radius") != positive or (self.radius is not None) != positive:
             msg = "the graph radius, and no other, needs a radius above 0, in the units of the coordinates"
             raise InputError(msg)
-        if self.neighbours < 1:
-            msg = f"a cell has at least one neighbour, not {self.neighbours}"
+        if not 1 <= self.neighbours <= 10_000:
+            msg = f"a cell has at least one neighbour, and 10,000 at most, not {self.neighbours}"
             raise InputError(msg)
 
 

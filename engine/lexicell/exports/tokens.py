@@ -63,6 +63,7 @@ def match_tokens(
     """
     tokens, about_tokens = read_dictionary(tokens_file, "tokens")
     medians, about_medians = read_dictionary(medians_file, "medians")
+    _check_numbers(tokens, tokens_file, medians, medians_file)
     facts: dict[str, Any] = {"tokens": about_tokens, "medians": about_medians}
     mapping: dict[str, Any] = {}
     if mapping_file is not None:
@@ -103,6 +104,19 @@ def match_tokens(
         )
     )
     return Matched(genes, names, median, {str(name): int(one) for name, one in tokens.items()}, facts)
+
+
+def _check_numbers(
+    tokens: Mapping[str, Any], tokens_file: str, medians: Mapping[str, Any], medians_file: str
+) -> None:
+    """Raise InputError where tokens or medians can't be such."""
+    whole = all(type(one) is int and 0 <= one < 2**31 for one in tokens.values())
+    if not whole or len(set(tokens.values())) < len(tokens):
+        msg = f"{tokens_file}: tokens are whole numbers from 0 to 2^31 - 1, all different; these are not"
+        raise InputError(msg)
+    if not all(type(one) in (int, float) for one in medians.values()):
+        msg = f"{medians_file}: medians are numbers; these are not"
+        raise InputError(msg)
 
 
 def between(

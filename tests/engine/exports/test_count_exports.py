@@ -374,7 +374,7 @@ def test_a_template_is_filled_in_and_its_braces_stay(tmp_path):
     bad = {
         "[]": "a template is a JSON",
         "{": "no JSON",
-        '{"user": "x", "assistant": "y"}': r"no \$genes",
+        '{"user": "x", "assistant": "$label"}': r"no \$genes",
         '{"user": "$genes", "assistant": "y", "tool": "z"}': "a template is a JSON",
     }
     for content, says in bad.items():

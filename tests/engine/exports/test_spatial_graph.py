@@ -256,7 +256,7 @@ def test_squidpy_takes_the_keys(tmp_path, make_cells):
         ({"graph": "radius"}, r"needs a radius above 0"),
         ({"graph": "radius", "radius": -1.0}, r"needs a radius above 0"),
         ({"radius": 3.0}, r"needs a radius above 0"),
-        ({"neighbours": 0}, r"at least one neighbour, not 0"),
+        ({"neighbours": 0}, r"and 10,000 at most, not 0"),
     ],
 )
 def test_bad_input_is_one_sentence_and_nothing_is_written(tmp_path, make_cells, options, says):

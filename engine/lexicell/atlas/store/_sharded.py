@@ -168,6 +168,10 @@ class ShardedStore:
         """
         self._journal.commit(receipt.shard, receipt.objects, receipt.facts)
 
+    def forget(self) -> None:
+        """Keep nothing of the run when the block ends: it can't become what was asked for."""
+        self._journal.done.clear()
+
     def finish(self, *content: Any) -> None:
         """Write what describes the whole, see `Sink.finish`, and publish the store.
 
