@@ -169,11 +169,11 @@ def _export(name: str, *, data: Any, output: str, as_json: bool, **options: Any)
     if as_json:
         _console.result_json(done.as_dict())
         return
+    for consumer, sentence in done.facts.get("consumers", {}).items():
+        _console.note(f"{consumer}: {sentence}")
     if options["dry_run"]:
         _console.facts({key: value for key, value in done.facts.items() if not isinstance(value, dict)})
         return
     dropped = int(done.facts["cells_read"]) - done.cells
     left_out = f", {dropped:,} cells left out" if dropped else ""
-    for consumer, sentence in done.facts.get("consumers", {}).items():
-        _console.note(f"{consumer}: {sentence}")
     _console.result(f"{done.cells:,} cells -> {done.output}{left_out}")

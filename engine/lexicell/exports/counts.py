@@ -92,6 +92,12 @@ class _Assembly:
         with h5py.File(path, "w") as root:
             return self._write(root, tables, card)
 
+    def foresee(self, table: pa.Table) -> Mapping[str, Any]:
+        """What consumers would make of some cells."""
+        tally = Tally(self.genes)
+        list(tally.watching([table]))
+        return {"consumers": tally.sentences()}
+
     def _write(self, root: Any, tables: Iterable[pa.Table], card: Mapping[str, Any]) -> Mapping[str, Any]:
         tally = Tally(self.genes)
         var = self.genes.set_index("symbol").drop(columns="has_id").rename_axis(None)

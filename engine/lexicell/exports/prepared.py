@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 import pandas as pd
@@ -46,8 +46,13 @@ class Assembly(Protocol):
         ...
 
 
+@runtime_checkable
 class FileAssembly(Assembly, Protocol):
     """An assembly whose output may be one file."""
+
+    def foresee(self, table: pa.Table) -> Mapping[str, Any]:
+        """What can be said of a run after its first cells."""
+        ...
 
     def write_file(
         self, tables: Iterable[pa.Table], path: Path, card: Mapping[str, Any]

@@ -29,7 +29,7 @@ from lexicell.embedding.tables import Encoder, TableShards, Tallying
 from lexicell.errors import InputError
 from lexicell.exports.hf import HfSink
 from lexicell.exports.parts import PartsSink, TallySink
-from lexicell.exports.prepared import Prepared
+from lexicell.exports.prepared import FileAssembly, Prepared
 from lexicell_kernels import CsrBlock
 from lexicell_kernels.cpu import available_cpus
 
@@ -235,6 +235,8 @@ def _foreseen(
         "likely_bytes": round(size / few * n) if few else 0,
         "files": sink.layout.n_shards,
     }
+    if isinstance(prepared.assembly, FileAssembly):
+        likely |= prepared.assembly.foresee(table)
     return Exported(output.path, name, 0, 0, {**identity, **likely, "cells_read": n})
 
 

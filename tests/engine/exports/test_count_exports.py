@@ -400,6 +400,7 @@ def test_a_dry_run_writes_nothing_and_empty_cells_can_go(tmp_path, name, options
     adata, _ = hostile()
     out = tmp_path / ("o.zarr" if name == "counts" else "o")
     told = export(name, adata, out, dry_run=True, listener=ignore, **options).facts
+    assert (name == "counts") == ("consumers" in told)
     assert told["likely_bytes"] > 0
     assert told["cells_without_genes"] == 1
     assert not list(tmp_path.iterdir())
