@@ -119,7 +119,7 @@ def command_of(name: str, form: Format) -> Callable[..., None]:
         _export(name, **given)
 
     hints = get_type_hints(_common, include_extras=True)
-    if "h5ad" in form.output:
+    if form.is_anndata:
         hints["output"] = File
     unused = {"container"} if form.container is None else set()
     unused |= set() if form.by_lexicon else {"genes"}

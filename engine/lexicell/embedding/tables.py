@@ -19,7 +19,7 @@ from lexicell.embedding.shards import MakeShard, Tick
 from lexicell.errors import InputError
 from lexicell_kernels import CsrBlock
 
-__all__ = ["TALLY", "Encoder", "TableShards", "Tallying"]
+__all__ = ["TALLY", "Encoder", "TableShards", "Tallying", "text_column"]
 
 #: Where a table's metadata keep what an encoder has counted in its cells: int64, as bytes.
 TALLY = b"lexicell_tally"
@@ -125,12 +125,16 @@ def _obs_columns(obs: pd.DataFrame) -> dict[str, pa.Array]:
     return {str(name): _column(str(name), column) for name, column in obs.items()}
 
 
+def text_column(column: pd.Series[Any]) -> pa.Array:
+    """A column of ``obs`` as text, null for what is missing."""
+    values = column.astype(object)
+    text = values.map(str, na_action="ignore")
+    return pa.array(text.where(values.notna(), None), pa.string(), from_pandas=True)
+
+
 def _column(name: str, column: pd.Series[Any]) -> pa.Array:
-    if isinstance(column.dtype, pd.CategoricalDtype):
-        column = column.astype(object)
-    if column.dtype == object:
-        text = column.map(str, na_action="ignore")
-        return pa.array(text.where(column.notna(), None), pa.string(), from_pandas=True)
+    if isinstance(column.dtype, pd.CategoricalDtype) or column.dtype == object:
+        return text_column(column)
     try:
         made = pa.array(column, from_pandas=True)
         if isinstance(made.type, pa.BaseExtensionType):

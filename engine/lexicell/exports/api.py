@@ -138,7 +138,7 @@ def _check(
     if container is not None and chosen.container is None:
         msg = f"{name} has files of its own, and is not written as {container}"
         raise InputError(msg)
-    if "h5ad" not in chosen.output:
+    if not chosen.is_anndata:
         output.check_folder(data)
         return
     output.check(data, copied=False)

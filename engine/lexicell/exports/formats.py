@@ -46,8 +46,8 @@ class Format:
         Settles what becomes of a data set.
     container
         How tables are written, unless asked otherwise; None for a format that has files of its own.
-    output
-        What the output is: "a new folder", or "an .h5ad or .zarr".
+    is_anndata
+        Whether the output is an ``.h5ad`` or a ``.zarr``, and not a new folder.
     by_lexicon
         Whether its genes are those of the lexicon, so that a list of genes can choose among them.
     """
@@ -58,7 +58,7 @@ class Format:
     options: type[Any]
     prepare: Callable[[AlignedCells, Any, Listener], Prepared]
     container: Container | None = "hf"
-    output: str = "a new folder"
+    is_anndata: bool = False
     by_lexicon: bool = False
 
 
@@ -71,7 +71,7 @@ FORMATS: Mapping[str, Format] = {
         counts.CountsOptions,
         counts.prepare,
         None,
-        "an .h5ad or .zarr",
+        is_anndata=True,
     ),
     "geneformer": Format(
         "Geneformer v1 and v2, scCello, Cell2Text: ranked tokens, in a Hugging Face folder",

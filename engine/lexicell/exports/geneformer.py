@@ -15,10 +15,11 @@ from lexicell.atlas import decode_values
 from lexicell.embedding import AlignedCells, Listener, Note
 from lexicell.embedding.candidates import CandidateGenes
 from lexicell.errors import InputError
+from lexicell.exports.cell_lists import between
 from lexicell.exports.prepared import Prepared
 from lexicell.exports.ranking import in_order_of, rank_genes
 from lexicell.exports.sccello import prepare_sccello
-from lexicell.exports.tokens import Matched, between, match_tokens
+from lexicell.exports.tokens import Matched, match_tokens
 from lexicell_kernels import CsrBlock, Ranking
 
 __all__ = ["GeneformerEncoder", "GeneformerOptions", "prepare"]

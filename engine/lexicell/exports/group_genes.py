@@ -21,6 +21,7 @@ from lexicell.embedding.labels import read_labels
 from lexicell.embedding.recipe import resolve_recipe
 from lexicell.embedding.selected import select_block
 from lexicell.errors import InputError
+from lexicell.exports.cell_lists import cell_lists
 from lexicell.exports.ensembl import ensembl_ids
 from lexicell.exports.prepared import Prepared
 from lexicell.exports.promoters import promoters, read_genes
@@ -113,11 +114,10 @@ class GroupEncoder:
             counts, self.genes, self.top_k, start=start, weight=self.weight, rank_factor=self.rank_factor
         )
         values = chosen.shares if self.shares else chosen.weights
-        offsets = pa.array(chosen.indptr.astype(np.int32))
         made = {
             "row": pa.array(np.arange(start, start + counts.n_rows, dtype=np.int64)),
-            "genes": pa.ListArray.from_arrays(offsets, pa.array(chosen.genes)),
-            "values": pa.ListArray.from_arrays(offsets, pa.array(values.astype(np.float64))),
+            "genes": cell_lists(chosen.genes, chosen.indptr),
+            "values": cell_lists(values.astype(np.float64), chosen.indptr),
             "n_genes": pa.array(np.diff(chosen.indptr).astype(np.int32)),
         }
         return made, None

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from lexicell._arrays import check_counts
 from lexicell.embedding import Listener, Note
 from lexicell.embedding.candidates import CandidateGenes
+from lexicell.exports.cell_lists import cell_lists
 from lexicell.exports.vectors import VectorEncoder
 from lexicell_kernels import CsrBlock
 
@@ -58,11 +59,10 @@ class ColumnEncoder:
         """See `Encoder`."""
         x = counts_in_columns(counts, self.place, self.n_columns)
         rows = np.repeat(np.arange(counts.n_rows), np.diff(counts.indptr))
-        offsets = pa.array(x.indptr.astype(np.int32))
         made = {
             "row": pa.array(np.arange(start, start + counts.n_rows, dtype=np.int64)),
-            "genes": pa.ListArray.from_arrays(offsets, pa.array(x.indices.astype(np.int32))),
-            "values": pa.ListArray.from_arrays(offsets, pa.array(x.data.astype(np.float32))),
+            "genes": cell_lists(x.indices.astype(np.int32), x.indptr),
+            "values": cell_lists(x.data.astype(np.float32), x.indptr),
             "n_genes": pa.array(np.diff(x.indptr).astype(np.int32)),
             "n_total": pa.array(np.bincount(rows, counts.data, counts.n_rows)),
             "n_inexact": pa.array(inexact(x)),

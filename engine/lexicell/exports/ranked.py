@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from lexicell.embedding import AlignedCells, Listener
 from lexicell.embedding.candidates import CandidateGenes
 from lexicell.errors import InputError
+from lexicell.exports.cell_lists import cell_lists
 from lexicell.exports.prepared import Prepared
 from lexicell.exports.ranking import rank_genes
 from lexicell_kernels import CsrBlock
@@ -66,12 +67,11 @@ class RankedEncoder:
     ) -> tuple[dict[str, pa.Array], NDArray[np.bool_] | None]:
         """See `Encoder`."""
         ranked = rank_genes(counts, self.genes, self.top)
-        offsets = pa.array(ranked.indptr.astype(np.int32))
-        place = np.searchsorted(self.genes.rows, ranked.genes).astype(np.int32)
+        place = np.asarray(np.searchsorted(self.genes.rows, ranked.genes), np.int32)
         return {
             "row": pa.array(np.arange(start, start + len(ranked), dtype=np.int64)),
-            "genes": pa.ListArray.from_arrays(offsets, pa.array(place)),
-            "values": pa.ListArray.from_arrays(offsets, pa.array(ranked.counts, pa.float32(), safe=False)),
+            "genes": cell_lists(place, ranked.indptr),
+            "values": cell_lists(ranked.counts.astype(np.float32, copy=False), ranked.indptr),
             "n_genes": pa.array(np.diff(ranked.indptr).astype(np.int32)),
             "n_total": pa.array(ranked.totals),
             "n_tied": pa.array(ranked.n_tied),

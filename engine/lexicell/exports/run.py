@@ -162,11 +162,10 @@ def write_tables(
                 files |= prepared.tallied(sink.total(store.files))
             return files | {"_run.json": json.dumps(card, indent=2).encode()}
 
-        beside_it = Path(output.path, "_run.json")
-        if store.complete and not is_url(output.path) and beside_it.exists():
-            card = json.loads(beside_it.read_bytes())
-        elif store.complete:
-            pass
+        if store.complete:
+            written = Path(output.path, "_run.json")
+            if not is_url(output.path) and written.exists():
+                card = json.loads(written.read_bytes())
         elif assembly is not None:
             try:
                 store.finish(lambda tables: beside(assembly(tables, store.files, card)))

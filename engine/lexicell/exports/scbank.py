@@ -18,7 +18,9 @@ from lexicell.atlas.store import parquet_bytes
 from lexicell.embedding import AlignedCells, Listener, Note
 from lexicell.embedding.candidates import CandidateGenes
 from lexicell.embedding.labels import read_column
+from lexicell.embedding.tables import text_column
 from lexicell.errors import CoverageError, InputError
+from lexicell.exports.cell_lists import cell_lists
 from lexicell.exports.dictionaries import read_dictionary
 from lexicell.exports.ensembl import symbols_of
 from lexicell.exports.in_columns import Rounded, counts_in_columns, every_column, inexact
@@ -114,17 +116,15 @@ class ScBankEncoder:
         if self.top is not None and (np.diff(x.indptr) > self.top).any():
             x = _most_expressed(x, self.tokens, self.top)
         values = x.data.astype(np.float32) if self.bins is None else upper_bins(x.data, x.indptr, self.bins)
-        offsets = pa.array(x.indptr.astype(np.int32))
         made = {
             "id": pa.array(np.arange(start, start + counts.n_rows, dtype=np.int64)),
-            "genes": pa.ListArray.from_arrays(offsets, pa.array(self.tokens[x.indices])),
-            "expressions": pa.ListArray.from_arrays(offsets, pa.array(values)),
+            "genes": cell_lists(self.tokens[x.indices], x.indptr),
+            "expressions": cell_lists(values, x.indptr),
             "n_genes": pa.array(np.diff(x.indptr).astype(np.int32)),
             "n_inexact": pa.array(inexact(x) if self.bins is None else np.zeros(counts.n_rows, np.int32)),
         }
         if self.cell_type is not None:
-            kinds = obs[self.cell_type].astype(object)
-            made["cell_type"] = pa.array(kinds.map(str, na_action="ignore"), pa.string(), from_pandas=True)
+            made["cell_type"] = text_column(obs[self.cell_type])
         return made, None
 
 

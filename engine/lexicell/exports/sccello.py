@@ -14,10 +14,12 @@ from numpy.typing import NDArray
 from lexicell.embedding import AlignedCells, Listener, Note
 from lexicell.embedding.candidates import CandidateGenes
 from lexicell.embedding.labels import read_column
+from lexicell.embedding.tables import text_column
 from lexicell.errors import InputError
+from lexicell.exports.cell_lists import between
 from lexicell.exports.prepared import Prepared
 from lexicell.exports.ranking import in_order_of, rank_genes
-from lexicell.exports.tokens import Matched, between
+from lexicell.exports.tokens import Matched
 from lexicell_kernels import CsrBlock
 
 __all__ = ["ScCelloEncoder", "prepare_sccello"]
@@ -96,7 +98,7 @@ class ScCelloEncoder:
             "gene_expression_nums": between(values, indptr, (0.0,)),
             "cell_counts": between(totals, np.arange(len(totals) + 1)),
             "length": pa.array(np.diff(indptr) + 1),
-            **{theirs: _text(obs[ours]) for ours, theirs in _TEXTS.items()},
+            **{theirs: text_column(obs[ours]) for ours, theirs in _TEXTS.items()},
             "cell_assay_ids": _number(obs[_ASSAY], _ASSAYS),
             "cell_donor_local_ids": _number(obs[_DONOR], self.donors),
             "cell_dataset_id": pa.array([self.dataset] * len(totals), pa.string()),
@@ -134,11 +136,6 @@ def prepare_sccello(
     facts = {**facts, "cls": cls, "donors": len(donors), "dropped_by_reader": int(left_out.sum())}
     encoder = ScCelloEncoder(matched, cls, donors, cells.source.label)
     return Prepared(encoder, table, facts, empty=("length", 1))
-
-
-def _text(column: pd.Series[Any]) -> pa.Array:
-    texts = column.astype(object).map(str, na_action="ignore")
-    return pa.array(texts, pa.string(), from_pandas=True)
 
 
 def _number(column: pd.Series[Any], names: Sequence[str]) -> pa.Array:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
 from numpy.typing import NDArray
 
 from lexicell.embedding import AlignedCells, Listener, Note
@@ -17,7 +16,7 @@ from lexicell.errors import CoverageError, InputError
 from lexicell.exports.dictionaries import read_dictionary
 from lexicell.exports.ensembl import ensembl_ids
 
-__all__ = ["Matched", "between", "match_tokens"]
+__all__ = ["Matched", "match_tokens"]
 
 
 @dataclass(frozen=True)
@@ -117,20 +116,3 @@ def _check_numbers(
     if not all(type(one) in (int, float) for one in medians.values()):
         msg = f"{medians_file}: medians are numbers; these are not"
         raise InputError(msg)
-
-
-def between(
-    values: NDArray[Any], indptr: NDArray[np.int64], before: Sequence[Any] = (), after: Sequence[Any] = ()
-) -> pa.ListArray:
-    """Lists of cells, with values before and after each."""
-    if not before and not after:
-        return pa.ListArray.from_arrays(pa.array(indptr.astype(np.int32)), pa.array(values))
-    n, more = len(indptr) - 1, len(before) + len(after)
-    offsets = indptr + more * np.arange(n + 1)
-    whole = np.empty(len(values) + more * n, values.dtype)
-    for at, value in enumerate(before):
-        whole[offsets[:-1] + at] = value
-    for at, value in enumerate(reversed(after), 1):
-        whole[offsets[1:] - at] = value
-    whole[np.arange(len(values)) + len(before) + more * np.repeat(np.arange(n), np.diff(indptr))] = values
-    return pa.ListArray.from_arrays(pa.array(offsets.astype(np.int32)), pa.array(whole))
