@@ -23,7 +23,7 @@ from pathlib import Path
 
 __all__ = ["main"]
 
-_FOLDER = Path(__file__).parents[1] / "engine" / "lexicell" / "evaluate" / "data"
+_FOLDER = Path(__file__).parents[1] / "engine" / "lexicell" / "lexicon" / "data" / "gene-sets"
 
 #: What the Gene Ontology calls experimental, by hand and at high throughput. The benchmark's own list is not
 #: published; sets restricted to experiments fit the sizes behind its AUROCs better than all evidence does.

@@ -1,12 +1,12 @@
 """Exact, fast single-cell embeddings through the language of genes.
 
-``lexicell.embed`` goes from files to a store, which ``lexicell.open_embedding`` reads; ``lexicell.tl.embed``
-and ``lexicell.tl.annotate`` write into an AnnData as scanpy does. ``lexicell.train`` learns a `Projection`
-from cells, ``lexicell.annotate`` names cells, by labelled ones or by sentences, ``lexicell.search`` finds
-cells by a sentence, ``lexicell.evaluate`` scores embeddings beside controls, ``lexicell.export`` writes
-cells as other models read them, and ``lexicell.import_embedding`` reads the vectors that these make.
-``lexicell.Lexicon`` is the table of gene texts and vectors that all use; ``lexicell.pack`` makes one fast
-atlas of many files.
+``lexicell.embed`` goes from files to a store, which ``lexicell.open_embedding`` reads; functions of
+``lexicell.tl`` write into an AnnData as scanpy's do. ``lexicell.train`` learns a `Projection` from cells,
+``lexicell.annotate`` names cells, by labelled ones or by sentences, ``lexicell.search`` finds cells by a
+sentence, ``lexicell.explain`` tells which genes put cells where they are, ``lexicell.evaluate`` scores
+embeddings beside controls, ``lexicell.export`` writes cells as other models read them, and
+``lexicell.import_embedding`` reads the vectors that these make. ``lexicell.Lexicon`` is the table of gene
+texts and vectors that all use; ``lexicell.pack`` makes one fast atlas of many files.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from lexicell.embedding import embed
     from lexicell.embedding.packing import pack
     from lexicell.evaluation import evaluate
+    from lexicell.explanation import explain
     from lexicell.exports import export
     from lexicell.imports import import_embedding
     from lexicell.learn.api import train
@@ -49,6 +50,7 @@ __all__ = [
     "embed",
     "errors",
     "evaluate",
+    "explain",
     "export",
     "import_embedding",
     "open_embedding",
@@ -65,6 +67,7 @@ _LAZY = {
     "describe": "lexicell.words",
     "embed": "lexicell.embedding",
     "evaluate": "lexicell.evaluation",
+    "explain": "lexicell.explanation",
     "export": "lexicell.exports",
     "import_embedding": "lexicell.imports",
     "open_embedding": "lexicell.atlas.store",

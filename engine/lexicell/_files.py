@@ -35,6 +35,7 @@ __all__ = [
     "check_growth",
     "check_new_file",
     "check_new_folder",
+    "check_table",
     "fsync",
     "hash_file",
     "is_taken",
@@ -51,6 +52,8 @@ __all__ = [
 
 _BOM = b"\xef\xbb\xbf"
 _GZIP = b"\x1f\x8b"
+#: Suffixes of tables.
+_TABLES = (".csv", ".parquet")
 _SHOWN = 160  # characters of what a library says
 #: Real tables and texts shrink 3 to 50 times; what is smaller than this may shrink as it likes.
 _MAX_GROWTH, _SMALL = 100, 16 << 20
@@ -174,6 +177,33 @@ def read_utf8(path: Path) -> bytes:
         message = f"{path} cannot be read ({error.strerror or error})."
         raise limit_reached(str(path), error) or InputError(message) from error
     return data.removeprefix(_BOM)
+
+
+def check_table(path: str | Path, what: str, *, overwrite: bool) -> Path:
+    """See that a table can be written, before the work is done.
+
+    Parameters
+    ----------
+    path
+        ``.csv`` or ``.parquet``.
+    what
+        The table holds, for the message.
+    overwrite
+        Whether a file of this name is replaced.
+
+    Raises
+    ------
+    InputError
+        The suffix is neither.
+    OutputExistsError
+        There is such a file, and it is not to be replaced.
+    """
+    target = Path(path)
+    if target.suffix not in _TABLES:
+        message = f"{target}: {what} are written to {' or '.join(_TABLES)}; name such a file or a folder"
+        raise InputError(message)
+    check_new_file(target, overwrite=overwrite)
+    return target
 
 
 def write_cells(cells: pd.DataFrame, path: Path, suffix: str) -> None:

@@ -15,6 +15,7 @@ from lexicell.cli import (
     doctor,
     embed,
     evaluate,
+    explain,
     export,
     gc,
     genes,
@@ -53,6 +54,7 @@ app.command("embed")(embed.embed)
 app.command("pack")(pack.pack)
 app.command("train")(train.train)
 app.command("annotate")(annotate.annotate)
+app.command("explain")(explain.explain)
 app.command("search")(search.search)
 app.command("describe")(search.describe)
 app.command("evaluate")(evaluate.evaluate)

@@ -79,8 +79,8 @@ def run_demo(folder: Path, seed: int) -> dict[str, Any]:
     import lexicell
     from lexicell.atlas import open_counts
     from lexicell.embedding import Options, embed_source, make_plan
+    from lexicell.embedding.events import ignore
     from lexicell.evaluation import knn_accuracy, pca_of_expression
-    from lexicell.explain import group_genes
     from lexicell.report import plot_scatter
 
     folder.mkdir(parents=True, exist_ok=True)
@@ -97,9 +97,9 @@ def run_demo(folder: Path, seed: int) -> dict[str, Any]:
     with open_counts(adata) as source:
         plan = make_plan(source, Options())
         rate = _cells_per_second(lambda: embed_source(source, plan.embedder, _drop), source)
-        genes = group_genes(plan, labels)
         random = [_control(plan, seed + i) for i in range(5)]
 
+    explained = lexicell.explain(adata, group=_LABELS, seed=seed, listener=ignore)
     _console.note("comparing with controls and drawing")
     accuracy = {
         "lexicell": knn_accuracy(vectors, labels, seed=seed),
@@ -125,7 +125,10 @@ def run_demo(folder: Path, seed: int) -> dict[str, Any]:
         "recipe": plan.recipe.name,
         "accuracy_10nn": accuracy,
         "cells_per_second": rate,
-        "genes_of_types": {g: list(rows["gene"]) for g, rows in genes.groupby("group", observed=True)},
+        "genes_of_types": {
+            name: {gene: float(value) for gene, value in zip(rows["gene"], rows["contribution"], strict=True)}
+            for name, rows in explained.top(5).groupby("group", observed=True)
+        },
         "picture": str(picture),
         "embedded": str(cells),
     }
@@ -239,8 +242,11 @@ def _print(results: dict[str, Any]) -> None:
         else ""
     )
     _console.table(
-        ("cell type", "genes that weigh most, beyond the average cell"),
-        [(t, ", ".join(g)) for t, g in results["genes_of_types"].items()],
+        ("cell type", "genes that put it where it is, and what they contribute"),
+        [
+            (kind, ", ".join(f"{gene} {value:.3f}" for gene, value in of.items()))
+            for kind, of in results["genes_of_types"].items()
+        ],
     )
     _console.result(f"\n{results['cells_per_second']:,.0f} cells/s in memory on this machine")
     _console.result(f"picture: {results['picture']}\ncells:   {results['embedded']}")

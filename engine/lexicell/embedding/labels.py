@@ -1,8 +1,8 @@
-"""Columns of ``obs`` as text: the labels, batches and groups of cells, by one rule for all verbs."""
+"""Cells by their names, and labels, batches and groups in ``obs`` as text: by one rule for all verbs."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -15,7 +15,23 @@ from lexicell.projection import UNKNOWN
 if TYPE_CHECKING:
     from lexicell.atlas import CountSource
 
-__all__ = ["read_column", "read_labels"]
+__all__ = ["find_cell", "read_column", "read_labels"]
+
+
+def find_cell(names: pd.Index[Any], cell: str) -> int:
+    """Row of the one cell of that name.
+
+    Raises
+    ------
+    InputError
+        No cell, or more than one, is called so.
+    """
+    at = np.flatnonzero(np.asarray(names.astype(str)) == str(cell))
+    if len(at) != 1:
+        what = f"{len(at):,} cells are called {cell!r}" if len(at) else f"no cell is called {cell!r}"
+        msg = f"{what}; name one that occurs once"
+        raise InputError(msg)
+    return int(at[0])
 
 
 def read_column(source: CountSource, name: str) -> NDArray[np.object_]:

@@ -8,7 +8,6 @@ from lexicell.evaluation.described import DescribedTypes
 from lexicell.evaluation.expression import pca_of_expression
 from lexicell.evaluation.figures import plot_evaluation
 from lexicell.evaluation.gene_report import GeneReport, Prediction, evaluate_genes
-from lexicell.evaluation.gene_sets import GO_SETS, GeneSet, GeneSets, match_gene_sets, read_gene_sets
 from lexicell.evaluation.generated import Distance, DistanceLine, GeneratedReport, evaluate_generated
 from lexicell.evaluation.geometry import Geometry, Neighbours, measure_geometry, nearest_genes
 from lexicell.evaluation.knn import knn_accuracy
@@ -23,6 +22,7 @@ from lexicell.evaluation.membership import (
 from lexicell.evaluation.methods import Method
 from lexicell.evaluation.panels import Panel, Task, panel_of
 from lexicell.evaluation.protocol import CellProtocol
+from lexicell.lexicon.gene_sets import GO_SETS, GeneSet, GeneSets, match_gene_sets, read_gene_sets
 
 __all__ = [
     "CONTROLS",

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 
 from lexicell.evaluation.controls import CONTROLS, control_vectors
-from lexicell.evaluation.gene_sets import GO_SETS, match_gene_sets, read_gene_sets
 from lexicell.evaluation.geometry import Geometry, Neighbours, measure_geometry, nearest_genes
 from lexicell.evaluation.membership import (
     Membership,
@@ -20,6 +19,7 @@ from lexicell.evaluation.membership import (
     predict_membership,
 )
 from lexicell.lexicon import Lexicon
+from lexicell.lexicon.gene_sets import GO_SETS, match_gene_sets, read_gene_sets
 
 __all__ = ["GeneReport", "Prediction", "evaluate_genes"]
 

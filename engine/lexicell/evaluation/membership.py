@@ -18,8 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lexicell.errors import InputError, needing
-from lexicell.evaluation.gene_sets import MatchedSets, Term
 from lexicell.lexicon import Lexicon
+from lexicell.lexicon.gene_sets import MatchedSets, Term
 from lexicell_kernels.cpu import available_cpus
 
 __all__ = [

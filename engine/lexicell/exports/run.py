@@ -24,11 +24,11 @@ from lexicell.embedding import Advanced, AlignedCells, Listener, Note
 from lexicell.embedding.candidates import CandidateGenes
 from lexicell.embedding.continuing import about_inputs
 from lexicell.embedding.inputs import Inputs, Output
+from lexicell.embedding.parts import PartsSink, TallySink
 from lexicell.embedding.run import run_sharded
 from lexicell.embedding.tables import Encoder, TableShards, Tallying
 from lexicell.errors import InputError
 from lexicell.exports.hf import HfSink
-from lexicell.exports.parts import PartsSink, TallySink
 from lexicell.exports.prepared import FileAssembly, Prepared
 from lexicell_kernels import CsrBlock
 from lexicell_kernels.cpu import available_cpus

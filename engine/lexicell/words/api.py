@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 
+from lexicell._files import check_table
 from lexicell.atlas import CountSource, Values, check_writable
 from lexicell.atlas.store import vectors_of
 from lexicell.embedding import AlignedCells, AlignOptions, Listener, align_cells, embed_in_memory, plan_cells
@@ -27,7 +28,7 @@ from lexicell.words.retrieval import likeness_of
 from lexicell.words.score_run import score_to_folder
 from lexicell.words.scoring import ask, score_cells
 from lexicell.words.stored import InMemory, search_by_genes, search_by_text, search_like
-from lexicell.words.table import Search, check_table
+from lexicell.words.table import Search
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -119,7 +120,9 @@ def search(
     _check_names(text, output)
     inputs = inputs_of(data, layer, modality, use_raw=use_raw, follow_links=follow_links)
     folder = _folder(output, text, data if inputs is None else inputs, overwrite=overwrite, resume=resume)
-    target = None if output is None or folder is not None else check_table(output, overwrite=overwrite)
+    target = (
+        None if output is None or folder is not None else check_table(output, "scores", overwrite=overwrite)
+    )
     opened = lexicon if isinstance(lexicon, Lexicon) else Lexicon.open(lexicon)
     store = vectors_of(data)
     if store is not None:

@@ -13,6 +13,7 @@ from lexicell._arrays import unit_rows
 from lexicell.atlas.store import StoredVectors
 from lexicell.embedding import Advanced, Listener, Note
 from lexicell.embedding.default_projection import default_projection
+from lexicell.embedding.labels import find_cell
 from lexicell.errors import InputError
 from lexicell.lexicon import GeneList, Lexicon, find_genes, read_gene_list
 from lexicell.words.descriptions import Description
@@ -77,12 +78,8 @@ def search_like(vectors: Vectors, cell: str, facts: Mapping[str, Any]) -> Search
     InputError
         There is not one cell of this name.
     """
-    at = np.flatnonzero(np.asarray(vectors.names.astype(str)) == cell)
-    if len(at) != 1:
-        what = f"{len(at):,} cells are called {cell!r}" if len(at) else f"no cell is called {cell!r}"
-        msg = f"{what}; name one that occurs once"
-        raise InputError(msg)
-    (asked,) = unit_rows(vectors.rows(at[0], at[0] + 1))
+    at = find_cell(vectors.names, cell)
+    (asked,) = unit_rows(vectors.rows(at, at + 1))
     scores = np.concatenate([unit_rows(part) @ asked for _, part in vectors.blocks()])
     table = pd.DataFrame({f"like {cell}": scores}, index=vectors.names)
     return Search(table, pd.DataFrame(columns=["type", "gene", "weight"]), dict(facts))

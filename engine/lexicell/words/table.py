@@ -9,14 +9,12 @@ from typing import Any
 
 import pandas as pd
 
-from lexicell._files import check_new_file, staged_path, write_cells
-from lexicell.errors import InputError
+from lexicell._files import check_table, staged_path, write_cells
 
-__all__ = ["BEST", "Search", "check_table"]
+__all__ = ["BEST", "Search"]
 
 #: Cells that are shown of each question.
 BEST = 10
-_SUFFIXES = (".csv", ".parquet")
 
 
 @dataclass(frozen=True)
@@ -56,26 +54,8 @@ class Search:
         return {**self.facts, **{name: part.to_dict("records") for name, part in tables.items()}}
 
     def write(self, path: str | Path, *, overwrite: bool = False) -> Path:
-        """Write the scores of all cells as ``.csv`` or ``.parquet``; see `check_table` for errors."""
-        target = check_table(path, overwrite=overwrite)
+        """Write the scores of all cells as ``.csv`` or ``.parquet``; see `lexicell._files.check_table`."""
+        target = check_table(path, "scores", overwrite=overwrite)
         with staged_path(target, replace=overwrite) as staging:
             write_cells(self.scores, staging, target.suffix)
         return target
-
-
-def check_table(path: str | Path, *, overwrite: bool) -> Path:
-    """See that a table can be written, before the work is done.
-
-    Raises
-    ------
-    InputError
-        The suffix is neither .csv nor .parquet.
-    OutputExistsError
-        There is such a file, and it is not to be replaced.
-    """
-    target = Path(path)
-    if target.suffix not in _SUFFIXES:
-        msg = f"{target}: scores are written to {' or '.join(_SUFFIXES)}; name such a file or a folder"
-        raise InputError(msg)
-    check_new_file(target, overwrite=overwrite)
-    return target

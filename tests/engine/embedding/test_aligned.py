@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse as sp
+from lexicell.explain import group_genes
 
 import lexicell
 from lexicell.annotation import annotate
@@ -17,7 +18,6 @@ from lexicell.embedding import AlignOptions, Note, Options, align_cells, gene_co
 from lexicell.embedding.gene_statistics import gene_statistics
 from lexicell.errors import CountsError, CoverageError, InputError, InputNotFoundError
 from lexicell.evaluation import panel_of
-from lexicell.explain import group_genes
 from lexicell.learn.api import train
 from lexicell_kernels import Order
 

@@ -17,8 +17,8 @@ from lexicell.evaluation import (
     predict_membership,
     read_gene_sets,
 )
-from lexicell.evaluation.gene_sets import MatchedSets, Term
 from lexicell.evaluation.membership import draw_split, held_out_auroc
+from lexicell.lexicon.gene_sets import MatchedSets, Term
 
 QUICK = MembershipProtocol(costs=(1.0, 100.0))
 

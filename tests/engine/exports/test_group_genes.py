@@ -7,13 +7,13 @@ import gzip
 import numpy as np
 import pandas as pd
 import pytest
+from lexicell.explain import group_genes
 
 from lexicell.atlas import open_counts
 from lexicell.embedding import AlignOptions, align_cells, plan_cells
 from lexicell.embedding.events import ignore
 from lexicell.embedding.recipe import resolve_recipe
 from lexicell.errors import CorruptDataError, CoverageError, InputError
-from lexicell.explain import group_genes
 from lexicell.exports import export
 from lexicell.exports.ensembl import ensembl_ids
 

@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 
     from lexicell.lexicon.text.columns import Columns
 
-__all__ = ["DEFAULT_RECIPE", "RECIPES", "Composed", "TextRecipe", "choose_recipe"]
+__all__ = ["DEFAULT_RECIPE", "GO_ASPECTS", "RECIPES", "Composed", "TextRecipe", "choose_recipe"]
 
 #: Parts, in the order in which they follow each other in a text.
 RECIPES = ("summary", "name+summary", "name", "go", "name+go+summary")
 DEFAULT_RECIPE = "name+summary"
 
-# What each part reads: (role in `Columns`, words before it).
-_GO_ASPECTS = (
+#: What the part "go" reads: (role in `Columns`, words before it).
+GO_ASPECTS = (
     ("go", "Gene Ontology"),
     ("go_mf", "Molecular function"),
     ("go_bp", "Involved in"),
@@ -33,7 +33,7 @@ _GO_ASPECTS = (
 )
 _READS = {
     "name": ("symbol", "name"),
-    "go": tuple(role for role, _ in _GO_ASPECTS),
+    "go": tuple(role for role, _ in GO_ASPECTS),
     "summary": ("summary",),
 }
 _SHOWN = {"name": "symbols or names", "go": "GO terms", "summary": "summaries"}
@@ -146,7 +146,7 @@ def _sentence(part: str, fields: Mapping[str, str]) -> str:
     if part == "summary":
         return fields.get("summary", "")
     if part == "go":
-        aspects = ((words, _terms(fields.get(role, ""))) for role, words in _GO_ASPECTS)
+        aspects = ((words, _terms(fields.get(role, ""))) for role, words in GO_ASPECTS)
         return " ".join(f"{words}: {terms}." for words, terms in aspects if terms)
     symbol, name = fields.get("symbol", ""), fields.get("name", "")
     if not symbol or not name or symbol.casefold() == name.casefold():

@@ -12,13 +12,27 @@ from numpy.typing import NDArray
 
 from lexicell._files import read_utf8
 from lexicell.errors import InputError, InputNotFoundError
-from lexicell.lexicon import Lexicon
+from lexicell.lexicon._artefact import Lexicon
+from lexicell.lexicon.text.recipe import GO_ASPECTS
 
-__all__ = ["GO_SETS", "GeneSet", "GeneSets", "MatchedSets", "Term", "match_gene_sets", "read_gene_sets"]
+__all__ = [
+    "GO_SETS",
+    "GeneSet",
+    "GeneSets",
+    "MatchedSets",
+    "Term",
+    "go_sets_of_texts",
+    "match_gene_sets",
+    "read_gene_sets",
+    "rows_of_sets",
+]
 
 #: Name of the bundled sets.
 GO_SETS = "go-bp"
-_DATA = Path(__file__).with_name("data")
+_DATA = Path(__file__).with_name("data") / "gene-sets"
+_TERMS = re.compile(
+    r"(?:^|\. )({0}): (.+?)(?=\. (?:{0}): |\.?$)".format("|".join(words for _, words in GO_ASPECTS))
+)
 
 _NO_NAME = {"", "na", "n/a", "-"}
 _AFTER_NAME = re.compile(r"\s*\((?:\d+|GO:\d+)\)\s*$")  # "name (123)", "name (GO:0000086)"
@@ -135,6 +149,37 @@ def read_gene_sets(path: str | Path) -> GeneSets:
     return GeneSets(path.name.removesuffix(".gz").removesuffix(".gmt"), _read(path))
 
 
+def go_sets_of_texts(lexicon: Lexicon) -> GeneSets:
+    """Gene Ontology terms that a lexicon's texts name, and the genes whose texts name them.
+
+    No more than the texts say: a text lists some terms of its gene, as they were annotated, and their more
+    general ones are not added.
+
+    Parameters
+    ----------
+    lexicon
+        Made of texts with parts such as "Involved in: a; b."; see `lexicell.lexicon.text.recipe`.
+
+    Returns
+    -------
+    GeneSets
+        Genes by NCBI id, or symbol where they have none; a set's id is its aspect and name. Empty where no
+        text has such parts.
+    """
+    table = lexicon.read_genes(["ncbi_id", "symbol", "text"])
+    found: dict[tuple[str, str], set[str]] = {}
+    columns = (table.column(name).to_pylist() for name in ("ncbi_id", "symbol", "text"))
+    for number, symbol, text in zip(*columns, strict=True):
+        for aspect, terms in _TERMS.findall(text or ""):
+            for term in terms.split("; "):
+                found.setdefault((aspect, term.strip()), set()).add(str(number or symbol))
+    sets = (
+        GeneSet(f"{aspect}: {term}", term, frozenset(genes))
+        for (aspect, term), genes in sorted(found.items())
+    )
+    return GeneSets(f"GO terms in the texts of {lexicon.name}", tuple(sets))
+
+
 def match_gene_sets(
     lexicon: Lexicon, sets: GeneSets, *, least: int = 20, within: Iterable[int] | None = None
 ) -> MatchedSets:
@@ -162,17 +207,7 @@ def match_gene_sets(
     InputError
         If the lexicon has none of the genes.
     """
-    import pandas as pd
-
-    from lexicell.lexicon import align_genes
-
-    names = sorted(frozenset().union(*(group.genes for group in (*sets.sets, *sets.groups))))
-    hits = align_genes(lexicon, pd.DataFrame(index=pd.Index(names, dtype=object)), column="index").rows
-    rows = dict(zip(names, hits.tolist(), strict=True))
-    n_matched = sum(row >= 0 for row in rows.values())
-    if not n_matched:
-        msg = f"none of the {len(names):,} genes of {sets.name} (such as {names[0]!r}) is in {lexicon.name}"
-        raise InputError(msg)
+    rows, n_matched = _look_up(lexicon, sets, (*sets.sets, *sets.groups))
     if within is not None:
         allowed = {int(row) for row in within}
         rows = {name: row if row in allowed else -1 for name, row in rows.items()}
@@ -194,7 +229,35 @@ def match_gene_sets(
         terms.append(
             Term(term.id, term.label, _rows(positives), _rows(pool), tuple(_rows(group) for group in beside))
         )
-    return MatchedSets(sets.name, tuple(terms), tuple(skipped), len(names), n_matched)
+    return MatchedSets(sets.name, tuple(terms), tuple(skipped), len(rows), n_matched)
+
+
+def rows_of_sets(lexicon: Lexicon, sets: GeneSets) -> list[NDArray[np.int32]]:
+    """Lexicon rows of the genes of each set, ascending; names are looked up as by `match_gene_sets`.
+
+    Raises
+    ------
+    InputError
+        If the lexicon has none of the genes.
+    """
+    rows, _ = _look_up(lexicon, sets, sets.sets)
+    return [_rows({rows[gene] for gene in one.genes} - {-1}) for one in sets.sets]
+
+
+def _look_up(lexicon: Lexicon, sets: GeneSets, of: Iterable[GeneSet]) -> tuple[dict[str, int], int]:
+    """Lexicon row of each name, -1 for none, and how many are there."""
+    import pandas as pd
+
+    from lexicell.lexicon._align import align_genes
+
+    names = sorted(frozenset().union(*(one.genes for one in of)))
+    hits = align_genes(lexicon, pd.DataFrame(index=pd.Index(names, dtype=object)), column="index").rows
+    found = int((hits >= 0).sum())
+    if not found:
+        some = f" (such as {names[0]!r})" if names else ""
+        msg = f"none of the {len(names):,} genes of {sets.name}{some} is in {lexicon.name}"
+        raise InputError(msg)
+    return dict(zip(names, hits.tolist(), strict=True)), found
 
 
 def _rows(rows: Iterable[int]) -> NDArray[np.int32]:

@@ -1,4 +1,4 @@
-"""Tables of all cells on their way to what is put together of them."""
+"""Tables of all shards on their way to what is put together of them."""
 
 from __future__ import annotations
 

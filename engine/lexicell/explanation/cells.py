@@ -1,0 +1,147 @@
+"""What each gene contributes to the score of single cells: exactly, since pooling is linear."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+
+from lexicell._arrays import move
+from lexicell.atlas import naming_bad_counts
+from lexicell.embedding import Plan, Selection
+from lexicell.embedding.selected import select_block
+
+__all__ = ["CellContributions", "GeneRows", "contributions", "pooled_vectors", "select_cell"]
+
+
+@dataclass(frozen=True)
+class GeneRows:
+    """What pooling reads: the ``m`` rows of a plan's gene table, as they are folded.
+
+    Attributes
+    ----------
+    rows
+        ``[m]`` int32 lexicon rows, ascending.
+    symbols
+        ``[m]`` str.
+    table
+        ``[m, p]`` float32.
+    bias
+        ``[p]`` float64; zeros where the projection has none.
+    """
+
+    rows: NDArray[np.int32]
+    symbols: NDArray[np.object_]
+    table: NDArray[np.float32]
+    bias: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, plan: Plan) -> GeneRows:
+        """Those of a plan."""
+        table, rows = plan.folded.table, plan.folded.genes.rows
+        bias = np.zeros(table.dim) if table.bias is None else np.asarray(table.bias, np.float64)
+        symbols = np.asarray(plan.cells.lexicon.genes.column("symbol").to_pylist(), object)[rows]
+        return cls(rows, symbols, np.asarray(table.vectors, np.float32), bias)
+
+
+@dataclass(frozen=True)
+class CellContributions:
+    """Contributions to the scores ``<z, v>`` of ``n`` cells, in CSR form.
+
+    Attributes
+    ----------
+    indptr
+        ``[n + 1]`` int64.
+    genes
+        ``[nnz]`` rows of the table.
+    values
+        ``[nnz]`` float64 contributions: share of the weights times ``<T_g, v>``, over the vector's length
+        where vectors are normalised.
+    bias
+        ``[n]`` float64 contributions of the bias.
+    scores
+        ``[n]`` float64: the sums of both.
+    """
+
+    indptr: NDArray[np.int64]
+    genes: NDArray[np.intp]
+    values: NDArray[np.float64]
+    bias: NDArray[np.float64]
+    scores: NDArray[np.float64]
+
+
+def contributions(
+    selection: Selection, genes: GeneRows, vector: NDArray[np.float64], *, unit: bool = True
+) -> CellContributions:
+    """Take the scores of cells apart, gene by gene.
+
+    Parameters
+    ----------
+    selection
+        ``n`` cells.
+    genes
+        What they are pooled of.
+    vector
+        ``[p]`` what they are scored by.
+    unit
+        Whether it is the score of the vectors of length 1, or of those before.
+
+    Returns
+    -------
+    CellContributions
+        A cell without genes, or whose genes cancel out, has 0 throughout.
+    """
+    n, sizes = len(selection), np.diff(selection.indptr)
+    pooled = _pooled(selection, genes)
+    inverse = _inverse_lengths(pooled) if unit else (sizes > 0).astype(np.float64)
+    at = np.searchsorted(genes.rows, selection.genes)
+    cell = np.repeat(np.arange(n), sizes)
+    gains = genes.table.astype(np.float64) @ vector
+    values = selection.shares * gains[at] * inverse[cell]
+    bias = float(genes.bias @ vector) * inverse
+    return CellContributions(
+        selection.indptr, at, values, bias, np.bincount(cell, values, minlength=n) + bias
+    )
+
+
+def pooled_vectors(selection: Selection, genes: GeneRows, *, unit: bool = True) -> NDArray[np.float64]:
+    """Vectors ``[n, p]`` of cells in float64; zeros for a cell without genes."""
+    pooled = _pooled(selection, genes)
+    return pooled * _inverse_lengths(pooled)[:, None] if unit else pooled
+
+
+def _pooled(selection: Selection, genes: GeneRows) -> NDArray[np.float64]:
+    at = np.searchsorted(genes.rows, selection.genes)
+    shares = sp.csr_array((selection.shares, at, selection.indptr), (len(selection), len(genes.rows)))
+    has = np.diff(selection.indptr) > 0
+    return np.asarray(shares @ genes.table.astype(np.float64) + np.outer(has, genes.bias), np.float64)
+
+
+def _inverse_lengths(vectors: NDArray[np.float64]) -> NDArray[np.float64]:
+    length = np.linalg.norm(vectors, axis=1)
+    found: NDArray[np.float64] = np.where(length > 0, 1 / np.where(length > 0, length, 1), 0)
+    return found
+
+
+def select_cell(plan: Plan, row: int) -> Selection:
+    """Select the genes of one cell of a plan's data set.
+
+    Raises
+    ------
+    CountsError
+        A count is negative, NaN or infinite; the message names cell and gene.
+    """
+    cells, source = plan.cells, plan.cells.source
+    genes, factor = plan.folded.genes, plan.folded.table.rank_factor
+    stored = move(source.read(row, row + 1), "cpu")
+    with naming_bad_counts(stored, row, cells.values, source.label, source.names, source.var.index):
+        return select_block(
+            genes.counts(stored, cells.values),
+            genes,
+            plan.recipe.top_k,
+            start=row,
+            weight=plan.recipe.weight,
+            rank_factor=factor,
+        )
