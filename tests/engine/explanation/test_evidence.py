@@ -69,6 +69,9 @@ def test_p_values_tell_texts_that_agree_from_texts_that_do_not():
     even = rng.standard_normal((m, p)).astype(np.float32)
     none = Contrast.between(sums_of(means, [100, 200]), even, np.zeros(p)).p_values(400, seed=1)
     assert kstest(none, "uniform").statistic < 0.12  # that sides express genes differently is no evidence
+    long = even * np.linspace(0.2, 5, m)[rng.permutation(m), None].astype(np.float32)
+    none = Contrast.between(sums_of(means, [100, 200]), long, np.zeros(p)).p_values(400, seed=1)
+    assert kstest(none[np.linalg.norm(long, axis=1) > 30], "uniform").statistic < 0.2  # nor is a long row
     np.testing.assert_array_equal(found, contrast.p_values(400, seed=1))
     assert (found != contrast.p_values(400, seed=2)).any()
 
@@ -146,6 +149,16 @@ def test_donors_means_are_compared_by_a_paired_test():
     sizes = np.array([20, 20, 20, 0, 0])
     apart = sums_of(first, sizes), sums_of(second, sizes[::-1])
     assert Donors.of(contrast, *apart).inference == "Welch's t-test of 3 and 3 donors"
+
+
+def test_cells_of_no_donor_are_left_out(donors, notes):
+    whose = donors.obs["donor"].to_numpy(object).copy()
+    whose[:60] = np.nan
+    donors.obs["donor"] = whose
+    found = explained(donors, donor="donor", listener=notes)
+    alone = explained(donors[60:].copy(), donor="donor")
+    pd.testing.assert_frame_equal(found.groups, alone.groups)
+    assert "60 cells have no donor; they are left out" in notes
 
 
 @pytest.mark.parametrize("few", ["donors", "cells"])

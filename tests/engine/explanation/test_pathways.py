@@ -68,10 +68,16 @@ def test_small_large_and_unused_sets_are_left_out():
 
 def test_a_set_that_says_the_same_is_marked():
     values = np.zeros(200)
-    values[:20], values[100:112] = 0.1, -0.1
-    sets = {"whole": range(30), "part": range(5, 25), "other": range(95, 112), "few": [*range(50, 65), 1, 2]}
+    values[:20], values[30:60], values[100:112] = 0.1, 0.08, -0.1
+    sets = {
+        "whole": range(30),
+        "part": range(5, 25),
+        "few": [*range(60, 75), 1, 2],
+        "mixed": [*range(30, 60), *range(100, 108)],
+        "against": range(95, 112),  # most of it lies in a stronger set that says the opposite
+    }
     found = added_up(sets, values)["redundant_with"]
-    assert found.to_dict() == {"whole": "", "part": "whole", "other": "", "few": "whole"}
+    assert found.to_dict() == {"whole": "", "part": "whole", "few": "whole", "mixed": "", "against": ""}
 
 
 def test_terms_of_texts_are_sets(bundled):
