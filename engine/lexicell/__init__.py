@@ -1,10 +1,11 @@
 """Exact, fast single-cell embeddings through the language of genes.
 
 ``lexicell.embed`` goes from files to a store, which ``lexicell.open_embedding`` reads; ``lexicell.tl.embed``
-and ``lexicell.tl.annotate`` write into an AnnData as scanpy does. ``lexicell.train`` learns a `Projection`
-from cells, ``lexicell.annotate`` names cells, by labelled ones or by sentences, ``lexicell.search`` finds
-cells by a sentence, ``lexicell.evaluate`` scores embeddings beside controls, ``lexicell.export`` writes
-cells as other models read them, and ``lexicell.import_embedding`` reads the vectors that these make.
+and ``lexicell.tl.annotate`` write into an AnnData as scanpy does, and ``lexicell.pl`` draws.
+``lexicell.train`` learns a `Projection` from cells, ``lexicell.annotate`` names cells, by labelled ones or
+by sentences, ``lexicell.search`` finds cells by a sentence, ``lexicell.evaluate`` scores embeddings beside
+controls, ``lexicell.export`` writes cells as other models read them, and ``lexicell.import_embedding`` reads
+the vectors that these make.
 ``lexicell.Lexicon`` is the table of gene texts and vectors that all use; ``lexicell.pack`` makes one fast
 atlas of many files.
 """
@@ -24,7 +25,7 @@ if not os.environ.get("ORT_DISABLE_TELEMETRY"):
         sys.modules["onnxruntime"].disable_telemetry_events()
 
 if TYPE_CHECKING:
-    from lexicell import errors, tl
+    from lexicell import errors, pl, tl
     from lexicell.annotation import annotate
     from lexicell.atlas.store import open_embedding
     from lexicell.embedding import embed
@@ -53,6 +54,7 @@ __all__ = [
     "import_embedding",
     "open_embedding",
     "pack",
+    "pl",
     "search",
     "tl",
     "train",
@@ -80,7 +82,7 @@ def __getattr__(name: str) -> Any:
         from importlib.metadata import version
 
         return version("lexicell")
-    if name in {"errors", "tl"}:
+    if name in {"errors", "pl", "tl"}:
         return importlib.import_module(f"lexicell.{name}")
     if name in _LAZY:
         return getattr(importlib.import_module(_LAZY[name]), name)

@@ -6,7 +6,6 @@ from lexicell.evaluation.cells import evaluate_panels
 from lexicell.evaluation.controls import CONTROLS, control_vectors
 from lexicell.evaluation.described import DescribedTypes
 from lexicell.evaluation.expression import pca_of_expression
-from lexicell.evaluation.figures import plot_evaluation
 from lexicell.evaluation.gene_report import GeneReport, Prediction, evaluate_genes
 from lexicell.evaluation.gene_sets import GO_SETS, GeneSet, GeneSets, match_gene_sets, read_gene_sets
 from lexicell.evaluation.generated import Distance, DistanceLine, GeneratedReport, evaluate_generated
@@ -58,7 +57,6 @@ __all__ = [
     "nearest_genes",
     "panel_of",
     "pca_of_expression",
-    "plot_evaluation",
     "predict_membership",
     "read_gene_sets",
 ]

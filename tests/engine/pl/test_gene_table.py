@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from lexicell.report import AurocPanel, check_figure, plot_gene_table
 
 from lexicell.errors import InputError, MissingExtraError, OutputExistsError, WriteError
-from lexicell.report import AurocPanel, check_figure, plot_gene_table
 
 RNG = np.random.default_rng(0)
 FIGURE = {
