@@ -1,4 +1,8 @@
-"""Pictures, as in scanpy: they return the Axes that they drew on, `ax` or those of a new figure."""
+"""Pictures, as in scanpy: they return the Axes that they drew on, `ax` or those of a new figure.
+
+The caller's settings of matplotlib stay as they are, and pyplot knows of a figure only if it is shown. `save`
+replaces a file with a complete one; the same picture is the same bytes. Text stays text in SVG and PDF.
+"""
 
 from lexicell.pl._canvas import check_figure
 from lexicell.pl._contributions import contributions

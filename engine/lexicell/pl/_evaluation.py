@@ -198,7 +198,7 @@ def _draw_curves(
         axes.plot(n, [of.mean for of in scores], marker="o", markersize=3, label=name, **styles[name])
         axes.fill_between(
             n, [of.low for of in scores], [of.high for of in scores],
-            color=styles[name]["color"], alpha=0.15, linewidth=0,
+            color=styles[name]["color"], alpha=0.12, linewidth=0,
         )  # fmt: skip
     ticks = sorted({_n(line) for line in lines})
     axes.set_xscale("log")
@@ -224,7 +224,7 @@ def _draw_bars(
         if known:
             axes.plot([of.low, of.high], [place, place], color=INK, linewidth=1.2)
         end = max(of.mean, of.high) if known else of.mean
-        axes.text(max(end, 0) + 0.01, place, f"{of.mean:.3f}", va="center", fontsize=8)
+        axes.text(min(max(end, 0), 1) + 0.01, place, f"{of.mean:.3f}", va="center", fontsize=8)
     axes.set_yticks(range(len(lines)), names)
     axes.set_ylim(len(lines) - 0.4, -0.6)
     axes.tick_params(axis="y", length=0)
