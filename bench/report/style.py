@@ -53,6 +53,8 @@ _RC = {
     **RC,
     "axes.edgecolor": LINE,
     "axes.labelcolor": MUTED,
+    "axes.spines.right": False,
+    "axes.spines.top": False,
     "axes.titlesize": 10,
     "xtick.color": LINE,
     "xtick.labelcolor": MUTED,

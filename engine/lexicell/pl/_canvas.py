@@ -110,6 +110,8 @@ def panels(
                 for unused in given[n:]:
                     unused.remove()
                 given = given[:n]
+            for axes in given:  # the caller's have a box
+                axes.spines[["top", "right"]].set_visible(False)
             yield given
             if path is not None:
                 _save(figure_of(given[0]), path)

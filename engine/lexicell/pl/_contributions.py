@@ -222,7 +222,7 @@ def _draw_waterfall(axes: Axes, steps: Sequence[tuple[str, float]], score: float
     for label in axes.get_yticklabels()[: len(steps) - 2]:
         label.set_fontstyle("italic")
     axes.set_ylim(len(bars) - 0.4, -0.6)
-    axes.margins(x=0.12)
+    axes.margins(x=0.16)
     axes.tick_params(axis="y", length=0)
     axes.spines["left"].set_visible(False)
     axes.set_xlabel("contribution, added up")

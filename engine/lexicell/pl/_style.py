@@ -57,8 +57,6 @@ RC: Any = {
     "axes.labelsize": 10,
     "axes.linewidth": 0.8,
     "axes.grid": False,
-    "axes.spines.right": False,
-    "axes.spines.top": False,
     "axes.titlelocation": "left",
     "axes.titlesize": 11,
     "axes.titlecolor": INK,

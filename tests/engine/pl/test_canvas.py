@@ -46,6 +46,7 @@ def test_given_axes_are_drawn_on_and_returned(name, told, embedded):
     assert found is given if n == 1 else list(found) == list(given)
     for axes in found if n > 1 else [found]:
         assert axes.has_data()
+        assert not axes.spines["right"].get_visible()  # nor a part of a box
     figure.canvas.draw()
 
 
@@ -54,9 +55,11 @@ def test_a_picture_of_its_own_changes_no_setting_and_is_none_of_pyplots(name, to
     import matplotlib as mpl
     from matplotlib import pyplot
 
-    before, open_before = dict(mpl.rcParams), pyplot.get_fignums()
-    found = DRAW[name][1](told, embedded)
-    assert dict(mpl.rcParams) == before
+    open_before = pyplot.get_fignums()
+    with mpl.rc_context({"font.size": 7.5, "text.color": "#123456"}):
+        before = dict(mpl.rcParams)
+        found = DRAW[name][1](told, embedded)
+        assert dict(mpl.rcParams) == before
     assert pyplot.get_fignums() == open_before
     assert len(np.atleast_1d(found)) == DRAW[name][0]
 

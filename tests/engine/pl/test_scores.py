@@ -201,6 +201,13 @@ def test_bars_are_means_with_intervals_a_panel_for_each_classifier(found):
     assert bar.get_width() == 0.1
 
 
+def test_three_panels_leave_no_empty_fourth(found):
+    found.all_lines.append(Line("disjoint", "2 panels", "paper", 0.5, data="others"))
+    axes = pl.evaluation(found, scenario="disjoint")
+    assert len(axes) == 3
+    assert axes[0].figure.axes == axes
+
+
 def test_given_axes_are_as_many_as_panels(found):
     from matplotlib.figure import Figure
 
