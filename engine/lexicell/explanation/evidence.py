@@ -136,9 +136,8 @@ class Contrast:
             ``[m]``, two-sided; NaN for genes that are not tested.
         """
         at = np.flatnonzero(self.tested)
-        table = self.table[at]
-        length = np.linalg.norm(table, axis=1)
-        table = table / np.where(length > 0, length, 1)[:, None]
+        length = np.linalg.norm(self.table[at], axis=1)
+        table = np.asarray(self.table[at] / np.where(length > 0, length, 1)[:, None], np.float32)
         pull = (_difference(self.sides.means)[at] * length).astype(np.float32)  # how far rows are moved
         whole = (self.vector * self.length).astype(np.float32)
         others = whole - pull @ table  # what other genes and the bias have of it
