@@ -178,3 +178,14 @@ def test_a_store_holds_no_counts(donors, tmp_path):
     lexicell.embed(tmp_path / "cells.h5ad", tmp_path / "out.zarr", listener=ignore)
     with pytest.raises(InputError, match="holds vectors and no counts"):
         lexicell.explain(tmp_path / "out.zarr", group="kind", listener=ignore)
+
+
+def test_processes_of_dask_make_the_same(many, tmp_path):
+    pytest.importorskip("distributed")
+    path = tmp_path / "cells.h5ad"
+    many.write_h5ad(path)
+    options = FEW | {"group": "kind", "donor": "donor"}
+    lexicell.explain(path, tmp_path / "threads", **options)
+    lexicell.explain(path, tmp_path / "processes", scheduler="local", workers=1, **options)
+    for file in (tmp_path / "threads").glob("*.parquet"):
+        assert file.read_bytes() == (tmp_path / "processes" / file.name).read_bytes()
