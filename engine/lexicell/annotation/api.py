@@ -20,8 +20,8 @@ from lexicell.embedding.events import ignore, log
 from lexicell.embedding.inputs import open_data
 from lexicell.embedding.labels import read_labels
 from lexicell.errors import InputError
-from lexicell.learn import neighbours
 from lexicell.learn.bridge import weight_matrix
+from lexicell.learn.mixture import mix, own_components
 from lexicell.lexicon import GeneList, Lexicon
 from lexicell.projection import Projection
 from lexicell.words import Description, name_cells
@@ -35,8 +35,6 @@ __all__ = ["annotate", "annotate_anndata"]
 
 _KEY = "lexicell_label"
 _METHODS = ("logistic", "knn")
-#: Least probability in an average of logarithms.
-_LEAST = 1e-4
 #: Probability from which a cell is named by a sentence; below it about half of the names are wrong.
 SURE = 0.4
 
@@ -51,7 +49,7 @@ def annotate(
     types: str | Sequence[str] | None = None,
     method: Literal["logistic", "knn"] = "logistic",
     threshold: float | None = None,
-    smooth: bool = False,
+    mixture: bool | None = None,
     key_added: str = _KEY,
     lexicon: str | Lexicon = DEFAULT_LEXICON,
     layer: str | None = None,
@@ -101,9 +99,10 @@ def annotate(
     threshold
         Confidence below which a cell is "unknown"; None for the one that loses 5 % of the reference cells
         which are named rightly when they are held out; with sentences 0.4 by default.
-    smooth
-        Average each cell's log-probabilities with those of the cells of the query nearest to it in
-        expression, ten times over; it uses the query's cells only, but a label then depends on them.
+    mixture
+        Hold cells of the query that look alike to be of one class: a mixture of Gaussians in the query's own
+        components of expression, one for each class, that is held near what is said of each cell. None for
+        where texts connect the two; a label depends on the other cells then.
     key_added
         Column of ``obs`` that gets the labels; two more get ``_confidence`` and ``_second`` appended.
     lexicon
@@ -138,10 +137,10 @@ def annotate(
     Notes
     -----
     Query and reference are read in blocks. Beside vectors, the counts of 2,000 genes of the reference (and
-    with `smooth` of the query) are in memory.
+    with `mixture` of the query) are in memory.
     """
     described = gather_descriptions(describe, types)
-    _check(reference, method, described=described is not None, smooth=smooth)
+    _check(reference, method, described=described is not None, mixture=mixture)
     target = None if output is None else check_output(output, query, overwrite=overwrite)
     opened = lexicon if isinstance(lexicon, Lexicon) else Lexicon.open(lexicon)
     projection = _projection(reference)
@@ -178,7 +177,7 @@ def annotate(
             annotation = _annotate_by_sentences(cells, described, namer, label, threshold, seed)
         else:
             assert namer is not None  # noqa: S101 -- `_check` has looked
-            annotation = _annotate(namer, cells, threshold, seed, smoothed=smooth)
+            annotation = _annotate(namer, cells, threshold, seed, mixture=mixture)
     if target is not None:
         annotation.write(target, query=query, key=key_added, overwrite=overwrite)
     return annotation
@@ -225,13 +224,13 @@ def annotate_anndata(
     adata.uns[key_added] = annotation.uns
 
 
-def _check(reference: Any, method: str, *, described: bool, smooth: bool) -> None:
+def _check(reference: Any, method: str, *, described: bool, mixture: bool | None) -> None:
     """Raise where options do not go together."""
     if method not in _METHODS:
         msg = f"methods are {' and '.join(_METHODS)}, not {method!r}"
         raise InputError(msg)
-    if described and (smooth or (reference is None and method != "logistic")):
-        msg = "sentences name groups of cells: leave --smooth out, and without a reference --method"
+    if described and (mixture or (reference is None and method != "logistic")):
+        msg = "sentences name groups of cells: leave --mixture out, and without a reference --method"
         raise InputError(msg)
     if not described and reference is None:
         msg = "nothing tells what the cells are: give --reference, sentences (--describe), or --types"
@@ -295,22 +294,25 @@ def _fit(
 
 
 def _annotate(
-    namer: CellNamer, cells: Cells, threshold: float | None, seed: int, *, smoothed: bool
+    namer: CellNamer, cells: Cells, threshold: float | None, seed: int, *, mixture: bool | None
 ) -> Annotation:
     """Name all cells of the query."""
     listener, source = cells.listener, cells.aligned.source
     probability, quality = namer.probability(listener)
-    if smoothed:
-        listener(Note("scores are averaged over each cell's neighbours in the query", serious=True))
-        probability = _smooth(probability, replace(cells, listener=ignore), seed)
+    mixed = namer.mode == "bridge" if mixture is None else mixture
+    if mixed:
+        listener(
+            Note("cells of the query that look alike are held to be of one class: a mixture", serious=True)
+        )
+        probability = _mixed(probability, replace(cells, listener=ignore), seed)
     if empty := quality.n_empty:
         listener(Note(f"{empty:,} cells have no gene in use, so they are unknown", serious=True))
     facts = {
         **namer.facts,
         "cells": source.n_cells,
         "coverage": float(quality.coverage.mean()),
-        "smoothed": smoothed,
-        "transductive": smoothed or namer.mode == "bridge",
+        "mixture": mixed,
+        "transductive": mixed or namer.mode == "bridge",
     }
     return make_annotation(
         source.names(0, source.n_cells),
@@ -366,14 +368,10 @@ def _annotate_by_sentences(
     return replace(annotation, types=found.types, genes=found.genes)
 
 
-def _smooth(probability: NDArray[np.float32], cells: Cells, seed: int) -> NDArray[np.float32]:
-    """Average log-probabilities over neighbours; a cell of which nothing is known gets what they say."""
-    from scipy.special import softmax
-
-    logs = np.log(np.maximum(probability, _LEAST))  # no class is impossible because of one cell
-    logs -= logs.mean(axis=1, keepdims=True)
+def _mixed(probability: NDArray[np.float32], cells: Cells, seed: int) -> NDArray[np.float32]:
+    """Hold cells that look alike to be of one class; a cell of which nothing is known gets what they say."""
     weights, _ = weight_matrix(cells.select(cells.highly_variable()))
-    return np.asarray(softmax(neighbours.smooth(logs, weights, seed=seed), axis=1), np.float32)
+    return mix(probability, own_components(weights, seed=seed)).astype(np.float32)
 
 
 def _threshold(asked: float) -> float:

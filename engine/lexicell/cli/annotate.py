@@ -56,10 +56,13 @@ def annotate(
             "that are named rightly when held out; 0.4 with sentences."
         ),
     ] = None,
-    smooth: Annotated[
-        bool,
-        typer.Option("--smooth", help="Average over the query's own neighbours in expression."),
-    ] = False,
+    mixture: Annotated[
+        bool | None,
+        typer.Option(
+            "--mixture/--no-mixture",
+            help="Hold cells of QUERY that look alike to be of one class. Default: across panels.",
+        ),
+    ] = None,
     output: Annotated[
         Path | None,
         typer.Option(
@@ -109,7 +112,7 @@ def annotate(
     with _console.bar("annotating", "cells") as bar:
         found = name_cells(
             query, output, reference=reference, label=label, describe=describe, types=types, method=method,
-            threshold=threshold, smooth=smooth, key_added=key_added, lexicon=lexicon, layer=layer,
+            threshold=threshold, mixture=mixture, key_added=key_added, lexicon=lexicon, layer=layer,
             use_raw=use_raw, modality=modality, follow_links=follow_links, reference_layer=reference_layer,
             reference_use_raw=reference_use_raw, reference_modality=reference_modality, values=values,
             gene_column=gene_column, organism=organism, min_coverage=min_coverage,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lexicell.evaluation.controls import BAGS, CONTROLS
 from lexicell.evaluation.intervals import Comparison, Interval, compare, mean_interval
 from lexicell.evaluation.methods import Method
 from lexicell.evaluation.panels import Panel
@@ -84,8 +85,8 @@ class Line:
     scores
         Score -> mean and interval.
     against
-        What any other method is compared with ("the best control: ...", "random", "shuffled") -> the
-        difference in macro-F1 on the same draws.
+        What any other method is compared with ("the best control: ...", "random", "shuffled", "LSA", "GO
+        terms") -> the difference in macro-F1 on the same draws.
     """
 
     data: str
@@ -247,7 +248,7 @@ def _summarise(key: tuple[str, str, str, str], records: list[Record], judged: fr
         if name not in controls:
             sizes = [(record.query_cells, record.reference_cells) for record in drawn]
             share = float(np.mean([query / reference if reference else np.nan for query, reference in sizes]))
-            named = {control: (name[0], control) for control in ("random", "shuffled")}
+            named = {control: (name[0], control) for control in (*CONTROLS[::-1], *BAGS)}
             if best is not None:
                 named[f"best control: {_label(best, key[1])}"] = best
             rivals = {

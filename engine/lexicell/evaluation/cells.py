@@ -17,9 +17,10 @@ from lexicell.embedding.default_projection import default_projection
 from lexicell.embedding.events import log
 from lexicell.errors import InputError
 from lexicell.evaluation.cell_report import Evaluation, Record
-from lexicell.evaluation.classifiers import CLASSIFIERS, ClassifierName, predict
-from lexicell.evaluation.controls import CONTROLS, control_vectors
+from lexicell.evaluation.classifiers import CLASSIFIERS, ClassifierName, probabilities
+from lexicell.evaluation.controls import BAGS, CONTROLS, bag_vectors, control_vectors
 from lexicell.evaluation.described import DescribedRun, DescribedTypes, method_facts
+from lexicell.evaluation.expression import log_normalise
 from lexicell.evaluation.methods import Method
 from lexicell.evaluation.metrics import Scores, cluster_scores, clusters_missing, scib_scores, score
 from lexicell.evaluation.panels import Panel, Task
@@ -32,6 +33,7 @@ from lexicell.evaluation.splits import (
     few_shot_splits,
     transfer_splits,
 )
+from lexicell.learn.mixture import mix, own_components
 from lexicell.lexicon import Lexicon, gene_scales
 from lexicell_kernels.cpu import available_cpus
 
@@ -84,7 +86,13 @@ def evaluate_panels(
         ]
         skipped += [(run.data, skip) for run in by_sentences for skip in run.skipped]
     _tell_skipped(skipped, listener)
-    runs = [(method, control) for method in methods for control in _controls(method)]
+    bags: dict[str, NDArray[np.float32]] = {}
+    if any(method.text for method in methods):
+        made = {bag: bag_vectors(lexicon, bag, seed=protocol.seed) for bag in BAGS}
+        bags = {bag: vectors for bag, vectors in made.items() if vectors is not None}
+        if lacking := sorted(made.keys() - bags.keys()):
+            listener(Note(f"the texts of {lexicon.name} give no control by {' or '.join(lacking)}"))
+    runs = [(method, control) for method in methods for control in _controls(method, bags)]
     total = sum(len(drawn) for _, drawn in splits) * len(runs)
     if total and (missing := clusters_missing()):
         listener(Note(missing))
@@ -95,7 +103,8 @@ def evaluate_panels(
     with ThreadPoolExecutor(workers or available_cpus()) as pool:
         for name, drawn in splits:
             for method, control in runs:
-                runner = _Runner(method, control, table, gene_scale, None if control else rows, protocol)
+                given = bags.get(control, table)
+                runner = _Runner(method, control, given, gene_scale, None if control else rows, protocol)
                 for added in runner.run(name, drawn, pool):
                     records += added
                     done += 1
@@ -158,7 +167,7 @@ class _Runner:
             yield _result(waiting.pop(0))
 
     def _vectors(self, draw: int) -> NDArray[np.float32]:
-        if not self.control:
+        if self.control not in CONTROLS:
             return self._table
         if self._drawn is None or self._drawn[0] != draw:
             drawn = control_vectors(self._table, self.control, seed=self._seed(draw))
@@ -185,10 +194,10 @@ class _Runner:
         """Embed all cells of a split as they are, whichever are labelled, once for all such splits."""
         cells = np.sort(np.concatenate(split.cells))
         # Only a control's vectors differ from draw to draw.
-        key = (split.draw if self.control else 0, cells.tobytes())
+        key = (split.draw if self.control in CONTROLS else 0, cells.tobytes())
         if key not in self._whole:
             started = time.perf_counter()
-            if self.control:
+            if self.control in CONTROLS:
                 self._whole = {k: value for k, value in self._whole.items() if k[0] == key[0]}
             panel = split.sources[0].take(cells)
             bare = panel.without_labels()
@@ -215,7 +224,12 @@ class _Runner:
         clusters = embedded.clusters or self._clusters(embedded.query, split.query)
         records = []
         for kind in CLASSIFIERS:
-            predicted = predict(embedded.reference, labels, embedded.query, kind, self.protocol.seed)
+            classes, found = probabilities(
+                embedded.reference, labels, embedded.query, kind, self.protocol.seed
+            )
+            if self.method.mixture:
+                found = _mixed(found, classes, split, self._seed(split.draw))
+            predicted = classes[found.argmax(axis=1)]
             records.append(
                 self._record(name, split, kind, score(true, predicted), embedded.seconds, clusters)
             )
@@ -250,6 +264,21 @@ class _Runner:
         )
 
 
+def _mixed(
+    found: NDArray[np.float64], classes: NDArray[np.str_], split: Split, seed: int
+) -> NDArray[np.float64]:
+    """Hold cells that look alike to be of one class; labelled ones too, where they see the same genes."""
+    query = split.query
+    if not (split.same_genes and split.one_source):
+        return mix(found, own_components(log_normalise(query.counts, query.totals), seed=seed))
+    both = split.sources[0].take(np.concatenate(split.cells))
+    known = np.searchsorted(classes, split.labels[0])
+    components = own_components(log_normalise(both.counts, both.totals), seed=seed)
+    told = np.concatenate([np.eye(len(classes))[known], found])
+    labelled = np.concatenate([known, np.full(len(found), -1)])
+    return mix(told, components, known=labelled)[len(known) :]
+
+
 def _result(waiting: Any) -> list[Record]:
     records: list[Record] = [] if waiting is None else waiting.result()
     return records
@@ -278,8 +307,8 @@ def _splits(
     return splits, skipped
 
 
-def _controls(method: Method) -> tuple[str, ...]:
-    return ("", *CONTROLS) if method.text else ("",)
+def _controls(method: Method, bags: Mapping[str, Any]) -> tuple[str, ...]:
+    return ("", *CONTROLS, *bags) if method.text else ("",)
 
 
 def _check_shapes(method: Method, *pairs: Any) -> None:

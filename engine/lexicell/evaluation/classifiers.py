@@ -6,24 +6,25 @@ from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import softmax
 
 from lexicell.errors import InputError, needing
 from lexicell.learn.classify import fit_logistic
 
-__all__ = ["CLASSIFIERS", "ClassifierName", "predict"]
+__all__ = ["CLASSIFIERS", "ClassifierName", "probabilities"]
 
 ClassifierName = Literal["knn", "logistic"]
 CLASSIFIERS: tuple[ClassifierName, ...] = get_args(ClassifierName)
 
 
-def predict(
+def probabilities(
     reference: NDArray[np.float32],
     labels: NDArray[np.str_],
     query: NDArray[np.float32],
     kind: ClassifierName,
     seed: int = 0,
-) -> NDArray[np.str_]:
-    """Label the query cells.
+) -> tuple[NDArray[np.str_], NDArray[np.float64]]:
+    """Say of the query cells which class they are of.
 
     ``"knn"``: the k nearest reference cells by cosine, weighted by the inverse of their distance; k is 10,
     or the size of the smallest class. ``"logistic"``: logistic regression with an L2 penalty (C = 1) and
@@ -46,8 +47,8 @@ def predict(
 
     Returns
     -------
-    numpy.ndarray
-        ``[q]``.
+    tuple
+        ``[C]`` classes in sorted order, and ``[q, C]`` their probabilities.
 
     Raises
     ------
@@ -64,13 +65,10 @@ def predict(
     if kind not in CLASSIFIERS:
         msg = f"classifiers are {' and '.join(CLASSIFIERS)}, not {kind!r}"
         raise InputError(msg)
-    predicted: NDArray[np.str_]
-    if kind == "knn":
-        k = min(10, int(np.unique(labels, return_counts=True)[1].min()))
-        nearest = KNeighborsClassifier(k, metric="cosine", weights="distance", algorithm="brute")
-        predicted = nearest.fit(reference, labels).predict(query)
-        return predicted
     classes, codes = np.unique(labels, return_inverse=True)
+    if kind == "knn":
+        k = min(10, int(np.bincount(codes).min()))
+        nearest = KNeighborsClassifier(k, metric="cosine", weights="distance", algorithm="brute")
+        return classes, np.asarray(nearest.fit(reference, codes).predict_proba(query), np.float64)
     weight, bias = fit_logistic(reference, codes, seed)
-    predicted = classes[(query @ weight.T + bias).argmax(axis=1)]
-    return predicted
+    return classes, np.asarray(softmax(query @ weight.T + bias, axis=1), np.float64)

@@ -1,15 +1,28 @@
-"""What an embedding has to beat: expression without language, and language without meaning."""
+"""What an embedding has to beat: language without meaning, and texts without a language model."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import numpy as np
+import scipy.sparse as sp
 from numpy.typing import NDArray
 
-__all__ = ["CONTROLS", "control_vectors"]
+from lexicell._arrays import unit_rows
+from lexicell.errors import needing
+from lexicell.lexicon import Lexicon
+from lexicell.lexicon.gene_sets import go_sets_of_texts, rows_of_sets
+from lexicell.words.retrieval import index_of
 
+__all__ = ["BAGS", "CONTROLS", "bag_vectors", "control_vectors"]
+
+#: Vectors without meaning.
 CONTROLS = ("shuffled", "random")
+#: Vectors of the same texts without a language model: of their words (latent semantic analysis), and of the
+#: Gene Ontology terms that they name.
+BAGS = ("LSA", "GO terms")
+#: Components of words or terms.
+_COMPONENTS = 300
 
 
 def control_vectors(vectors: NDArray[np.floating[Any]], control: str, *, seed: int) -> NDArray[np.float32]:
@@ -33,3 +46,49 @@ def control_vectors(vectors: NDArray[np.floating[Any]], control: str, *, seed: i
     drawn = array[rng.permutation(len(array))] if shuffled else rng.standard_normal(array.shape, np.float32)
     lengths, drawn_lengths = (np.linalg.norm(part, axis=1, keepdims=True) for part in (array, drawn))
     return np.asarray(drawn * (lengths / np.where(drawn_lengths > 0, drawn_lengths, 1)), np.float32)
+
+
+def bag_vectors(lexicon: Lexicon, bag: str, *, seed: int = 0) -> NDArray[np.float32] | None:
+    """Vectors of a lexicon's texts as bags of words or of terms, ``[G, 300]`` of length 1; 0 without any.
+
+    Parameters
+    ----------
+    lexicon
+        ``G`` genes with texts.
+    bag
+        "LSA": singular vectors of the TF-IDF of words and pairs of words. "GO terms": those of which gene's
+        text names which term, rare terms counting more.
+    seed
+        Of the solver.
+
+    Returns
+    -------
+    numpy.ndarray or None
+        None where the texts have too few words, or name no terms.
+
+    Raises
+    ------
+    MissingExtraError
+        scikit-learn is not installed.
+    """
+    with needing("evaluate", "Components of words"):
+        from sklearn.decomposition import TruncatedSVD
+    if bag == "LSA":
+        index = index_of(lexicon)
+        matrix = None if index is None else index.matrix
+    else:
+        sets = go_sets_of_texts(lexicon)
+        matrix = _membership(rows_of_sets(lexicon, sets), lexicon.n_genes) if sets.sets else None
+    if matrix is None or min(matrix.shape) <= 1:
+        return None
+    solver = TruncatedSVD(min(_COMPONENTS, min(matrix.shape) - 1), random_state=seed)
+    return np.asarray(unit_rows(solver.fit_transform(matrix).astype(np.float32)), np.float32)
+
+
+def _membership(sets: list[NDArray[np.int32]], genes: int) -> sp.csr_matrix:
+    """Terms of genes, each term counting the more the fewer genes have it."""
+    named = [rows for rows in sets if len(rows) > 1]
+    sizes = np.array([len(rows) for rows in named])
+    rows = np.concatenate(named) if named else np.empty(0, np.int32)
+    columns = np.repeat(np.arange(len(named)), sizes)
+    return sp.csr_matrix((np.log(genes / sizes)[columns], (rows, columns)), shape=(genes, len(named)))

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from lexicell.evaluation.controls import CONTROLS, control_vectors
+from lexicell.evaluation.controls import BAGS, CONTROLS, bag_vectors, control_vectors
 from lexicell.evaluation.geometry import Geometry, Neighbours, measure_geometry, nearest_genes
 from lexicell.evaluation.membership import (
     Membership,
@@ -152,6 +152,8 @@ def evaluate_genes(
         _OURS: measure_geometry(vectors, seed=protocol.seed),
         "random": measure_geometry(drawn["random"], seed=protocol.seed),
     }
+    bags = {bag: bag_vectors(lexicon, bag, seed=protocol.seed) for bag in BAGS} if matched else {}
+    drawn |= {bag: table for bag, table in bags.items() if table is not None}
     controls = {control: table.__getitem__ for control, table in drawn.items()}
     total = sum(len(sets_.terms) for sets_ in matched)
     predictions: list[Prediction] = []

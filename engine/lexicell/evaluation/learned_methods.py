@@ -17,8 +17,7 @@ from lexicell.errors import InputError
 from lexicell.evaluation.methods import BASELINES, Method, Vectors, embed_panel, pool
 from lexicell.evaluation.panels import Panel, Task
 from lexicell.learn.augment import Views
-from lexicell.learn.bridge import fit_bridge, weight_matrix
-from lexicell.learn.neighbours import smooth
+from lexicell.learn.bridge import fit_bridge
 from lexicell.learn.objectives import fit
 from lexicell.learn.settings import TrainSettings
 from lexicell.projection import Pooling, Projection
@@ -75,19 +74,11 @@ def _settings(n: int) -> TrainSettings:
     )
 
 
-def _bridge(*, neighbours: bool) -> Callable[[Task], Vectors]:
-    def run(task: Task) -> Vectors:
-        cells = _ranked(task.reference, task, _GENES)
-        bridge = fit_bridge(cells, task.vectors, task.reference.labels, seed=task.seed)
-        nothing = np.empty(0, np.int32)
-        rows = _embed(task.query, bridge.projection, task.vectors, nothing)
-        query = bridge.finish(rows.vectors, rows.n_genes)
-        if neighbours:
-            expression, _ = weight_matrix(_ranked(task.query, task, None))
-            query = smooth(query, expression, seed=task.seed)
-        return bridge.held_out, query
-
-    return run
+def _bridge(task: Task) -> Vectors:
+    cells = _ranked(task.reference, task, _GENES)
+    bridge = fit_bridge(cells, task.vectors, task.reference.labels, seed=task.seed)
+    rows = _embed(task.query, bridge.projection, task.vectors, np.empty(0, np.int32))
+    return bridge.held_out, bridge.finish(rows.vectors, rows.n_genes)
 
 
 def _same_genes(first: Panel, second: Panel) -> bool:
@@ -164,19 +155,17 @@ LEARNED: dict[str, Method] = {
             unlabelled=True,
             labels=False,
         ),
-        Method(
-            "bridge",
-            _bridge(neighbours=False),
-            transductive=True,
-            other_genes=True,
-            source="kernel ridge from a gene's text to its class profile; scaled by the query's own cells",
-        ),
-        Method(
-            "bridge+neighbours",
-            _bridge(neighbours=True),
-            transductive=True,
-            other_genes=True,
-            source="the same, smoothed over the query cells' own neighbours in expression",
+        *(
+            Method(
+                f"bridge{'+mixture' if mixture else ''}",
+                _bridge,
+                transductive=True,
+                other_genes=True,
+                mixture=mixture,
+                source="kernel ridge from a gene's text to its class profile; scaled by the query's own cells"
+                + "; then a mixture of classes in their components" * mixture,
+            )
+            for mixture in (False, True)
         ),
     )
 }

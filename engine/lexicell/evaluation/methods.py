@@ -49,6 +49,9 @@ class Method:
     given
         Whether its vectors are from elsewhere, of all genes that were measured: no control, and for cells of
         one data set that see all genes.
+    mixture
+        Whether classes are mixed in the cells' own components once the classifier has said what it can; see
+        `lexicell.learn.mixture`.
     source
         Where the method is from.
     """
@@ -61,6 +64,7 @@ class Method:
     shared_genes: bool = False
     other_genes: bool = False
     given: bool = False
+    mixture: bool = False
     source: str = ""
 
     def __call__(self, task: Task) -> Vectors:
@@ -196,6 +200,16 @@ BASELINES: dict[str, Method] = {
                 ("pca50-hvg", 2000, "2,000 most variable genes, scaled"),
             )
             for transductive in (True, False)
+        ),
+        Method(
+            "pca50-hvg+mixture",
+            _components(2000, transductive=True),
+            text=False,
+            transductive=True,
+            per_draw=False,
+            shared_genes=True,
+            mixture=True,
+            source=f"{_PCA}, 2,000 most variable genes, scaled, fitted on all cells; then a mixture",
         ),
     )
 }

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     import scipy.sparse as sp
 
-__all__ = ["TextIndex", "call_up", "likeness_of", "standardised"]
+__all__ = ["TextIndex", "call_up", "index_of", "likeness_of", "standardised"]
 
 #: Sentences at once; each takes the likeness of all genes in memory.
 _MOST_SENTENCES = 1_000
@@ -71,6 +71,11 @@ def _index_of(path: Path, identity: str) -> TextIndex | None:  # noqa: ARG001 --
         return None
 
 
+def index_of(lexicon: Lexicon) -> TextIndex | None:
+    """Index of a lexicon's texts, made once; None where they have too few words."""
+    return _index_of(lexicon.path, lexicon.identity)
+
+
 def call_up(
     sentences: Sequence[str], vectors: NDArray[np.float32] | None, lexicon: Lexicon
 ) -> NDArray[np.float32]:
@@ -101,7 +106,7 @@ def call_up(
     MissingExtraError
         scikit-learn is not installed.
     """
-    index = _index_of(lexicon.path, lexicon.identity)
+    index = index_of(lexicon)
     parts = []
     if vectors is not None:
         stored = np.asarray(lexicon.stored, np.float32)
@@ -141,7 +146,7 @@ def likeness_of(
     if len(descriptions) > _MOST_SENTENCES:
         msg = f"{len(descriptions):,} sentences are too many to tell apart; give at most {_MOST_SENTENCES:,}"
         raise InputError(msg)
-    index = _index_of(lexicon.path, lexicon.identity)
+    index = index_of(lexicon)
     given = [kind.sentence for kind in descriptions]
     if index is not None:
         for kind, found in zip(descriptions, index.likeness(given), strict=True):

@@ -70,12 +70,12 @@ def test_panels_without_a_common_gene_are_connected_by_texts_and_it_is_said(pane
     assert right(made, query) > 0.6
 
 
-def test_smoothing_over_neighbours_helps_across_panels(panels):
+def test_a_mixture_helps_across_panels_and_is_made_there_unless_asked_otherwise(panels):
     reference, query = panels
     options = {"reference": reference, "label": "type", "threshold": 0}
-    alone, smoothed = (annotate(query, **options, smooth=s) for s in (False, True))
-    assert right(smoothed, query) > right(alone, query)
-    assert smoothed.facts["smoothed"]
+    alone, mixed = (annotate(query, **options, mixture=asked) for asked in (False, None))
+    assert right(mixed, query) > right(alone, query)
+    assert (mixed.facts["mixture"], alone.facts["mixture"]) == (True, False)
 
 
 def test_a_type_that_the_reference_lacks_is_more_often_unknown(halves):
@@ -113,7 +113,7 @@ def test_a_trained_projection_names_cells_as_its_classifier_does(halves, trained
     labels, confidence = trained.classifier.predict(np.concatenate(parts))
     np.testing.assert_array_equal(made.cells["label"].astype(str), labels)
     np.testing.assert_array_equal(made.cells["confidence"], confidence)
-    again = annotate(query, reference=trained, smooth=True)
+    again = annotate(query, reference=trained, mixture=True)
     assert right(again, query) > right(made, query)
 
 

@@ -38,12 +38,12 @@ def test_json_is_all_there_is_on_stdout_and_repeats_itself(lexicell, files):
     query, reference = files
     told = [
         lexicell("annotate", query, "--reference", reference, "--label", "type", "--json", *more).out
-        for more in ([], [], ["--method", "knn", "--smooth", "--threshold", "0"])
+        for more in ([], [], ["--method", "knn", "--mixture", "--threshold", "0"])
     ]
     assert told[0] == told[1]
     found = json.loads(told[2])
     assert found["mode"] == "loadings"
-    assert found["smoothed"]
+    assert found["mixture"]
     assert found["unknown"] == 0
     assert sum(row["cells"] for row in found["labels"]) == found["cells"] == 50
 
@@ -74,7 +74,7 @@ def test_types_are_named_by_sentences_with_the_genes_that_speak(lexicell, files,
         (["--types", "B cell"], "one sentence can't compete"),
         (["--types", "B cell,Bcell"], "Bcell"),
         (["--describe", "none.txt"], "none.txt does not exist"),
-        (["--types", "B cell,T cell", "--smooth"], "leave --smooth out"),
+        (["--types", "B cell,T cell", "--mixture"], "leave --mixture out"),
         (["--types", "B cell,T cell", "--reference", "REF", "--label", "type"], "that no sentence describes"),
         (["--reference", "none.h5ad", "--label", "type"], "none.h5ad"),
         (["--reference", "REF", "--label", "type", "--out", "a.txt"], "labels are written to .h5ad"),

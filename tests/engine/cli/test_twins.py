@@ -170,7 +170,7 @@ class Option:
         if isinstance(self.info, typer.models.ArgumentInfo):
             return words
         names = (self.info.default, *(self.info.param_decls or ()))  # typer takes the first one for a default
-        long = [name for name in names if str(name).startswith("--")]
+        long = [str(name).split("/")[0] for name in names if str(name).startswith("--")]
         return [(long or [f"--{self.name.replace('_', '-')}"])[0], *words * (bool not in self.hints)]
 
     def other(self, verb: str) -> tuple[list[str], Any]:
