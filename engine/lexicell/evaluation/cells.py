@@ -18,7 +18,7 @@ from lexicell.embedding.events import log
 from lexicell.errors import InputError
 from lexicell.evaluation.cell_report import Evaluation, Record
 from lexicell.evaluation.classifiers import CLASSIFIERS, ClassifierName, probabilities
-from lexicell.evaluation.controls import BAGS, CONTROLS, bag_vectors, control_vectors
+from lexicell.evaluation.controls import CONTROLS
 from lexicell.evaluation.described import DescribedRun, DescribedTypes, method_facts
 from lexicell.evaluation.expression import log_normalise
 from lexicell.evaluation.methods import Method
@@ -33,6 +33,7 @@ from lexicell.evaluation.splits import (
     few_shot_splits,
     transfer_splits,
 )
+from lexicell.evaluation.tables import Tables
 from lexicell.learn.mixture import mix, own_components
 from lexicell.lexicon import Lexicon, gene_scales
 from lexicell_kernels.cpu import available_cpus
@@ -66,7 +67,8 @@ def evaluate_panels(
     if ("described" in protocol.scenarios) != (described is not None):
         msg = "the scenario described is for sentences, and sentences for it: give both or neither"
         raise InputError(msg)
-    table, gene_scale = lexicon.vectors(lexicon.rows), gene_scales(lexicon)
+    tables = Tables(lexicon, panels, protocol.seed, listener)
+    gene_scale = gene_scales(lexicon)
 
     @cache  # most methods need none
     def rows() -> NDArray[np.float32]:
@@ -86,13 +88,7 @@ def evaluate_panels(
         ]
         skipped += [(run.data, skip) for run in by_sentences for skip in run.skipped]
     _tell_skipped(skipped, listener)
-    bags: dict[str, NDArray[np.float32]] = {}
-    if any(method.text for method in methods):
-        made = {bag: bag_vectors(lexicon, bag, seed=protocol.seed) for bag in BAGS}
-        bags = {bag: vectors for bag, vectors in made.items() if vectors is not None}
-        if lacking := sorted(made.keys() - bags.keys()):
-            listener(Note(f"the texts of {lexicon.name} give no control by {' or '.join(lacking)}"))
-    runs = [(method, control) for method in methods for control in _controls(method, bags)]
+    runs = [(method, control) for method in methods for control in ("", *tables.controls(method))]
     total = sum(len(drawn) for _, drawn in splits) * len(runs)
     if total and (missing := clusters_missing()):
         listener(Note(missing))
@@ -103,8 +99,7 @@ def evaluate_panels(
     with ThreadPoolExecutor(workers or available_cpus()) as pool:
         for name, drawn in splits:
             for method, control in runs:
-                given = bags.get(control, table)
-                runner = _Runner(method, control, given, gene_scale, None if control else rows, protocol)
+                runner = _Runner(method, control, tables, gene_scale, None if control else rows, protocol)
                 for added in runner.run(name, drawn, pool):
                     records += added
                     done += 1
@@ -128,14 +123,13 @@ class _Runner:
         self,
         method: Method,
         control: str,
-        table: NDArray[np.float32],
+        tables: Tables,
         gene_scale: NDArray[np.float32],
         refined_rows: Callable[[], NDArray[np.float32]] | None,
         protocol: CellProtocol,
     ) -> None:
         self.method, self.control, self.protocol = method, control, protocol
-        self._table, self._gene_scale, self._refined = table, gene_scale, refined_rows
-        self._drawn: tuple[int, NDArray[np.float32]] | None = None
+        self._tables, self._gene_scale, self._refined = tables, gene_scale, refined_rows
         self._whole: dict[tuple[int, bytes], tuple[NDArray[np.float32], dict[str, float], float]] = {}
         self.notes: set[str] = set()
 
@@ -159,38 +153,33 @@ class _Runner:
             elif self.method.other_genes and split.same_genes:
                 waiting.append(None)
             else:
-                embedded = self._embed(split)
-                waiting.append(pool.submit(self._judge, name, split, embedded))
+                embedded = self._embed(name, split)
+                waiting.append(embedded and pool.submit(self._judge, name, split, embedded))
             if len(waiting) > 2 * available_cpus():
                 yield _result(waiting.pop(0))
         while waiting:
             yield _result(waiting.pop(0))
 
-    def _vectors(self, draw: int) -> NDArray[np.float32]:
-        if self.control not in CONTROLS:
-            return self._table
-        if self._drawn is None or self._drawn[0] != draw:
-            drawn = control_vectors(self._table, self.control, seed=self._seed(draw))
-            self._drawn = (draw, drawn)
-        return self._drawn[1]
-
     def _seed(self, draw: int) -> int:
         return int(np.random.SeedSequence([self.protocol.seed, draw]).generate_state(1)[0])
 
-    def _embed(self, split: Split) -> _Embedded:
+    def _embed(self, name: str, split: Split) -> _Embedded | None:
         started = time.perf_counter()
         if split.one_source and not self.method.per_draw:
-            return self._embed_whole(split)
+            return self._embed_whole(name, split)
+        vectors = self._tables.vectors(self.control, name, split, self._seed(split.draw))
+        if vectors is None:
+            return None
         bare = split.query.without_labels()
         task = Task(
-            self._vectors(split.draw), split.reference, bare, bare, self._seed(split.draw),
+            vectors, split.reference, bare, bare, self._seed(split.draw),
             self._gene_scale, self._refined,
         )  # fmt: skip
         reference, query = self.method(task)
         _check_shapes(self.method, reference, split.cells[0], query, split.cells[1])
         return _Embedded(reference, query, time.perf_counter() - started)
 
-    def _embed_whole(self, split: Split) -> _Embedded:
+    def _embed_whole(self, name: str, split: Split) -> _Embedded:
         """Embed all cells of a split as they are, whichever are labelled, once for all such splits."""
         cells = np.sort(np.concatenate(split.cells))
         # Only a control's vectors differ from draw to draw.
@@ -202,8 +191,10 @@ class _Runner:
             panel = split.sources[0].take(cells)
             bare = panel.without_labels()
             empty = bare.take(np.empty(0, np.int64))
-            vectors, seed = self._vectors(split.draw), self._seed(key[0])
-            task = Task(vectors, bare, empty, None, seed, self._gene_scale, self._refined)
+            seed = self._seed(key[0])
+            given = self._tables.vectors(self.control, name, split, self._seed(split.draw))
+            assert given is not None  # noqa: S101 -- only draws of several panels lack some
+            task = Task(given, bare, empty, None, seed, self._gene_scale, self._refined)
             vectors, _ = self.method(task)
             _check_shapes(self.method, vectors, cells)
             seconds = time.perf_counter() - started
@@ -305,10 +296,6 @@ def _splits(
         splits += drawn
         skipped += small
     return splits, skipped
-
-
-def _controls(method: Method, bags: Mapping[str, Any]) -> tuple[str, ...]:
-    return ("", *CONTROLS, *bags) if method.text else ("",)
 
 
 def _check_shapes(method: Method, *pairs: Any) -> None:
