@@ -34,7 +34,9 @@ def known_markers(key: str) -> dict[str, Any]:
     """Recall of each way of ranking, by group; and what was in the way of it."""
     of, lists = explained_cells(key), markers()[key]
     there = {group: of.places_of(lists[group]) for group in of.groups}
-    found = lexicell.explain(of.adata, group=LABEL, sets=None, values="counts", permutations=1, listener=ignore)
+    found = lexicell.explain(
+        of.adata, group=LABEL, sets=None, values="counts", permutations=1, listener=ignore
+    )
     ours = _of_table(of, found.genes)
     rankings: dict[str, list[Ranking]] = {"lexicell": [ours]}
     again = group_contributions(of, of.rows)
@@ -42,7 +44,13 @@ def known_markers(key: str) -> dict[str, Any]:
         float(np.abs(again[group] - _dense(of, part)).max())
         for group, part in found.genes.groupby("group", observed=True)
     )
-    rankings["agreement"] = [_of_table(of, found.genes.sort_values("agreement", ascending=False, kind="stable"))]
+    rankings["agreement"] = [
+        _of_table(of, found.genes.sort_values("agreement", ascending=False, kind="stable"))
+    ]
+    more = found.genes[found.genes["share_of_cells"] > found.genes["share_of_rest"]]
+    expressed = {group: set(genes.tolist()) for group, genes in _of_table(of, more).items()}
+    rankings["present"] = [_of_table(of, more)]
+    rankings["effect"] = [_of_table(of, more.sort_values("effect", ascending=False, kind="stable"))]
     for recipe in _RECIPES:
         other = lexicell.explain(
             of.adata, group=LABEL, sets=None, values="counts", permutations=1, recipe=recipe, listener=ignore
@@ -77,6 +85,7 @@ def known_markers(key: str) -> dict[str, Any]:
                 "markers": len(lists[group]),
                 "described": len(there[group]),
                 "found": [str(of.columns[at]) for at in there[group] if at in ours[group][:TOP]],
+                "absent": sum(at not in expressed[group] for at in ours[group][:TOP]),
                 "missed": [str(of.columns[at]) for at in there[group] if at not in ours[group][:TOP]],
             }
             for group in of.groups
@@ -113,7 +122,17 @@ def group_contributions(of: ExplainedCells, rows: GeneRows) -> dict[str, NDArray
 
 
 def ranked_by_scanpy(of: ExplainedCells, adata: ad.AnnData, method: str) -> Ranking:
-    """Described genes as ``rank_genes_groups`` ranks them, on log1p of counts per 10,000."""
+    """Described genes as ``rank_genes_groups`` ranks them, on log1p of counts per 10,000.
+
+    Parameters
+    ----------
+    of
+        Which genes are described.
+    adata
+        Counts of all or of some of its cells.
+    method
+        Of scanpy.
+    """
     import scanpy as sc
 
     made = ad.AnnData(adata.X.astype(np.float32), obs=adata.obs[[LABEL]].copy(), var=adata.var[[]].copy())
@@ -126,7 +145,7 @@ def ranked_by_scanpy(of: ExplainedCells, adata: ad.AnnData, method: str) -> Rank
         sc.tl.rank_genes_groups(made, LABEL, method=method, use_raw=False)
     names = made.uns["rank_genes_groups"]["names"]
     found = {}
-    for group in of.groups:
+    for group in names.dtype.names:
         at = rank[of.adata.var_names.get_indexer(pd.Index(names[group]))]
         _, first = np.unique(at, return_index=True)
         found[group] = at[np.sort(first)].astype(np.int64)
