@@ -1,4 +1,4 @@
-"""Whether the genes that are said to matter do: they are taken out of counts, or put back, and cells embedded."""
+"""Whether genes that are said to matter do: they are taken out of counts, or put back, and cells embedded."""
 
 from __future__ import annotations
 
@@ -278,7 +278,8 @@ def _told(by_group: dict[str, tuple[Curves, float]]) -> dict[str, Any]:
 
     A change is told in leads: how much higher the group scores than all others.
     """
-    rng, told = np.random.default_rng(2), {}
+    told: dict[str, Any] = {}
+    rng = np.random.default_rng(2)
     ways = list(next(iter(by_group.values()))[0].deletion)
     drawn = {
         group: rng.integers(0, n := len(one.deletion["exact"]), (_DRAWS, n))

@@ -41,7 +41,7 @@ def known_markers(key: str) -> dict[str, Any]:
     rankings: dict[str, list[Ranking]] = {"lexicell": [ours]}
     again = group_contributions(of, of.rows)
     largest = max(
-        float(np.abs(again[group] - _dense(of, part)).max())
+        float(np.abs(again[str(group)] - _dense(of, part)).max())
         for group, part in found.genes.groupby("group", observed=True)
     )
     rankings["agreement"] = [

@@ -105,7 +105,7 @@ def _styled(gene: str, p: float | None) -> str:
 
 def _recall(of: dict[str, Any], row: str) -> float:
     """Mean over groups of the mean over draws."""
-    return mean(mean(values) for values in of["markers"]["recall"][row].values())
+    return float(mean(mean(values) for values in of["markers"]["recall"][row].values()))
 
 
 def _markers(sets: dict[str, Any]) -> str:

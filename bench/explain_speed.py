@@ -43,7 +43,8 @@ def speed(folder: Path, sizes: dict[int, int], *, seed: int = 0) -> dict[str, An
     seed
         Of cells, labels and the instant of the kill.
     """
-    rows = []
+    rows: list[dict[str, Any]] = []
+    killed: dict[str, Any] = {}
     for n, rounds in sizes.items():
         packed, out = _packed(folder, n, seed), folder / "out"
         ways = {"embed": _embed(packed, out)} | {
@@ -81,7 +82,7 @@ def _packed(folder: Path, n: int, seed: int) -> Path:
     labels = np.random.default_rng(seed).integers(0, GROUPS, n)
     with h5py.File(plain, "a") as file:
         del file["obs"]
-        column = pd.Categorical.from_codes(labels, [f"group {i}" for i in range(GROUPS)])
+        column = pd.Categorical([f"group {i}" for i in labels])
         ad.io.write_elem(file, "obs", pd.DataFrame({_LABEL: column}, index=[f"cell{i}" for i in range(n)]))
     lexicell.pack(plain, packed, listener=ignore)
     plain.unlink()

@@ -16,7 +16,7 @@ from bench.report.words import code, factor, percent, round_to, verdict
 
 __all__ = ["bottleneck", "scaling", "speed", "trend"]
 
-_OTHERS = ("#8a6bb1", "#b9a13c", "#c4633f", "#5fa8a3")
+_OTHERS = STAGE_COLOURS[2:6]
 _AXIS_WORDS = {"cells": "cells", "threads": "threads", "k": "genes of a cell (k)", "p": "dimensions (p)"}
 
 

@@ -2,6 +2,7 @@
 
 Matplotlib writes colours into each shape, in hexadecimal. A figure is drawn in the light colours of
 `COLOURS`, and `stylesheet` exchanges each for its dark partner, in a page and in an SVG file alike.
+The light ones are those of `lexicell.pl`.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ from typing import Any
 
 import matplotlib.style
 from matplotlib.figure import Figure
+
+from lexicell.pl._style import ACCENT, CONTROLS, INK, LINE, MUTED, OURS, PALETTE, PAPER, PEER, RC
 
 __all__ = [
     "ACCENT",
@@ -29,11 +32,9 @@ __all__ = [
     "stylesheet",
 ]
 
-PAPER, INK, MUTED, LINE = "#ffffff", "#1f2328", "#59636e", "#d1d9e0"
-OURS, PEER, ACCENT = "#1f6f8b", "#a3acb5", "#bc4c00"
 #: Stages of a run; their order is that of `select.STAGES`.
 STAGE_COLOURS = (
-    "#7d8590", "#3b6ea8", "#5fa8a3", "#b9a13c", "#c4633f", "#8a6bb1", "#b4bac1", "#59799e",
+    CONTROLS["shuffled"], OURS, PALETTE[2], PALETTE[0], ACCENT, PALETTE[6], CONTROLS["random"], PALETTE[14],
 )  # fmt: skip
 #: Light -> dark.
 COLOURS = {
@@ -44,30 +45,23 @@ COLOURS = {
     OURS: "#58b4d1",
     PEER: "#6e7681",
     ACCENT: "#f0883e",
-    "#b4bac1": "#6b727a",
+    CONTROLS["random"]: "#6b727a",
 }
 _FONT = 'system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", Arial, sans-serif'
+#: A page has its own lines around figures, so theirs are pale.
 _RC = {
-    "svg.hashsalt": "lexicell",
-    "svg.fonttype": "none",
-    "text.parse_math": False,  # a label is no formula
-    "font.size": 10,
-    "text.color": INK,
+    **RC,
     "axes.edgecolor": LINE,
-    "axes.facecolor": PAPER,
     "axes.labelcolor": MUTED,
     "axes.spines.right": False,
     "axes.spines.top": False,
-    "axes.titlelocation": "left",
     "axes.titlesize": 10,
     "xtick.color": LINE,
     "xtick.labelcolor": MUTED,
+    "xtick.labelsize": 10,
     "ytick.color": LINE,
     "ytick.labelcolor": MUTED,
-    "figure.facecolor": PAPER,
-    "legend.frameon": False,
-    "legend.fontsize": 9,
-    "lines.linewidth": 1.8,
+    "ytick.labelsize": 10,
 }
 
 

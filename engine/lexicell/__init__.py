@@ -1,12 +1,12 @@
 """Exact, fast single-cell embeddings through the language of genes.
 
 ``lexicell.embed`` goes from files to a store, which ``lexicell.open_embedding`` reads; functions of
-``lexicell.tl`` write into an AnnData as scanpy's do. ``lexicell.train`` learns a `Projection` from cells,
-``lexicell.annotate`` names cells, by labelled ones or by sentences, ``lexicell.search`` finds cells by a
-sentence, ``lexicell.explain`` tells which genes put cells where they are, ``lexicell.evaluate`` scores
-embeddings beside controls, ``lexicell.export`` writes cells as other models read them, and
-``lexicell.import_embedding`` reads the vectors that these make. ``lexicell.Lexicon`` is the table of gene
-texts and vectors that all use; ``lexicell.pack`` makes one fast atlas of many files.
+``lexicell.tl`` write into an AnnData as scanpy's do, and ``lexicell.pl`` draws. ``lexicell.train`` learns a
+`Projection` from cells, ``lexicell.annotate`` names cells, by labelled ones or by sentences,
+``lexicell.search`` finds cells by a sentence, ``lexicell.explain`` tells which genes put cells where they
+are, ``lexicell.evaluate`` scores embeddings beside controls, ``lexicell.export`` writes cells as other models
+read them, and ``lexicell.import_embedding`` reads the vectors that these make. ``lexicell.Lexicon`` is the
+table of gene texts and vectors that all use; ``lexicell.pack`` makes one fast atlas of many files.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if not os.environ.get("ORT_DISABLE_TELEMETRY"):
         sys.modules["onnxruntime"].disable_telemetry_events()
 
 if TYPE_CHECKING:
-    from lexicell import errors, tl
+    from lexicell import errors, pl, tl
     from lexicell.annotation import annotate
     from lexicell.atlas.store import open_embedding
     from lexicell.embedding import embed
@@ -55,6 +55,7 @@ __all__ = [
     "import_embedding",
     "open_embedding",
     "pack",
+    "pl",
     "search",
     "tl",
     "train",
@@ -83,7 +84,7 @@ def __getattr__(name: str) -> Any:
         from importlib.metadata import version
 
         return version("lexicell")
-    if name in {"errors", "tl"}:
+    if name in {"errors", "pl", "tl"}:
         return importlib.import_module(f"lexicell.{name}")
     if name in _LAZY:
         return getattr(importlib.import_module(_LAZY[name]), name)

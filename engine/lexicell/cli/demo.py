@@ -81,7 +81,6 @@ def run_demo(folder: Path, seed: int) -> dict[str, Any]:
     from lexicell.embedding import Options, embed_source, make_plan
     from lexicell.embedding.events import ignore
     from lexicell.evaluation import knn_accuracy, pca_of_expression
-    from lexicell.report import plot_scatter
 
     folder.mkdir(parents=True, exist_ok=True)
     _console.note("loading 700 blood cells that come with scanpy")
@@ -109,12 +108,14 @@ def run_demo(folder: Path, seed: int) -> dict[str, Any]:
     }
     adata.obsm["X_umap"] = _umap(vectors, seed)
     picture, cells = folder / "demo.png", folder / "demo.h5ad"
-    plot_scatter(
-        adata.obsm["X_umap"],
-        labels,
-        picture,
+    lexicell.pl.embedding(
+        adata,
+        "umap",
+        color=_LABELS,
         title="700 blood cells, embedded through the texts of their genes",
         note=f"recipe {plan.recipe.name}, lexicon {plan.cells.lexicon.name}; 10x PBMC 68k subset of scanpy",
+        show=False,
+        save=picture,
     )
     adata.write_h5ad(cells)
     return {

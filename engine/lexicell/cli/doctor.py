@@ -20,6 +20,7 @@ _EXTRAS = {
     "demo": ("scanpy", "umap", "matplotlib", "sklearn"),
     "encoders": ("torch", "transformers", "tokenizers", "onnxscript"),
     "evaluate": ("sklearn", "matplotlib"),
+    "plot": ("matplotlib", "datashader"),
     "distributed": ("dask", "distributed"),
     "cuda12 or cuda13": ("cupy",),
     "rapids12 or rapids13": ("cudf", "rapids_singlecell"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -181,24 +182,8 @@ def _curve(history: Sequence[Mapping[str, Any]]) -> str:
 
 def _draw(card: Mapping[str, Any], folder: Path) -> None:
     """Draw the loss as ``loss.png`` beside the projection, where matplotlib is installed."""
-    try:
-        from matplotlib.figure import Figure
-    except ImportError:
-        return
-    from lexicell._files import staged_path
+    from lexicell import pl
+    from lexicell.errors import MissingExtraError
 
-    history = card["loss_curve"]
-    steps = [entry["step"] for entry in history]
-    figure = Figure(figsize=(6.4, 3.6), layout="constrained")
-    axis = figure.subplots()
-    marker = "o" if len(history) < 3 else ""
-    axis.plot(steps, [entry["loss"] for entry in history], marker=marker, color="#1f6f8b", label="training")
-    if history[0]["validation"] is not None:
-        known = [entry["validation"] for entry in history]
-        axis.plot(steps, known, marker=marker, color="#d08c2f", label="validation cells")
-        axis.legend(frameon=False)
-    axis.set(xlabel="step", ylabel="loss")
-    axis.set_title(f"{card['name']}: {card['objective']}, {card['cells']:,} cells", loc="left", fontsize=11)
-    axis.spines[["top", "right"]].set_visible(False)
-    with staged_path(folder / "loss.png", replace=True) as staging:
-        figure.savefig(staging, format="png", dpi=150)
+    with suppress(MissingExtraError):
+        pl.learning(card, show=False, save=folder / "loss.png")

@@ -6,7 +6,6 @@ from lexicell.evaluation.cells import evaluate_panels
 from lexicell.evaluation.controls import CONTROLS, control_vectors
 from lexicell.evaluation.described import DescribedTypes
 from lexicell.evaluation.expression import pca_of_expression
-from lexicell.evaluation.figures import plot_evaluation
 from lexicell.evaluation.gene_report import GeneReport, Prediction, evaluate_genes
 from lexicell.evaluation.generated import Distance, DistanceLine, GeneratedReport, evaluate_generated
 from lexicell.evaluation.geometry import Geometry, Neighbours, measure_geometry, nearest_genes
@@ -58,7 +57,6 @@ __all__ = [
     "nearest_genes",
     "panel_of",
     "pca_of_expression",
-    "plot_evaluation",
     "predict_membership",
     "read_gene_sets",
 ]

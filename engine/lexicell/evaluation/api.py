@@ -16,7 +16,7 @@ from lexicell.errors import InputError, MissingExtraError, needing
 from lexicell.evaluation.cell_report import Evaluation
 from lexicell.evaluation.cells import evaluate_panels
 from lexicell.evaluation.described import DescribedTypes
-from lexicell.evaluation.figures import plot_evaluation
+from lexicell.evaluation.figures import write_figures
 from lexicell.evaluation.given import given_methods
 from lexicell.evaluation.learned_methods import resolve_methods
 from lexicell.evaluation.markers import read_markers
@@ -220,7 +220,7 @@ def evaluate(
     if output is not None:
         paths = evaluation.write(output, overwrite=overwrite)
         try:
-            paths += plot_evaluation(evaluation, Path(output), overwrite=overwrite)
+            paths += write_figures(evaluation, Path(output), overwrite=overwrite)
         except MissingExtraError as error:  # the numbers are worth more than the picture
             listener(Note(f"no pictures: {error}", serious=True))
         listener(Note(f"written: {', '.join(map(str, paths))}"))

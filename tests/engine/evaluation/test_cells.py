@@ -13,8 +13,9 @@ import scipy.sparse as sp
 
 from lexicell.embedding import Advanced, Note
 from lexicell.errors import InputError, OutputExistsError
-from lexicell.evaluation import METHODS, CellProtocol, Method, Panel, evaluate_panels, plot_evaluation
+from lexicell.evaluation import METHODS, CellProtocol, Method, Panel, evaluate_panels
 from lexicell.evaluation.controls import CONTROLS
+from lexicell.evaluation.figures import write_figures
 
 SMALL = CellProtocol(n=(2, 4), draws=3, panels=3, n_genes=500, least=10)
 
@@ -166,11 +167,11 @@ def test_results_are_lines_a_document_and_tables(found, tmp_path):
 
 def test_a_picture_is_drawn_for_each_scenario(found, tmp_path):
     pytest.importorskip("matplotlib")
-    paths = plot_evaluation(found, tmp_path)
+    paths = write_figures(found, tmp_path)
     assert [path.name for path in paths] == ["few-shot.png", "disjoint.png"]
     assert all(path.read_bytes()[:4] == b"\x89PNG" for path in paths)
     with pytest.raises(OutputExistsError):
-        plot_evaluation(found, tmp_path)
+        write_figures(found, tmp_path)
 
 
 def test_a_transfer_and_batches_are_evaluated_too(panel, clustered):

@@ -12,6 +12,7 @@ import scipy.sparse as sp
 import lexicell
 from lexicell.embedding import Note
 from lexicell.errors import InputError, InputNotFoundError
+from lexicell.evaluation.figures import write_figures
 from lexicell.evaluation.likenesses import halves, named_genes
 from lexicell.evaluation.markers import FewLabelled, read_markers
 from lexicell.evaluation.panels import Panel
@@ -140,7 +141,7 @@ def test_files_say_what_was_asked_and_how_it_was_made(found, tmp_path):
     assert first.startswith("data,described,all cells,0,sentences,")
     assert "| sentences, shuffled likenesses (control)" in (tmp_path / "tables.md").read_text()
     pytest.importorskip("matplotlib")
-    (path,) = lexicell.evaluation.plot_evaluation(found, tmp_path)
+    (path,) = write_figures(found, tmp_path)
     assert path.name == "described.png"
 
 

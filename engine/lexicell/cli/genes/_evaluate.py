@@ -42,7 +42,7 @@ def evaluate(
     """
     from lexicell.evaluation import GO_SETS, MembershipProtocol, evaluate_genes
     from lexicell.lexicon import Lexicon
-    from lexicell.report import check_figure
+    from lexicell.pl import check_figure
 
     if out is not None:
         check_figure(out, overwrite=overwrite)
@@ -55,7 +55,7 @@ def evaluate(
             threads=threads, progress=bar, protocol=MembershipProtocol(seed=seed, repeats=repeats),
         )  # fmt: skip
     if out is not None:
-        _draw(report, out, overwrite=overwrite)
+        _draw(report, out)
         _console.note(f"drawn: {out}")
     _tell(report)
     if as_json:
@@ -125,8 +125,8 @@ def _show_prediction(one: Prediction) -> None:
     _console.table(("table", "mean", "median", "lowest", "highest"), rows)
 
 
-def _draw(report: GeneReport, out: Path, *, overwrite: bool) -> None:
-    from lexicell.report import AurocPanel, plot_gene_table
+def _draw(report: GeneReport, out: Path) -> None:
+    from lexicell import pl
 
     panels = []
     for one in report.predictions:
@@ -134,14 +134,14 @@ def _draw(report: GeneReport, out: Path, *, overwrite: bool) -> None:
         if one.leak is not None:
             auroc = {"lexicon": auroc.pop("lexicon"), "name in text": one.leak.auroc, **auroc}
         sets = one.membership.sets
-        panels.append(AurocPanel(f"{sets.name}, {len(sets.terms)} sets", auroc))
+        panels.append(pl.AurocPanel(f"{sets.name}, {len(sets.terms)} sets", auroc))
     lexicon = report.lexicon
-    plot_gene_table(
-        out,
+    pl.gene_table(
         title=f"{lexicon.name}: {lexicon.n_genes:,} genes x {lexicon.dim}",
         panels=panels,
         variance={table: shape.variance for table, shape in report.geometry.items()},
         cosines={table: shape.cosines for table, shape in report.geometry.items()},
         note=lexicon.info.text.attribution,
-        overwrite=overwrite,
+        show=False,
+        save=out,
     )
