@@ -154,6 +154,7 @@ def test_datashader_draws_mean_numbers_where_the_cells_are(embedded):
     values = np.ma.compressed(image.get_array())
     assert np.isclose(values.min(), (22 * 1 + 23 * 3) / 45)
     assert set(np.round(values, 6)) == {np.round((22 + 69) / 45, 6), 7.0}
+    assert image.origin == "lower"  # the first row is the lowest
     left, right, bottom, top = image.get_extent()
     low, high = embedded.obsm["X_umap"].min(0), embedded.obsm["X_umap"].max(0)
     assert (left < low[0], right > high[0], bottom < low[1], top > high[1]) == (True,) * 4

@@ -29,15 +29,19 @@ def test_histograms_hold_every_cell_that_is_not_empty_and_say_how_many_are(embed
     assert pl.coverage(embedded)[0].get_title(loc="left").startswith("90 of 90")
 
 
-def test_boxes_are_quartiles_of_each_group(embedded):
+def test_boxes_are_quartiles_of_each_group_and_whiskers_hold_nine_tenths(embedded):
+    embedded.obs.loc[embedded.obs_names[:7], ["lexicell_n_genes", "lexicell_coverage"]] = 0
     covered, used = pl.coverage(embedded, groupby="type")
-    assert ticks(covered.yaxis) == ["B cell (60)", "T cell (25)", "monocyte (5)"]
+    assert ticks(covered.yaxis) == ["B cell (53)", "T cell (25)", "monocyte (5)"]
     for axes, column in ((covered, "lexicell_coverage"), (used, "lexicell_n_genes")):
-        for box, (_, values) in zip(
-            axes.patches, embedded.obs.groupby("type", observed=True)[column], strict=True
-        ):
+        groups = embedded.obs[7:].groupby("type", observed=True)[column]
+        lines = np.concatenate([line.get_xdata() for line in axes.lines])
+        for box, (_, values) in zip(axes.patches, groups, strict=True):
             left, right = (of(box.get_path().vertices[:, 0]) for of in (np.min, np.max))
-            assert (left, right) == pytest.approx(tuple(np.percentile(values.astype(float), [25, 75])))
+            low, *quartiles, high = np.percentile(values.astype(float), [5, 25, 75, 95])
+            assert (left, right) == pytest.approx(tuple(quartiles))
+            for end in (values[values >= low].min(), values[values <= high].max()):
+                assert np.isclose(lines, end).any()
 
 
 def test_a_column_of_obs_that_is_not_there_is_named(embedded):
