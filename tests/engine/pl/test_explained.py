@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from anndata import AnnData, read_h5ad
 
+import lexicell
 from lexicell import pl
 from lexicell.errors import InputError
 from lexicell.pl._contributions import LARGEST_DOT
@@ -191,3 +192,16 @@ def test_a_column_that_is_missing_is_named_and_no_line_is_no_picture(told):
         pl.groups(told.changed(similarity=told.similarity.iloc[:, :2]))
     with pytest.raises(InputError, match="dots or waterfall"):
         pl.contributions(told, kind="bars")
+
+
+def test_what_explain_returns_is_drawn_as_what_it_writes_into_uns():
+    genes = ["CD3D", "CD79A", "MS4A1", "LYZ", "NKG7", "GNLY"]
+    counts = np.random.default_rng(0).poisson(2, (12, 6)).astype(np.float32) + 1
+    adata = AnnData(counts, obs=pd.DataFrame({"group": list("abc") * 4}, index=list("abcdefghijkl")))
+    adata.var_names = genes
+    options = {"sets": None, "values": "counts", "permutations": 9, "listener": lambda event: None}
+    found = lexicell.explain(adata, group="group", **options)
+    lexicell.tl.explain(adata, "group", **options)
+    drawn = [pl.contributions(of, n_genes=2).collections[0].get_array() for of in (found, adata)]
+    assert drawn[0].tolist() == drawn[1].tolist()
+    assert ticks(pl.groups(found).yaxis) == ticks(pl.groups(adata).yaxis)
