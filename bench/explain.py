@@ -16,17 +16,16 @@ from pathlib import Path
 from typing import Any
 
 import blake3
+import pandas as pd
 
-import lexicell
 from bench import machine
-from bench.explain_cells import LABEL, MARKERS, SETS, explained_cells
+from bench.explain_cells import MARKERS, PERMUTATIONS, SETS, explanation
 from bench.explain_faithful import faithfulness
 from bench.explain_known import known_markers
 from bench.explain_page import PAGE, RESULTS, page
 from bench.explain_pictures import draw
 from bench.explain_speed import speed
 from lexicell.embedding.aligned import DEFAULT_LEXICON
-from lexicell.embedding.events import ignore
 from lexicell.lexicon import Lexicon
 
 __all__ = ["PREDICTIONS", "main"]
@@ -39,16 +38,18 @@ _SHOWN = 8
 
 def groups(key: str) -> dict[str, Any]:
     """The tables of an explanation, shortened."""
-    of = explained_cells(key)
-    found = lexicell.explain(of.adata, group=LABEL, values="counts", listener=ignore)
+    found = explanation(key)
     assert found.pathways is not None
     told: dict[str, Any] = {"by group": {}, "sets": str(found.facts["sets"])}
-    tested = found.genes[found.genes["p_adjusted"].notna()]
-    told["tested"], told["by texts"] = len(tested), int((tested["p_adjusted"] < 0.05).sum())
-    first = found.genes.groupby("group", observed=True).head(20)
-    told["by texts of first"] = [int((first["p_adjusted"] < 0.05).sum()), len(first)]
-    told["pathways"] = len(found.pathways)
-    told["pathways by texts"] = int((found.pathways["p_adjusted"] < 0.05).sum())
+    for permutations in (PERMUTATIONS, 2000):
+        one = explanation(key, permutations)
+        assert one.pathways is not None
+        first = one.genes.groupby("group", observed=True).head(20)
+        told[f"{permutations} permutations"] = {
+            "genes": _below(one.genes),
+            "first genes": _below(first),
+            "sets": _below(one.pathways),
+        }
     for group, row in found.groups.iterrows():
         genes = found.genes[found.genes["group"] == group].head(_SHOWN)
         sets = found.pathways.query("group == @group and redundant_with == '' and contribution > 0").head(3)
@@ -74,6 +75,12 @@ def groups(key: str) -> dict[str, Any]:
             ],
         }
     return told
+
+
+def _below(table: pd.DataFrame) -> list[int]:
+    """How many lines have an adjusted p below .05, and how many have one."""
+    found = table["p_adjusted"].dropna()
+    return [int((found < 0.05).sum()), len(found)]
 
 
 def _p(value: float) -> float | None:

@@ -14,19 +14,33 @@ import pandas as pd
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+import lexicell
 from bench.real_data import data_folder
 from lexicell.atlas import Values
 from lexicell.embedding import Options, Plan, Selection, make_plan
+from lexicell.embedding.events import ignore
 from lexicell.embedding.inputs import open_data
 from lexicell.embedding.selected import select_block
-from lexicell.explanation import GeneRows
+from lexicell.explanation import Explanation, GeneRows
 from lexicell.explanation.groups import columns_of
 from lexicell_kernels import CsrBlock
 
-__all__ = ["LABEL", "MARKERS", "SETS", "ExplainedCells", "explained_cells", "markers", "of_anndata"]
+__all__ = [
+    "LABEL",
+    "MARKERS",
+    "PERMUTATIONS",
+    "SETS",
+    "ExplainedCells",
+    "explained_cells",
+    "explanation",
+    "markers",
+    "of_anndata",
+]
 
 #: Column of ``obs`` with the groups.
 LABEL = "cell_type"
+#: More than the default, so that p-values that are adjusted for hundreds of tests can be small.
+PERMUTATIONS = 20_000
 #: What people call a data set, and its file in ``expr/``.
 SETS = {"pbmc3k": ("PBMC3k", "pbmc3k_raw_labelled.h5ad"), "baron": ("Baron", "baron_h1_pancreas.h5ad")}
 MARKERS = Path(__file__).with_name("explain_markers.json")
@@ -128,6 +142,14 @@ def explained_cells(key: str, recipe: str | None = None) -> ExplainedCells:
     adata = ad.read_h5ad(data_folder() / "expr" / SETS[key][1])
     adata.var_names_make_unique()
     return of_anndata(adata, recipe)
+
+
+@cache
+def explanation(key: str, permutations: int = PERMUTATIONS) -> Explanation:
+    """What `lexicell.explain` says of the groups of one of `SETS`, with the sets that texts name."""
+    return lexicell.explain(
+        explained_cells(key).adata, group=LABEL, values="counts", permutations=permutations, listener=ignore
+    )
 
 
 def markers() -> dict[str, dict[str, list[str]]]:

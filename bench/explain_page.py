@@ -65,18 +65,23 @@ def _explained(sets: dict[str, Any]) -> str:
             for group, row in found["by group"].items()
         ]
         heads = [TITLES[key], "score", "first genes", "eight have", "gene sets"]
-        by, whole = found["by texts of first"]
-        told = (
-            f"{TITLES[key]}: texts matter (adjusted p below .05) for {found['by texts']:,} of "
-            f"{found['tested']:,} "
-            f"tested pairs of group and gene, and for {by} of the {whole} first ones (20 a group); "
-            f"{found['pathways by texts'] or 'none'} of {found['pathways']:,} pairs of group and set "
-            f"{'stands' if found['pathways by texts'] == 1 else 'stand'} out."
-        )
+        many, default = _below(found, "20000"), _below(found, "2000")
+        told = f"{TITLES[key]}: {many}. With the default 2,000 permutations, {default}."
         if few := [group for group, row in found["by group"].items() if row["cells"] < 10]:
             told += f" The genes of {joined(few)} are those of fewer than ten cells each."
         parts += [table(heads, rows), told]
     return "\n\n".join([*parts, PICTURES])
+
+
+def _below(found: dict[str, Any], permutations: str) -> str:
+    """How many genes and sets have a small p."""
+    of = found[f"{permutations} permutations"]
+    genes, first, sets = ("{:,} of {:,}".format(*of[which]) for which in ("genes", "first genes", "sets"))
+    return (
+        f"texts matter for {genes} tested pairs of group and gene (of the first 20 of each group, "
+        f"{first}), and "
+        f"{sets} pairs of group and set stand out"
+    )
 
 
 def _styled(gene: str, p: float | None) -> str:

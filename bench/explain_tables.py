@@ -33,7 +33,8 @@ def markers(sets: dict[str, Any]) -> str:
     absent, overlap = [], []
     for key, of in sets.items():
         less = mean(group["absent"] for group in of["markers"]["groups"].values())
-        absent.append(f"{less:.0f} ({TITLES[key]})")
+        most = max(of["markers"]["groups"].items(), key=lambda item: item[1]["absent"])
+        absent.append(f"{less:.0f} ({TITLES[key]}; {most[1]['absent']} of {most[0]})")
         overlap.append(f"{TITLES[key]} {mean(of['markers']['overlap with t-test'].values()):.0f}")
     said = f"""\
 * **Differential expression is better**: contributions less the t-test {_gain(sets, "t-test")}, less
@@ -46,15 +47,16 @@ def markers(sets: dict[str, Any]) -> str:
   itself part of the direction. `agreement` and p of texts are there to tell that apart.
 * Of the first 20 genes, {joined(absent)}, mean of groups, are genes that *fewer* cells of the group use than
   of the rest: right for the vector, and no markers. Without them recall changes by
-  {_gain(sets, "present", "lexicell")}, and is still below the t-test's by
-  {_gain(sets, "t-test", "present")}.
+  {_gain(sets, "lexicell", "present")}. The same genes by `effect`, which takes the spread among cells into
+  account as tests do, are better by {_gain(sets, "present", "effect")}, and less the t-test still
+  {_gain(sets, "t-test", "effect")}.
 * Of the first 20 genes, the t-test has among its own (mean of groups): {", ".join(overlap)}."""
     by_group = [_by_group(key, of["markers"]) for key, of in sets.items()]
     return "\n\n".join([MARKERS, table(heads, rows), said, *by_group])
 
 
 def _gain(sets: dict[str, Any], other: str, one: str = "lexicell") -> str:
-    """Recall of one row less that of another; of the other less this one where it is no contribution."""
+    """Recall of one row less that of another."""
     return ", ".join(
         f"{TITLES[key]} {signed(recall(of, one) - recall(of, other))}" for key, of in sets.items()
     )
@@ -208,7 +210,7 @@ def _verdict(sets: dict[str, Any]) -> str:
         f"Of eight areas, gradient times weight is {said}. Over the first five genes both differ by "
         f"{number(max(near))} of a lead at most: it is about the genes that come after. A gradient is "
         "that of the "
-        "whole cell. Once ten genes are gone the vector has turned, and genes that were of no use beside the "
+        "whole cell: once ten genes are gone the vector has turned, and genes that were of no use beside the "
         "others hold up what is left of the score; among few genes that came back, what turns the "
         "vector counts."
     )
