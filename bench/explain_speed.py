@@ -46,8 +46,9 @@ def speed(folder: Path, sizes: dict[int, int], *, seed: int = 0) -> dict[str, An
     rows: list[dict[str, Any]] = []
     killed: dict[str, Any] = {}
     for n, rounds in sizes.items():
-        packed, out = _packed(folder, n, seed), folder / "out"
-        ways = {"embed": _embed(packed, out)} | {
+        packed = _packed(folder, n, seed)
+        out, store = folder / "out", folder / "out.zarr"
+        ways = {"embed": _embed(packed, store)} | {
             f"explain {sets}": _explain(packed, out, sets) for sets in ("none", "go")
         }
         ran: dict[str, list[tuple[float, float]]] = {way: [] for way in ways}
@@ -56,7 +57,7 @@ def speed(folder: Path, sizes: dict[int, int], *, seed: int = 0) -> dict[str, An
             for way, line in ways.items():
                 loads.append(round(os.getloadavg()[0], 2))
                 done = run_process(line)
-                shutil.rmtree(out)
+                shutil.rmtree(store if way == "embed" else out)
                 ran[way].append((done.taken.seconds, done.peak_mb))
         for way, of in ran.items():
             seconds = median(one for one, _ in of)
