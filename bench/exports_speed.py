@@ -25,6 +25,7 @@ from lexicell.atlas import MAX_NNZ, Values
 from lexicell.embedding import AlignOptions, align_cells
 from lexicell.embedding.events import ignore
 from lexicell.embedding.inputs import open_data
+from lexicell.explanation.sums import SumShards
 from lexicell.exports import FORMATS
 
 __all__ = ["speed"]
@@ -84,6 +85,7 @@ def _in_memory(
         aligned = align_cells(source, AlignOptions(min_coverage=None))
         form = FORMATS[name]
         encoder = form.prepare(aligned, form.options(**options), ignore).encoder
+        assert not isinstance(encoder, SumShards)
         blocks = [source.read(start, stop) for start, stop in source.spans(MAX_NNZ, 0, few)]
         of_plain = {str(one): at for at, one in enumerate(names)}
         at_packed = [of_plain.get(str(one), -1) for one in source.var.index]

@@ -1,8 +1,8 @@
 """Exact, fast single-cell embeddings through the language of genes.
 
 ``lexicell.embed`` goes from files to a store, which ``lexicell.open_embedding`` reads; functions of
-``lexicell.tl`` write into an AnnData as scanpy's do, and ``lexicell.pl`` draws. ``lexicell.train`` learns a
-`Projection` from cells, ``lexicell.annotate`` names cells, by labelled ones or by sentences,
+``lexicell.tl`` write into an AnnData as scanpy's do, and those of ``lexicell.pl`` draw. ``lexicell.train``
+learns a `Projection` from cells, ``lexicell.annotate`` names cells, by labelled ones or by sentences,
 ``lexicell.search`` finds cells by a sentence, ``lexicell.explain`` tells which genes put cells where they
 are, ``lexicell.evaluate`` scores embeddings beside controls, ``lexicell.export`` writes cells as other models
 read them, and ``lexicell.import_embedding`` reads the vectors that these make. ``lexicell.Lexicon`` is the

@@ -1,4 +1,4 @@
-"""``lexicell demo``: real cells -> names by sentences, embedding, picture; without a download."""
+"""``lexicell demo``: real cells -> names by sentences, embedding, reasons, pictures; without a download."""
 
 from __future__ import annotations
 
@@ -29,6 +29,8 @@ _TYPES = {
     "Dendritic": "dendritic cell",
 }
 _ABSENT = "hepatocyte"
+#: What is told of a gene.
+_TOLD = ("contribution", "share_of_cells", "share_of_rest")
 
 
 def demo(
@@ -98,7 +100,7 @@ def run_demo(folder: Path, seed: int) -> dict[str, Any]:
         rate = _cells_per_second(lambda: embed_source(source, plan.embedder, _drop), source)
         random = [_control(plan, seed + i) for i in range(5)]
 
-    explained = lexicell.explain(adata, group=_LABELS, seed=seed, listener=ignore)
+    lexicell.tl.explain(adata, _LABELS, seed=seed, listener=ignore)
     _console.note("comparing with controls and drawing")
     accuracy = {
         "lexicell": knn_accuracy(vectors, labels, seed=seed),
@@ -117,7 +119,11 @@ def run_demo(folder: Path, seed: int) -> dict[str, Any]:
         show=False,
         save=picture,
     )
+    genes = folder / "contributions.png"
+    title = "Genes that put the types where they are"
+    lexicell.pl.contributions(adata, n_genes=4, title=title, show=False, save=genes)
     adata.write_h5ad(cells)
+    contributed = adata.uns["lexicell_explain"]["contributions"].groupby("group", sort=False).head(5)
     return {
         **named,
         "cells": adata.n_obs,
@@ -127,10 +133,13 @@ def run_demo(folder: Path, seed: int) -> dict[str, Any]:
         "accuracy_10nn": accuracy,
         "cells_per_second": rate,
         "genes_of_types": {
-            name: {gene: float(value) for gene, value in zip(rows["gene"], rows["contribution"], strict=True)}
-            for name, rows in explained.top(5).groupby("group", observed=True)
+            str(name): rows.set_index("gene")[["contribution", "share_of_cells", "share_of_rest"]].to_dict(
+                "index"
+            )
+            for name, rows in contributed.groupby("group")
         },
         "picture": str(picture),
+        "contributions": str(genes),
         "embedded": str(cells),
     }
 
@@ -243,13 +252,18 @@ def _print(results: dict[str, Any]) -> None:
         else ""
     )
     _console.table(
-        ("cell type", "genes that put it where it is, and what they contribute"),
-        [
-            (kind, ", ".join(f"{gene} {value:.3f}" for gene, value in of.items()))
-            for kind, of in results["genes_of_types"].items()
-        ],
-    )
+        ("cell type", "what puts it where it is: genes, and what they contribute"),
+        [(kind, ", ".join(_told(gene, **of) for gene, of in genes.items()))
+         for kind, genes in results["genes_of_types"].items()],
+    )  # fmt: skip
     _console.result(f"\n{results['cells_per_second']:,.0f} cells/s in memory on this machine")
-    _console.result(f"picture: {results['picture']}\ncells:   {results['embedded']}")
+    _console.result(
+        f"pictures: {results['picture']} and {results['contributions']}\ncells:    {results['embedded']}"
+    )
     _console.result(f'\nnext: lexicell search {results["embedded"]} "B cell receptor signaling"')
     _console.result("then: lexicell embed YOUR.h5ad YOUR.zarr")
+
+
+def _told(gene: str, contribution: float, share_of_cells: float, share_of_rest: float) -> str:
+    """A gene, and whether it contributes by being used less than elsewhere."""
+    return f"{'less ' if share_of_cells < share_of_rest else ''}{gene} {contribution:.3f}"

@@ -20,7 +20,7 @@ from lexicell.embedding.inputs import Output, inputs_of, open_data, run_mode
 from lexicell.embedding.labels import find_cell
 from lexicell.embedding.recipe import Recipe
 from lexicell.errors import InputError
-from lexicell.explanation.cells import GeneRows, contributions, pooled_vectors, select_cell
+from lexicell.explanation.cells import GeneRows, check_linear, contributions, pooled_vectors, select_cell
 from lexicell.explanation.directions import Direction
 from lexicell.explanation.groups import GroupQuestion, columns_of, explain_groups, read_groups
 from lexicell.explanation.pathways import TEXTS, Pathways, read_pathways
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
 __all__ = ["GeneSets", "explain", "explain_anndata"]
 
+#: Genes of a set that is looked at in one cell, which uses few.
+_OF_CELL = 3
 #: Name of sets of genes, a file of them, or genes by the names of sets; None for none.
 GeneSets = str | Path | Mapping[str, Sequence[str]] | None
 
@@ -98,12 +100,12 @@ def explain(
         Name of one cell to explain, in place of groups.
     like, text, class_name, direction
         What cells are scored by: the vector of a cell, of a sentence, a class of the projection's classifier,
-        or ``p`` numbers. By default groups are scored by the difference of the two sides' mean vectors,
+        or ``p`` numbers. Without any, groups are scored by the difference of the two sides' mean vectors,
         scaled to length 1, and a cell by its own vector.
     sets
         ``"go"`` for the Gene Ontology terms that the lexicon's texts name, ``"go-bp"`` for 56 processes that
         come with the package, a ``.gmt`` file, or names of genes by names of sets; ``"none"`` or None for
-        none. Of a set 10 to 500 genes are in use.
+        none. Of a set 10 to 500 genes are in use, in one cell 3 or more.
     gsea
         Whether gseapy's preranked enrichment of the same contributions stands beside.
     permutations
@@ -164,7 +166,7 @@ def explain(
     )  # fmt: skip
     with open_data(data, layer, modality, use_raw=use_raw, follow_links=follow_links) as source:
         plan = make_plan(source, options, listener)
-        _check_linear(plan)
+        check_linear(plan)
         toward = _direction(plan, like, text, class_name, direction, listener)
         pathways = None
         if sets is not None and sets != "none":
@@ -261,7 +263,7 @@ def _check(
     if cell is not None and not group is contrast is donor is None:
         msg = "explain groups (--group) or one cell (--cell), not both"
         raise InputError(msg)
-    if cell is None and group is None and not scored:
+    if cell is None and group is None and contrast is donor is None and not scored:
         msg = "say what to explain: groups (--group), a cell (--cell), or all cells by a sentence (--text)"
         raise InputError(msg)
     if group is None and not contrast is donor is None:
@@ -272,16 +274,6 @@ def _check(
         raise InputError(msg)
     if isinstance(permutations, bool) or not isinstance(permutations, int | np.integer) or permutations < 1:
         msg = f"permutations are a whole number from 1, not {permutations!r}"
-        raise InputError(msg)
-
-
-def _check_linear(plan: Plan) -> None:
-    if plan.folded.head:
-        name = "" if plan.projection is None else f" {plan.projection.name}"
-        msg = (
-            f"the projection{name} has a head of {len(plan.folded.head)} layers, which is not linear, so "
-            "that genes have no exact contributions; explain one that was trained without a head"
-        )
         raise InputError(msg)
 
 
@@ -360,7 +352,7 @@ def _explain_cell(
         by_gene, share = np.zeros(len(rows.rows)), np.zeros(len(rows.rows))
         by_gene[found.genes], share[found.genes] = found.values, selection.shares
         summed = pathways.contributions(
-            rows.symbols, by_gene, share, permutations=permutations, seed=seed, gsea=gsea
+            rows.symbols, by_gene, share, permutations=permutations, seed=seed, gsea=gsea, least=_OF_CELL
         )
         summed.insert(0, "group", cell)
     score = {"score": found.scores[0], "in_group": found.scores[0], "bias": found.bias[0], "cells": 1}

@@ -12,8 +12,11 @@ from lexicell._arrays import move
 from lexicell.atlas import naming_bad_counts
 from lexicell.embedding import Plan, Selection
 from lexicell.embedding.selected import select_block
+from lexicell.errors import InputError
+from lexicell.explanation.evidence import Contrast
+from lexicell.explanation.sums import GroupSums
 
-__all__ = ["CellContributions", "GeneRows", "contributions", "pooled_vectors", "select_cell"]
+__all__ = ["CellContributions", "GeneRows", "check_linear", "contributions", "pooled_vectors", "select_cell"]
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,12 @@ class GeneRows:
         symbols = np.asarray(plan.cells.lexicon.genes.column("symbol").to_pylist(), object)[rows]
         return cls(rows, symbols, np.asarray(table.vectors, np.float32), bias)
 
+    def contrast(self, sides: GroupSums, direction: NDArray[np.float64] | None = None) -> Contrast:
+        """Compare two sides along a direction, by default that of their difference."""
+        if direction is None:
+            return Contrast.between(sides, self.table, self.bias)
+        return Contrast(sides, direction, self.table, self.bias)
+
 
 @dataclass(frozen=True)
 class CellContributions:
@@ -70,6 +79,17 @@ class CellContributions:
     values: NDArray[np.float64]
     bias: NDArray[np.float64]
     scores: NDArray[np.float64]
+
+
+def check_linear(plan: Plan) -> None:
+    """Raise InputError where a plan's vectors are no sums of what genes contribute: after a head."""
+    if plan.folded.head:
+        name = "" if plan.projection is None else f" {plan.projection.name}"
+        msg = (
+            f"the projection{name} has a head, which is not linear, so that genes have no exact "
+            "contributions; explain one that was trained without one"
+        )
+        raise InputError(msg)
 
 
 def contributions(

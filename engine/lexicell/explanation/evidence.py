@@ -118,9 +118,10 @@ class Contrast:
     def p_values(self, permutations: int, seed: int) -> NDArray[np.float64]:
         """How often another gene's text would agree as much with the vector.
 
-        The rows of the table are permuted among tested genes of like expression, and `agreement` is computed
-        anew, where the vector is the difference of the sides with a vector of the permuted rows. So it is not
-        told what genes contribute because the sides express them differently, but what their texts do.
+        The directions of the rows of the table are permuted among tested genes of like expression, each gene
+        keeping the length of its row, and `agreement` is computed anew, where the vector is the difference of
+        the sides with a vector of the permuted rows. So it is not told what genes contribute because the
+        sides express them differently, but what their texts do.
 
         Parameters
         ----------
@@ -135,23 +136,22 @@ class Contrast:
             ``[m]``, two-sided; NaN for genes that are not tested.
         """
         at = np.flatnonzero(self.tested)
-        difference = _difference(self.sides.means)[at].astype(np.float32)
-        table = self.table[at]
-        squares = np.einsum("ij,ij->i", table, table)
-        whole = (self.vector * self.length).astype(np.float32)  # what other genes and the bias have of it
-        others = whole - difference @ table
+        length = np.linalg.norm(self.table[at], axis=1)
+        table = np.asarray(self.table[at] / np.where(length > 0, length, 1)[:, None], np.float32)
+        pull = (_difference(self.sides.means)[at] * length).astype(np.float32)  # how far rows are moved
+        whole = (self.vector * self.length).astype(np.float32)
+        others = whole - pull @ table  # what other genes and the bias have of it
 
         def agreement(rows: NDArray[np.int64]) -> NDArray[np.float32]:
-            """Of genes that have other rows, ``[permutations, tested]``."""
+            """Of genes that have the directions of others, ``[permutations, tested]``."""
             if not self.length:
-                gains: NDArray[np.float32] = (table @ self.vector.astype(np.float32))[rows]
-                return np.asarray(difference * gains)
+                return np.asarray(pull * (table @ self.vector.astype(np.float32))[rows])
             moved = np.zeros(rows.shape, np.float32)
-            np.put_along_axis(moved, rows, np.broadcast_to(difference, rows.shape), 1)
+            np.put_along_axis(moved, rows, np.broadcast_to(pull, rows.shape), 1)
             vectors = moved @ table + others
-            length = np.linalg.norm(vectors, axis=1, keepdims=True)
-            gains = np.take_along_axis(vectors @ table.T, rows, 1) - difference * squares[rows]
-            return np.asarray(difference * gains / np.where(length > 0, length, 1))
+            lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+            gains = np.take_along_axis(vectors @ table.T, rows, 1) - pull * (length > 0)[rows]
+            return np.asarray(pull * gains / np.where(lengths > 0, lengths, 1))
 
         observed = agreement(np.arange(len(at))[None])[0]
         above, below = np.zeros(len(at), np.int64), np.zeros(len(at), np.int64)

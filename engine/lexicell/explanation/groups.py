@@ -215,15 +215,12 @@ def explain_groups(
             f"{need / 2**30:.0f} GiB; name a column with fewer groups"
         )
         raise InputError(msg)
-    norms = np.linalg.norm(rows.table, axis=1)
-    scale = float(np.median(norms[norms > 0])) if (norms > 0).any() else 1.0
-    embedder = _raw(plan)
-    maker = SumShards(embedder, groups.codes, strata, scale, plan.recipe.normalise)
+    maker = SumShards.of_plan(plan, groups.codes, strata)
     layout = Layout.of(source.n_cells, 1, "float32")
     facts = {**plan.provenance(), **question.about}
 
     def explained(tables: Iterable[pa.Table]) -> Explanation:
-        sums = GroupSums.read(tables, strata, len(rows.rows), scale)
+        sums = GroupSums.read(tables, strata, len(rows.rows), maker.scale)
         return _explain(sums, question, rows, plan, facts, listener)
 
     if output is None:
@@ -256,12 +253,6 @@ def explain_groups(
         if not store.complete:
             store.finish(write)
     return found[0] if found else _read(output.path)
-
-
-def _raw(plan: Plan) -> Any:
-    from dataclasses import replace
-
-    return replace(plan.embedder, recipe=replace(plan.recipe, normalise=False))
 
 
 def _in_memory(maker: SumShards, plan: Plan, layout: Layout, listener: Listener) -> Iterator[pa.Table]:
@@ -344,10 +335,7 @@ def _contrast(
     groups, direction = question.groups, question.direction
     members = [np.isin(groups.group, side) for side in ((first, second) if len(second) else (first,))]
     sides = sums.merged(np.stack(members))
-    if direction is None:
-        contrast = Contrast.between(sides, rows.table, rows.bias)
-    else:
-        contrast = Contrast(sides, direction.vector, rows.table, rows.bias)
+    contrast = rows.contrast(sides, None if direction is None else direction.vector)
     if not groups.donors or len(members) < 2:
         return contrast, None
     is_donor = np.arange(len(groups.donors))[:, None] == groups.donor

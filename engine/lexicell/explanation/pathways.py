@@ -23,7 +23,7 @@ __all__ = ["TEXTS", "Pathways", "read_pathways"]
 #: The sets that a lexicon's own texts name.
 TEXTS = "go"
 #: Genes of a set that is looked at; and its genes that are shown.
-_LEAST, _MOST, _SHOWN = 10, 500, 8
+LEAST, _MOST, _SHOWN = 10, 500, 8
 #: A set says the same as a stronger one where that has this share of its contribution; of the strongest.
 _SAME, _COMPARED = 0.5, 200
 
@@ -56,6 +56,7 @@ class Pathways:
         permutations: int,
         seed: int,
         gsea: bool = False,
+        least: int = LEAST,
     ) -> pd.DataFrame:
         """Add up contributions over sets.
 
@@ -72,6 +73,8 @@ class Pathways:
             Contributions are permuted among genes of like expression.
         gsea
             Whether gseapy's preranked enrichment of the same contributions stands beside.
+        least
+            Genes in use of a set that is looked at.
 
         Returns
         -------
@@ -81,7 +84,7 @@ class Pathways:
         at = np.flatnonzero(expression > 0)
         members = sp.csr_array(self.members[:, at])
         sizes = np.diff(members.indptr)
-        kept = np.flatnonzero((sizes >= _LEAST) & (sizes <= _MOST))
+        kept = np.flatnonzero((sizes >= least) & (sizes <= _MOST))
         members, values = sp.csr_array(members[kept]), contributions[at]
         sums = members @ values
         above, below = np.zeros(len(kept), np.int64), np.zeros(len(kept), np.int64)
@@ -156,15 +159,15 @@ def read_pathways(
         found = read_gene_sets(sets)
     of_sets = rows_of_sets(lexicon, found)
     inside = [np.flatnonzero(np.isin(rows, of)) for of in of_sets]
-    kept = [i for i, genes in enumerate(inside) if len(genes) >= _LEAST]
+    kept = [i for i, genes in enumerate(inside) if len(genes) >= LEAST]
     if not kept:
         largest = max(map(len, inside), default=0)
-        msg = f"no set of {found.name} has {_LEAST} genes of this data set; the largest has {largest}"
+        msg = f"no set of {found.name} has {LEAST} genes of this data set; the largest has {largest}"
         raise CoverageError(msg)
     indptr = np.concatenate([[0], np.cumsum([len(inside[i]) for i in kept])])
     columns = np.concatenate([inside[i] for i in kept])
     members = sp.csr_array((np.ones(len(columns)), columns, indptr), shape=(len(kept), len(rows)))
-    listener(Note(f"{len(kept):,} of {len(of_sets):,} sets of {found.name} have {_LEAST} genes or more here"))
+    listener(Note(f"{len(kept):,} of {len(of_sets):,} sets of {found.name} have {LEAST} genes or more here"))
     ids = np.array([found.sets[i].id for i in kept], np.object_)
     labels = np.array([found.sets[i].label for i in kept], np.object_)
     return Pathways(found.name, ids, labels, members)
@@ -228,7 +231,7 @@ def _beside(
         for i in range(members.shape[0])
     }
     done = gseapy.prerank(
-        ranking, sets, outdir=None, min_size=_LEAST, max_size=_MOST, permutation_num=permutations, seed=seed,
+        ranking, sets, outdir=None, min_size=1, max_size=_MOST, permutation_num=permutations, seed=seed,
         no_plot=True, threads=1,
     )  # fmt: skip
     scores = done.res2d.set_index("Term")

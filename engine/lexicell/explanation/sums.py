@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -14,11 +14,13 @@ from numpy.typing import NDArray
 
 from lexicell._arrays import move, to_host
 from lexicell._trace import stage
-from lexicell.atlas import MAX_NNZ, CountSource, naming_bad_counts
+from lexicell.atlas import MAX_NNZ, CountSource, Values, naming_bad_counts
 from lexicell.atlas.store import Layout
+from lexicell.embedding import CandidateGenes, Plan
 from lexicell.embedding.pipeline import BlockEmbedder
 from lexicell.embedding.selected import Selection, select_block
 from lexicell.embedding.shards import MakeShard, Tick
+from lexicell_kernels import Weight
 
 __all__ = ["GroupSums", "SumShards"]
 
@@ -122,33 +124,54 @@ class SumShards:
 
     Attributes
     ----------
-    embedder
-        Makes vectors that are not normalised.
+    candidates
+        The ``m`` genes.
+    top_k, weight, rank_factor
+        How genes are selected, and what weighs them; see `lexicell.embedding.selected.select_block`.
+    values
+        What the numbers are.
+    label, genes
+        Names of the data set and of its columns, for messages.
     codes
         ``[N]`` int32 group of each cell, -1 for none.
     groups
         How many there are.
+    summed
+        "share": of the weights of a cell; "weight": the weights themselves.
+    embedder
+        Makes vectors that are not normalised: shares are then over their lengths. None for shares alone.
     scale
         What lengths are measured in, such as the median length of the table's rows.
-    unit
-        Whether values are those of unit vectors.
+    drop_empty
+        Whether cells without genes are left out also where weights are summed.
     """
 
-    embedder: BlockEmbedder
+    candidates: CandidateGenes
+    top_k: int | None
+    weight: Weight
+    rank_factor: NDArray[np.float32] | None
+    values: Values
+    label: str
+    genes: pd.Index[Any]
     codes: NDArray[np.int32]
     groups: int
-    scale: float
-    unit: bool
+    summed: Literal["share", "weight"] = "share"
+    embedder: BlockEmbedder | None = None
+    scale: float = 1.0
+    drop_empty: bool = False
 
-    @property
-    def label(self) -> str:
-        """See `ShardMaker`."""
-        return self.embedder.label
-
-    @property
-    def genes(self) -> pd.Index[Any]:
-        """See `ShardMaker`."""
-        return self.embedder.genes
+    @classmethod
+    def of_plan(cls, plan: Plan, codes: NDArray[np.int32], groups: int) -> SumShards:
+        """Sum what makes the mean vectors of groups, as a plan embeds them."""
+        cells, recipe, folded = plan.cells, plan.recipe, plan.folded
+        norms = np.linalg.norm(to_host(folded.table.vectors).astype(np.float32), axis=1)
+        embedder = replace(plan.embedder, recipe=replace(recipe, normalise=False))
+        return cls(
+            folded.genes, recipe.top_k, recipe.weight, folded.table.rank_factor, cells.values,
+            cells.source.label, cells.source.var.index, codes, groups,
+            embedder=embedder if recipe.normalise else None,
+            scale=float(np.median(norms[norms > 0])) if recipe.normalise and norms.any() else 1.0,
+        )  # fmt: skip
 
     def check(self, who: str) -> None:
         """See `ShardMaker`: what is rounded otherwise elsewhere is below what is told."""
@@ -157,16 +180,20 @@ class SumShards:
         """See `ShardMaker`."""
 
         def make(start: int, stop: int, threads: Callable[[], int], tick: Tick) -> pa.Table:
-            n = len(self.embedder.folded.genes.rows)
+            n = len(self.candidates.rows)
             sums, whole = [_empty(self.groups, n) for _ in range(3)], np.zeros((3, self.groups), np.int64)
             for first, last in source.spans(MAX_NNZ, start, stop):
                 with stage("decode"):
                     block = source.read(first, last)
-                with naming_bad_counts(
-                    block, first, self.embedder.values, self.label, source.names, self.genes
-                ):
-                    length = self._lengths_of(block, first, source, threads())
-                    selection = self._select(block, first)
+                with naming_bad_counts(block, first, self.values, self.label, source.names, self.genes):
+                    length = None
+                    if self.embedder is not None:
+                        vectors = self.embedder.embed(block, first, source.names, threads()).vectors
+                        length = _lengths(to_host(vectors))
+                    selection = select_block(
+                        self.candidates.counts(move(block, "cpu"), self.values), self.candidates, self.top_k,
+                        start=first, weight=self.weight, rank_factor=self.rank_factor,
+                    )  # fmt: skip
                 with stage("statistics"):
                     self._add(selection, length, sums, whole)
                 tick(last - first, int(block.data.nbytes + block.indices.nbytes))
@@ -174,48 +201,39 @@ class SumShards:
 
         return make
 
-    def _lengths_of(self, block: Any, first: int, source: CountSource, threads: int) -> NDArray[np.float64]:
-        rows = self.embedder.embed(block, first, source.names, threads)
-        if self.unit:
-            return _lengths(to_host(rows.vectors))
-        return np.where(to_host(rows.n_genes) > 0, self.scale, 0.0)
-
-    def _select(self, block: Any, first: int) -> Selection:
-        embedder, recipe = self.embedder, self.embedder.recipe
-        genes, factor = embedder.folded.genes, embedder.folded.table.rank_factor
-        counts = genes.counts(move(block, "cpu"), embedder.values)
-        return select_block(
-            counts, genes, recipe.top_k, start=first, weight=recipe.weight, rank_factor=factor
-        )
-
     def _add(
         self,
         selection: Selection,
-        length: NDArray[np.float64],
+        length: NDArray[np.float64] | None,
         sums: list[sp.csr_array[Any]],
         whole: NDArray[np.int64],
     ) -> None:
-        n, genes = len(selection), self.embedder.folded.genes.rows
+        n, sizes = len(selection), np.diff(selection.indptr)
         of = self.codes[selection.start : selection.start + n]
-        lost = length <= _LEAST * self.scale
-        members = of >= 0
-        np.add.at(whole[2], of[members & lost], 1)
-        members &= ~lost
-        inverse = np.where(members, self.scale / np.where(lost, 1, length), 0)
+        if length is None:
+            lost = (sizes == 0) & (self.drop_empty or self.summed == "share")
+            inverse = np.ones(n)
+        else:
+            lost = length <= _LEAST * self.scale
+            inverse = self.scale / np.where(lost, self.scale, length)
+        members = (of >= 0) & ~lost
+        np.add.at(whole[2], of[(of >= 0) & lost], 1)
         np.add.at(whole[0], of[members], 1)
         np.add.at(whole[1], of[members], np.rint(inverse[members] / _UNIT).astype(np.int64))
-        sizes = np.diff(selection.indptr)
-        values = selection.shares * np.repeat(inverse, sizes)
+        values = selection.weights if self.summed == "weight" else selection.shares
+        values = values * np.repeat(inverse, sizes)
+        values[np.repeat(~members, sizes)] = 0  # not large, as the shares of a vector without length are
         place = np.flatnonzero(members)
         which = sp.csr_array((np.ones(len(place), np.int64), (of[place], place)), shape=(self.groups, n))
-        columns = np.searchsorted(genes, selection.genes).astype(np.int32)
+        columns = np.searchsorted(self.candidates.rows, selection.genes).astype(np.int32)
         parts = (
             np.ones(len(values), np.int64),
             np.rint(values / _UNIT).astype(np.int64),
             np.rint(values**2 / _SQUARE_UNIT).astype(np.int64),
         )
+        shape = n, len(self.candidates.rows)
         for i, part in enumerate(parts):
-            sums[i] = sums[i] + which @ sp.csr_array((part, columns, selection.indptr), (n, len(genes)))
+            sums[i] = sums[i] + which @ sp.csr_array((part, columns, selection.indptr), shape)
 
 
 def _lengths(vectors: NDArray[np.float32]) -> NDArray[np.float64]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -10,28 +10,26 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-from numpy.typing import NDArray
 
 from lexicell._files import hash_file
 from lexicell.atlas.store import parquet_bytes
 from lexicell.embedding import AlignedCells, Listener, Note, plan_cells
-from lexicell.embedding.candidates import CandidateGenes
-from lexicell.embedding.group_means import GroupMeans, highest
 from lexicell.embedding.labels import read_labels
 from lexicell.embedding.recipe import resolve_recipe
-from lexicell.embedding.selected import select_block
 from lexicell.errors import InputError
-from lexicell.exports.cell_lists import cell_lists
+from lexicell.explanation import GeneRows
+from lexicell.explanation.cells import check_linear
+from lexicell.explanation.sums import GroupSums, SumShards
 from lexicell.exports.ensembl import ensembl_ids
 from lexicell.exports.prepared import Prepared
 from lexicell.exports.promoters import promoters, read_genes
 from lexicell.projection import Projection
-from lexicell_kernels import CsrBlock, Weight
+from lexicell_kernels import Weight
 
 if TYPE_CHECKING:
     from lexicell.atlas.store._writer import WriterStore
 
-__all__ = ["GroupEncoder", "GroupGeneOptions", "prepare"]
+__all__ = ["GroupGeneOptions", "prepare"]
 
 
 @dataclass(frozen=True)
@@ -43,7 +41,8 @@ class GroupGeneOptions:
     group
         Column of ``obs`` that tells groups of cells apart.
     by
-        ``"contribution"``: genes whose share of the group's vectors exceeds that in all cells the most;
+        ``"contribution"``: genes that contribute most to the difference of the group's mean vector and that
+        of the rest, see `lexicell.explain`;
         ``"expression"``: those with the largest mean of ``log1p(1e4 x / N)``.
     n
         Genes of a group.
@@ -79,59 +78,14 @@ class GroupGeneOptions:
 
 
 @dataclass(frozen=True)
-class GroupEncoder:
-    """Makes ``genes`` and ``values`` of each cell; see `lexicell.embedding.tables.Encoder`.
-
-    Attributes
-    ----------
-    genes
-        The candidates.
-    top_k, weight, rank_factor
-        How genes are selected, and what weighs them; see `lexicell.embedding.selected.select_block`.
-    shares
-        Whether values are shares of the weights of a cell, or the weights.
-    """
-
-    genes: CandidateGenes
-    top_k: int | None
-    weight: Weight
-    rank_factor: NDArray[np.float32] | None
-    shares: bool
-
-    @property
-    def read_obs(self) -> Sequence[str]:
-        """See `Encoder`."""
-        return ()
-
-    def encode(
-        self,
-        counts: CsrBlock,
-        start: int,
-        obs: pd.DataFrame,  # noqa: ARG002
-    ) -> tuple[dict[str, pa.Array], NDArray[np.bool_] | None]:
-        """See `Encoder`."""
-        chosen = select_block(
-            counts, self.genes, self.top_k, start=start, weight=self.weight, rank_factor=self.rank_factor
-        )
-        values = chosen.shares if self.shares else chosen.weights
-        made = {
-            "row": pa.array(np.arange(start, start + counts.n_rows, dtype=np.int64)),
-            "genes": cell_lists(chosen.genes, chosen.indptr),
-            "values": cell_lists(values.astype(np.float64), chosen.indptr),
-            "n_genes": pa.array(np.diff(chosen.indptr).astype(np.int32)),
-        }
-        return made, None
-
-
-@dataclass(frozen=True)
 class _Assembly:
     """Sums over groups, see `lexicell.exports.prepared.Assembly`."""
 
     options: GroupGeneOptions
-    codes: NDArray[np.int64]
     groups: tuple[str, ...]
     genes: pd.DataFrame
-    n_lexicon: int
+    rows: GeneRows | None
+    scale: float
     places: pd.DataFrame | None
     listener: Listener
 
@@ -141,17 +95,16 @@ class _Assembly:
         store: WriterStore,
         card: Mapping[str, Any],  # noqa: ARG002
     ) -> Mapping[str, Any]:
-        means = GroupMeans(len(self.groups), self.n_lexicon)
-        for table in tables:
-            genes, values = (table.column(name).combine_chunks() for name in ("genes", "values"))
-            of = self.codes[table.column("row").to_numpy()]
-            means.add(of, np.asarray(genes.offsets), genes.values.to_numpy(), values.values.to_numpy())
-        rows = self.genes["row"].to_numpy()
-        score = (means.excess if self.options.by == "contribution" else means.means)[:, rows]
-        seen = means.n_cells[:, rows]
-        best = highest(score, self.options.n)
+        sums = GroupSums.read(tables, len(self.groups), len(self.genes), self.scale)
+        score, seen = sums.means, sums.found.toarray()
+        if self.rows is not None:
+            groups = np.eye(len(self.groups), dtype=bool)
+            pairs = (sums.merged(np.stack([one, ~one])) for one in groups)
+            score = np.stack([self.rows.contrast(pair).contributions for pair in pairs])
+        score = np.where(seen > 0, score, -np.inf)
+        best = np.argsort(-score, axis=1, kind="stable")[:, : self.options.n]
         group = np.arange(len(self.groups))[:, None]
-        kept = (score[group, best] > 0) & (seen[group, best] > 0)
+        kept = score[group, best] > 0
         at = best[kept]
         found = pd.DataFrame(
             {
@@ -165,7 +118,8 @@ class _Assembly:
         )
         table = pa.Table.from_pandas(found, preserve_index=False).replace_schema_metadata(None)
         store.put("group_genes.parquet", (parquet_bytes(table),))
-        told: dict[str, Any] = {"groups": len(self.groups), "genes_of_groups": len(found)}
+        cells = int((sums.cells + sums.without).sum())
+        told: dict[str, Any] = {"cells": cells, "groups": len(self.groups), "genes_of_groups": len(found)}
         if self.places is not None:
             told |= self._write_promoters(store, set(found["ensembl_id"]) - {""})
         return told
@@ -197,30 +151,36 @@ def prepare(cells: AlignedCells, options: GroupGeneOptions, listener: Listener) 
     by_share = options.by == "contribution"
     labels = read_labels(cells.source, options.group, listener, least=2 if by_share else 1)
     groups = tuple(sorted(set(labels.tolist()) - {""}))
-    codes = pd.Index(groups).get_indexer(pd.Index(labels)).astype(np.int64)
+    codes = pd.Index(groups).get_indexer(pd.Index(labels)).astype(np.int32)
     facts: dict[str, Any] = {
         "group": options.group,
         "groups_named": list(groups),
         "by": options.by,
         "n": options.n,
     }
-    top_k, weight, factor = None, Weight.LOG1P, None
+    rows: GeneRows | None = None
     if by_share:
         projection = None if options.projection is None else Projection.load(options.projection)
         recipe = resolve_recipe(options.recipe, pooling=None if projection is None else projection.pooling)
         plan = plan_cells(cells, projection, recipe, listener=listener)
-        cells, top_k, weight = plan.cells, plan.recipe.top_k, Weight(plan.recipe.weight)
-        if plan.projection is not None and plan.projection.rank_factor is not None:
-            factor = plan.projection.rank_factor[cells.genes.rows].astype(np.float32)
+        check_linear(plan)
+        cells, rows = plan.cells, GeneRows.of(plan)
+        maker = SumShards.of_plan(plan, codes, len(groups))
         made = plan.provenance()
         facts |= {name: made[name] for name in ("recipe", "top_k", "weight", "projection")}
-    rows = cells.genes.rows
+    else:
+        source = cells.source
+        maker = SumShards(
+            cells.genes, None, Weight.LOG1P, None, cells.values, source.label, source.var.index, codes,
+            len(groups), summed="weight",
+        )  # fmt: skip
+    candidates = cells.genes.rows
     of_column = ensembl_ids(cells)
     of_gene = pd.Series(of_column.ids, cells.genes.rank)
     of_gene = of_gene[(of_gene.index >= 0) & (of_gene != "")]
-    ids = of_gene[~of_gene.index.duplicated()].reindex(range(len(rows)), fill_value="")
-    symbols = np.asarray(cells.lexicon.genes.column("symbol").to_pylist(), object)[rows]
-    genes = pd.DataFrame({"row": rows, "symbol": symbols, "ensembl_id": ids.to_numpy(object)})
+    ids = of_gene[~of_gene.index.duplicated()].reindex(range(len(candidates)), fill_value="")
+    symbols = np.asarray(cells.lexicon.genes.column("symbol").to_pylist(), object)[candidates]
+    genes = pd.DataFrame({"row": candidates, "symbol": symbols, "ensembl_id": ids.to_numpy(object)})
     facts["ids_from"] = of_column.route
     places = None
     if options.gtf is not None:
@@ -228,6 +188,5 @@ def prepare(cells: AlignedCells, options: GroupGeneOptions, listener: Listener) 
         facts["gtf"] = hash_file(Path(options.gtf))
         facts |= {"upstream": options.upstream, "downstream": options.downstream}
         listener(Note(f"{places['ensembl_id'].nunique():,} of {len(genes):,} genes are in {options.gtf}"))
-    encoder = GroupEncoder(cells.genes, top_k, weight, factor, by_share)
-    assembly = _Assembly(options, codes, groups, genes, cells.lexicon.n_genes, places, listener)
-    return Prepared(encoder, genes, facts, assembly=assembly)
+    assembly = _Assembly(options, groups, genes, rows, maker.scale, places, listener)
+    return Prepared(maker, genes, facts, assembly=assembly)

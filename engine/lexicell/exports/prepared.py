@@ -13,6 +13,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from lexicell.embedding.tables import Encoder
+from lexicell.explanation.sums import SumShards
 
 if TYPE_CHECKING:
     from lexicell.atlas.store._objects import Bytes
@@ -68,7 +69,7 @@ class Prepared:
     Attributes
     ----------
     encoder
-        Makes columns of cells.
+        Makes columns of cells, or tables of shards that an assembly reads.
     genes
         Table of the genes in use.
     facts
@@ -87,7 +88,7 @@ class Prepared:
         Columns of ``obs`` that go along in any case.
     """
 
-    encoder: Encoder
+    encoder: Encoder | SumShards
     genes: pd.DataFrame
     facts: Mapping[str, Any]
     files: Mapping[str, Bytes] = field(default_factory=dict)

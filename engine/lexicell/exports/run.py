@@ -28,6 +28,7 @@ from lexicell.embedding.parts import PartsSink, TallySink
 from lexicell.embedding.run import run_sharded
 from lexicell.embedding.tables import Encoder, TableShards, Tallying
 from lexicell.errors import InputError
+from lexicell.explanation.sums import SumShards
 from lexicell.exports.hf import HfSink
 from lexicell.exports.prepared import FileAssembly, Prepared
 from lexicell_kernels import CsrBlock
@@ -139,8 +140,12 @@ def write_tables(
         sink = HfSink(layout, fingerprint) if container == "hf" else ParquetSink(layout)
     if prepared.tallied is not None:
         sink = TallySink(sink)
-    encoder = _NotEmpty(prepared.encoder, *prepared.empty) if drop_empty else prepared.encoder
-    maker = TableShards(encoder, cells.values, source.label, source.var.index, columns)
+    maker: SumShards | TableShards
+    if isinstance(prepared.encoder, SumShards):
+        maker = replace(prepared.encoder, drop_empty=drop_empty)
+    else:
+        encoder = _NotEmpty(prepared.encoder, *prepared.empty) if drop_empty else prepared.encoder
+        maker = TableShards(encoder, cells.values, source.label, source.var.index, columns)
     if dry_run:
         return _foreseen(name, cells, prepared, output, maker, sink, identity)
     if output.is_h5ad:
@@ -184,7 +189,7 @@ def _write_file(
     cells: AlignedCells,
     prepared: Prepared,
     output: Output,
-    maker: TableShards,
+    maker: SumShards | TableShards,
     layout: Layout,
     identity: Mapping[str, Any],
     listener: Listener,
@@ -213,7 +218,7 @@ def _foreseen(
     cells: AlignedCells,
     prepared: Prepared,
     output: Output,
-    maker: TableShards,
+    maker: SumShards | TableShards,
     sink: Any,
     identity: Mapping[str, Any],
 ) -> Exported:
@@ -225,11 +230,12 @@ def _foreseen(
     size = sum(len(piece) for _, pieces in parts for piece in pieces)
     column, value = prepared.empty
     kept = table.num_rows
-    empty = int((table.column(column).to_numpy() == value).sum()) if kept else 0
+    per_cell = column in table.column_names
+    empty = int((table.column(column).to_numpy() == value).sum()) if per_cell and kept else 0
     likely = {
         "dry_run": True,
         "cells_looked_at": few,
-        "cells_left_out": few - kept,
+        "cells_left_out": few - kept if per_cell else 0,
         "cells_without_genes": empty,
         "likely_bytes": round(size / few * n) if few else 0,
         "files": sink.layout.n_shards,

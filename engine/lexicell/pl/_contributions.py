@@ -53,9 +53,9 @@ def contributions(
         Where an AnnData has them, in ``.uns``.
     kind
         "dots": a line for each group, a column for each of the genes that contribute most to each group in
-        turn. The size of a dot is the share of the group's cells that use the gene, its colour the gene's
-        mean contribution in that group. Without these columns dots are equal in size, and coloured by the
-        contribution beyond that in the rest.
+        turn, of those that it uses at least as much as the rest. The size of a dot is the share of the
+        group's cells that use the gene, its colour the gene's mean contribution in that group. Without these
+        columns dots are equal in size, and coloured by the contribution beyond that in the rest.
         "waterfall": how the contributions in one group add up to its score.
     groups
         Which groups, in which order; of a waterfall the one. By default all.
@@ -122,7 +122,11 @@ def contributions(
 
 def _top(genes: pd.DataFrame, n: int) -> list[str]:
     """Return the genes that contribute most beyond what they do in the rest."""
-    best = genes[genes["contribution"] > 0].sort_values("contribution", ascending=False, kind="stable")
+    used = genes[genes["contribution"] > 0]
+    if {"share_of_cells", "share_of_rest"} <= set(used):
+        less = used["share_of_cells"] < used["share_of_rest"]  # contributes by being used less
+        used = used[~less]
+    best = used.sort_values("contribution", ascending=False, kind="stable")
     return list(dict.fromkeys(best["gene"]))[:n]
 
 

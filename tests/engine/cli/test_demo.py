@@ -34,9 +34,10 @@ def test_the_demo_embeds_real_cells_and_tells_the_truth_about_them(tmp_path, cap
 
 
 def writes_a_picture_and_the_cells(folder: Path, told: dict[str, Any]) -> None:
-    assert sorted(p.name for p in folder.iterdir()) == ["demo.h5ad", "demo.png"]
+    assert sorted(p.name for p in folder.iterdir()) == ["contributions.png", "demo.h5ad", "demo.png"]
     assert (told["picture"], told["embedded"]) == (str(folder / "demo.png"), str(folder / "demo.h5ad"))
-    assert (folder / "demo.png").read_bytes().startswith(b"\x89PNG")
+    for name in ("demo.png", "contributions.png"):
+        assert (folder / name).read_bytes().startswith(b"\x89PNG")
     assert (folder / "demo.png").stat().st_size > 20_000
     cells = anndata.read_h5ad(folder / "demo.h5ad")
     assert cells.obsm["X_lexicell"].shape == (700, 384)
@@ -82,6 +83,8 @@ def genes_of_b_cells_are_genes_of_b_cells(told: dict[str, Any]) -> None:
     assert len(genes) == 10
     assert all(len(names) == 5 for names in genes.values())
     assert {"CD79A", "MS4A1"} & set(genes["CD19+ B"])
+    b_cell = genes["CD19+ B"]["CD79A"]
+    assert b_cell["share_of_cells"] > b_cell["share_of_rest"]
 
 
 def summary_ends_with_what_to_type_next(told: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:

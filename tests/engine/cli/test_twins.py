@@ -17,7 +17,7 @@ import typer
 
 import lexicell
 from lexicell.annotation.api import SURE
-from lexicell.cli import annotate, embed, evaluate, import_embedding, pack, search, train
+from lexicell.cli import annotate, embed, evaluate, explain, import_embedding, pack, search, train
 from lexicell.cli._app import app
 from lexicell.embedding import DEFAULT_RECIPE, RECIPES, AlignOptions, Options
 from lexicell.embedding.aligned import DEFAULT_LEXICON
@@ -32,6 +32,7 @@ TWINS: Mapping[str, tuple[Callable[..., Any], Callable[..., Any], str]] = Mappin
     "pack": (pack.pack, lexicell.pack, "lexicell.embedding.packing.pack"),
     "train": (train.train, lexicell.train, "lexicell.learn.api.train"),
     "annotate": (annotate.annotate, lexicell.annotate, "lexicell.annotation.annotate"),
+    "explain": (explain.explain, lexicell.explain, "lexicell.explanation.explain"),
     "search": (search.search, lexicell.search, "lexicell.words.search"),
     "describe": (search.describe, lexicell.describe, "lexicell.words.describe"),
     "evaluate": (evaluate.evaluate, lexicell.evaluate, "lexicell.evaluation.evaluate"),
@@ -56,12 +57,13 @@ ONLY_TYPED = {
 }
 ONLY_CALLED = {
     **{(verb, "listener"): "the verb's own prints notes and moves a bar" for verb in TWINS},
+    ("explain", "direction"): "numbers, of which there are hundreds",
     ("train", "settings"): "what most people want of it is --steps and --rate",
 }
 #: What the function has where the verb has None: typer's word for an option that may be repeated and was not
 #: given.
 NO_LIST = {
-    **{(verb, "mask_genes"): () for verb in ("embed", "train", "annotate", "search", "evaluate")},
+    **{(verb, "mask_genes"): () for verb in ("embed", "train", "annotate", "explain", "search", "evaluate")},
     ("embed", "obs_columns"): (),
 }
 #: (verb, name) -> the verb's and the function's default.
@@ -75,7 +77,8 @@ OTHER_DEFAULTS = {
 #: The verb does itself what the function would, to print it too.
 NOT_HANDED_ON = {("embed", "profile")}
 #: Typed in a form of its own: words, and what the function gets. 0 is None where that is not the default.
-SPECIAL: Mapping[tuple[str, str], tuple[str, Any]] = MappingProxyType({
+SPECIAL: Mapping[tuple[str, str], tuple[str | tuple[str, ...], Any]] = MappingProxyType({
+    ("explain", "contrast"): (("a", "b"), ("a", "b")),
     ("train", "background"): ("batch=control", ("batch", "control")),
     ("train", "n_top_genes"): ("0", None),
     ("evaluate", "n"): ("7,9", (7, 9)),
@@ -162,12 +165,13 @@ class Option:
     def choices(self) -> tuple[str, ...]:
         return next((get_args(hint) for hint in self.hints if get_origin(hint) is Literal), ())
 
-    def typed(self, word: str) -> list[str]:
+    def typed(self, word: str | tuple[str, ...]) -> list[str]:
+        words = [word] if isinstance(word, str) else list(word)
         if isinstance(self.info, typer.models.ArgumentInfo):
-            return [word]
+            return words
         names = (self.info.default, *(self.info.param_decls or ()))  # typer takes the first one for a default
         long = [name for name in names if str(name).startswith("--")]
-        return [(long or [f"--{self.name.replace('_', '-')}"])[0], *[word] * (bool not in self.hints)]
+        return [(long or [f"--{self.name.replace('_', '-')}"])[0], *words * (bool not in self.hints)]
 
     def other(self, verb: str) -> tuple[list[str], Any]:
         """What to type for another value than the default, and what is to arrive."""
@@ -255,6 +259,7 @@ def test_all_exceptions_are_of_something_that_is_there(verb: str) -> None:
 FUNCTIONS = {verb: function for verb, (_, function, _) in TWINS.items()} | {
     "tl.embed": lexicell.tl.embed,
     "tl.annotate": lexicell.tl.annotate,
+    "tl.explain": lexicell.tl.explain,
     "Options": Options,
     "AlignOptions": AlignOptions,
 }
@@ -264,11 +269,16 @@ DIFFERENT = {
     "data": "one data set of files or in memory; of files only (pack); several by name (evaluate)",
     "output": "embed and pack can do nothing without; embed and pack write where a URL says, too",
     "obs_columns": "few are worth a copy beside vectors (embed), all in an atlas (pack)",
+    "group": "tl.explain explains nothing else",
     "key_added": "tl.embed writes two kinds of names",
     "device": "train has that of its settings in place of None",
     "min_coverage": "None is for callers that have no need of described genes; a sentence needs few (search)",
     "text": "a search may be for a cell or for genes instead",
 }
+
+
+#: What hands these keywords on, has others, or reads names of cells and no counts.
+NO_ALIGNMENT = {"tl.annotate", "tl.explain", "AlignOptions", "Options", "import-embedding"}
 
 
 def meant(parameter: inspect.Parameter) -> tuple[str, Any]:
@@ -285,8 +295,11 @@ def test_a_keyword_means_the_same_in_every_function() -> None:
     everywhere = {"layer", "use_raw", "modality", "lexicon", "listener"}
     for name in everywhere | {field.name for field in fields(AlignOptions)} - {"lexicon"}:
         having = {key for key, of in FUNCTIONS.items() if name in parameters(of)}
-        # An import reads names of cells, and no counts.
-        lacking = FUNCTIONS.keys() - having - {"tl.annotate", "AlignOptions", "Options", "import-embedding"}
+        lacking = (
+            FUNCTIONS.keys()
+            - having
+            - {"tl.annotate", "tl.explain", "AlignOptions", "Options", "import-embedding"}
+        )
         assert lacking <= (set() if name in everywhere else {"describe", "pack"}), name
 
 

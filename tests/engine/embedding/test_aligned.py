@@ -9,12 +9,11 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse as sp
-from lexicell.explain import group_genes
 
 import lexicell
 from lexicell.annotation import annotate
 from lexicell.atlas import open_counts
-from lexicell.embedding import AlignOptions, Note, Options, align_cells, gene_coverage, make_plan
+from lexicell.embedding import AlignOptions, Note, align_cells, gene_coverage
 from lexicell.embedding.gene_statistics import gene_statistics
 from lexicell.errors import CountsError, CoverageError, InputError, InputNotFoundError
 from lexicell.evaluation import panel_of
@@ -83,15 +82,7 @@ def test_a_bad_count_is_named_with_cell_and_gene_by_every_client(late, client):
         CLIENTS[client](adata)
 
 
-def test_a_bad_count_is_named_where_groups_are_explained(late):
-    adata, cell, _, gene = late
-    with open_counts(adata) as source:
-        plan = make_plan(source, Options(values="counts"))
-        with pytest.raises(CountsError, match=rf"cell '{cell}' .* for gene '{gene}'"):
-            group_genes(plan, np.arange(adata.n_obs) % 2)
-
-
-@pytest.mark.parametrize("client", ["selections", "statistics", "coverage", "embed", "train"])
+@pytest.mark.parametrize("client", ["selections", "statistics", "coverage", "embed", "train", "explain"])
 def test_a_bad_value_is_told_as_it_is_stored(late, client):
     adata, cell, row, gene = late
     adata.X.data = np.log1p(abs(adata.X.data))
@@ -102,6 +93,7 @@ def test_a_bad_value_is_told_as_it_is_stored(late, client):
         "coverage": lambda: gene_coverage(aligned(source, values="lognorm")),
         "embed": lambda: lexicell.tl.embed(adata, values="lognorm"),
         "train": lambda: train(adata, label=LABEL, values="lognorm", n_top_genes=None),
+        "explain": lambda: lexicell.explain(adata, group=LABEL, values="lognorm", sets=None),
     }
     said = rf"cell '{cell}' .* has -2\.5 for gene '{gene}'"
     with open_counts(adata) as source, pytest.raises(CountsError, match=said):

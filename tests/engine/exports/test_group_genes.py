@@ -7,12 +7,11 @@ import gzip
 import numpy as np
 import pandas as pd
 import pytest
-from lexicell.explain import group_genes
 
+import lexicell
 from lexicell.atlas import open_counts
-from lexicell.embedding import AlignOptions, align_cells, plan_cells
+from lexicell.embedding import AlignOptions, align_cells
 from lexicell.embedding.events import ignore
-from lexicell.embedding.recipe import resolve_recipe
 from lexicell.errors import CorruptDataError, CoverageError, InputError
 from lexicell.exports import export
 from lexicell.exports.ensembl import ensembl_ids
@@ -42,14 +41,12 @@ def test_expressed_genes_are_those_of_the_largest_mean(tmp_path, make_cells):
 
 def test_contributing_genes_are_those_that_explain_tells(tmp_path, make_cells):
     adata = make_cells()
-    labelled = adata[adata.obs["kind"].notna()].copy()
     export("genes", adata, tmp_path / "out", group="kind", n=6, recipe="paper", listener=ignore)
-    with open_counts(labelled) as source:
-        plan = plan_cells(align_cells(source, AlignOptions()), None, resolve_recipe("paper"))
-        told = group_genes(plan, labelled.obs["kind"].astype(str).to_numpy(), n=6)
+    found = lexicell.explain(adata, group="kind", recipe="paper", sets=None, permutations=1)
+    told = found.genes[found.genes["share_of_cells"] > 0].groupby("group").head(6)
     table = genes_of(tmp_path / "out")
     assert table["symbol"].tolist() == told["gene"].tolist()
-    assert table["score"].tolist() == pytest.approx(told["excess"].tolist(), rel=1e-6)
+    assert table["score"].tolist() == pytest.approx(told["contribution"].tolist(), rel=1e-9)
 
 
 @pytest.mark.parametrize("by", ["contribution", "expression"])

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tests.engine.evaluation.conftest import make_lexicon
 
 from lexicell.lexicon import (
     BatchCallback,
@@ -18,6 +19,8 @@ from lexicell.lexicon import (
     write_lexicon,
 )
 from lexicell.lexicon.text.reading import read_gene_texts
+
+__all__ = ["make_lexicon"]
 
 SOURCES = Path(__file__).parents[3] / "lexicons" / "human-go-minilm"
 

@@ -50,6 +50,13 @@ def test_a_dot_is_as_large_and_dark_as_the_table_says(told):
     assert [text.get_text() for text in axes.get_legend().get_texts()] == ["25%", "50%", "100%"]
 
 
+def test_genes_that_contribute_by_being_used_less_are_not_among_the_dots(told):
+    best = [top(told, group, 1)[0] for group in told.groups.index]
+    rest = told.genes["share_of_cells"] + np.where(told.genes["gene"].isin(best), 0.1, -0.1)
+    axes = pl.contributions(told.changed(genes=told.genes.assign(share_of_rest=rest)), n_genes=2)
+    assert not set(ticks(axes.xaxis)) & set(best)
+
+
 def test_contributions_above_zero_only_begin_at_zero(told):
     above = told.genes.assign(in_group=told.genes["in_group"].abs())
     assert pl.contributions(told.changed(genes=above)).collections[0].get_clim()[0] == 0

@@ -1,0 +1,76 @@
+"""What ``tl.explain`` writes is what scanpy reads."""
+
+from __future__ import annotations
+
+import warnings
+
+import anndata
+import numpy as np
+import pytest
+
+import lexicell
+from lexicell.embedding.events import ignore
+from lexicell.errors import InputError
+
+sc = pytest.importorskip("scanpy")
+
+
+@pytest.fixture
+def explained(donors):
+    lexicell.tl.explain(donors, "kind", donor="donor", sets="go-bp", permutations=20, listener=ignore)
+    return donors
+
+
+def test_scanpy_reads_it_as_ranked_genes(explained):
+    table = sc.get.rank_genes_groups_df(explained, group="B", key="lexicell_explain")
+    mine = explained.uns["lexicell_explain"]["contributions"].query("group == 'B'")
+    assert table["names"].tolist() == mine["column"].tolist()
+    np.testing.assert_allclose(table["scores"], mine["contribution"], rtol=1e-6)
+    np.testing.assert_allclose(table["pvals_adj"], mine["donor_p_adjusted"])
+    assert table["pct_nz_group"].between(0, 1).all()
+    whole = sc.get.rank_genes_groups_df(explained, group=None, key="lexicell_explain")
+    assert set(whole["group"]) == {"B", "myeloid", "other"}
+    assert set(table["names"]) <= set(explained.var_names)
+
+
+@pytest.mark.parametrize("plot", ["", "_dotplot", "_heatmap"])
+def test_scanpy_draws_it(explained, plot):
+    import matplotlib.pyplot as plt
+
+    labelled = explained[explained.obs["kind"].notna()].copy()
+    options = {"key": "lexicell_explain", "n_genes": 3, "show": False}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        draw = getattr(sc.pl, f"rank_genes_groups{plot}")
+        draw(labelled, **options | ({"dendrogram": False} if plot else {}))
+    assert plt.get_fignums()
+    plt.close("all")
+
+
+def test_it_survives_a_file(explained, tmp_path):
+    explained.write_h5ad(tmp_path / "a.h5ad")
+    back = anndata.read_h5ad(tmp_path / "a.h5ad")
+    one, other = (
+        sc.get.rank_genes_groups_df(data, group="B", key="lexicell_explain") for data in (explained, back)
+    )
+    assert one["names"].tolist() == other["names"].tolist()
+    np.testing.assert_array_equal(one["scores"], other["scores"])
+    table = back.uns["lexicell_explain"]["similarity"]
+    assert table.columns.tolist() == ["B", "myeloid", "other"]
+
+
+def test_vectors_of_another_projection_are_told(donors, notes):
+    lexicell.tl.embed(donors, recipe="paper", listener=ignore)
+    lexicell.tl.explain(donors, "kind", sets=None, permutations=1, listener=notes)
+    assert any("another projection" in text for text in notes)
+    notes.clear()
+    lexicell.tl.explain(donors, "kind", recipe="paper", sets=None, permutations=1, listener=notes)
+    assert not any("another projection" in text for text in notes)
+
+
+def test_options_of_files_are_refused(donors):
+    with pytest.raises(InputError, match="leave output, resume out"):
+        lexicell.tl.explain(donors, "kind", output="x", resume=True)
+    with pytest.raises(InputError, match="has a name"):
+        lexicell.tl.explain(donors, "kind", key_added="")
+    assert "lexicell_explain" not in donors.uns
