@@ -104,10 +104,14 @@ def _speed(found: dict[str, Any]) -> str:
         for way, name in ways.items()
     ]
     least, most = sizes[0], sizes[-1]
-    bare, whole = (
-        by[most, way]["cells/s"] / by[most, "embed"]["cells/s"] for way in ("explain none", "explain go")
-    )
+    shares = {
+        n: [by[n, way]["cells/s"] / by[n, "embed"]["cells/s"] for way in ("explain none", "explain go")]
+        for n in sizes
+    }
+    bare, whole = shares[most]
     wish = "met" if whole >= 1 / 3 else "met without sets only" if bare >= 1 / 3 else "**not met**"
+    fewer = "; ".join(f"of {n:,} cells {a:.0%} and {b:.0%}" for n, (a, b) in shares.items() if n != most)
+    extra = [by[n, "explain go"]["seconds"] - by[n, "explain none"]["seconds"] for n in sizes]
     kill = found["kill"]
     grown = by[most, "explain go"]["peak_mb"] - by[least, "explain go"]["peak_mb"]
     names = ", ".join(name.removesuffix(".parquet") for name in kill["tables"])
@@ -115,7 +119,8 @@ def _speed(found: dict[str, Any]) -> str:
     loads = [load for row in found["rows"] for load in row.get("loads", ())]
     said = f"""\
 * Of {most:,} cells, explaining has {bare:.0%} of embedding's cells/s without sets and {whole:.0%} with. The
-  wish of a third is {wish}.
+  wish of a third is {wish}. Fewer cells take longer each ({fewer}): sets take {min(extra):.0f} to
+  {max(extra):.0f} s more, which grow with the genes in use and not with the cells.
 * Peak memory grows by {grown:,} MB from {least:,} to {most:,} cells.
 * Killed (`kill -9`) after {kill["killed_after"]:.1f} s and resumed in {kill["resumed_in"]:.1f} s, it has
   {end} ({names}) as a quiet run."""
