@@ -35,6 +35,7 @@ lexicell explain atlas.zarr --group cell_type --output why --resume       # a fo
 ```python
 import lexicell
 import scanpy as sc
+
 adata = sc.read_h5ad("pbmc3k.h5ad")
 lexicell.tl.explain(adata, "cell_type")
 sc.get.rank_genes_groups_df(adata, group="NK cells", key="lexicell_explain")

@@ -80,7 +80,7 @@ def test_a_gene_less_changes_the_score_by_what_is_said(cells):
     selection, vector = cells.select(counts), np.random.default_rng(1).standard_normal(cells.plan.dim)
     values = faithful.closed_forms(selection, cells.rows, vector)["one out"]
     before = cells.embed(counts) @ vector
-    # One gene of each cell goes; its total is kept by a column that is no gene of the recipe's choice.
+    # One gene of each cell goes, and weights are those of the total with it: only the mean changes.
     place = faithful.places(counts, cells.plan.folded.genes, selection, values)
     dropped = faithful.removed(counts, place, 1)
     whole = np.asarray(counts.sum(axis=1)) / np.asarray(dropped.sum(axis=1))
