@@ -40,7 +40,7 @@ __all__ = [
 #: Column of ``obs`` with the groups.
 LABEL = "cell_type"
 #: More than the default, so that p-values that are adjusted for hundreds of tests can be small.
-PERMUTATIONS = 20_000
+PERMUTATIONS = 10_000
 #: What people call a data set, and its file in ``expr/``.
 SETS = {"pbmc3k": ("PBMC3k", "pbmc3k_raw_labelled.h5ad"), "baron": ("Baron", "baron_h1_pancreas.h5ad")}
 MARKERS = Path(__file__).with_name("explain_markers.json")

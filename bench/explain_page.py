@@ -65,17 +65,16 @@ def _explained(sets: dict[str, Any]) -> str:
             for group, row in found["by group"].items()
         ]
         heads = [TITLES[key], "score", "first genes", "eight have", "gene sets"]
-        many, default = _below(found, "20000"), _below(found, "2000")
-        told = f"{TITLES[key]}: {many}. With the default 2,000 permutations, {default}."
+        told = f"{TITLES[key]}: {_below(found)}."
         if few := [group for group, row in found["by group"].items() if row["cells"] < 10]:
             told += f" The genes of {joined(few)} are those of fewer than ten cells each."
         parts += [table(heads, rows), told]
     return "\n\n".join([*parts, PICTURES])
 
 
-def _below(found: dict[str, Any], permutations: str) -> str:
+def _below(found: dict[str, Any]) -> str:
     """How many genes and sets have a small p."""
-    of = found[f"{permutations} permutations"]
+    of = found["small p"]
     genes, first, sets = ("{:,} of {:,}".format(*of[which]) for which in ("genes", "first genes", "sets"))
     return (
         f"texts matter for {genes} tested pairs of group and gene (of the first 20 of each group, "

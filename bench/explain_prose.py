@@ -66,13 +66,11 @@ c_g = w_g / sum(w) * <T_g, v> / |z|            sum over genes + <bias, v> / |z| 
   gene which the group expresses differently contributes whatever its text says. What is left is what the
   texts of the *other* genes agree.
 * **p of texts** (`p_value`, `p_adjusted`): how often the text of another gene of like expression would
-  agree as much. It says whether *texts* matter. It does not say whether the groups differ. Of 2,000
-  permutations p is at least .001, and among hundreds of genes or sets hardly below .05 once it is adjusted:
-  `--permutations 20000` tells more.
+  agree as much. It says whether *texts* matter. It does not say whether the groups differ.
 * **donors** (`--donor`): t-tests of the donors' means, paired where three or more have cells on both sides.
   Without three donors of ten cells or more on each side nothing is inferred.
-* **gene sets** (`--sets`): contributions summed over the genes of a set, beside as many other genes of like
-  expression."""
+* **gene sets** (`--sets`): contributions summed over the genes of a set that are in use, beside as many
+  other genes of like expression."""
 
 LIMITS = """\
 ## What it can't say
@@ -94,7 +92,7 @@ EXPLAINED = """\
 
 The genes that contribute most, with their contributions, what share of the score the first eight have, and
 the gene sets (`go`) that contribute most; sets that say the same as a stronger one are left out. In
-italics: the adjusted p of texts is below .05, of 20,000 permutations. Cells without a label are left out."""
+italics: the adjusted p of texts is below .05. Cells without a label are left out."""
 
 PICTURES = """\
 ![The genes that contribute most to each group of PBMC3k](images/explain-dots.png)

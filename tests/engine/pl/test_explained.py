@@ -129,16 +129,19 @@ def test_a_waterfall_is_of_one_group(told):
         pl.contributions(told.changed(groups=told.groups[1:]), kind="waterfall", groups="B cell")
 
 
-def test_pathways_are_the_most_significant_without_those_that_repeat_another(told):
-    axes = pl.pathways(told, groups="T cell", n_pathways=2)
-    assert ticks(axes.yaxis) == ["T cell", f"{('fourth ' * 20)[:51].rstrip()}…", "second"]
-    assert [bar.get_width() for bar in axes.patches] == [0.2, -0.1]
-    assert [text.get_text() for text in axes.texts] == ["90 genes", "12 genes"]
+def test_pathways_are_the_largest_without_those_that_repeat_another(told):
+    axes = pl.pathways(told, groups="T cell", n_pathways=3)
+    assert ticks(axes.yaxis) == ["T cell", "first", f"{('fourth ' * 20)[:51].rstrip()}…", "second"]
+    assert [bar.get_width() for bar in axes.patches] == [0.4, 0.2, -0.1]
+    assert [text.get_text() for text in axes.texts] == ["5 genes", "90 genes", "12 genes"]
     assert "third" not in ticks(pl.pathways(told, n_pathways=9).yaxis)
     every = told.changed(pathways=told.pathways.drop(columns="redundant_with"))
     assert "third" in ticks(pl.pathways(every, n_pathways=9).yaxis)
-    strong, weak = (sum(bar.get_facecolor()[:3]) for bar in axes.patches)
-    assert strong < weak  # the more significant, the darker
+    weak, strong, other = (sum(bar.get_facecolor()[:3]) for bar in axes.patches)
+    assert strong < other < weak  # the more significant, the darker
+    plain = told.changed(pathways=told.pathways.assign(p_adjusted=0.5))
+    (pale, *_), darkest = pl.pathways(plain).patches, strong
+    assert sum(pale.get_facecolor()[:3]) > darkest + 1  # chance is pale, whatever else is drawn
 
 
 def test_groups_that_are_alike_stand_side_by_side_with_their_numbers(told):
