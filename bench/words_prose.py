@@ -21,9 +21,11 @@ _WIDTH = 118
 
 def wrapped(text: str) -> str:
     """Break the lines of paragraphs and lists anew; headings, tables and code stay."""
-    blocks = []
+    blocks, is_code = [], False
     for block in text.strip().split("\n\n"):
-        if block.startswith(("#", "|", "```")):
+        was_code = is_code
+        is_code ^= block.count("```") % 2 == 1
+        if was_code or block.startswith(("#", "|", "```")):
             blocks.append(block)
             continue
         items = re.split(r"(?m)^(?=\* |\d\. )", block)

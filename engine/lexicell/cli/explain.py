@@ -86,7 +86,7 @@ def explain(
     gsea: Annotated[
         bool, typer.Option("--gsea", help="Show gseapy's preranked enrichment of the same genes beside.")
     ] = False,
-    permutations: Annotated[int, typer.Option(min=1, help="Of the nulls.")] = 2000,
+    permutations: Annotated[int, typer.Option(min=1, help="Of the nulls.")] = 10_000,
     lexicon: opt.LexiconName = "human-go-minilm",
     projection: Annotated[
         Path | None,

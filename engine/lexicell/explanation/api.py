@@ -53,7 +53,7 @@ def explain(
     direction: Sequence[float] | None = None,
     sets: GeneSets = TEXTS,
     gsea: bool = False,
-    permutations: int = 2000,
+    permutations: int = 10_000,
     lexicon: str | Lexicon = DEFAULT_LEXICON,
     projection: Projection | str | Path | None = None,
     recipe: str | Recipe | None = None,
@@ -105,7 +105,7 @@ def explain(
     sets
         ``"go"`` for the Gene Ontology terms that the lexicon's texts name, ``"go-bp"`` for 56 processes that
         come with the package, a ``.gmt`` file, or names of genes by names of sets; ``"none"`` or None for
-        none. Of a set 10 to 500 genes are in use, in one cell 3 or more.
+        none. Of a set 10 to 500 genes are in use, each in 1 of 200 cells of a side; in one cell 3 or more.
     gsea
         Whether gseapy's preranked enrichment of the same contributions stands beside.
     permutations
@@ -352,7 +352,14 @@ def _explain_cell(
         by_gene, share = np.zeros(len(rows.rows)), np.zeros(len(rows.rows))
         by_gene[found.genes], share[found.genes] = found.values, selection.shares
         summed = pathways.contributions(
-            rows.symbols, by_gene, share, permutations=permutations, seed=seed, gsea=gsea, least=_OF_CELL
+            rows.symbols,
+            by_gene,
+            share,
+            share > 0,
+            permutations=permutations,
+            seed=seed,
+            gsea=gsea,
+            least=_OF_CELL,
         )
         summed.insert(0, "group", cell)
     score = {"score": found.scores[0], "in_group": found.scores[0], "bias": found.bias[0], "cells": 1}

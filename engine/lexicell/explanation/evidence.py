@@ -17,6 +17,8 @@ __all__ = ["Contrast", "Donors", "adjusted", "like_expression", "p_of_counts", "
 
 #: Share of the cells of either side that use a gene which is tested: others can't be told from nothing.
 _TESTED = 0.05
+#: Share of the cells of either side that use a gene which counts in a set.
+_USED = 0.005
 #: Genes of a bin of like expression, and bins at most.
 _BIN, _MOST_BINS = 20, 50
 #: Permutations whose scores are computed together.
@@ -114,6 +116,11 @@ class Contrast:
     def tested(self) -> NDArray[np.bool_]:
         """``[m]`` genes that 5 % of the cells of a side use."""
         return np.asarray(self.sides.shares.max(axis=0) >= _TESTED)
+
+    @property
+    def used(self) -> NDArray[np.bool_]:
+        """``[m]`` genes that 1 in 200 cells of a side uses."""
+        return np.asarray(self.sides.shares.max(axis=0) >= _USED)
 
     def p_values(self, permutations: int, seed: int) -> NDArray[np.float64]:
         """How often another gene's text would agree as much with the vector.
@@ -248,7 +255,9 @@ def shuffled_within(
         yield rows
 
 
-def p_of_counts(above: NDArray[np.int64], below: NDArray[np.int64], permutations: int) -> NDArray[np.float64]:
+def p_of_counts(
+    above: NDArray[np.int64], below: NDArray[np.int64], permutations: int | NDArray[np.int64]
+) -> NDArray[np.float64]:
     """Two-sided p-values of how many permutations were as high, or as low, as what was found."""
     found: NDArray[np.float64] = np.minimum(1.0, 2 * (1 + np.minimum(above, below)) / (permutations + 1))
     return found

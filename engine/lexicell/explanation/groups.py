@@ -308,6 +308,7 @@ def _explain(
                 rows.symbols,
                 contrast.contributions,
                 contrast.sides.means.mean(axis=0),
+                contrast.used,
                 permutations=question.permutations,
                 seed=question.seed,
                 gsea=question.gsea,

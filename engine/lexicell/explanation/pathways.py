@@ -26,6 +26,8 @@ TEXTS = "go"
 LEAST, _MOST, _SHOWN = 10, 500, 8
 #: A set says the same as a stronger one where that has this share of its contribution; of the strongest.
 _SAME, _COMPARED = 0.5, 200
+#: Permutations beyond a set, on the rarer side, that tell its p-value well enough.
+_ENOUGH = 50
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,7 @@ class Pathways:
         genes: NDArray[np.object_],
         contributions: NDArray[np.float64],
         expression: NDArray[np.float64],
+        used: NDArray[np.bool_],
         *,
         permutations: int,
         seed: int,
@@ -67,10 +70,12 @@ class Pathways:
         contributions
             ``[m]``.
         expression
-            ``[m]`` mean value of a gene, by which genes are alike; 0 for genes that no cell uses, which are
-            in no set.
+            ``[m]`` mean value of a gene, by which genes are alike.
+        used
+            ``[m]`` genes that count: others are in no set.
         permutations, seed
-            Contributions are permuted among genes of like expression.
+            Contributions are permuted among genes of like expression; of sets that no small p-value can come
+            of, not all of them are made.
         gsea
             Whether gseapy's preranked enrichment of the same contributions stands beside.
         least
@@ -81,18 +86,13 @@ class Pathways:
         pandas.DataFrame
             The largest contribution first, in absolute terms; see `lexicell.explanation.Explanation`.
         """
-        at = np.flatnonzero(expression > 0)
+        at = np.flatnonzero(used)
         members = sp.csr_array(self.members[:, at])
         sizes = np.diff(members.indptr)
         kept = np.flatnonzero((sizes >= least) & (sizes <= _MOST))
         members, values = sp.csr_array(members[kept]), contributions[at]
         sums = members @ values
-        above, below = np.zeros(len(kept), np.int64), np.zeros(len(kept), np.int64)
-        for rows in shuffled_within(like_expression(expression[at]), permutations, seed):
-            drawn = members @ values[rows].T
-            above += (drawn >= sums[:, None]).sum(axis=1)
-            below += (drawn <= sums[:, None]).sum(axis=1)
-        p_values = p_of_counts(above, below, permutations)
+        p_values = _p_values(members, values, sums, like_expression(expression[at]), permutations, seed)
         order = np.argsort(-np.abs(sums), kind="stable")
         table = pd.DataFrame({
             "id": self.ids[kept],
@@ -171,6 +171,29 @@ def read_pathways(
     ids = np.array([found.sets[i].id for i in kept], np.object_)
     labels = np.array([found.sets[i].label for i in kept], np.object_)
     return Pathways(found.name, ids, labels, members)
+
+
+def _p_values(
+    members: sp.csr_array[Any],
+    values: NDArray[np.float64],
+    sums: NDArray[np.float64],
+    bins: list[NDArray[np.int64]],
+    permutations: int,
+    seed: int,
+) -> NDArray[np.float64]:
+    """Two-sided p-values; a set is left out once so many permutations were as high, and as low, as it is."""
+    above, below = np.zeros(len(sums), np.int64), np.zeros(len(sums), np.int64)
+    made = np.zeros(len(sums), np.int64)
+    going = np.arange(len(sums))
+    for rows in shuffled_within(bins, permutations, seed):
+        drawn = members[going] @ values[rows].T
+        above[going] += (drawn >= sums[going, None]).sum(axis=1)
+        below[going] += (drawn <= sums[going, None]).sum(axis=1)
+        made[going] += len(rows)
+        going = going[np.minimum(above[going], below[going]) < _ENOUGH]
+        if not len(going):
+            break
+    return p_of_counts(above, below, made)
 
 
 def _redundant(

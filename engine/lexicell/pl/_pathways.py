@@ -23,6 +23,8 @@ __all__ = ["pathways"]
 #: Letters of a name.
 _LONGEST = 52
 _LEAST_P = 1e-300
+#: Colours end here, or where the smallest p-value does: chance is pale in every picture.
+_DARKEST = 2.0
 
 
 def pathways(
@@ -36,10 +38,10 @@ def pathways(
     show: bool | None = None,
     save: str | Path | None = None,
 ) -> Axes:
-    """Draw the gene sets that contribute to groups of cells, the most significant of each group.
+    """Draw the gene sets that contribute most to groups of cells.
 
     A bar is as long as the contribution, the darker the more significant, and followed by the number of
-    genes. A set that says the same as a better one (``redundant_with``) is left out.
+    genes. A set that says the same as a stronger one (``redundant_with``) is left out.
 
     Parameters
     ----------
@@ -52,8 +54,7 @@ def pathways(
     groups
         Which groups, in which order; by default all.
     n_pathways
-        Gene sets of each group, those of the smallest ``p_adjusted``, among equals of the largest
-        contribution.
+        Gene sets of each group, those that contribute most, in either direction.
     title
         Above.
     ax, show, save
@@ -91,8 +92,8 @@ def pathways(
 def _best(table: pd.DataFrame, n: int) -> pd.DataFrame:
     if "redundant_with" in table:
         table = table[table["redundant_with"].fillna("").astype(str) == ""]
-    by = table.assign(_size=-table["contribution"].abs())
-    return by.sort_values(["p_adjusted", "_size"], kind="stable").head(n)
+    order = np.argsort(-table["contribution"].abs().to_numpy(), kind="stable")
+    return table.iloc[order[:n]]
 
 
 def _draw(axes: Axes, best: dict[str, pd.DataFrame]) -> None:
@@ -103,7 +104,7 @@ def _draw(axes: Axes, best: dict[str, pd.DataFrame]) -> None:
         row: -np.log10(of["p_adjusted"].clip(lower=_LEAST_P).to_numpy(float)) for row, of in best.items()
     }
     most = max((float(np.nanmax(of)) for of in strengths.values() if np.isfinite(of).any()), default=1.0)
-    scale, cmap = Normalize(0, most or 1.0), amounts()
+    scale, cmap = Normalize(0, max(most, _DARKEST)), amounts()
     values = np.concatenate([of["contribution"].to_numpy(float) for of in best.values()])
     room = 0.012 * (float(np.ptp([0.0, *values])) or 1.0)
     ticks: list[int] = []

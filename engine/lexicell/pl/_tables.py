@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from lexicell._say import listed
@@ -53,7 +53,7 @@ def table_of(
         It is not there, has no line, or lacks one of `columns`; the message lists what there is.
     """
     stored = stored or name
-    if hasattr(found, "uns"):
+    if isinstance(getattr(found, "uns", None), Mapping):  # an Explanation's is a method
         if key not in found.uns:
             msg = f"uns has no {key!r}; explain the cells first, or give the key (there: {_names(found.uns)})"
             raise InputError(msg)

@@ -26,7 +26,9 @@ def added_up(members, values, expression=None, **options):
     genes = np.array([f"g{i}" for i in range(m)], object)
     expression = np.linspace(1, 2, m) if expression is None else expression
     given = {"permutations": 400, "seed": 0} | options
-    return pathways(members, m).contributions(genes, values, expression, **given).set_index("id")
+    return (
+        pathways(members, m).contributions(genes, values, expression, expression > 0, **given).set_index("id")
+    )
 
 
 def test_a_set_contributes_what_its_genes_do():
@@ -57,6 +59,20 @@ def test_highly_expressed_genes_are_compared_with_their_like():
     assert (
         added_up({"top": top, "any": np.arange(0, 1000, 50)}, values, expression).loc["top", "p_value"] > 0.1
     )
+
+
+def test_sets_of_no_small_p_value_end_early_and_the_others_are_told_finely():
+    rng = np.random.default_rng(0)
+    values = rng.normal(0, 0.01, 600)
+    planted = np.arange(10, 600, 30)
+    values[planted] += 0.05
+    sets = {"planted": planted, **{f"n{i}": rng.choice(600, 20, replace=False) for i in range(30)}}
+    found, more = (added_up(sets, values, permutations=n)["p_value"] for n in (400, 6_000))
+    assert found["planted"] == 2 / 401
+    assert more["planted"] == 2 / 6_001
+    others = found.index.drop("planted")
+    np.testing.assert_allclose(found[others], more[others], atol=0.15)
+    assert (found[others] > 0.005).all()
 
 
 def test_small_large_and_unused_sets_are_left_out():
@@ -119,6 +135,8 @@ def test_sets_of_ones_own_are_looked_up(donors, tmp_path, how):
     assert set(found.pathways["pathway"]) == ({"about first", "about second"} if how == "file" else set(sets))
     for (group, name), row in found.pathways.set_index(["group", "id"]).iterrows():
         genes = found.genes[(found.genes["group"] == group) & found.genes["column"].isin(sets[name])]
+        genes = genes[genes[["share_of_cells", "share_of_rest"]].max(axis=1) >= 0.005]
+        assert row["n_genes"] == len(genes)
         assert row["contribution"] == pytest.approx(genes["contribution"].sum())
 
 

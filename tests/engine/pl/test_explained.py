@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from anndata import AnnData, read_h5ad
 
+import lexicell
 from lexicell import pl
 from lexicell.errors import InputError
 from lexicell.pl._contributions import LARGEST_DOT
@@ -128,16 +129,19 @@ def test_a_waterfall_is_of_one_group(told):
         pl.contributions(told.changed(groups=told.groups[1:]), kind="waterfall", groups="B cell")
 
 
-def test_pathways_are_the_most_significant_without_those_that_repeat_another(told):
-    axes = pl.pathways(told, groups="T cell", n_pathways=2)
-    assert ticks(axes.yaxis) == ["T cell", f"{('fourth ' * 20)[:51].rstrip()}…", "second"]
-    assert [bar.get_width() for bar in axes.patches] == [0.2, -0.1]
-    assert [text.get_text() for text in axes.texts] == ["90 genes", "12 genes"]
+def test_pathways_are_the_largest_without_those_that_repeat_another(told):
+    axes = pl.pathways(told, groups="T cell", n_pathways=3)
+    assert ticks(axes.yaxis) == ["T cell", "first", f"{('fourth ' * 20)[:51].rstrip()}…", "second"]
+    assert [bar.get_width() for bar in axes.patches] == [0.4, 0.2, -0.1]
+    assert [text.get_text() for text in axes.texts] == ["5 genes", "90 genes", "12 genes"]
     assert "third" not in ticks(pl.pathways(told, n_pathways=9).yaxis)
     every = told.changed(pathways=told.pathways.drop(columns="redundant_with"))
     assert "third" in ticks(pl.pathways(every, n_pathways=9).yaxis)
-    strong, weak = (sum(bar.get_facecolor()[:3]) for bar in axes.patches)
-    assert strong < weak  # the more significant, the darker
+    weak, strong, other = (sum(bar.get_facecolor()[:3]) for bar in axes.patches)
+    assert strong < other < weak  # the more significant, the darker
+    plain = told.changed(pathways=told.pathways.assign(p_adjusted=0.5))
+    (pale, *_), darkest = pl.pathways(plain).patches, strong
+    assert sum(pale.get_facecolor()[:3]) > darkest + 1  # chance is pale, whatever else is drawn
 
 
 def test_groups_that_are_alike_stand_side_by_side_with_their_numbers(told):
@@ -198,3 +202,16 @@ def test_a_column_that_is_missing_is_named_and_no_line_is_no_picture(told):
         pl.groups(told.changed(similarity=told.similarity.iloc[:, :2]))
     with pytest.raises(InputError, match="dots or waterfall"):
         pl.contributions(told, kind="bars")
+
+
+def test_what_explain_returns_is_drawn_as_what_it_writes_into_uns():
+    genes = ["CD3D", "CD79A", "MS4A1", "LYZ", "NKG7", "GNLY"]
+    counts = np.random.default_rng(0).poisson(2, (12, 6)).astype(np.float32) + 1
+    adata = AnnData(counts, obs=pd.DataFrame({"group": list("abc") * 4}, index=list("abcdefghijkl")))
+    adata.var_names = genes
+    options = {"sets": None, "values": "counts", "permutations": 9, "listener": lambda event: None}
+    found = lexicell.explain(adata, group="group", **options)
+    lexicell.tl.explain(adata, "group", **options)
+    drawn = [pl.contributions(of, n_genes=2).collections[0].get_array() for of in (found, adata)]
+    assert drawn[0].tolist() == drawn[1].tolist()
+    assert ticks(pl.groups(found).yaxis) == ticks(pl.groups(adata).yaxis)
