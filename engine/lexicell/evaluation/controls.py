@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,6 +25,8 @@ CONTROLS = ("shuffled", "random")
 BAGS = ("LSA", "GO terms")
 #: Components of words or terms.
 _COMPONENTS = 300
+#: Of the solver, which takes seconds each.
+_ROUNDS = 2
 
 
 def control_vectors(vectors: NDArray[np.floating[Any]], control: str, *, seed: int) -> NDArray[np.float32]:
@@ -71,8 +75,16 @@ def bag_vectors(lexicon: Lexicon, bag: str, *, seed: int = 0) -> NDArray[np.floa
     MissingExtraError
         scikit-learn is not installed.
     """
+    found = _bag_of(lexicon.path, lexicon.identity, bag, seed)
+    return None if found is None else found.copy()
+
+
+@lru_cache(maxsize=2 * len(BAGS))
+def _bag_of(path: Path, identity: str, bag: str, seed: int) -> NDArray[np.float32] | None:  # noqa: ARG001
+    """Vectors of a lexicon's texts, made once; `identity` says which lexicon it was then."""
     with needing("evaluate", "Components of words"):
         from sklearn.decomposition import TruncatedSVD
+    lexicon = Lexicon.open(path, verify=False)
     if bag == "LSA":
         index = index_of(lexicon)
         matrix = None if index is None else index.matrix
@@ -81,7 +93,8 @@ def bag_vectors(lexicon: Lexicon, bag: str, *, seed: int = 0) -> NDArray[np.floa
         matrix = _membership(rows_of_sets(lexicon, sets), lexicon.n_genes) if sets.sets else None
     if matrix is None or min(matrix.shape) <= 1:
         return None
-    solver = TruncatedSVD(min(_COMPONENTS, min(matrix.shape) - 1), random_state=seed)
+    components = min(_COMPONENTS, min(matrix.shape) - 1)
+    solver = TruncatedSVD(components, n_iter=_ROUNDS, random_state=seed)
     return np.asarray(unit_rows(solver.fit_transform(matrix).astype(np.float32)), np.float32)
 
 
