@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -22,7 +23,7 @@ _USED = 0.005
 #: Genes of a bin of like expression, and bins at most.
 _BIN, _MOST_BINS = 20, 50
 #: Permutations whose scores are computed together.
-_BATCH = 100
+_BATCH = 500
 #: Donors of a side without whom nothing is inferred, and cells of a donor on a side that are taken for one.
 LEAST_DONORS, LEAST_CELLS = 3, 10
 
@@ -60,18 +61,17 @@ class Contrast:
         length = float(np.linalg.norm(vector))
         return cls(sides, vector / length if length else vector, table, bias, length)
 
-    @property
+    @cached_property
     def gains(self) -> NDArray[np.float64]:
         """``[m]`` score of a gene's row of the table."""
-        found: NDArray[np.float64] = self.table @ self.vector
-        return found
+        return np.asarray(self.table @ self.vector, np.float64)
 
-    @property
+    @cached_property
     def means(self) -> NDArray[np.float64]:
         """``[sides, m]`` mean contribution of each gene on each side."""
         return self.sides.means * self.gains
 
-    @property
+    @cached_property
     def contributions(self) -> NDArray[np.float64]:
         """``[m]`` mean contribution on the first side, less that on the second."""
         return _difference(self.means)
@@ -89,13 +89,13 @@ class Contrast:
         found: NDArray[np.float64] = self.contributions - own / self.length
         return found
 
-    @property
+    @cached_property
     def of_bias(self) -> NDArray[np.float64]:
         """``[sides]`` mean contribution of the bias."""
         found: NDArray[np.float64] = self.sides.mean_inverse * float(self.bias @ self.vector)
         return found
 
-    @property
+    @cached_property
     def scores(self) -> NDArray[np.float64]:
         """``[sides]`` mean score of the cells."""
         found: NDArray[np.float64] = self.means.sum(axis=1) + self.of_bias
@@ -246,7 +246,7 @@ def like_expression(mean: NDArray[np.float64]) -> list[NDArray[np.int64]]:
 def shuffled_within(
     bins: list[NDArray[np.int64]], permutations: int, seed: int
 ) -> Iterator[NDArray[np.int64]]:
-    """Permutations of all genes that keep each bin to itself, ``[up to 100, genes]`` at a time."""
+    """Permutations of all genes that keep each bin to itself, ``[up to 500, genes]`` at a time."""
     rng = np.random.default_rng(seed)
     for start in range(0, permutations, _BATCH):
         rows = np.empty((min(_BATCH, permutations - start), sum(map(len, bins))), np.int64)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
@@ -88,26 +89,26 @@ class GroupSums:
         )
         return GroupSums(cells, without, inverse, found, values, squares, self.scale)
 
-    @property
+    @cached_property
     def means(self) -> NDArray[np.float64]:
         """``[s, m]`` mean value of each gene, over all cells that have a direction."""
         found: NDArray[np.float64] = self.values.toarray() * (_UNIT / self.scale) / self._sizes
         return found
 
-    @property
+    @cached_property
     def variances(self) -> NDArray[np.float64]:
         """``[s, m]`` variance of the values, with ``n``."""
         squares = self.squares.toarray() * (_SQUARE_UNIT / self.scale**2) / self._sizes
         found: NDArray[np.float64] = (squares - self.means**2).clip(0)
         return found
 
-    @property
+    @cached_property
     def shares(self) -> NDArray[np.float64]:
         """``[s, m]`` share of the cells that use the gene."""
         found: NDArray[np.float64] = self.found.toarray() / self._sizes
         return found
 
-    @property
+    @cached_property
     def mean_inverse(self) -> NDArray[np.float64]:
         """``[s]`` mean inverse length: what the bias counts in the mean of unit vectors."""
         found: NDArray[np.float64] = self.inverse * (_UNIT / self.scale) / self._sizes[:, 0]

@@ -111,8 +111,8 @@ def test_shuffles_keep_bins_of_like_expression():
     assert sorted(np.concatenate(bins).tolist()) == list(range(230))
     assert min(map(len, bins)) >= 20
     assert max(mean[bins[0]]) <= min(mean[bins[1]])
-    batches = list(shuffled_within(bins, 130, 0))
-    assert [len(batch) for batch in batches] == [100, 30]
+    batches = list(shuffled_within(bins, 530, 0))
+    assert [len(batch) for batch in batches] == [500, 30]
     for part in bins:
         assert (np.sort(batches[1][:, part], axis=1) == part).all()
     assert (batches[0] != np.arange(230)).mean() > 0.9
