@@ -85,8 +85,8 @@ class Line:
     scores
         Score -> mean and interval.
     against
-        What any other method is compared with ("the best control: ...", "random", "shuffled", "LSA", "GO
-        terms") -> the difference in macro-F1 on the same draws.
+        What any other method is compared with ("best control: ...", "random", "shuffled" and bags of words) ->
+        the difference in macro-F1 on the same draws.
     """
 
     data: str
@@ -283,8 +283,10 @@ def _values(records: Sequence[Record], score: str) -> NDArray[np.float64]:
 
 
 def _label(name: tuple[str, str], scenario: str) -> str:
-    what = "likenesses" if scenario == "described" else "vectors"
-    return f"{name[0]}, {name[1]} {what}" if name[1] else name[0]
+    method, control = name
+    if control in CONTROLS:
+        control += " likenesses" if scenario == "described" else " vectors"
+    return f"{method}, {control}" if control else method
 
 
 def _where(*parts: str) -> str:

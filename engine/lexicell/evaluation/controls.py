@@ -22,7 +22,7 @@ __all__ = ["BAGS", "CONTROLS", "bag_vectors", "control_vectors"]
 CONTROLS = ("shuffled", "random")
 #: Vectors of the same texts without a language model: of their words (latent semantic analysis), and of the
 #: Gene Ontology terms that they name.
-BAGS = ("LSA", "GO terms")
+BAGS = ("LSA of texts", "GO terms of texts")
 #: Components of words or terms.
 _COMPONENTS = 300
 #: Of the solver, which takes seconds each.
@@ -60,7 +60,7 @@ def bag_vectors(lexicon: Lexicon, bag: str, *, seed: int = 0) -> NDArray[np.floa
     lexicon
         ``G`` genes with texts.
     bag
-        "LSA": singular vectors of the TF-IDF of words and pairs of words. "GO terms": those of which gene's
+        "LSA of texts": singular vectors of the TF-IDF of words and pairs of words. "GO terms of texts": those of which gene's
         text names which term, rare terms counting more.
     seed
         Of the solver.
@@ -85,7 +85,7 @@ def _bag_of(path: Path, identity: str, bag: str, seed: int) -> NDArray[np.float3
     with needing("evaluate", "Components of words"):
         from sklearn.decomposition import TruncatedSVD
     lexicon = Lexicon.open(path, verify=False)
-    if bag == "LSA":
+    if bag == "LSA of texts":
         index = index_of(lexicon)
         matrix = None if index is None else index.matrix
     else:

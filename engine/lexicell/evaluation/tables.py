@@ -22,9 +22,9 @@ __all__ = ["OTHER_DATA", "THROUGH", "Tables", "loadings_of", "through_cells"]
 
 #: Query cells that measured the genes of both panels, by the name of the control: co-expression connects
 #: genes without any text.
-THROUGH = {f"{n} cells": n for n in (10, 50, 200)}
+THROUGH = {f"co-expression in {n} cells": n for n in (10, 50, 200)}
 #: Loadings of the genes in the other data sets that are evaluated: co-expression elsewhere.
-OTHER_DATA = "other data"
+OTHER_DATA = "loadings of other data"
 _COMPONENTS = 50
 #: Values are cut where they are so many standard deviations from the mean; genes vary by at least so much.
 _CLIP, _LEAST_SPREAD = 10.0, 1e-3

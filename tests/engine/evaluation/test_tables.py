@@ -65,9 +65,16 @@ def test_each_data_set_is_compared_by_the_others(bundled):
     told = []
     tables = Tables(bundled, {"one": panel(0), "two": panel(1, first=60)}, 0, told.append)
     names = tables.controls(METHODS["bridge"])
-    assert set(THROUGH) | {OTHER_DATA, "shuffled", "random", "LSA", "GO terms"} == set(names)
+    assert set(THROUGH) | {OTHER_DATA, "shuffled", "random", "LSA of texts", "GO terms of texts"} == set(
+        names
+    )
     assert OTHER_DATA not in Tables(bundled, {"one": panel()}, 0, told.append).controls(METHODS["bridge"])
-    assert set(tables.controls(METHODS["paper"])) == {"shuffled", "random", "LSA", "GO terms"}
+    assert set(tables.controls(METHODS["paper"])) == {
+        "shuffled",
+        "random",
+        "LSA of texts",
+        "GO terms of texts",
+    }
     assert tables.controls(METHODS["pca50-hvg"]) == ()
     split = halves(panel())
     vectors = tables.vectors(OTHER_DATA, "one", split, 7)
@@ -75,11 +82,11 @@ def test_each_data_set_is_compared_by_the_others(bundled):
     assert vectors[60:180].any(axis=1).all()
     assert tables.vectors(OTHER_DATA, "one", split, 8) is vectors
     apart = Split("transfer", "text alone", None, 0, (panel(0), panel(1)), split.cells)
-    assert tables.vectors("10 cells", "one", apart, 0) is None
+    assert tables.vectors("co-expression in 10 cells", "one", apart, 0) is None
     np.testing.assert_array_equal(tables.vectors("", "one", split, 0), bundled.vectors(bundled.rows))
 
 
-@pytest.mark.parametrize("bag", ["LSA", "GO terms"])
+@pytest.mark.parametrize("bag", ["LSA of texts", "GO terms of texts"])
 def test_genes_whose_texts_share_words_are_alike(bundled, bag):
     vectors = bag_vectors(bundled, bag)
     assert vectors.shape == (bundled.n_genes, 300)
@@ -92,4 +99,4 @@ def test_genes_whose_texts_share_words_are_alike(bundled, bag):
 
 def test_texts_without_words_or_terms_give_no_bag(make_lexicon):
     lexicon = make_lexicon(np.eye(5, dtype=np.float32))
-    assert bag_vectors(lexicon, "GO terms") is None
+    assert bag_vectors(lexicon, "GO terms of texts") is None
