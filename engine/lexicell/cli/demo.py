@@ -29,8 +29,6 @@ _TYPES = {
     "Dendritic": "dendritic cell",
 }
 _ABSENT = "hepatocyte"
-#: What is told of a gene.
-_TOLD = ("contribution", "share_of_cells", "share_of_rest")
 
 
 def demo(
@@ -133,9 +131,7 @@ def run_demo(folder: Path, seed: int) -> dict[str, Any]:
         "accuracy_10nn": accuracy,
         "cells_per_second": rate,
         "genes_of_types": {
-            str(name): rows.set_index("gene")[["contribution", "share_of_cells", "share_of_rest"]].to_dict(
-                "index"
-            )
+            str(name): rows.set_index("gene")["contribution"].to_dict()
             for name, rows in contributed.groupby("group")
         },
         "picture": str(picture),
@@ -252,8 +248,8 @@ def _print(results: dict[str, Any]) -> None:
         else ""
     )
     _console.table(
-        ("cell type", "what puts it where it is: genes, and what they contribute"),
-        [(kind, ", ".join(_told(gene, **of) for gene, of in genes.items()))
+        ("cell type", "genes that it has more of, and what they contribute to its place"),
+        [(kind, ", ".join(f"{gene} {value:.3f}" for gene, value in genes.items()))
          for kind, genes in results["genes_of_types"].items()],
     )  # fmt: skip
     _console.result(f"\n{results['cells_per_second']:,.0f} cells/s in memory on this machine")
@@ -262,8 +258,3 @@ def _print(results: dict[str, Any]) -> None:
     )
     _console.result(f'\nnext: lexicell search {results["embedded"]} "B cell receptor signaling"')
     _console.result("then: lexicell embed YOUR.h5ad YOUR.zarr")
-
-
-def _told(gene: str, contribution: float, share_of_cells: float, share_of_rest: float) -> str:
-    """A gene, and whether it contributes by being used less than elsewhere."""
-    return f"{'less ' if share_of_cells < share_of_rest else ''}{gene} {contribution:.3f}"

@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 
 __all__ = ["explain"]
 
-_SHOWN, _PATHWAYS = 10, 5
+_SHOWN, _LESS, _PATHWAYS = 10, 5, 5
+#: Groups of which more than one line is printed.
+_MANY = 20
 #: What is shown: head -> column and format.
 _OF_CELL = {
     "gene": ("gene", ""),
@@ -34,6 +36,7 @@ _OF_GROUP = {
     "cells": ("share_of_cells", ".0%"),
     "rest": ("share_of_rest", ".0%"),
     "effect": ("effect", ".1f"),
+    "p of donors": ("donor_p_adjusted", ".2g"),
 }
 _OF_SETS = {
     "gene set": ("pathway", ""),
@@ -86,7 +89,7 @@ def explain(
     gsea: Annotated[
         bool, typer.Option("--gsea", help="Show gseapy's preranked enrichment of the same genes beside.")
     ] = False,
-    permutations: Annotated[int, typer.Option(min=1, help="Of the nulls.")] = 10_000,
+    permutations: Annotated[int, typer.Option(min=0, help="Of the nulls; 0 for no p-values.")] = 10_000,
     lexicon: opt.LexiconName = "human-go-minilm",
     projection: Annotated[
         Path | None,
@@ -120,10 +123,12 @@ def explain(
 ) -> None:
     """Tell which genes, and which sets of genes, put the cells of IN where they are.
 
-    Contributions are exact: they sum to the score. A gene contributes because groups express it differently
-    and because its text agrees with those of the others; "agreement" is the latter part, and the adjusted p
-    says how often another gene's text would agree as much. Cells are never taken for independent samples:
-    name donors (--donor) for inference.
+    Contributions are exact: they sum to the score. A group stands where it does by genes that count more in
+    it, and by others that count less, which are told apart. A gene contributes because groups express it
+    differently and because its text agrees with those of the others: "agreement" is the latter part, and "p
+    of texts" (adjusted) how often another gene's text would agree as much. "cells" and "rest" are the shares
+    of cells that use the gene, "effect" is Cohen's d. Cells are never taken for independent samples: name
+    donors (--donor) for inference.
     """
     from lexicell.explanation import explain as tell
 
@@ -148,28 +153,59 @@ def explain(
 def _show(found: Explanation) -> None:
     import pandas as pd
 
-    for name, of in found.groups.to_dict("index").items():
+    groups = found.groups.to_dict("index")
+    if len(groups) > _MANY:
+        _show_many(found)
+        return
+    for name, of in groups.items():
         score = f"score {of['score']:.3f}"
         if pd.notna(of.get("in_rest")):
             beside = f"{of['in_group']:.3f} in {of['cells']:,} cells, {of['in_rest']:.3f} in {of['rest']:,}"
             score += f" ({beside})"
         _console.result(f"\n{name}: {score}")
-        _console.table(*_genes(found.genes[found.genes["group"] == name].head(_SHOWN)))
+        genes = found.genes[found.genes["group"] == name]
+        if "more" not in genes:
+            _console.table(*_table(genes.head(_SHOWN), _OF_CELL))
+        else:
+            _console.table(*_genes(genes[genes["more"]].head(_SHOWN)))
+            less = genes[~genes["more"] & (genes["contribution"] > 0)].head(_LESS)
+            if len(less):
+                _console.result(f"less of: {_listed(less)}")
         if found.pathways is not None:
             sets = found.pathways.query("group == @name and redundant_with == '' and contribution > 0")
             if len(sets):
                 _console.result("")
                 _console.table(*_sets(sets.head(_PATHWAYS)))
-    if "inference" in found.groups:
-        told = list(dict.fromkeys(found.groups["inference"]))
-        _console.result(f"\n{told[0]}{', and the like' if len(told) > 1 else ''}")
+    if "inference" in found.groups and (found.groups["rest"] > 0).any():
+        _console.result("")
+        for text, n in found.groups["inference"].value_counts().items():
+            _console.result(f"{text} ({n} of {len(groups)} groups)")
+
+
+def _show_many(found: Explanation) -> None:
+    """One line a group."""
+    genes = found.genes[found.genes["more"]]
+    first = {name: _listed(part.head(_LESS)) for name, part in genes.groupby("group", observed=True)}
+    rows = [
+        (str(name), f"{of['cells']:,}", f"{of['score']:.3f}", first.get(str(name), ""))
+        for name, of in found.groups.to_dict("index").items()
+    ]
+    _console.table(("group", "cells", "score", "genes that contribute most"), rows)
+
+
+def _listed(genes: pd.DataFrame) -> str:
+    return ", ".join(
+        f"{gene} {value:.3f}" for gene, value in zip(genes["gene"], genes["contribution"], strict=True)
+    )
 
 
 def _genes(genes: pd.DataFrame) -> _Table:
-    if "share" in genes:
-        return _table(genes, _OF_CELL)
-    by_donor = genes["donor_p_value"].notna().any()
-    return _table(genes, _OF_GROUP | ({"p of donors": ("donor_p_adjusted", ".2g")} if by_donor else {}))
+    """Columns that have a value."""
+    columns = {head: of for head, of in _OF_GROUP.items() if genes[of[0]].notna().any() or not len(genes)}
+
+    if "p of texts" not in columns:  # of a given direction all of a contribution is agreement
+        columns.pop("agreement")
+    return _table(genes, columns)
 
 
 def _sets(sets: pd.DataFrame) -> _Table:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from lexicell._files import check_table
 from lexicell.atlas import Values, check_writable
@@ -22,7 +23,8 @@ from lexicell.embedding.recipe import Recipe
 from lexicell.errors import InputError
 from lexicell.explanation.cells import GeneRows, check_linear, contributions, pooled_vectors, select_cell
 from lexicell.explanation.directions import Direction
-from lexicell.explanation.groups import GroupQuestion, columns_of, explain_groups, read_groups
+from lexicell.explanation.grouping import read_groups
+from lexicell.explanation.groups import GroupQuestion, columns_of, explain_groups
 from lexicell.explanation.pathways import TEXTS, Pathways, read_pathways
 from lexicell.explanation.result import Explanation
 from lexicell.lexicon import GeneList, Lexicon
@@ -105,11 +107,13 @@ def explain(
     sets
         ``"go"`` for the Gene Ontology terms that the lexicon's texts name, ``"go-bp"`` for 56 processes that
         come with the package, a ``.gmt`` file, or names of genes by names of sets; ``"none"`` or None for
-        none. Of a set 10 to 500 genes are in use, each in 1 of 200 cells of a side; in one cell 3 or more.
+        none. Of a set 10 to 500 genes are in use (3 or more of given sets, and in one cell), each in 1 of 200
+        cells of a side.
     gsea
         Whether gseapy's preranked enrichment of the same contributions stands beside.
     permutations
-        Of the nulls: of texts among genes of like expression, and of genes among sets.
+        Of the nulls: of texts among genes of like expression, and of genes among sets; 0 for no p-values,
+        which saves about a second a group.
     lexicon, projection, recipe, top_k, weight
         How the cells are embedded, see `lexicell.embed`. A projection with a head is refused: what comes
         after a non-linear function has no exact contributions.
@@ -149,9 +153,12 @@ def explain(
     >>> found = lexicell.explain("pbmc.h5ad", group="cell_type")  # doctest: +SKIP
     >>> found.top(5)[["group", "gene", "contribution", "p_adjusted"]]  # doctest: +SKIP
     """
-    _check(group, contrast, donor, cell, (like, text, class_name, direction), permutations)
-    if vectors_of(data) is not None:
+    _check(group, contrast, donor, cell, (like, text, class_name, direction), permutations, seed)
+    if vectors_of(data[0] if isinstance(data, list | tuple) and len(data) == 1 else data) is not None:
         msg = f"{data} holds vectors and no counts; name the data that it was made from"
+        raise InputError(msg)
+    if scheduler is not None and (output is None or Path(output).suffix in {".csv", ".parquet"}):
+        msg = "a cluster explains into a folder (--out NAME), which is written shard by shard"
         raise InputError(msg)
     if scheduler == "local":
         check_main_guard()
@@ -168,6 +175,7 @@ def explain(
         plan = make_plan(source, options, listener)
         check_linear(plan)
         toward = _direction(plan, like, text, class_name, direction, listener)
+        own = None if cell is None else _vector_of(plan, cell)
         pathways = None
         if sets is not None and sets != "none":
             pathways = read_pathways(sets, plan.cells.lexicon, plan.folded.genes.rows, listener)
@@ -180,9 +188,18 @@ def explain(
             "permutations": permutations,
             "seed": seed,
         }
-        if cell is not None:
-            about |= {"group": None, "cell": cell}
-            found = _explain_cell(plan, cell, toward, pathways, about, permutations, seed, gsea=gsea)
+        if cell is not None and own is not None:
+            about |= {"cell": cell, "direction": "itself" if toward is None else toward.name}
+            found = _explain_cell(
+                plan,
+                cell,
+                own if toward is None else toward.vector,
+                pathways,
+                about,
+                permutations,
+                seed,
+                gsea=gsea,
+            )
         else:
             pair = None if contrast is None else (str(contrast[0]), str(contrast[1]))
             groups = read_groups(plan, group, pair, donor, listener, needs_two=toward is None)
@@ -217,10 +234,13 @@ def explain_anndata(
     -------
     None
         Writes ``adata.uns[key_added]``: what ``scanpy.get.rank_genes_groups_df(adata, group, key=...)`` and
-        scanpy's plots of ranked genes read (``names``, ``scores`` = contributions, ``pvals``, ``pvals_adj``,
-        ``logfoldchanges`` = of how much a gene counts, ``pts``, ``pts_rest``, ``params``), and the tables
+        scanpy's plots of ranked genes read, and the tables
         ``contributions``, ``groups``, ``pathways`` and ``similarity`` of `Explanation`, which `lexicell.pl`
         draws.
+
+        Of what scanpy reads, ``scores`` are contributions, negative where a gene counts less in the group,
+        ``logfoldchanges`` those of how much it counts, and ``pts`` the share of the cells that *use* the
+        gene, not of those that have it.
 
     Raises
     ------
@@ -237,13 +257,14 @@ def explain_anndata(
         raise InputError(msg)
     found = explain(adata, group=group, **options)
     made = adata.uns.get("lexicell", {})
-    used = found.facts["projection"]
-    if isinstance(made, Mapping) and made.get("projection", used) != used:
-        text = (
-            "the vectors of this AnnData were made with another projection than they are explained with; "
-            "name that one (projection=)"
-        )
-        options.get("listener", log)(Note(text, serious=True))
+    for what in ("recipe", "top_k", "weight", "projection"):
+        if isinstance(made, Mapping) and made.get(what, found.facts[what]) != found.facts[what]:
+            text = (
+                f"the vectors of this AnnData were made with {what} {made[what]}, and {found.facts[what]} is "
+                f"explained; give {what}= as for tl.embed"
+            )
+            options.get("listener", log)(Note(text, serious=True))
+            break
     adata.uns[key_added] = found.uns(adata, group)
 
 
@@ -254,6 +275,7 @@ def _check(
     cell: str | None,
     toward: tuple[Any, ...],
     permutations: int,
+    seed: int,
 ) -> None:
     """Refuse what does not go together."""
     scored = sum(asked is not None for asked in toward)
@@ -272,9 +294,10 @@ def _check(
     if contrast is not None and (isinstance(contrast, str) or len(contrast) != 2):
         msg = f"two groups are compared, not {contrast!r}"
         raise InputError(msg)
-    if isinstance(permutations, bool) or not isinstance(permutations, int | np.integer) or permutations < 1:
-        msg = f"permutations are a whole number from 1, not {permutations!r}"
-        raise InputError(msg)
+    for name, number in (("permutations", permutations), ("the seed", seed)):
+        if isinstance(number, bool) or not isinstance(number, int | np.integer) or number < 0:
+            msg = f"{name} must be a whole number from 0, not {number!r}"
+            raise InputError(msg)
 
 
 def _folder(
@@ -313,7 +336,7 @@ def _direction(
     return None if direction is None else Direction.of_vector(direction, plan.dim)
 
 
-def _vector_of(plan: Plan, cell: str) -> np.ndarray[Any, np.dtype[np.float64]]:
+def _vector_of(plan: Plan, cell: str) -> NDArray[np.float64]:
     source = plan.cells.source
     row = find_cell(source.names(0, source.n_cells), cell)
     (vector,) = pooled_vectors(select_cell(plan, row), GeneRows.of(plan), unit=plan.recipe.normalise)
@@ -326,7 +349,7 @@ def _vector_of(plan: Plan, cell: str) -> np.ndarray[Any, np.dtype[np.float64]]:
 def _explain_cell(
     plan: Plan,
     cell: str,
-    toward: Direction | None,
+    vector: NDArray[np.float64],
     pathways: Pathways | None,
     about: dict[str, Any],
     permutations: int,
@@ -335,9 +358,7 @@ def _explain_cell(
     gsea: bool,
 ) -> Explanation:
     source, rows = plan.cells.source, GeneRows.of(plan)
-    own = _vector_of(plan, cell)
     selection = select_cell(plan, find_cell(source.names(0, source.n_cells), cell))
-    vector = own if toward is None else toward.vector
     found = contributions(selection, rows, vector, unit=plan.recipe.normalise)
     order = np.argsort(-found.values, kind="stable")
     genes = pd.DataFrame({
@@ -363,7 +384,6 @@ def _explain_cell(
         )
         summed.insert(0, "group", cell)
     score = {"score": found.scores[0], "in_group": found.scores[0], "bias": found.bias[0], "cells": 1}
-    about = {**about, "direction": "itself" if toward is None else toward.name}
     return Explanation(
         genes.iloc[order].reset_index(drop=True),
         pd.DataFrame(score, index=pd.Index([cell], name="group")),

@@ -118,6 +118,11 @@ class Contrast:
         return np.asarray(self.sides.shares.max(axis=0) >= _TESTED)
 
     @property
+    def more(self) -> NDArray[np.bool_]:
+        """``[m]`` genes that count more on the first side; others contribute by counting less."""
+        return np.asarray(_difference(self.sides.means) > 0)
+
+    @property
     def used(self) -> NDArray[np.bool_]:
         """``[m]`` genes that 1 in 200 cells of a side uses."""
         return np.asarray(self.sides.shares.max(axis=0) >= _USED)
@@ -140,8 +145,12 @@ class Contrast:
         Returns
         -------
         numpy.ndarray
-            ``[m]``, two-sided; NaN for genes that are not tested.
+            ``[m]``, two-sided; NaN for genes that are not tested, and for all where the vector is given: how
+            well a text agrees with that is its rank among texts, which no group has a part in.
         """
+        found = np.full(len(self.table), np.nan)
+        if not self.length or not permutations:
+            return found
         at = np.flatnonzero(self.tested)
         length = np.linalg.norm(self.table[at], axis=1)
         table = np.asarray(self.table[at] / np.where(length > 0, length, 1)[:, None], np.float32)
@@ -151,8 +160,6 @@ class Contrast:
 
         def agreement(rows: NDArray[np.int64]) -> NDArray[np.float32]:
             """Of genes that have the directions of others, ``[permutations, tested]``."""
-            if not self.length:
-                return np.asarray(pull * (table @ self.vector.astype(np.float32))[rows])
             moved = np.zeros(rows.shape, np.float32)
             np.put_along_axis(moved, rows, np.broadcast_to(pull, rows.shape), 1)
             vectors = moved @ table + others
@@ -166,8 +173,7 @@ class Contrast:
             drawn = agreement(rows)
             above += (drawn >= observed).sum(axis=0)
             below += (drawn <= observed).sum(axis=0)
-        found = np.full(len(self.table), np.nan)
-        found[at] = p_of_counts(above, below, permutations)
+        found[at] = p_of_counts(np.minimum(above, below), permutations)
         return found
 
 
@@ -211,7 +217,11 @@ class Donors:
         at = np.flatnonzero(contrast.tested)
         means = [side.means[:, at] for side in (first, second)]
         both = enough[0] & enough[1]
-        paired = int(both.sum()) >= LEAST_DONORS
+        n_both, n_alone = int(both.sum()), int((enough[0] ^ enough[1]).sum())
+        paired = n_both >= LEAST_DONORS
+        if n_both and not paired:
+            few = f"no inference: {n_both} donors have cells on both sides, too few to pair"
+            return cls(nothing, numbers, few)
         with np.errstate(invalid="ignore", divide="ignore"):
             if paired:
                 difference = means[0][both] - means[1][both]
@@ -222,7 +232,8 @@ class Donors:
                 varies = np.maximum(*(side.std(axis=0) for side in sides)) > 1e-12
                 found = ttest_ind(*(side[:, varies] for side in sides), equal_var=False).pvalue
         nothing[at[varies]] = found
-        how = f"paired t-test of {int(both.sum())} donors" if paired else "Welch's t-test of {} and {} donors"
+        how = f"paired t-test of {n_both} donors" if paired else "Welch's t-test of {} and {} donors"
+        how += f", without {n_alone} that have cells on one side only" * (paired and n_alone > 0)
         return cls(nothing, numbers, how.format(*numbers))
 
 
@@ -255,11 +266,9 @@ def shuffled_within(
         yield rows
 
 
-def p_of_counts(
-    above: NDArray[np.int64], below: NDArray[np.int64], permutations: int | NDArray[np.int64]
-) -> NDArray[np.float64]:
-    """Two-sided p-values of how many permutations were as high, or as low, as what was found."""
-    found: NDArray[np.float64] = np.minimum(1.0, 2 * (1 + np.minimum(above, below)) / (permutations + 1))
+def p_of_counts(beyond: NDArray[np.int64], permutations: int | NDArray[np.int64]) -> NDArray[np.float64]:
+    """Two-sided p-values of how many permutations were as far out, on one side, as what was found."""
+    found: NDArray[np.float64] = np.minimum(1.0, 2 * (1 + beyond) / (permutations + 1))
     return found
 
 

@@ -15,19 +15,18 @@ import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from lexicell._say import listed
 from lexicell.atlas._remote import is_url
 from lexicell.atlas.store import Layout, parquet_bytes
 from lexicell.embedding import Advanced, Listener, Note, Plan
 from lexicell.embedding.continuing import about_inputs
 from lexicell.embedding.inputs import Inputs, Output
-from lexicell.embedding.labels import read_labels
 from lexicell.embedding.parts import PartsSink
 from lexicell.embedding.run import run_sharded
 from lexicell.errors import InputError
 from lexicell.explanation.cells import GeneRows
 from lexicell.explanation.directions import Direction
 from lexicell.explanation.evidence import Contrast, Donors, adjusted
+from lexicell.explanation.grouping import Groups
 from lexicell.explanation.pathways import Pathways
 from lexicell.explanation.result import Explanation
 from lexicell.explanation.sums import GroupSums, SumShards
@@ -36,123 +35,12 @@ from lexicell_kernels.cpu import available_cpus
 if TYPE_CHECKING:
     from lexicell.atlas.store._objects import Bytes
 
-__all__ = ["GroupQuestion", "Groups", "columns_of", "explain_groups", "read_groups"]
+__all__ = ["GroupQuestion", "columns_of", "explain_groups"]
 
 #: Of what is written; a run of another number is not continued.
 _FORMAT = 1
-#: What cells are called where no groups are told apart.
-ALL = "all cells"
 #: Bytes of the sums of groups and genes at most.
 _MOST_BYTES = 4 << 30
-
-
-@dataclass(frozen=True)
-class Groups:
-    """Which cells are compared.
-
-    Attributes
-    ----------
-    names
-        Groups that are explained, sorted; the first of two that are compared.
-    reference
-        What they are compared with: "rest", another group, or "" for nothing.
-    codes
-        ``[N]`` int32 number of each cell's stratum, -1 for none.
-    group, donor
-        ``[s]`` which group and donor a stratum is of.
-    sides
-        Group numbers of both sides for each name.
-    donors
-        Names of donors; empty for none.
-    """
-
-    names: tuple[str, ...]
-    reference: str
-    codes: NDArray[np.int32]
-    group: NDArray[np.int64]
-    donor: NDArray[np.int64]
-    sides: tuple[tuple[NDArray[np.int64], NDArray[np.int64]], ...]
-    donors: tuple[str, ...]
-
-
-def read_groups(
-    plan: Plan,
-    group: str | None,
-    contrast: tuple[str, str] | None,
-    donor: str | None,
-    listener: Listener,
-    *,
-    needs_two: bool,
-) -> Groups:
-    """Read which group, and which donor, each cell is of.
-
-    Parameters
-    ----------
-    plan
-        ``N`` cells.
-    group
-        Column of ``obs``; None for all cells as one.
-    contrast
-        Two groups that are compared; None for each with all others.
-    donor
-        Column of ``obs`` with the independent samples; None for none.
-    listener
-        Is told of cells that are left out.
-    needs_two
-        Whether one group alone says nothing.
-
-    Raises
-    ------
-    InputError
-        There is no such column or group, one group only, or a group of one cell.
-    """
-    source = plan.cells.source
-    if group is None:
-        labels = np.full(source.n_cells, ALL, object)
-    else:
-        labels = read_labels(source, group, listener, least=2 if needs_two else 1)
-    if contrast is not None:
-        there = sorted(set(labels.tolist()) - {""})
-        if unknown := [name for name in contrast if name not in there]:
-            msg = f"{source.label}: obs[{group!r}] has no group {unknown[0]!r}; it has {listed(there, 40)}"
-            raise InputError(msg)
-        if contrast[0] == contrast[1]:
-            msg = f"a group is compared with another one, not {contrast[0]!r} with itself"
-            raise InputError(msg)
-        labels = np.where(np.isin(labels, contrast), labels, "")
-    donors = None
-    if donor is not None:
-        donors = read_labels(source, donor, listener, least=1)
-        labels = np.where(donors == "", "", labels)
-    all_names = np.array(sorted(set(labels.tolist()) - {""}), object)
-    of_group = pd.Index(all_names).get_indexer(pd.Index(labels))
-    sizes = np.bincount(of_group[of_group >= 0], minlength=len(all_names))
-    if len(all_names) and (alone := all_names[sizes < 2]).size and group is not None:
-        msg = (
-            f"{source.label}: the group {alone[0]!r} of obs[{group!r}] has one cell, whose contributions are "
-            "told by its name (--cell); leave it out or merge it"
-        )
-        raise InputError(msg)
-    names_of_donors = () if donors is None else tuple(sorted(set(donors[of_group >= 0].tolist())))
-    of_donor = np.zeros(len(labels), np.int64)
-    if donors is not None:
-        of_donor = pd.Index(names_of_donors).get_indexer(pd.Index(donors)).astype(np.int64)
-    width = max(1, len(names_of_donors))
-    both = np.where(of_group >= 0, of_group * width + of_donor, -1)
-    strata, codes = np.unique(both, return_inverse=True)
-    first = int(len(strata) > 0 and strata[0] == -1)
-    numbers = np.arange(len(all_names))
-    sides: tuple[tuple[NDArray[np.int64], NDArray[np.int64]], ...]
-    if contrast is not None:
-        a, b = (np.flatnonzero(all_names == name) for name in contrast)
-        names, reference, sides = (contrast[0],), contrast[1], ((a, b),)
-    else:
-        names, reference = tuple(all_names.tolist()), "rest" if len(all_names) > 1 else ""
-        sides = tuple((numbers[[i]], np.delete(numbers, i)) for i in range(len(all_names)))
-    return Groups(
-        names, reference, (codes - first).astype(np.int32), strata[first:] // width, strata[first:] % width,
-        sides, names_of_donors,
-    )  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -315,8 +203,10 @@ def _explain(
             )
             found.insert(0, "group", name)
             pathways.append(found)
-    if groups.donors and (told := [of["inference"] for of in about.values() if "no inf" in of["inference"]]):
-        listener(Note(f"{told[0]}; contributions are told, and donors say nothing of them", serious=True))
+    told = [of["inference"] for of in about.values() if of["inference"].startswith("no inference")]
+    if groups.donors and told:
+        text = f"{len(told):,} of {len(about):,} groups are without inference ({told[0].partition(': ')[2]})"
+        listener(Note(text, serious=True))
     return Explanation(
         pd.concat(genes, ignore_index=True),
         pd.DataFrame.from_dict(about, orient="index").rename_axis("group"),
@@ -363,6 +253,7 @@ def _table(
         "column": columns,
         "contribution": contributions,
         "agreement": contrast.agreement,
+        "more": contrast.more,
         "in_group": means[0],
         "in_rest": means[1] if len(means) > 1 else nothing,
         "share_of_cells": shares[0],
@@ -374,7 +265,7 @@ def _table(
         "donor_p_adjusted": adjusted(by_donor),
     }
     table = pd.DataFrame({key: column[used] for key, column in by_name.items()})
-    return table.sort_values("contribution", ascending=False, kind="stable", ignore_index=True)
+    return table.sort_values(["more", "contribution"], ascending=False, kind="stable", ignore_index=True)
 
 
 def _row(contrast: Contrast, donors: Donors | None) -> dict[str, Any]:
@@ -397,9 +288,9 @@ def _row(contrast: Contrast, donors: Donors | None) -> dict[str, Any]:
 def _similarity(sums: GroupSums, question: GroupQuestion, rows: GeneRows) -> pd.DataFrame | None:
     """Cosines of the groups' mean vectors, seen from the mean of all cells."""
     groups = question.groups
-    numbers = np.unique(groups.group)
-    if len(groups.names) < 2 or len(numbers) < 2:
+    if len(groups.names) < 2:
         return None
+    numbers = np.concatenate([first for first, _ in groups.sides])
     merged = sums.merged(np.concatenate([numbers[:, None] == groups.group, np.ones((1, len(groups.group)))]))
     vectors = merged.means @ rows.table.astype(np.float64) + np.outer(merged.mean_inverse, rows.bias)
     centred = vectors[:-1] - vectors[-1]

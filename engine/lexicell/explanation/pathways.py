@@ -16,7 +16,14 @@ from lexicell.embedding import Listener, Note
 from lexicell.errors import CoverageError, InputError, needing
 from lexicell.explanation.evidence import adjusted, like_expression, p_of_counts, shuffled_within
 from lexicell.lexicon import Lexicon
-from lexicell.lexicon.gene_sets import go_sets_of_texts, read_gene_sets, rows_of_sets
+from lexicell.lexicon.gene_sets import (
+    GO_SETS,
+    GeneSet,
+    GeneSets,
+    go_sets_of_texts,
+    read_gene_sets,
+    rows_of_sets,
+)
 
 __all__ = ["TEXTS", "Pathways", "read_pathways"]
 
@@ -24,6 +31,8 @@ __all__ = ["TEXTS", "Pathways", "read_pathways"]
 TEXTS = "go"
 #: Genes of a set that is looked at; and its genes that are shown.
 LEAST, _MOST, _SHOWN = 10, 500, 8
+#: The same of sets that the user gives.
+LEAST_OF_GIVEN = 3
 #: A set says the same as a stronger one where that has this share of its contribution; of the strongest.
 _SAME, _COMPARED = 0.5, 200
 #: Permutations beyond a set, on the rarer side, that tell its p-value well enough.
@@ -42,12 +51,15 @@ class Pathways:
         ``[S]``.
     members
         ``[S, m]`` sparse float64 of 1.
+    least
+        Genes in use of a set that is looked at.
     """
 
     name: str
     ids: NDArray[np.object_]
     labels: NDArray[np.object_]
     members: sp.csr_array[Any]
+    least: int = LEAST
 
     def contributions(
         self,
@@ -59,7 +71,7 @@ class Pathways:
         permutations: int,
         seed: int,
         gsea: bool = False,
-        least: int = LEAST,
+        least: int | None = None,
     ) -> pd.DataFrame:
         """Add up contributions over sets.
 
@@ -79,7 +91,7 @@ class Pathways:
         gsea
             Whether gseapy's preranked enrichment of the same contributions stands beside.
         least
-            Genes in use of a set that is looked at.
+            In place of the sets' own.
 
         Returns
         -------
@@ -89,6 +101,7 @@ class Pathways:
         at = np.flatnonzero(used)
         members = sp.csr_array(self.members[:, at])
         sizes = np.diff(members.indptr)
+        least = self.least if least is None else least
         kept = np.flatnonzero((sizes >= least) & (sizes <= _MOST))
         members, values = sp.csr_array(members[kept]), contributions[at]
         sums = members @ values
@@ -139,16 +152,20 @@ def read_pathways(
     InputError, InputNotFoundError, CorruptDataError
         The file is no list of sets, or has none with a gene; see `lexicell.lexicon.gene_sets.read_gene_sets`.
     CoverageError
-        No set has ten of the candidates.
+        No set has enough of the candidates.
     """
-    from lexicell.lexicon.gene_sets import GeneSet, GeneSets
-
+    least = LEAST
+    other: object = sets
     if isinstance(sets, Mapping):
-        if empty := [name for name, genes in sets.items() if not genes]:
-            msg = f"the gene set {empty[0]!r} is empty; leave it out"
+        if wrong := [name for name, genes in sets.items() if isinstance(genes, str) or not len(genes)]:
+            msg = f"the gene set {wrong[0]!r} is empty or no list of genes; leave it out"
             raise InputError(msg)
+        least = LEAST_OF_GIVEN
         given = tuple(GeneSet(str(name), str(name), frozenset(genes)) for name, genes in sets.items())
         found = GeneSets("the gene sets", given)
+    elif not isinstance(other, str | Path):
+        msg = f"gene sets are a name, a .gmt file, or genes by the names of sets, not {sets!r}"
+        raise InputError(msg)
     elif str(sets) == TEXTS:
         found = go_sets_of_texts(lexicon)
         if not found.sets:
@@ -157,20 +174,21 @@ def read_pathways(
             return None
     else:
         found = read_gene_sets(sets)
+        least = LEAST if sets == GO_SETS else LEAST_OF_GIVEN
     of_sets = rows_of_sets(lexicon, found)
     inside = [np.flatnonzero(np.isin(rows, of)) for of in of_sets]
-    kept = [i for i, genes in enumerate(inside) if len(genes) >= LEAST]
+    kept = [i for i, genes in enumerate(inside) if len(genes) >= least]
     if not kept:
         largest = max(map(len, inside), default=0)
-        msg = f"no set of {found.name} has {LEAST} genes of this data set; the largest has {largest}"
+        msg = f"no set of {found.name} has {least} genes of this data set; the largest has {largest}"
         raise CoverageError(msg)
     indptr = np.concatenate([[0], np.cumsum([len(inside[i]) for i in kept])])
     columns = np.concatenate([inside[i] for i in kept])
     members = sp.csr_array((np.ones(len(columns)), columns, indptr), shape=(len(kept), len(rows)))
-    listener(Note(f"{len(kept):,} of {len(of_sets):,} sets of {found.name} have {LEAST} genes or more here"))
+    listener(Note(f"{len(kept):,} of {len(of_sets):,} sets of {found.name} have {least} genes or more here"))
     ids = np.array([found.sets[i].id for i in kept], np.object_)
-    labels = np.array([found.sets[i].label for i in kept], np.object_)
-    return Pathways(found.name, ids, labels, members)
+    labels = np.array([found.sets[i].title for i in kept], np.object_)
+    return Pathways(found.name, ids, labels, members, least)
 
 
 def _p_values(
@@ -181,19 +199,24 @@ def _p_values(
     permutations: int,
     seed: int,
 ) -> NDArray[np.float64]:
-    """Two-sided p-values; a set is left out once so many permutations were as high, and as low, as it is."""
-    above, below = np.zeros(len(sums), np.int64), np.zeros(len(sums), np.int64)
-    made = np.zeros(len(sums), np.int64)
-    going = np.arange(len(sums))
+    """Two-sided p-values: of as much or more in the direction of the sum.
+
+    A set that other genes exceed as often as not has a large one, though it may contribute. It is left out
+    of further permutations once enough were beyond it.
+    """
+    if not permutations:
+        return np.full(len(sums), np.nan)
+    beyond, made = np.zeros(len(sums), np.int64), np.zeros(len(sums), np.int64)
+    going, sign = np.arange(len(sums)), np.sign(sums)
     for rows in shuffled_within(bins, permutations, seed):
         drawn = members[going] @ values[rows].T
-        above[going] += (drawn >= sums[going, None]).sum(axis=1)
-        below[going] += (drawn <= sums[going, None]).sum(axis=1)
+        far = drawn * sign[going, None] >= np.abs(sums[going])[:, None]
+        beyond[going] += far.sum(axis=1)
         made[going] += len(rows)
-        going = going[np.minimum(above[going], below[going]) < _ENOUGH]
+        going = going[beyond[going] < _ENOUGH]
         if not len(going):
             break
-    return p_of_counts(above, below, made)
+    return p_of_counts(beyond, made)
 
 
 def _redundant(

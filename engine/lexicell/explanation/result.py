@@ -27,17 +27,19 @@ class Explanation:
     Attributes
     ----------
     genes
-        One row for each group and gene that a cell of the data uses, in each group the largest contribution
-        first:
+        One row for each group and gene that a cell of the data uses, in each group those that count
+        more there, the largest contribution first, and then those that count less:
 
         - ``group``; ``gene`` (symbol) and ``column`` (its name in the data);
         - ``contribution``: mean in the group less that in the rest; these and the bias sum to the score;
         - ``agreement``: the part of it that the texts of the other genes agree to;
+        - ``more``: whether the gene counts more in the group; others contribute by counting less there;
         - ``in_group``, ``in_rest``: mean contributions of both;
         - ``share_of_cells``, ``share_of_rest``: of the cells that use the gene;
         - ``effect``: Cohen's d of the cells' contributions;
         - ``p_value``, ``p_adjusted``: how often the text of another gene of like expression would agree as
-          much, two-sided, and by Benjamini-Hochberg; NaN where neither side has the gene in 5 % of its cells;
+          much, two-sided, and by Benjamini-Hochberg; NaN where neither side has the gene in 5 % of its cells,
+          and of given directions;
         - ``donor_p_value``, ``donor_p_adjusted``: donors taken for independent samples; NaN without.
 
         Of one cell: ``group`` (its name), ``gene``, ``column``, ``contribution`` and ``share`` (of the cell's
@@ -49,9 +51,9 @@ class Explanation:
     pathways
         One row for each group and set of genes, the largest contribution first: ``group``, ``id``,
         ``pathway``, ``n_genes``, ``contribution`` (sum over its genes), ``p_value`` and ``p_adjusted`` (how
-        often as many other genes of like expression contribute as much), ``redundant_with`` (id of a
-        stronger set with more than half of the contribution), ``genes`` (leading ones); with ``gsea`` also
-        ``nes``, ``gsea_p``, ``gsea_q``. None where there are no sets.
+        often as many other genes of like expression contribute as much or more in that direction, doubled for
+        two), ``redundant_with`` (id of a stronger set with more than half of the contribution), ``genes``
+        (leading ones); with ``gsea`` also ``nes``, ``gsea_p``, ``gsea_q``. None where there are no sets.
     similarity
         Cosines of the groups' mean vectors, seen from the mean of all cells; None of one group or cell.
     facts
@@ -127,32 +129,37 @@ class Explanation:
 
 
 def _ranked(found: Explanation, adata: AnnData, group: str) -> dict[str, Any]:
-    """Tables in the form of ``scanpy.tl.rank_genes_groups``."""
+    """Tables in the form of ``scanpy.tl.rank_genes_groups``, of every gene of the data."""
     genes = found.genes
     by_donor = genes["donor_p_value"].notna().any()
     p_value = ("donor_p_value", "donor_p_adjusted") if by_donor else ("p_value", "p_adjusted")
-    names = [str(name) for name in found.groups.index]
-    parts = {str(name): part for name, part in genes.groupby("group", sort=False, observed=True)}
     with np.errstate(divide="ignore", invalid="ignore"):
         folds = np.log2((genes["in_group"].abs() + 1e-9) / (genes["in_rest"].abs() + 1e-9))
-    columns = {
-        "names": (genes["column"], "O"),
-        "scores": (genes["contribution"], "float32"),
-        "pvals": (genes[p_value[0]], "float64"),
-        "pvals_adj": (genes[p_value[1]], "float64"),
-        "logfoldchanges": (folds, "float32"),
-    }
+    scores = genes["contribution"].where(genes["more"], -genes["contribution"])
+    table = pd.DataFrame({
+        "names": genes["column"], "scores": scores, "pvals": genes[p_value[0]],
+        "pvals_adj": genes[p_value[1]], "logfoldchanges": folds, "pts": genes["share_of_cells"],
+        "pts_rest": genes["share_of_rest"],
+    })  # fmt: skip
+    others = pd.Index(adata.var_names.astype(str)).unique()
+    parts = {}
+    for name, part in table.groupby(genes["group"], sort=False, observed=True):
+        left = pd.DataFrame({"names": others.difference(part["names"], sort=False)})
+        whole = pd.concat([part, left], ignore_index=True).fillna(
+            {"scores": 0.0, "logfoldchanges": 0.0, "pts": 0.0, "pts_rest": 0.0}
+        )
+        parts[str(name)] = whole.sort_values("scores", ascending=False, kind="stable")
+    dtypes = {"names": "O", "scores": "float32", "pvals": "float64", "pvals_adj": "float64",
+              "logfoldchanges": "float32"}  # fmt: skip
     ranked: dict[str, Any] = {
         key: np.rec.fromarrays(
-            [np.asarray(values)[genes.index.get_indexer(parts[name].index)] for name in names],
-            dtype=[(name, dtype) for name in names],
+            [part[key].to_numpy() for part in parts.values()], dtype=[(name, dtype) for name in parts]
         )
-        for key, (values, dtype) in columns.items()
+        for key, dtype in dtypes.items()
     }
-    for key, column in (("pts", "share_of_cells"), ("pts_rest", "share_of_rest")):
-        ranked[key] = pd.DataFrame({
-            name: part.set_index("column")[column] for name, part in parts.items()
-        }).reindex(adata.var_names).fillna(0.0)  # fmt: skip
+    for key in ("pts", "pts_rest"):
+        columns = {name: part.set_index("names")[key].reindex(others) for name, part in parts.items()}
+        ranked[key] = pd.DataFrame(columns)
     ranked["params"] = {
         "groupby": group,
         "reference": str(found.facts.get("reference", "rest")),

@@ -41,8 +41,8 @@ class GroupGeneOptions:
     group
         Column of ``obs`` that tells groups of cells apart.
     by
-        ``"contribution"``: genes that contribute most to the difference of the group's mean vector and that
-        of the rest, see `lexicell.explain`;
+        ``"contribution"``: genes that count more in the group, and contribute most to the difference of its
+        mean vector and that of the rest, see `lexicell.explain`;
         ``"expression"``: those with the largest mean of ``log1p(1e4 x / N)``.
     n
         Genes of a group.
@@ -100,7 +100,8 @@ class _Assembly:
         if self.rows is not None:
             groups = np.eye(len(self.groups), dtype=bool)
             pairs = (sums.merged(np.stack([one, ~one])) for one in groups)
-            score = np.stack([self.rows.contrast(pair).contributions for pair in pairs])
+            contrasts = [self.rows.contrast(pair) for pair in pairs]
+            score = np.stack([np.where(of.more, of.contributions, 0) for of in contrasts])
         score = np.where(seen > 0, score, -np.inf)
         best = np.argsort(-score, axis=1, kind="stable")[:, : self.options.n]
         group = np.arange(len(self.groups))[:, None]

@@ -35,6 +35,8 @@ _TERMS = re.compile(
 )
 
 _NO_NAME = {"", "na", "n/a", "-"}
+#: Ids that say nothing: GO:0006955, R-HSA-109581, hsa04110, WP554.
+_ACCESSION = re.compile(r"^(?:[A-Za-z]+:?\d+|R-[A-Z]{3}-\d+)$")
 _AFTER_NAME = re.compile(r"\s*\((?:\d+|GO:\d+)\)\s*$")  # "name (123)", "name (GO:0000086)"
 
 
@@ -53,6 +55,11 @@ class GeneSet:
         if label.lower() in _NO_NAME or "://" in label:
             label = self.id.replace("_", " ")
         return _AFTER_NAME.sub("", label)
+
+    @property
+    def title(self) -> str:
+        """The label of an id that says nothing (GO:0006955), else the id: it tells sets apart."""
+        return self.label if _ACCESSION.match(self.id) else self.id.replace("_", " ")
 
 
 @dataclass(frozen=True)
@@ -163,20 +170,17 @@ def go_sets_of_texts(lexicon: Lexicon) -> GeneSets:
     Returns
     -------
     GeneSets
-        Genes by NCBI id, or symbol where they have none; a set's id is its aspect and name. Empty where no
+        Genes by NCBI id, or symbol where they have none; a set's id is its name. Empty where no
         text has such parts.
     """
     table = lexicon.read_genes(["ncbi_id", "symbol", "text"])
-    found: dict[tuple[str, str], set[str]] = {}
+    found: dict[str, set[str]] = {}
     columns = (table.column(name).to_pylist() for name in ("ncbi_id", "symbol", "text"))
     for number, symbol, text in zip(*columns, strict=True):
-        for aspect, terms in _TERMS.findall(text or ""):
+        for _, terms in _TERMS.findall(text or ""):
             for term in terms.split("; "):
-                found.setdefault((aspect, term.strip()), set()).add(str(number or symbol))
-    sets = (
-        GeneSet(f"{aspect}: {term}", term, frozenset(genes))
-        for (aspect, term), genes in sorted(found.items())
-    )
+                found.setdefault(term.strip(), set()).add(str(number or symbol))
+    sets = (GeneSet(term, term, frozenset(genes)) for term, genes in sorted(found.items()))
     return GeneSets(f"GO terms in the texts of {lexicon.name}", tuple(sets))
 
 

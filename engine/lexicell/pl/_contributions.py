@@ -53,7 +53,7 @@ def contributions(
         Where an AnnData has them, in ``.uns``.
     kind
         "dots": a line for each group, a column for each of the genes that contribute most to each group in
-        turn, of those that it uses at least as much as the rest. The size of a dot is the share of the
+        turn, of those that count more in it (``more``, where there is). The size of a dot is the share of the
         group's cells that use the gene, its colour the gene's mean contribution in that group. Without these
         columns dots are equal in size, and coloured by the contribution beyond that in the rest.
         "waterfall": how the contributions in one group add up to its score.
@@ -123,9 +123,8 @@ def contributions(
 def _top(genes: pd.DataFrame, n: int) -> list[str]:
     """Return the genes that contribute most beyond what they do in the rest."""
     used = genes[genes["contribution"] > 0]
-    if {"share_of_cells", "share_of_rest"} <= set(used):
-        less = used["share_of_cells"] < used["share_of_rest"]  # contributes by being used less
-        used = used[~less]
+    if "more" in used:  # others contribute by counting less
+        used = used[used["more"].astype(bool)]
     best = used.sort_values("contribution", ascending=False, kind="stable")
     return list(dict.fromkeys(best["gene"]))[:n]
 

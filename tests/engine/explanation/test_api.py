@@ -104,6 +104,7 @@ def test_cells_are_scored_by_a_sentence_a_class_or_a_vector(donors, full):
     assert found.groups["in_group"].idxmax() == "B"
     b = found.genes[found.genes["group"] == "B"]
     assert b["gene"].iloc[0] in {"CD79A", "CD79B"}
+    assert found.genes["p_value"].isna().all()  # of a given direction, genes have a rank and no test
     everyone = lexicell.explain(donors, text=text, **FEW)
     assert everyone.groups.index.tolist() == ["all cells"]
     assert everyone.similarity is None
@@ -119,6 +120,24 @@ def test_cells_are_scored_by_a_sentence_a_class_or_a_vector(donors, full):
     assert found.groups.loc["B", "in_group"] == pytest.approx((z[inside] @ row).mean(), abs=1e-5)
     given = lexicell.explain(donors, group="kind", direction=row, **options)
     pd.testing.assert_frame_equal(given.genes, found.genes)
+
+
+def test_a_group_of_one_cell_is_part_of_the_rest_only(donors, notes):
+    kinds = donors.obs["kind"].astype(object).to_numpy()
+    kinds[20] = "alone"
+    donors.obs["kind"] = kinds
+    found = lexicell.explain(donors, group="kind", **FEW | {"listener": notes})
+    assert found.groups.index.tolist() == ["B", "myeloid", "other"]
+    assert found.similarity.index.tolist() == ["B", "myeloid", "other"]
+    assert found.groups.loc["B", "rest"] == 358 - (kinds == "B").sum()
+    assert "groups of one cell are only part of the rest: alone" in notes
+
+
+def test_no_permutations_are_no_p_values(donors):
+    found = lexicell.explain(donors, group="kind", **FEW | {"permutations": 0})
+    assert found.genes["p_value"].isna().all()
+    assert found.pathways["p_adjusted"].isna().all()
+    assert found.genes["contribution"].notna().all()
 
 
 def test_groups_that_are_like_are_told(donors):
@@ -138,7 +157,7 @@ BAD = [
     ({"contrast": ("B", "other")}, "name the column of obs that holds the groups"),
     ({"group": "kind", "donor": "who"}, "obs has no column 'who'"),
     ({"group": "one"}, "one class only"),
-    ({"group": "alone"}, r"the group 'x' of obs\['alone'\] has one cell"),
+    ({"group": "alone", "contrast": ("x", "y")}, r"the group 'x' of obs\['alone'\] has one cell"),
     ({"cell": "nobody"}, "no cell is called 'nobody'"),
     ({"cell": "twice"}, "2 cells are called 'twice'"),
     ({"cell": "empty"}, "'empty' has no described gene"),
@@ -147,7 +166,9 @@ BAD = [
     ({"group": "kind", "text": " "}, "has words"),
     ({"group": "kind", "class_name": "B"}, "trained with labels"),
     ({"group": "kind", "direction": [1.0, 2.0]}, "384 finite numbers"),
-    ({"group": "kind", "permutations": 0}, "whole number from 1, not 0"),
+    ({"group": "kind", "permutations": -1}, "permutations must be a whole number from 0, not -1"),
+    ({"group": "kind", "seed": -1}, "the seed must be a whole number from 0"),
+    ({"group": "kind", "scheduler": "local"}, "into a folder"),
 ]
 
 

@@ -27,7 +27,12 @@ def test_planted_markers_contribute_most(donors):
         first = found.genes[found.genes["group"] == name].head(10)
         assert set(genes) <= set(first[first["share_of_cells"] > first["share_of_rest"]]["gene"])
     for _, part in found.genes.groupby("group"):
-        assert part["contribution"].is_monotonic_decreasing
+        assert part["more"].is_monotonic_decreasing
+        assert part[part["more"]]["contribution"].is_monotonic_decreasing
+        assert part[~part["more"]]["contribution"].is_monotonic_decreasing
+        assert ((part["in_group"].abs() > part["in_rest"].abs()) == part["more"])[
+            part["contribution"] != 0
+        ].all()
 
 
 def test_two_groups_are_compared_with_each_other_only(donors):
@@ -134,7 +139,7 @@ def test_donors_are_the_samples(donors, notes):
     assert mine.loc["CD79A", "donor_p_adjusted"] < 1e-3
     assert mine.loc["FCER1A", "contribution"] > 0
     assert mine.loc["FCER1A", "donor_p_value"] > 0.2
-    assert not notes or not any("no inference" in text for text in notes)
+    assert not any("without inference" in text for text in notes)
 
 
 def test_donors_means_are_compared_by_a_paired_test():
@@ -146,9 +151,23 @@ def test_donors_means_are_compared_by_a_paired_test():
     both = [sums_of(side, np.full(5, 20)) for side in (first, second)]
     found = Donors.of(contrast, *both)
     np.testing.assert_allclose(found.p_values, ttest_rel(first, second).pvalue, rtol=1e-3)
-    sizes = np.array([20, 20, 20, 0, 0])
-    apart = sums_of(first, sizes), sums_of(second, sizes[::-1])
+    six, sizes = np.vstack([first, second[:1]]), np.array([20, 20, 20, 0, 0, 0])
+    apart = sums_of(six, sizes), sums_of(six, sizes[::-1])
     assert Donors.of(contrast, *apart).inference == "Welch's t-test of 3 and 3 donors"
+    some = sums_of(first, np.full(5, 20)), sums_of(second, np.array([20, 20, 20, 0, 0]))
+    assert Donors.of(contrast, *some).inference == (
+        "paired t-test of 3 donors, without 2 that have cells on one side only"
+    )
+
+
+def test_donors_of_whom_a_few_are_on_both_sides_are_not_taken_for_independent():
+    table = np.random.default_rng(0).standard_normal((30, 4)).astype(np.float32)
+    means = np.random.default_rng(1).uniform(0.05, 0.1, (6, 30))
+    contrast = Contrast.between(sums_of(means[:2], [100, 100]), table, np.zeros(4))
+    sizes = np.array([20, 20, 20, 20, 0, 0])
+    found = Donors.of(contrast, sums_of(means, sizes), sums_of(means, sizes[::-1]))
+    assert found.inference == "no inference: 2 donors have cells on both sides, too few to pair"
+    assert np.isnan(found.p_values).all()
 
 
 def test_cells_of_no_donor_are_left_out(donors, notes):
@@ -170,7 +189,7 @@ def test_fewer_than_three_donors_a_side_say_nothing(donors, notes, few):
     found = explained(donors, donor="donor", listener=notes)
     assert found.genes["donor_p_value"].isna().all()
     assert found.groups["inference"].str.startswith("no inference").all()
-    assert any("no inference" in text for text in notes)
+    assert any("3 of 3 groups are without inference" in text for text in notes)
     assert found.genes["contribution"].notna().all()
 
 

@@ -80,6 +80,16 @@ def test_small_large_and_unused_sets_are_left_out():
     expression[:5] = 0
     sets = {"small": range(9), "large": range(100, 601), "unused": range(12), "kept": range(5, 15)}
     assert added_up(sets, values, expression).index.tolist() == ["kept"]
+    assert set(added_up(sets, values, expression, least=4).index) == {"kept", "small", "unused"}
+
+
+def test_a_set_that_contributes_less_than_chance_is_not_told_as_one_that_does():
+    """Contributions of all genes are above zero: a set of small ones has a sum above zero, too."""
+    values = np.random.default_rng(0).uniform(0.5, 1, 600)
+    values[100:130] = 0.1
+    found = added_up({"less": range(100, 130), "any": range(0, 600, 20)}, values)
+    assert found.loc["less", "contribution"] > 0
+    assert found.loc["less", "p_value"] == 1
 
 
 def test_a_set_that_says_the_same_is_marked():
@@ -106,7 +116,7 @@ def test_terms_of_texts_are_sets(bundled):
             part = part.partition(end)[0]
         if "hormone activity" in part.rstrip(".").split("; "):
             counted.add(str(number))
-    hormones = sets["Molecular function: hormone activity"].genes
+    hormones = sets["hormone activity"].genes
     assert "3630" in hormones  # INS
     assert hormones == counted
 
@@ -132,7 +142,7 @@ def test_sets_of_ones_own_are_looked_up(donors, tmp_path, how):
     given = gmt(tmp_path, sets) if how == "file" else sets
     found = lexicell.explain(donors, group="kind", sets=given, permutations=50, listener=ignore)
     assert set(found.pathways["id"]) == {"first", "second"}
-    assert set(found.pathways["pathway"]) == ({"about first", "about second"} if how == "file" else set(sets))
+    assert set(found.pathways["pathway"]) == set(sets)
     for (group, name), row in found.pathways.set_index(["group", "id"]).iterrows():
         genes = found.genes[(found.genes["group"] == group) & found.genes["column"].isin(sets[name])]
         genes = genes[genes[["share_of_cells", "share_of_rest"]].max(axis=1) >= 0.005]
@@ -143,9 +153,11 @@ def test_sets_of_ones_own_are_looked_up(donors, tmp_path, how):
 @pytest.mark.parametrize(
     ("sets", "kind", "says"),
     [
-        ({"empty": []}, InputError, "gene set 'empty' is empty"),
+        ({"empty": []}, InputError, "gene set 'empty' is empty or no list"),
         ({"mine": ["XYZ1", "XYZ2"]}, InputError, "none of the 2 genes of the gene sets"),
-        ({"few": ["CD79A", "CD79B"]}, CoverageError, "no set of the gene sets has 10 genes .* largest has 2"),
+        ({"few": ["CD79A", "CD79B"]}, CoverageError, "no set of the gene sets has 3 genes .* largest has 2"),
+        ({"text": "CD79A"}, InputError, "'text' is empty or no list"),
+        (5, InputError, "not 5"),
         ("none.gmt", InputNotFoundError, "none.gmt does not exist"),
     ],
 )

@@ -24,9 +24,14 @@ def explained(donors):
 def test_scanpy_reads_it_as_ranked_genes(explained):
     table = sc.get.rank_genes_groups_df(explained, group="B", key="lexicell_explain")
     mine = explained.uns["lexicell_explain"]["contributions"].query("group == 'B'")
-    assert table["names"].tolist() == mine["column"].tolist()
-    np.testing.assert_allclose(table["scores"], mine["contribution"], rtol=1e-6)
-    np.testing.assert_allclose(table["pvals_adj"], mine["donor_p_adjusted"])
+    assert sorted(table["names"]) == sorted(explained.var_names)
+    told = table.set_index("names").loc[mine["column"]]
+    signed = np.where(mine["more"], mine["contribution"], -mine["contribution"])
+    np.testing.assert_allclose(told["scores"], signed, rtol=1e-6)
+    np.testing.assert_allclose(told["pvals_adj"], mine["donor_p_adjusted"])
+    assert table["names"].tolist()[:3] == mine["column"].tolist()[:3]
+    assert table["scores"].is_monotonic_decreasing
+    assert (table["scores"].iloc[-3:] < 0).all()
     assert table["pct_nz_group"].between(0, 1).all()
     whole = sc.get.rank_genes_groups_df(explained, group=None, key="lexicell_explain")
     assert set(whole["group"]) == {"B", "myeloid", "other"}
@@ -43,6 +48,8 @@ def test_scanpy_draws_it(explained, plot):
         warnings.simplefilter("ignore")
         draw = getattr(sc.pl, f"rank_genes_groups{plot}")
         draw(labelled, **options | ({"dendrogram": False} if plot else {}))
+        if plot == "_dotplot":
+            draw(labelled, **options, dendrogram=False, values_to_plot="logfoldchanges")
     assert plt.get_fignums()
     plt.close("all")
 
@@ -59,13 +66,16 @@ def test_it_survives_a_file(explained, tmp_path):
     assert table.columns.tolist() == ["B", "myeloid", "other"]
 
 
-def test_vectors_of_another_projection_are_told(donors, notes):
-    lexicell.tl.embed(donors, recipe="paper", listener=ignore)
-    lexicell.tl.explain(donors, "kind", sets=None, permutations=1, listener=notes)
-    assert any("another projection" in text for text in notes)
+@pytest.mark.parametrize("made", [{"recipe": "paper"}, {"top_k": 20}, {"weight": "count"}])
+def test_vectors_that_were_made_otherwise_are_told(donors, notes, made):
+    lexicell.tl.embed(donors, **made, listener=ignore)
+    options = {"sets": None, "permutations": 0, "listener": notes}
+    lexicell.tl.explain(donors, "kind", **options)
+    ((what, value),) = made.items()
+    assert any(f"made with {what} {value}" in text for text in notes)
     notes.clear()
-    lexicell.tl.explain(donors, "kind", recipe="paper", sets=None, permutations=1, listener=notes)
-    assert not any("another projection" in text for text in notes)
+    lexicell.tl.explain(donors, "kind", **made, **options)
+    assert not any("were made with" in text for text in notes)
 
 
 def test_options_of_files_are_refused(donors):

@@ -43,7 +43,7 @@ def test_contributing_genes_are_those_that_explain_tells(tmp_path, make_cells):
     adata = make_cells()
     export("genes", adata, tmp_path / "out", group="kind", n=6, recipe="paper", listener=ignore)
     found = lexicell.explain(adata, group="kind", recipe="paper", sets=None, permutations=1)
-    told = found.genes[found.genes["share_of_cells"] > 0].groupby("group").head(6)
+    told = found.genes[found.genes["more"]].groupby("group").head(6)
     table = genes_of(tmp_path / "out")
     assert table["symbol"].tolist() == told["gene"].tolist()
     assert table["score"].tolist() == pytest.approx(told["contribution"].tolist(), rel=1e-9)
