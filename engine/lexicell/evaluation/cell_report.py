@@ -85,7 +85,7 @@ class Line:
     scores
         Score -> mean and interval.
     against
-        What any other method is compared with ("best control: ...", "random", "shuffled" and bags of words) ->
+        What any other method is compared with ("best control: ...", "random", "shuffled", bags of words) ->
         the difference in macro-F1 on the same draws.
     """
 

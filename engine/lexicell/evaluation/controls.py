@@ -60,8 +60,8 @@ def bag_vectors(lexicon: Lexicon, bag: str, *, seed: int = 0) -> NDArray[np.floa
     lexicon
         ``G`` genes with texts.
     bag
-        "LSA of texts": singular vectors of the TF-IDF of words and pairs of words. "GO terms of texts": those of which gene's
-        text names which term, rare terms counting more.
+        "LSA of texts": singular vectors of the TF-IDF of words and pairs of words. "GO terms of texts": those
+        of which gene's text names which term, rare terms counting more.
     seed
         Of the solver.
 

@@ -7,7 +7,7 @@ import pytest
 import scipy.sparse as sp
 
 from lexicell.evaluation import METHODS
-from lexicell.evaluation.controls import bag_vectors
+from lexicell.evaluation.controls import BAGS, CONTROLS, bag_vectors
 from lexicell.evaluation.panels import Panel
 from lexicell.evaluation.splits import Split
 from lexicell.evaluation.tables import OTHER_DATA, THROUGH, Tables, loadings_of, through_cells
@@ -65,9 +65,9 @@ def test_each_data_set_is_compared_by_the_others(bundled):
     told = []
     tables = Tables(bundled, {"one": panel(0), "two": panel(1, first=60)}, 0, told.append)
     names = tables.controls(METHODS["bridge"])
-    assert set(THROUGH) | {OTHER_DATA, "shuffled", "random", "LSA of texts", "GO terms of texts"} == set(
-        names
-    )
+        of_texts = {*CONTROLS, *BAGS}
+    assert set(THROUGH) | {OTHER_DATA} | of_texts == set(names)
+
     assert OTHER_DATA not in Tables(bundled, {"one": panel()}, 0, told.append).controls(METHODS["bridge"])
     assert set(tables.controls(METHODS["paper"])) == {
         "shuffled",
@@ -86,7 +86,7 @@ def test_each_data_set_is_compared_by_the_others(bundled):
     np.testing.assert_array_equal(tables.vectors("", "one", split, 0), bundled.vectors(bundled.rows))
 
 
-@pytest.mark.parametrize("bag", ["LSA of texts", "GO terms of texts"])
+@pytest.mark.parametrize("bag", BAGS)
 def test_genes_whose_texts_share_words_are_alike(bundled, bag):
     vectors = bag_vectors(bundled, bag)
     assert vectors.shape == (bundled.n_genes, 300)
