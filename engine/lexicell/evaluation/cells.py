@@ -20,7 +20,6 @@ from lexicell.evaluation.cell_report import Evaluation, Record
 from lexicell.evaluation.classifiers import CLASSIFIERS, ClassifierName, probabilities
 from lexicell.evaluation.controls import CONTROLS
 from lexicell.evaluation.described import DescribedRun, DescribedTypes, method_facts
-from lexicell.evaluation.expression import log_normalise
 from lexicell.evaluation.methods import Method
 from lexicell.evaluation.metrics import Scores, cluster_scores, clusters_missing, scib_scores, score
 from lexicell.evaluation.panels import Panel, Task
@@ -34,7 +33,7 @@ from lexicell.evaluation.splits import (
     transfer_splits,
 )
 from lexicell.evaluation.tables import Tables
-from lexicell.learn.mixture import mix, own_components
+from lexicell.learn.mixture import mix
 from lexicell.lexicon import Lexicon, gene_scales
 from lexicell_kernels.cpu import available_cpus
 
@@ -219,7 +218,7 @@ class _Runner:
                 embedded.reference, labels, embedded.query, kind, self.protocol.seed
             )
             if self.method.mixture:
-                found = _mixed(found, classes, split, self._seed(split.draw))
+                found = _mixed(found, classes, name, split, self._tables)
             predicted = classes[found.argmax(axis=1)]
             records.append(
                 self._record(name, split, kind, score(true, predicted), embedded.seconds, clusters)
@@ -256,18 +255,16 @@ class _Runner:
 
 
 def _mixed(
-    found: NDArray[np.float64], classes: NDArray[np.str_], split: Split, seed: int
+    found: NDArray[np.float64], classes: NDArray[np.str_], name: str, split: Split, tables: Tables
 ) -> NDArray[np.float64]:
     """Hold cells that look alike to be of one class; labelled ones too, where they see the same genes."""
-    query = split.query
-    if not (split.same_genes and split.one_source):
-        return mix(found, own_components(log_normalise(query.counts, query.totals), seed=seed))
-    both = split.sources[0].take(np.concatenate(split.cells))
-    known = np.searchsorted(classes, split.labels[0])
-    components = own_components(log_normalise(both.counts, both.totals), seed=seed)
-    told = np.concatenate([np.eye(len(classes))[known], found])
-    labelled = np.concatenate([known, np.full(len(found), -1)])
-    return mix(told, components, known=labelled)[len(known) :]
+    components, query = tables.components(name, split)
+    known = np.full(len(components), -1)
+    told = np.full((len(components), len(classes)), 1 / len(classes))
+    told[query] = found
+    if len(query) < len(components):
+        known[: query[0]] = np.searchsorted(classes, split.labels[0])
+    return mix(told, components, known=known)[query]
 
 
 def _result(waiting: Any) -> list[Record]:

@@ -10,12 +10,14 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from lexicell.embedding import Listener, Note
+from lexicell.embedding.gene_statistics import highly_variable_columns
 from lexicell.errors import needing
 from lexicell.evaluation.controls import BAGS, CONTROLS, bag_vectors, control_vectors
 from lexicell.evaluation.expression import log_normalise
 from lexicell.evaluation.methods import Method
 from lexicell.evaluation.panels import Panel
 from lexicell.evaluation.splits import Split
+from lexicell.learn.mixture import own_components
 from lexicell.lexicon import Lexicon
 
 __all__ = ["OTHER_DATA", "THROUGH", "Tables", "loadings_of", "through_cells"]
@@ -28,6 +30,8 @@ OTHER_DATA = "loadings of other data"
 _COMPONENTS = 50
 #: Values are cut where they are so many standard deviations from the mean; genes vary by at least so much.
 _CLIP, _LEAST_SPREAD = 10.0, 1e-3
+#: Genes of components, and draws whose components are kept.
+_VARIABLE, _DRAWS_KEPT = 2_000, 32
 #: Genes are compared that so many of a data set's cells have.
 _DETECTED = 0.005
 
@@ -51,6 +55,7 @@ class Tables:
         self._lexicon, self._panels, self._seed, self._listener = lexicon, panels, seed, listener
         self.texts: NDArray[np.float32] = lexicon.vectors(lexicon.rows)
         self._kept: dict[str, tuple[object, NDArray[np.float32]]] = {}
+        self._mixed: dict[tuple[object, ...], NDArray[np.float64]] = {}
 
     @cached_property
     def bags(self) -> dict[str, NDArray[np.float32]]:
@@ -94,6 +99,32 @@ class Tables:
         if self._kept.get(control, (None,))[0] != key:
             self._kept[control] = key, self._made(control, data, seed)
         return self._kept[control][1]
+
+    def components(self, data: str, split: Split) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
+        """Components of cells that a mixture is made in, and which of them are the query's.
+
+        Of both sides, the reference first, where they are cells of one data set that see the same genes; else
+        of the query alone.
+        """
+        if split.one_source:
+            cells = np.sort(np.concatenate(split.cells))
+            found = self._components((data, cells.tobytes()), split.sources[0].take(cells))
+            sides = [np.searchsorted(cells, side) for side in split.cells]
+            return found[np.concatenate(sides)], len(sides[0]) + np.arange(len(sides[1]))
+        found = self._components((data, split.scenario, split.setting, split.draw), split.query)
+        return found, np.arange(len(found))
+
+    def _components(self, key: tuple[object, ...], panel: Panel) -> NDArray[np.float64]:
+        """Made once for all methods, controls and classifiers of a draw."""
+        if key not in self._mixed:
+            logged = log_normalise(panel.counts, panel.totals)
+            genes = highly_variable_columns(panel.counts, panel.totals, _VARIABLE)
+            made = own_components(sp.csr_array(logged[:, genes]), seed=self._seed)
+            while len(self._mixed) >= _DRAWS_KEPT:
+                self._mixed.pop(next(iter(self._mixed)), None)
+            self._mixed[key] = made
+            return made
+        return self._mixed[key]
 
     def _made(self, control: str, data: str, seed: int) -> NDArray[np.float32]:
         if control != OTHER_DATA:
