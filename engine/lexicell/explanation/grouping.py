@@ -100,6 +100,9 @@ def read_groups(
     all_names = np.array(sorted(set(labels.tolist()) - {""}), object)
     of_group = pd.Index(all_names).get_indexer(pd.Index(labels))
     sizes = np.bincount(of_group[of_group >= 0], minlength=len(all_names))
+    if len(all_names) < (2 if needs_two or contrast is not None else 1):
+        msg = f"{source.label}: fewer than two groups have cells with a donor; name other donors"
+        raise InputError(msg)
     alone = all_names[sizes < 2] if group is not None else all_names[:0]
     if len(alone) and (contrast is not None or len(alone) == len(all_names)):
         msg = (

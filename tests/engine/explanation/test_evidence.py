@@ -11,6 +11,7 @@ from tests.engine.explanation.conftest import MARKERS
 
 import lexicell
 from lexicell.embedding.events import ignore
+from lexicell.errors import InputError
 from lexicell.explanation.evidence import Contrast, Donors, adjusted, like_expression, shuffled_within
 from lexicell.explanation.sums import _SQUARE_UNIT, _UNIT, GroupSums
 
@@ -178,6 +179,13 @@ def test_cells_of_no_donor_are_left_out(donors, notes):
     alone = explained(donors[60:].copy(), donor="donor")
     pd.testing.assert_frame_equal(found.groups, alone.groups)
     assert "60 cells have no donor; they are left out" in notes
+
+
+def test_groups_whose_cells_have_no_donor_are_refused(donors):
+    donors.obs["donor"] = np.where(donors.obs["kind"] == "B", donors.obs["donor"], None)
+    for options in ({}, {"contrast": ("B", "other")}):
+        with pytest.raises(InputError, match="fewer than two groups have cells with a donor"):
+            explained(donors, donor="donor", **options)
 
 
 @pytest.mark.parametrize("few", ["donors", "cells"])

@@ -31,6 +31,9 @@ def test_cells_are_embedded_named_explained_and_drawn(tmp_path):
     axes = lexicell.pl.contributions(known, save=tmp_path / "why.svg")
     lexicell.pl.pathways(known, save=tmp_path / "pathways.png")
     lexicell.pl.groups(known, save=tmp_path / "groups.png")
+    one = lexicell.explain(adata, cell=adata.obs_names[0], listener=ignore)
+    lexicell.pl.contributions(one, kind="waterfall", save=tmp_path / "cell.png")
+    lexicell.pl.pathways(lexicell.explain(known, group="lexicell_label", listener=ignore))
 
     genes = known.uns["lexicell_explain"]["contributions"].set_index("group")
     assert {"CD79A", "MS4A1"} & set(genes.loc["B cell", "gene"][:8])
