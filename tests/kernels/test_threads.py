@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import multiprocessing
 import shutil
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -29,15 +31,25 @@ def test_callers_in_many_threads_get_what_one_gets_alone(monkeypatch):
             np.testing.assert_array_equal(found, alone[seed])
 
 
-# Python 3.12 warns of any fork in a process with threads; that such a child works is what is tested.
-@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
+FORK = """
+import multiprocessing
+import numpy as np
+from tests.kernels.test_threads import cpu, vectors
+cpu._INLINE_NNZ = 0
+here = vectors()
+with multiprocessing.get_context("fork").Pool(1) as children:
+    there = children.apply_async(vectors).get(timeout=60)
+np.testing.assert_array_equal(there, here)
+print("alike")
+"""
+
+
 @pytest.mark.skipif("fork" not in multiprocessing.get_all_start_methods(), reason="no fork on this system")
-def test_a_forked_child_can_embed_after_its_parent_used_threads(monkeypatch):
-    monkeypatch.setattr(cpu, "_INLINE_NNZ", 0)
-    here = vectors()
-    with multiprocessing.get_context("fork").Pool(1) as children:
-        there = children.apply_async(vectors).get(timeout=60)
-    np.testing.assert_array_equal(there, here)
+def test_a_forked_child_can_embed_after_its_parent_used_threads(repository):
+    """In a process of its own: one that has run other tests may be too large to be copied."""
+    command = [sys.executable, "-c", FORK]
+    run = subprocess.run(command, cwd=repository, capture_output=True, text=True, check=False)
+    assert run.stdout.strip() == "alike", run.stderr
 
 
 def test_no_more_threads_than_this_process_may_use(monkeypatch):

@@ -7,6 +7,8 @@ import json
 import numpy as np
 import pytest
 
+from lexicell.evaluation.controls import BAGS, CONTROLS
+
 pytest.importorskip("sklearn")
 
 
@@ -50,7 +52,7 @@ def test_json_is_all_there_is_on_stdout_and_repeats_itself(lexicell, labelled):
     assert first == told()
     assert first["settings"]["n"] == [2]
     assert first["settings"]["methods"]["paper"]["text"]
-    assert {record["control"] for record in first["records"]} == {"", "shuffled", "random"}
+    assert {record["control"] for record in first["records"]} == {"", *CONTROLS, *BAGS}
 
 
 def test_sentences_and_markers_are_files_and_make_one_table(lexicell, labelled, tmp_path):

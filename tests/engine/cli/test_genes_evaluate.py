@@ -7,6 +7,8 @@ import json
 import numpy as np
 import pytest
 
+from lexicell.evaluation.controls import BAGS, CONTROLS
+
 
 @pytest.fixture(scope="session")
 def few(bundled, tmp_path_factory):
@@ -64,7 +66,12 @@ def test_json_is_all_there_is_on_stdout_and_repeats_itself(lexicell, few, gmt):
     first = told()
     assert first == told()
     assert (first["genes"], first["dim"], first["repeats"]) == (4000, 384, 2)
-    assert set(first["sets"]["near"]["auroc"]) == {"lexicon", "shuffled", "random", "name in text"}
+    assert set(first["sets"]["near"]["auroc"]) == {
+        "lexicon",
+        *CONTROLS,
+        *BAGS,
+        "name in text",
+    }
     assert first["sets"]["near"]["terms"]["T1"]["positives"] == 30
     assert first["geometry"]["lexicon"]["mean_cosine"] > 10 * abs(first["geometry"]["random"]["mean_cosine"])
 
