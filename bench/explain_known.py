@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -48,7 +49,9 @@ def known_markers(key: str) -> dict[str, Any]:
         _of_table(of, found.genes.sort_values("agreement", ascending=False, kind="stable"))
     ]
     more = found.genes[found.genes["share_of_cells"] > found.genes["share_of_rest"]]
-    expressed = {group: set(genes.tolist()) for group, genes in _of_table(of, more).items()}
+    counting_more = {
+        group: set(genes.tolist()) for group, genes in _of_table(of, found.genes[found.genes["more"]]).items()
+    }
     rankings["present"] = [_of_table(of, more)]
     rankings["effect"] = [_of_table(of, more.sort_values("effect", ascending=False, kind="stable"))]
     for recipe in _RECIPES:
@@ -62,7 +65,8 @@ def known_markers(key: str) -> dict[str, Any]:
     for control in CONTROLS:
         tables = (control_vectors(of.rows.table, control, seed=seed) for seed in range(_SEEDS))
         rankings[control] = [
-            _ranking(group_contributions(of, replace(of.rows, table=table))) for table in tables
+            _more_first(_ranking(group_contributions(of, replace(of.rows, table=table))), counting_more)
+            for table in tables
         ]
     rankings["like expression"] = _of_like_expression(of, ours)
     recall = {
@@ -85,7 +89,6 @@ def known_markers(key: str) -> dict[str, Any]:
                 "markers": len(lists[group]),
                 "described": len(there[group]),
                 "found": [str(of.columns[at]) for at in there[group] if at in ours[group][:TOP]],
-                "absent": sum(at not in expressed[group] for at in ours[group][:TOP]),
                 "missed": [str(of.columns[at]) for at in there[group] if at not in ours[group][:TOP]],
             }
             for group in of.groups
@@ -176,6 +179,14 @@ def _shares(of: ExplainedCells) -> dict[str, NDArray[np.float64]]:
 
 def _ranking(values: dict[str, NDArray[np.float64]]) -> Ranking:
     return {group: np.argsort(-of, kind="stable") for group, of in values.items()}
+
+
+def _more_first(ranking: Ranking, more: Mapping[str, set[int]]) -> Ranking:
+    """Genes that count more in a group before the others, as explain has them."""
+    return {
+        group: np.array(sorted(genes.tolist(), key=lambda gene: gene not in more[group]), np.int64)
+        for group, genes in ranking.items()
+    }
 
 
 def _of_like_expression(of: ExplainedCells, ours: Ranking) -> list[Ranking]:

@@ -30,26 +30,21 @@ def markers(sets: dict[str, Any]) -> str:
         f"{_versus(of, 'shuffled')} (shuffled rows)"
         for key, of in sets.items()
     )
-    absent, overlap = [], []
-    for key, of in sets.items():
-        less = mean(group["absent"] for group in of["markers"]["groups"].values())
-        most = max(of["markers"]["groups"].items(), key=lambda item: item[1]["absent"])
-        absent.append(f"{less:.0f} ({TITLES[key]}; {most[1]['absent']} of {most[0]})")
-        overlap.append(f"{TITLES[key]} {mean(of['markers']['overlap with t-test'].values()):.0f}")
+    overlap = [
+        f"{TITLES[key]} {mean(of['markers']['overlap with t-test'].values()):.0f}" for key, of in sets.items()
+    ]
     said = f"""\
 * **Differential expression is better**: contributions less the t-test {_gain(sets, "t-test")}, less
   Wilcoxon's test {_gain(sets, "wilcoxon")}. Groups where contributions find more / as many / fewer markers:
   {versus}. **For markers, use `rank_genes_groups`.**
 * Plain shares of the weights, which know no text, find no fewer: contributions less shares
   {_gain(sets, "shares")}. Texts do not help to find markers.
-* **Most of it is no matter of texts**: with shuffled rows of the table nearly as many are found
+* **Texts have no part in it**: with shuffled rows of the table as many are found
   (contributions less those {_gain(sets, "shuffled")}), since a gene that a group expresses differently is
   itself part of the direction. `agreement` and p of texts are there to tell that apart.
-* Of the first 20 genes, {joined(absent)}, mean of groups, are genes that *fewer* cells of the group use than
-  of the rest: right for the vector, and no markers. Without them recall changes by
-  {_gain(sets, "lexicell", "present")}. The same genes by `effect`, which takes the spread among cells into
-  account as tests do, are better by {_gain(sets, "present", "effect")}, and less the t-test still
-  {_gain(sets, "t-test", "effect")}.
+* Genes that count less in a group are told apart, and are not among these. The same genes by `effect`, which
+  takes the spread among cells into account as tests do, are better by {_gain(sets, "present", "effect")}, and
+  less the t-test still {_gain(sets, "t-test", "effect")}.
 * Of the first 20 genes, the t-test has among its own (mean of groups): {", ".join(overlap)}."""
     by_group = [_by_group(key, of["markers"]) for key, of in sets.items()]
     return "\n\n".join([MARKERS, table(heads, rows), said, *by_group])
