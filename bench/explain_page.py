@@ -118,7 +118,7 @@ def _speed(found: dict[str, Any]) -> str:
     loads = [load for row in found["rows"] for load in row.get("loads", ())]
     said = f"""\
 * Of {most:,} cells, explaining has {bare:.0%} of embedding's cells/s without sets and {whole:.0%} with. The
-  wish of a third is {wish}. Fewer cells take longer each ({fewer}): sets take {min(extra):.0f} to
+  wish of a third is {wish}. Fewer cells take longer each ({fewer}): sets take up to
   {max(extra):.0f} s more, which grow with the genes in use and not with the cells.
 * Peak memory grows by {grown:,} MB from {least:,} to {most:,} cells.
 * Killed (`kill -9`) after {kill["killed_after"]:.1f} s and resumed in {kill["resumed_in"]:.1f} s, it has
