@@ -143,7 +143,8 @@ def _ranked(found: Explanation, adata: AnnData, group: str) -> dict[str, Any]:
     })  # fmt: skip
     others = pd.Index(adata.var_names.astype(str)).unique()
     parts = {}
-    for name, part in table.groupby(genes["group"], sort=False, observed=True):
+    for name, of_group in table.groupby(genes["group"], sort=False, observed=True):
+        part = of_group.drop_duplicates("names")  # of genes that the data call alike, the first
         left = pd.DataFrame({"names": others.difference(part["names"], sort=False)})
         whole = pd.concat([part, left], ignore_index=True).fillna(
             {"scores": 0.0, "logfoldchanges": 0.0, "pts": 0.0, "pts_rest": 0.0}

@@ -54,6 +54,17 @@ def test_scanpy_draws_it(explained, plot):
     plt.close("all")
 
 
+def test_genes_of_one_name_are_no_trouble(donors):
+    donors.var["symbol"] = donors.var_names.astype(str)
+    donors.var_names = [f"gene {i // 2}" for i in range(donors.n_vars)]
+    lexicell.tl.explain(donors, "kind", gene_column="symbol", sets=None, permutations=0, listener=ignore)
+    table = sc.get.rank_genes_groups_df(donors, group="B", key="lexicell_explain")
+    assert sorted(table["names"]) == sorted(set(donors.var_names))
+    mine = donors.uns["lexicell_explain"]["contributions"].query("group == 'B'")
+    assert table["names"].iloc[0] == mine["column"].iloc[0]
+    assert table["scores"].iloc[0] == pytest.approx(mine["contribution"].iloc[0])
+
+
 def test_it_survives_a_file(explained, tmp_path):
     explained.write_h5ad(tmp_path / "a.h5ad")
     back = anndata.read_h5ad(tmp_path / "a.h5ad")
