@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from lexicell._files import check_table
 from lexicell.atlas import Values, check_writable
 from lexicell.atlas.store import vectors_of
-from lexicell.embedding import Listener, Note, Options, Plan, make_plan
+from lexicell.embedding import Listener, Note, Options, Plan, Selection, make_plan
 from lexicell.embedding._main_guard import check_main_guard
 from lexicell.embedding.aligned import DEFAULT_LEXICON
 from lexicell.embedding.events import log
@@ -157,13 +157,12 @@ def explain(
     if vectors_of(data[0] if isinstance(data, list | tuple) and len(data) == 1 else data) is not None:
         msg = f"{data} holds vectors and no counts; name the data that it was made from"
         raise InputError(msg)
-    if scheduler is not None and (output is None or Path(output).suffix in {".csv", ".parquet"}):
-        msg = "a cluster explains into a folder (--out NAME), which is written shard by shard"
-        raise InputError(msg)
     if scheduler == "local":
         check_main_guard()
     inputs = inputs_of(data, layer, modality, use_raw=use_raw, follow_links=follow_links)
-    folder = _folder(output, cell, data if inputs is None else inputs, overwrite=overwrite, resume=resume)
+    folder = _folder(
+        output, cell, data if inputs is None else inputs, scheduler, overwrite=overwrite, resume=resume
+    )
     if output is not None and folder is None:
         check_table(output, "contributions", overwrite=overwrite)
     options = Options(
@@ -174,8 +173,10 @@ def explain(
     with open_data(data, layer, modality, use_raw=use_raw, follow_links=follow_links) as source:
         plan = make_plan(source, options, listener)
         check_linear(plan)
-        toward = _direction(plan, like, text, class_name, direction, listener)
-        own = None if cell is None else _vector_of(plan, cell)
+        rows = GeneRows.of(plan)
+        toward = _direction(plan, rows, like, text, class_name, direction, listener)
+        # A cell that is not there is told before sets are read.
+        selection, own = (None, None) if cell is None else _cell(plan, rows, cell)
         pathways = None
         if sets is not None and sets != "none":
             pathways = read_pathways(sets, plan.cells.lexicon, plan.folded.genes.rows, listener)
@@ -183,23 +184,16 @@ def explain(
             "group": group,
             "reference": "",
             "donor": donor,
-            "direction": "difference" if toward is None else toward.name,
+            "direction": "difference" if cell is None else "itself",
             "sets": None if pathways is None else pathways.name,
             "permutations": permutations,
             "seed": seed,
+            **({} if toward is None else {"direction": toward.name}),
         }
-        if cell is not None and own is not None:
-            about |= {"cell": cell, "direction": "itself" if toward is None else toward.name}
-            found = _explain_cell(
-                plan,
-                cell,
-                own if toward is None else toward.vector,
-                pathways,
-                about,
-                permutations,
-                seed,
-                gsea=gsea,
-            )
+        if cell is not None and selection is not None and own is not None:
+            about["cell"] = cell
+            vector = own if toward is None else toward.vector
+            found = _explain_cell(plan, rows, selection, vector, pathways, about, gsea=gsea)
         else:
             pair = None if contrast is None else (str(contrast[0]), str(contrast[1]))
             groups = read_groups(plan, group, pair, donor, listener, needs_two=toward is None)
@@ -234,9 +228,8 @@ def explain_anndata(
     -------
     None
         Writes ``adata.uns[key_added]``: what ``scanpy.get.rank_genes_groups_df(adata, group, key=...)`` and
-        scanpy's plots of ranked genes read, and the tables
-        ``contributions``, ``groups``, ``pathways`` and ``similarity`` of `Explanation`, which `lexicell.pl`
-        draws.
+        scanpy's plots of ranked genes read, and the tables ``contributions``, ``groups``, ``pathways`` and
+        ``similarity`` of `Explanation`, which `lexicell.pl` draws.
 
         Of what scanpy reads, ``scores`` are contributions, negative where a gene counts less in the group,
         ``logfoldchanges`` those of how much it counts, and ``pts`` the share of the cells that *use* the
@@ -301,19 +294,24 @@ def _check(
 
 
 def _folder(
-    output: str | Path | None, cell: str | None, data: Any, *, overwrite: bool, resume: bool
+    output: str | Path | None,
+    cell: str | None,
+    data: Any,
+    scheduler: str | None,
+    *,
+    overwrite: bool,
+    resume: bool,
 ) -> Output | None:
     """Where an output without a suffix goes, shard by shard; None for a file or nothing."""
-    if output is None or Path(output).suffix in {".csv", ".parquet"}:
-        if resume:
-            msg = "an explanation is continued in a folder (--out NAME), which is written shard by shard"
+    if output is None or Path(output).suffix:
+        if resume or scheduler is not None:
+            what = "an explanation is continued in" if resume else "a cluster explains into"
+            msg = f"{what} a folder (--out NAME), which is written shard by shard"
             raise InputError(msg)
         return None
     if cell is not None:
         msg = f"{output}: what explains one cell is a table; name a .csv or a .parquet"
         raise InputError(msg)
-    if Path(output).suffix:
-        check_table(output, "contributions", overwrite=overwrite)
     folder = Output(output, mode=run_mode(overwrite=overwrite, resume=resume))
     folder.check_folder(data)
     return folder
@@ -321,6 +319,7 @@ def _folder(
 
 def _direction(
     plan: Plan,
+    rows: GeneRows,
     like: str | None,
     text: str | None,
     class_name: str | None,
@@ -328,7 +327,7 @@ def _direction(
     listener: Listener,
 ) -> Direction | None:
     if like is not None:
-        return Direction(f"like {like}", _vector_of(plan, like))
+        return Direction(f"like {like}", _cell(plan, rows, like)[1])
     if text is not None:
         return Direction.of_text(plan, text, listener)
     if class_name is not None:
@@ -336,29 +335,28 @@ def _direction(
     return None if direction is None else Direction.of_vector(direction, plan.dim)
 
 
-def _vector_of(plan: Plan, cell: str) -> NDArray[np.float64]:
+def _cell(plan: Plan, rows: GeneRows, name: str) -> tuple[Selection, NDArray[np.float64]]:
+    """The genes of one cell, and its vector."""
     source = plan.cells.source
-    row = find_cell(source.names(0, source.n_cells), cell)
-    (vector,) = pooled_vectors(select_cell(plan, row), GeneRows.of(plan), unit=plan.recipe.normalise)
+    selection = select_cell(plan, find_cell(source.names(0, source.n_cells), name))
+    (vector,) = pooled_vectors(selection, rows, unit=plan.recipe.normalise)
     if not vector.any():
-        msg = f"{source.label}: the cell {cell!r} has no described gene, so it has no vector; name another"
+        msg = f"{source.label}: the cell {name!r} has no described gene, so it has no vector; name another"
         raise InputError(msg)
-    return np.asarray(vector)
+    return selection, np.asarray(vector)
 
 
 def _explain_cell(
     plan: Plan,
-    cell: str,
+    rows: GeneRows,
+    selection: Selection,
     vector: NDArray[np.float64],
     pathways: Pathways | None,
     about: dict[str, Any],
-    permutations: int,
-    seed: int,
     *,
     gsea: bool,
 ) -> Explanation:
-    source, rows = plan.cells.source, GeneRows.of(plan)
-    selection = select_cell(plan, find_cell(source.names(0, source.n_cells), cell))
+    cell = about["cell"]
     found = contributions(selection, rows, vector, unit=plan.recipe.normalise)
     order = np.argsort(-found.values, kind="stable")
     genes = pd.DataFrame({
@@ -377,8 +375,8 @@ def _explain_cell(
             by_gene,
             share,
             share > 0,
-            permutations=permutations,
-            seed=seed,
+            permutations=about["permutations"],
+            seed=about["seed"],
             gsea=gsea,
             least=_OF_CELL,
         )
