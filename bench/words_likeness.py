@@ -16,9 +16,10 @@ from lexicell._arrays import unit_rows
 from lexicell.embedding.events import ignore
 from lexicell.evaluation.likenesses import Likenesses, LikenessKind, likenesses
 from lexicell.lexicon import Lexicon
+from lexicell.lexicon.text_index import TextIndex
 from lexicell.words import shipped_types
 from lexicell.words.encoding import encode_sentences
-from lexicell.words.retrieval import TextIndex, standardised
+from lexicell.words.retrieval import standardised
 
 __all__ = ["KINDS", "KINDS_OUTSIDE", "alike"]
 

@@ -32,7 +32,7 @@ PARTS = {
         lexicell.exports.ranked RankedOptions, lexicell.exports.vectors VectorOptions,
         lexicell.exports.bags BagOptions, lexicell.exports.spatial_graph SpatialGraphOptions,
         lexicell.exports.soma SomaOptions, lexicell.exports.group_genes GroupGeneOptions,
-        lexicell.projection Classifier Pooling HeadLayer Residual KernelFeatures,
+        lexicell.projection Classifier Pooling HeadLayer Residual,
         lexicell.atlas Values, lexicell.lexicon GeneList,
         lexicell.embedding Recipe Listener Event Note Started Advanced Committed""",
     "Errors": "lexicell.errors",

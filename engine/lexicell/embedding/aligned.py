@@ -200,9 +200,10 @@ class AlignedCells:
         weight: Weight = Weight.LOG1P,
         order: Order = Order.LEXICON,
         rank_factor: NDArray[np.float32] | None = None,
+        only: NDArray[np.integer[Any]] | None = None,
         listener: Listener = ignore,
     ) -> Iterator[Selection]:
-        """Select the genes of all cells, block by block.
+        """Select the genes of cells, block by block.
 
         Parameters
         ----------
@@ -212,6 +213,8 @@ class AlignedCells:
             See `Selection`.
         rank_factor
             ``[G]`` float32 rank factors, None for 1.
+        only
+            Numbers of some cells, ascending; a `Selection` then starts at its place among them. None for all.
         listener
             Is told the progress, in cells.
 
@@ -222,7 +225,12 @@ class AlignedCells:
         """
         source, genes = self.source, self.genes
         of_genes = None if rank_factor is None else rank_factor[genes.rows].astype(np.float32)
-        for start, stored in self._stored(None, listener):
+        for first, block in self._stored(None, listener):
+            start, stored = first, block
+            if only is not None:
+                check_values(source, block, first, self.values)
+                start, stop = (int(at) for at in np.searchsorted(only, [first, first + block.n_rows]))
+                stored = gather_rows(block, only[start:stop] - first)
             # The kernel looks at the values itself.
             with naming_bad_counts(stored, start, self.values, source.label, source.names, source.var.index):
                 selection = select_block(
@@ -242,11 +250,12 @@ class AlignedCells:
         *,
         weight: Weight = Weight.LOG1P,
         rank_factor: NDArray[np.float32] | None = None,
+        only: NDArray[np.integer[Any]] | None = None,
         listener: Listener = ignore,
     ) -> SelectedCells:
-        """Select the genes of all cells and keep them; see `selections`."""
+        """Select the genes of cells and keep them; see `selections`."""
         return SelectedCells.of(
-            self.selections(k, weight=weight, rank_factor=rank_factor, listener=listener),
+            self.selections(k, weight=weight, rank_factor=rank_factor, only=only, listener=listener),
             self.lexicon.n_genes,
             lexicon=self.lexicon.identity,
             top_k=k,

@@ -11,10 +11,9 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from lexicell._arrays import unit_rows
-from lexicell.errors import needing
 from lexicell.lexicon import Lexicon
 from lexicell.lexicon.gene_sets import go_sets_of_texts, rows_of_sets
-from lexicell.words.retrieval import index_of
+from lexicell.lexicon.text_index import index_of, singular_vectors
 
 __all__ = ["BAGS", "CONTROLS", "bag_vectors", "control_vectors"]
 
@@ -25,8 +24,6 @@ CONTROLS = ("shuffled", "random")
 BAGS = ("LSA of texts", "GO terms of texts")
 #: Components of words or terms.
 _COMPONENTS = 300
-#: Of the solver, which takes seconds each.
-_ROUNDS = 2
 
 
 def control_vectors(vectors: NDArray[np.floating[Any]], control: str, *, seed: int) -> NDArray[np.float32]:
@@ -82,8 +79,6 @@ def bag_vectors(lexicon: Lexicon, bag: str, *, seed: int = 0) -> NDArray[np.floa
 @lru_cache(maxsize=2 * len(BAGS))
 def _bag_of(path: Path, identity: str, bag: str, seed: int) -> NDArray[np.float32] | None:  # noqa: ARG001
     """Vectors of a lexicon's texts, made once; `identity` says which lexicon it was then."""
-    with needing("evaluate", "Components of words"):
-        from sklearn.decomposition import TruncatedSVD
     lexicon = Lexicon.open(path, verify=False)
     if bag == "LSA of texts":
         index = index_of(lexicon)
@@ -93,9 +88,7 @@ def _bag_of(path: Path, identity: str, bag: str, seed: int) -> NDArray[np.float3
         matrix = _membership(rows_of_sets(lexicon, sets), lexicon.n_genes) if sets.sets else None
     if matrix is None or min(matrix.shape) <= 1:
         return None
-    components = min(_COMPONENTS, min(matrix.shape) - 1)
-    solver = TruncatedSVD(components, n_iter=_ROUNDS, random_state=seed)
-    return np.asarray(unit_rows(solver.fit_transform(matrix).astype(np.float32)), np.float32)
+    return np.asarray(unit_rows(singular_vectors(matrix, _COMPONENTS, seed=seed)), np.float32)
 
 
 def _membership(sets: list[NDArray[np.int32]], genes: int) -> sp.csr_matrix:

@@ -107,9 +107,7 @@ def _embed(
     used = ~np.isin(rows, unused)
     if projection.masked is not None:
         used &= ~projection.masked[rows]
-    features = projection.features
-    landmarks = None if features is None else vectors[features.landmarks]
-    table = projection.apply(vectors[rows[used]], rows[used], landmarks)
+    table = projection.apply(vectors[rows[used]], rows[used])
     pooling = projection.pooling or Pooling(None, Weight.LOG1P)
     return embed_panel(panel, table, pooling, used=used, bias=projection.bias)
 

@@ -93,8 +93,9 @@ class Direction:
             raise InputError(msg)
         if projection is not None:
             of_texts = replace(projection, gene_scale=None, residual=None)  # those of genes
-            features = projection.features
-            landmarks = None if features is None else lexicon.vectors(features.landmarks)
-            found = of_texts.apply(found, np.zeros(1, np.int64), landmarks)
+            found = of_texts.apply(found, np.zeros(1, np.int64))
+            if not projection.weight.any():
+                msg = f"the projection {projection.name} has rows of genes only, and none of sentences"
+                raise InputError(msg)
         vector = found[0].astype(np.float64)
         return cls(sentence, vector / max(float(np.linalg.norm(vector)), np.finfo(np.float64).tiny))

@@ -1,13 +1,15 @@
 """Bridge: from a gene's text to how it differs between classes, for panels that share no gene.
 
-A gene that no reference cell has measured still has a text. Kernel ridge regression from the texts of the
-genes that were measured predicts what every gene would tell about the classes; the prediction is a row of the
-gene table, so it folds. The reference is embedded with each gene's row predicted *without that gene*, in
-closed form: reference and query are then alike, both made of rows that only the text gave.
+A gene that no reference cell has measured still has a text, and an atlas may have measured it. Kernel ridge
+regression from the genes that were measured predicts what every gene that is like them would tell about the
+classes; the prediction is a row of the gene table, so it folds. The reference is embedded with each gene's
+row predicted *without that gene*, in closed form: reference and query are then alike, both made of rows that
+other genes gave.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +21,8 @@ from numpy.typing import NDArray
 from lexicell.embedding.events import Listener, Note, ignore
 from lexicell.embedding.selected import SelectedCells
 from lexicell.errors import InputError
-from lexicell.projection import KernelFeatures, Pooling, Projection
+from lexicell.learn.likeness import Likeness, likeness_matrix
+from lexicell.projection import Pooling, Projection, Residual
 from lexicell_kernels import Weight
 
 __all__ = ["Bridge", "fit_bridge", "weight_matrix"]
@@ -30,6 +33,10 @@ _LEAST_SPREAD = 1e-3
 _PANELS, _SHARE = 20, 0.3
 #: Share of the within-class scatter that is replaced by its mean on the diagonal.
 _SHRINKAGE = 0.3
+#: What each likeness counts beside others, and beside cells that measured both panels, which count 1.
+_BESIDE, _BESIDE_CELLS = 0.6, 0.3
+#: Genes that get their rows at once.
+_GENES = 1_024
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,8 +46,8 @@ class Bridge:
     Attributes
     ----------
     projection
-        From texts to what genes tell about each class; ``C`` dimensions, kernel features, all genes
-        weighted by ``log1p`` and not scaled to length 1. `finish` makes the vectors to compare of its output.
+        What each gene tells about each class, ``C`` dimensions, as rows of genes; all genes weighted by
+        ``log1p`` and not scaled to length 1. `finish` makes the vectors to compare of its output.
     classes
         ``C`` names, sorted.
     rotation
@@ -91,6 +98,9 @@ def fit_bridge(
     vectors: NDArray[np.float32],
     labels: NDArray[Any] | None,
     *,
+    beside: Sequence[Likeness] = (),
+    through: Likeness | None = None,
+    genes: NDArray[np.int32] | None = None,
     gamma: float = 3.0,
     ridge: float = 1.0,
     seed: int = 0,
@@ -107,8 +117,16 @@ def fit_bridge(
         ``[G, d]`` vectors of all genes of the lexicon.
     labels
         ``[N]``; cells without (None, NaN, "") are left out.
+    beside
+        What else tells which genes are alike; see `lexicell.learn.gene_atlas`. Kernels of all are added, each
+        counts 0.6.
+    through
+        Cells that have measured the genes of both panels, see `through_cells`: their kernel counts 1, and all
+        others 0.3.
+    genes
+        ``[m]`` lexicon rows that get a row of the table, ascending; others are masked. None for all.
     gamma
-        Of the kernel ``exp(gamma (cos - 1))`` between texts, centred over the genes in use.
+        Of the kernel ``exp(gamma (cos - 1))`` between genes; texts are centred over the genes in use.
     ridge
         What is added to the kernel's diagonal: how much of a gene's profile is its own affair.
     seed
@@ -141,12 +159,25 @@ def fit_bridge(
         raise InputError(msg)
     codes = codes[labelled]
     profiles = _profiles(weights, codes, len(names))
-    features = KernelFeatures(vectors[rows].mean(axis=0, dtype=np.float64).astype(np.float32), rows, gamma)
-    coefficients, unseen = _regress(features, vectors[rows], profiles, ridge)
+    likenesses = _weighed(Likeness("texts", vectors, centred=True), beside, through)
+    coefficients, unseen = _regress(likeness_matrix(likenesses, rows, rows, gamma), profiles, ridge)
     rotation = _rotation(weights, unseen, codes, len(names), seed)
     held_out = _standardised(_evidence(weights, unseen)) @ rotation
     pooling = Pooling(None, str(Weight.LOG1P), normalise=False)
-    projection = Projection(coefficients.T.astype(np.float32), features=features, pooling=pooling)
+    wanted = np.arange(len(vectors), dtype=np.int32) if genes is None else genes
+    table = np.concatenate(
+        [
+            likeness_matrix(likenesses, wanted[start : start + _GENES], rows, gamma) @ coefficients
+            for start in range(0, len(wanted), _GENES)
+        ]
+    )
+    classes = len(names)
+    projection = Projection(
+        np.zeros((classes, vectors.shape[1]), np.float32),
+        residual=Residual(wanted, table.astype(np.float32), np.eye(classes, dtype=np.float32)),
+        masked=None if genes is None else ~np.isin(np.arange(len(vectors)), wanted),
+        pooling=pooling,
+    )
     return Bridge(projection, tuple(map(str, names)), rotation, held_out, labelled)
 
 
@@ -163,13 +194,20 @@ def _profiles(weights: sp.csr_array, codes: NDArray[np.int64], n_classes: int) -
     return contrast / np.maximum(spread, _LEAST_SPREAD)[:, None]
 
 
+def _weighed(
+    texts: Likeness, beside: Sequence[Likeness], through: Likeness | None
+) -> list[tuple[Likeness, float]]:
+    """Likenesses with what each counts."""
+    if through is not None:
+        return [*((likeness, _BESIDE_CELLS) for likeness in (texts, *beside)), (through, 1.0)]
+    return [(likeness, _BESIDE) for likeness in (texts, *beside)] if beside else [(texts, 1.0)]
+
+
 def _regress(
-    features: KernelFeatures, vectors: NDArray[np.float32], targets: NDArray[np.float64], ridge: float
+    kernel: NDArray[np.float64], targets: NDArray[np.float64], ridge: float
 ) -> tuple[NDArray[np.float64], NDArray[np.float32]]:
     """Kernel ridge: coefficients ``[m, C]``, and each gene's row predicted from all other genes."""
-    kernel = features.of(vectors, features.directions(vectors)).astype(np.float64)
-    kernel[np.diag_indices(len(kernel))] += ridge
-    inverse = np.linalg.inv(kernel)
+    inverse = np.linalg.inv(kernel + ridge * np.eye(len(kernel)))
     coefficients = inverse @ targets
     unseen = targets - coefficients / np.diag(inverse)[:, None]
     return coefficients, unseen.astype(np.float32)

@@ -67,9 +67,7 @@ def embed_selected(
     genes = cells.used
     if projection.masked is not None:
         genes = genes[~projection.masked[genes]]
-    features = projection.features
-    landmarks = None if features is None else vectors[features.landmarks]
-    pooled = pool_cells(cells, genes, projection.apply(vectors[genes], genes, landmarks))
+    pooled = pool_cells(cells, genes, projection.apply(vectors[genes], genes))
     is_used = np.zeros(cells.n_lexicon, bool)
     is_used[genes] = True
     counted = np.concatenate([[0], np.cumsum(is_used[cells.genes])])

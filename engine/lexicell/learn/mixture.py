@@ -11,7 +11,7 @@ from scipy.special import softmax
 
 from lexicell.errors import needing
 
-__all__ = ["mix", "own_components"]
+__all__ = ["mix", "own_components", "scaled_to_variance"]
 
 #: Values are cut where they are so many standard deviations from the mean.
 _CLIP = 10.0
@@ -49,14 +49,19 @@ def own_components(weights: sp.csr_array, *, n_components: int = 20, seed: int =
     d = min(n_components, n - 1, m - 1)
     if d < 1:
         return np.zeros((n, 0))
+    solver = PCA(d, svd_solver="arpack", random_state=seed)
+    return np.asarray(solver.fit_transform(scaled_to_variance(weights)), np.float64)
+
+
+def scaled_to_variance(weights: sp.csr_array) -> sp.csr_matrix:
+    """Columns of variance 1, values cut at 10; sparse stays sparse, so the mean is left in."""
     mean = np.asarray(weights.mean(axis=0, dtype=np.float64)).ravel()
     square = np.asarray(weights.multiply(weights).mean(axis=0, dtype=np.float64)).ravel()
     spread = np.sqrt(np.maximum(square - mean**2, 0))
     scale = np.where(spread > 0, 1 / np.where(spread > 0, spread, 1), 0)
     scaled = sp.csr_matrix(weights.multiply(scale[None, :]))
-    np.minimum(scaled.data, _CLIP, out=scaled.data)  # sparse stays sparse: the mean is left in
-    solver = PCA(d, svd_solver="arpack", random_state=seed)
-    return np.asarray(solver.fit_transform(scaled), np.float64)
+    np.minimum(scaled.data, _CLIP, out=scaled.data)
+    return scaled
 
 
 def mix(

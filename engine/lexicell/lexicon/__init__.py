@@ -14,8 +14,8 @@ from lexicell.lexicon._convert import NameKind, import_vectors
 from lexicell.lexicon._convert_out import export_vectors
 from lexicell.lexicon._diff import Change, LexiconDiff, VectorChange, diff_lexicons, word_diff
 from lexicell.lexicon._edit import merge_lexicons, subset_lexicon
+from lexicell.lexicon._gene_atlas import AtlasCells, GeneAtlas, cell_hashes, gene_scales, open_gene_atlas
 from lexicell.lexicon._gene_list import GeneList, find_genes, read_gene_list
-from lexicell.lexicon._gene_scales import gene_scales
 from lexicell.lexicon._genes import TEXT_FLAGS, TextFlag
 from lexicell.lexicon._manifest import EncoderInfo, Manifest, TextInfo
 from lexicell.lexicon.encoders.encoder import (
@@ -36,6 +36,7 @@ __all__ = [
     "TEXT_FLAGS",
     "UNKNOWN_POOLING",
     "Alignment",
+    "AtlasCells",
     "BatchCallback",
     "BuildPlan",
     "Change",
@@ -43,6 +44,7 @@ __all__ = [
     "EncoderInfo",
     "EncoderOptions",
     "FetchedGenes",
+    "GeneAtlas",
     "GeneCounts",
     "GeneList",
     "GeneTexts",
@@ -60,6 +62,7 @@ __all__ = [
     "align_genes",
     "build_lexicon",
     "bundled_lexicons",
+    "cell_hashes",
     "count_genes",
     "diff_lexicons",
     "export_vectors",
@@ -69,6 +72,7 @@ __all__ = [
     "import_vectors",
     "load_encoder",
     "merge_lexicons",
+    "open_gene_atlas",
     "plan_build",
     "read_gene_list",
     "read_gene_texts",

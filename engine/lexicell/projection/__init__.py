@@ -3,7 +3,7 @@
 from lexicell.projection._classifier import UNKNOWN, Classifier
 from lexicell.projection._describe import describe
 from lexicell.projection._head import apply_head
-from lexicell.projection._parts import Activation, HeadLayer, KernelFeatures, Pooling, Residual
+from lexicell.projection._parts import Activation, HeadLayer, Pooling, Residual
 from lexicell.projection._projection import GeneVectors, Projection
 
 __all__ = [
@@ -12,7 +12,6 @@ __all__ = [
     "Classifier",
     "GeneVectors",
     "HeadLayer",
-    "KernelFeatures",
     "Pooling",
     "Projection",
     "Residual",

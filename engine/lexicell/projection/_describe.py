@@ -23,11 +23,9 @@ def describe(projection: Projection) -> dict[str, Any]:
     if projection.lexicon is not None:
         facts["lexicon"] = projection.card.get("lexicon", "")
         facts["lexicon_identity"] = projection.lexicon
-    features, residual, pooling = projection.features, projection.residual, projection.pooling
-    facts["text_dim"] = projection.weight.shape[1] if features is None else len(features.mean)
+    residual, pooling = projection.residual, projection.pooling
+    facts["text_dim"] = projection.weight.shape[1]
     facts["table_dim"], facts["dim"] = len(projection.weight), projection.dim
-    if features is not None:
-        facts["landmarks"], facts["gamma"] = len(features.landmarks), features.gamma
     if residual is not None:
         facts["residual_genes"], facts["residual_rank"] = len(residual.rows), len(residual.basis)
     if projection.masked is not None:

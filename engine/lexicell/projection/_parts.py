@@ -12,7 +12,7 @@ from lexicell.errors import InputError
 from lexicell.projection._checks import floats, put, rows, same
 from lexicell_kernels import Weight
 
-__all__ = ["Activation", "HeadLayer", "KernelFeatures", "Pooling", "Residual"]
+__all__ = ["Activation", "HeadLayer", "Pooling", "Residual"]
 
 #: ``gelu`` is the exact one, with the error function, as torch's is by default.
 Activation = Literal["relu", "gelu", "none"]
@@ -56,58 +56,6 @@ class Pooling:
         put(self, weight=str(self.weight), normalise=bool(self.normalise))
         if self.top_k is not None:
             put(self, top_k=int(self.top_k))
-
-
-@dataclass(frozen=True, eq=False)
-class KernelFeatures:
-    """``f(e)_i = exp(gamma (cos(e - mean, E[landmark_i] - mean) - 1))``: a gene's likeness to landmark genes.
-
-    Not linear in the text's vector, but a function of one gene, so it is part of the table and costs nothing
-    per cell. With it ``W f(e)`` is what kernel ridge regression learns (a Gaussian kernel on directions).
-
-    Attributes
-    ----------
-    mean
-        ``[d]`` float32, what is subtracted before directions are compared.
-    landmarks
-        ``[m]`` int32 lexicon rows.
-    gamma
-        Larger than 0; how fast likeness falls with the angle.
-
-    Raises
-    ------
-    InputError
-        Something is not finite, not larger than 0 or of another shape.
-    """
-
-    mean: NDArray[np.float32]
-    landmarks: NDArray[np.int32]
-    gamma: float
-
-    def __post_init__(self) -> None:
-        put(
-            self,
-            mean=floats("features' mean", self.mean, 1),
-            landmarks=rows("landmarks", self.landmarks),
-            gamma=float(self.gamma),
-        )
-        if not (np.isfinite(self.gamma) and self.gamma > 0):
-            msg = f"the projection's gamma is finite and larger than 0, not {self.gamma}"
-            raise InputError(msg)
-
-    def directions(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Directions of vectors ``[n, d]`` seen from the mean, of length 1; 0 for the mean itself."""
-        centred = vectors - self.mean
-        length = np.sqrt(np.einsum("ij,ij->i", centred, centred))
-        centred /= np.where(length > 0, length, 1)[:, None]
-        return centred
-
-    def of(self, vectors: NDArray[np.float32], directions: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Features ``[n, m]`` float32 of vectors ``[n, d]``, by the landmarks' directions ``[m, d]``."""
-        features: NDArray[np.float32] = self.directions(vectors) @ directions.T
-        features -= 1
-        features *= np.float32(self.gamma)
-        return np.exp(features, out=features)
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from lexicell.errors import InputError
 from lexicell.projection._checks import floats, put, same
 from lexicell.projection._classifier import Classifier
-from lexicell.projection._parts import HeadLayer, KernelFeatures, Pooling, Residual
+from lexicell.projection._parts import HeadLayer, Pooling, Residual
 from lexicell.projection._saving import ARRAYS, identity_of, read_parts, write_parts
 
 __all__ = ["GeneVectors", "Projection"]
@@ -54,16 +54,16 @@ class GeneVectors(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class Projection:
-    """``z = normalise(head(sum_g w_g T_g / sum_g w_g + b))`` with ``T_g = a_g (W f(e_g) + c + r_g)``.
+    """``z = normalise(head(sum_g w_g T_g / sum_g w_g + b))`` with ``T_g = a_g (W e_g + c + r_g)``.
 
-    ``e_g`` is the vector of gene g in the lexicon, ``w_g`` its weight in the cell, and ``f(e) = e`` without
-    `features`. ``T`` is folded into the gene table before the first cell is read, so all but the head costs
-    nothing per cell. Shapes: ``d`` dimensions and ``G`` genes of the lexicon, ``p`` dimensions of the table.
+    ``e_g`` is the vector of gene g in the lexicon, ``w_g`` its weight in the cell. ``T`` is folded into the
+    gene table before the first cell is read, so all but the head costs nothing per cell. Shapes: ``d``
+    dimensions and ``G`` genes of the lexicon, ``p`` dimensions of the table.
 
     Attributes
     ----------
     weight
-        ``W``, ``[p, d]`` float32, or ``[p, m]`` with `features` of m landmarks.
+        ``W``, ``[p, d]`` float32.
     bias
         ``b``, ``[p]`` float32, or None for 0.
     gene_scale
@@ -72,8 +72,6 @@ class Projection:
         ``c``, ``[p]`` float32, or None for 0; what is left of centring (``-W mean``).
     residual
         ``r``, of single genes, or None for 0.
-    features
-        ``f``, or None for the vectors themselves.
     rank_factor
         ``[G]`` float32 > 0: what counts are multiplied with to select genes, or None for 1.
     masked
@@ -102,7 +100,6 @@ class Projection:
     gene_scale: NDArray[np.float32] | None = None
     offset: NDArray[np.float32] | None = None
     residual: Residual | None = None
-    features: KernelFeatures | None = None
     rank_factor: NDArray[np.float32] | None = None
     masked: NDArray[np.bool_] | None = None
     head: tuple[HeadLayer, ...] = ()
@@ -139,8 +136,6 @@ class Projection:
             same("offset", len(self.offset), "weight", p)
         if self.residual is not None:
             same("residual's basis", self.residual.basis.shape[1], "weight", p)
-        if self.features is not None:
-            same("weight's other side", self.weight.shape[1], "landmarks", len(self.features.landmarks))
         for layer in self.head:
             same("head", layer.weight.shape[1], "vector before it", p)
             p = len(layer.weight)
@@ -166,9 +161,6 @@ class Projection:
         if self.residual is not None:
             for name in ("rows", "coefficients", "basis"):
                 arrays[f"residual.{name}"] = getattr(self.residual, name)
-        if self.features is not None:
-            for name in ("mean", "landmarks"):
-                arrays[f"features.{name}"] = getattr(self.features, name)
         for i, layer in enumerate(self.head):
             arrays |= {f"head.{i}.weight": layer.weight, f"head.{i}.bias": layer.bias}
         if self.classifier is not None:
@@ -179,11 +171,11 @@ class Projection:
     @property
     def settings(self) -> dict[str, Any]:
         """All that is no array and decides results, as plain JSON."""
-        features, classifier = self.features, self.classifier
+        classifier = self.classifier
         return {
             "lexicon": self.lexicon,
             "pooling": None if self.pooling is None else asdict(self.pooling),
-            "features": None if features is None else {"gamma": features.gamma},
+            "features": None,  # older versions had kernels of landmark genes
             "head": [layer.activation for layer in self.head],
             "classifier": None
             if classifier is None
@@ -233,9 +225,7 @@ class Projection:
                     "use the lexicon it was learned on"
                 )
                 raise InputError(msg)
-        gene_rows = [] if self.residual is None else [self.residual.rows]
-        gene_rows += [] if self.features is None else [self.features.landmarks]
-        highest = max((int(rows.max(initial=0)) for rows in gene_rows), default=0)
+        highest = 0 if self.residual is None else int(self.residual.rows.max(initial=0))
         if highest >= lexicon.n_genes:
             msg = (
                 f"the projection names the gene of row {highest:,} and {lexicon.name} has "
@@ -244,7 +234,7 @@ class Projection:
             raise InputError(msg)
 
     def _check_dim(self, dim: int) -> None:
-        expected = self.weight.shape[1] if self.features is None else len(self.features.mean)
+        expected = self.weight.shape[1]
         if dim != expected:
             msg = (
                 f"the projection expects vectors of {expected} dimensions "
@@ -252,12 +242,7 @@ class Projection:
             )
             raise InputError(msg)
 
-    def apply(
-        self,
-        vectors: NDArray[np.float32],
-        rows: NDArray[np.integer[Any]],
-        landmarks: NDArray[np.float32] | None = None,
-    ) -> NDArray[np.float32]:
+    def apply(self, vectors: NDArray[np.float32], rows: NDArray[np.integer[Any]]) -> NDArray[np.float32]:
         """Make rows ``T`` of a table from vectors that are at hand, lexicon or not.
 
         Parameters
@@ -266,8 +251,6 @@ class Projection:
             ``[m, d]`` float32 of some genes.
         rows
             ``[m]`` lexicon rows of the genes.
-        landmarks
-            ``[n, d]`` vectors of the landmarks; needed with `features` only.
 
         Returns
         -------
@@ -278,23 +261,24 @@ class Projection:
         Raises
         ------
         InputError
-            The vectors have other dimensions, or the landmarks' are missing.
+            The vectors have other dimensions.
         """
         self._check_dim(vectors.shape[1])
-        if self.features is None:
-            return self._rows(vectors, rows, None)
-        if landmarks is None:
-            msg = "the projection compares genes with landmarks; give their vectors too"
-            raise InputError(msg)
-        return self._rows(vectors, rows, self.features.directions(landmarks))
+        table: NDArray[np.float32] = vectors @ self.weight.T
+        if self.offset is not None:
+            table += self.offset
+        if self.residual is not None:
+            self.residual.add_to(table, rows)
+        if self.gene_scale is not None:
+            table *= self.gene_scale[rows, None]
+        return table
 
     def table_rows(self, lexicon: GeneVectors, rows: NDArray[np.integer[Any]]) -> NDArray[np.float32]:
         """Make rows ``T`` of a table for genes of a lexicon.
 
         Genes are projected in groups of neighbours in the lexicon, always the same ones, so that all products
         have the same shape and content: a gene's row has the same bits whichever others are requested. That
-        holds for one machine and version of NumPy; elsewhere BLAS may round the last bit otherwise. Beside
-        the result, a group's features and the directions of the landmarks are all that is kept in memory.
+        holds for one machine and version of NumPy; elsewhere BLAS may round the last bit otherwise.
 
         Parameters
         ----------
@@ -314,34 +298,14 @@ class Projection:
             The projection is for another lexicon; see `check_lexicon`.
         """
         self.check_lexicon(lexicon)
-        directions = None
-        if self.features is not None:
-            directions = self.features.directions(lexicon.vectors(self.features.landmarks))
         table = np.empty((len(rows), len(self.weight)), np.float32)
         group = np.asarray(rows) // _GROUP
         for number in np.unique(group):
             start = int(number) * _GROUP
             genes = np.arange(start, min(start + _GROUP, lexicon.n_genes))
-            block = self._rows(lexicon.vectors(genes), genes, directions)
+            block = self.apply(lexicon.vectors(genes), genes)
             positions = np.flatnonzero(group == number)
             table[positions] = block[rows[positions] - start]
-        return table
-
-    def _rows(
-        self,
-        vectors: NDArray[np.float32],
-        genes: NDArray[np.integer[Any]],
-        directions: NDArray[np.float32] | None,
-    ) -> NDArray[np.float32]:
-        if self.features is not None and directions is not None:
-            vectors = self.features.of(vectors, directions)
-        table: NDArray[np.float32] = vectors @ self.weight.T
-        if self.offset is not None:
-            table += self.offset
-        if self.residual is not None:
-            self.residual.add_to(table, genes)
-        if self.gene_scale is not None:
-            table *= self.gene_scale[genes, None]
         return table
 
     def save(self, folder: str | Path, *, overwrite: bool = False) -> Path:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from lexicell._files import check_new_folder, read_file, reading_file, staged_folder
 from lexicell.errors import CorruptDataError, InputError, InputNotFoundError
 from lexicell.projection._classifier import Classifier
-from lexicell.projection._parts import HeadLayer, KernelFeatures, Pooling, Residual
+from lexicell.projection._parts import HeadLayer, Pooling, Residual
 
 __all__ = ["ARRAYS", "FORMAT_VERSION", "identity_of", "read_parts", "write_parts"]
 
@@ -145,12 +145,14 @@ def _parts(content: Mapping[str, Any], tensors: Mapping[str, NDArray[Any]]) -> d
     def of(prefix: str) -> dict[str, Any]:
         return {name.removeprefix(prefix): part for name, part in tensors.items() if name.startswith(prefix)}
 
-    pooling, features, classifier = (content[name] for name in ("pooling", "features", "classifier"))
+    pooling, classifier = content["pooling"], content["classifier"]
+    if content["features"] is not None:
+        msg = "its genes are compared with landmark genes, which older versions did; learn it again"
+        raise InputError(msg)
     residual = of("residual.")
     return {
         **{name: tensors.get(stored) for name, stored in ARRAYS.items()},
         "residual": Residual(**residual) if residual else None,
-        "features": None if features is None else KernelFeatures(**of("features."), **features),
         "head": tuple(HeadLayer(**of(f"head.{i}."), activation=a) for i, a in enumerate(content["head"])),
         "pooling": None if pooling is None else Pooling(**pooling),
         "classifier": None if classifier is None else Classifier(**of("classifier."), **classifier),

@@ -10,11 +10,10 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from lexicell.atlas.counts._blocks import gather_rows
 from lexicell.embedding import AlignedCells, Listener
 from lexicell.embedding.events import ignore
 from lexicell.embedding.gene_statistics import highly_variable_columns
-from lexicell.embedding.selected import Selection, select_block
+from lexicell.embedding.selected import Selection
 from lexicell.errors import InputError, needing
 
 __all__ = ["CellGroups", "Profile", "group_cells", "logged_counts", "nearest_group"]
@@ -216,11 +215,11 @@ def _chosen(n: int, always: NDArray[np.intp] | None, seed: int) -> NDArray[np.in
 
 def _sample(cells: AlignedCells, chosen: NDArray[np.intp], listener: Listener) -> sp.csr_array:
     """``log1p(1e4 x / N)`` of some cells, ``[n, m]``."""
-    parts = []
-    for start, block in cells.blocks(listener=listener):
-        a, b = np.searchsorted(chosen, [start, start + block.n_rows])
-        few = block if b - a == block.n_rows else gather_rows(block, chosen[a:b] - start)
-        parts.append(logged_counts(select_block(few, cells.genes, None, start=start), cells.genes.rows))
+    only = None if len(chosen) == cells.source.n_cells else chosen
+    parts = [
+        logged_counts(selection, cells.genes.rows)
+        for selection in cells.selections(None, only=only, listener=listener)
+    ]
     if not parts:
         return sp.csr_array(np.zeros((0, len(cells.genes.rows)), np.float32))
     stacked: Any = sp.vstack(parts, format="csr")

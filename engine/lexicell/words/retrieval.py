@@ -2,78 +2,28 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lexicell._arrays import unit_rows
 from lexicell.embedding import Listener, Note
-from lexicell.errors import InputError, needing
+from lexicell.errors import InputError
 from lexicell.lexicon import Lexicon
+from lexicell.lexicon.text_index import index_of
 from lexicell.words.descriptions import Description, shipped_types
 from lexicell.words.encoding import encode_sentences
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    import scipy.sparse as sp
-
-__all__ = ["TextIndex", "call_up", "index_of", "likeness_of", "standardised"]
+__all__ = ["call_up", "likeness_of", "standardised"]
 
 #: Sentences at once; each takes the likeness of all genes in memory.
 _MOST_SENTENCES = 1_000
-#: Terms in fewer texts than the first, or in a larger share of them than the second, tell nothing.
-_LEAST_TEXTS, _LARGEST_SHARE = 2, 0.2
 #: A number that no standard deviation of likenesses reaches.
 _NOTHING = 1e-9
-
-
-class TextIndex:
-    """TF-IDF of the texts of a lexicon's genes: words and pairs of words, logarithmic, cosine.
-
-    Attributes
-    ----------
-    matrix
-        ``[G, terms]`` CSR, rows of length 1; 0 for a gene without a text.
-    """
-
-    def __init__(self, texts: Sequence[str]) -> None:
-        """Index ``G`` texts; one pass over all words, some seconds."""
-        with needing("evaluate", "Looking for words in the texts of genes"):
-            from sklearn.feature_extraction.text import TfidfVectorizer
-        self._vectorizer = TfidfVectorizer(
-            sublinear_tf=True,
-            min_df=_LEAST_TEXTS,
-            max_df=_LARGEST_SHARE,
-            stop_words="english",
-            ngram_range=(1, 2),
-            dtype=np.float32,
-        )
-        self.matrix: sp.csr_matrix = self._vectorizer.fit_transform(texts)
-
-    def likeness(self, sentences: Sequence[str]) -> NDArray[np.float32]:
-        """Cosine of sentences and texts, ``[n, G]`` float32; 0 where no word is shared."""
-        found: Any = self._vectorizer.transform(sentences) @ self.matrix.T
-        return np.asarray(found.toarray(), np.float32)
-
-
-@lru_cache(maxsize=2)
-def _index_of(path: Path, identity: str) -> TextIndex | None:  # noqa: ARG001 -- which lexicon it was then
-    """Index a lexicon's texts; None where it has too few to tell words apart."""
-    lexicon = Lexicon.open(path, verify=False)
-    texts = [text or "" for text in lexicon.read_genes(["text"]).column("text").to_pylist()]
-    try:
-        return TextIndex(texts)
-    except ValueError:  # no word is left
-        return None
-
-
-def index_of(lexicon: Lexicon) -> TextIndex | None:
-    """Index of a lexicon's texts, made once; None where they have too few words."""
-    return _index_of(lexicon.path, lexicon.identity)
 
 
 def call_up(
@@ -82,8 +32,8 @@ def call_up(
     """How much each gene of a lexicon is what a sentence speaks of.
 
     The cosine of the sentence's vector and each gene's, both centred by the mean of all genes, and the cosine
-    of their words (`TextIndex`) are each standardised over the lexicon's genes, added and standardised again;
-    the panel of a data set has no influence.
+    of their words (`lexicell.lexicon.text_index`) are each standardised over the lexicon's genes, added and
+    standardised again; the panel of a data set has no influence.
 
     Parameters
     ----------

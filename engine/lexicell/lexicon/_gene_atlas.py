@@ -1,0 +1,267 @@
+"""What unlabelled cells have told of genes: how they load on components, and how much they count.
+
+The one that comes with the package is a file beside the bundled lexicon and no part of it, so other lexicons
+get it too, and it keeps its identity. Each data set is a block of columns of its own, so that one can be left
+out: what is evaluated on cells must not have learned from them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lexicell._files import check_new_file, reading_file, staged_path
+from lexicell.errors import CorruptDataError, InputError, InputNotFoundError
+
+if TYPE_CHECKING:
+    from lexicell.lexicon._artefact import Lexicon
+
+__all__ = ["GENE_ATLAS_FILE", "AtlasCells", "GeneAtlas", "cell_hashes", "gene_scales", "open_gene_atlas"]
+
+#: Written by ``lexicons/gene_atlas.py``.
+GENE_ATLAS_FILE = Path(__file__).with_name("data") / "gene-atlas.parquet"
+#: Cells of a data set that are known again: those of the lowest hashes.
+_SKETCH = 1_000
+#: A data set has been learned from if it shares more than this part of its cells: names of a few may recur.
+_SAME = 0.05
+_METADATA = b"lexicell"
+_VERSION = 1
+
+
+@dataclass(frozen=True, eq=False)
+class AtlasCells:
+    """A data set that was learned from.
+
+    Attributes
+    ----------
+    name
+        What people call it.
+    cells, genes
+        How many were learned from.
+    columns
+        First of its columns, and the one after the last.
+    sketch
+        Ascending uint64: the 1,000 lowest of its cells' hashes, see `cell_hashes`; all where there are fewer.
+    """
+
+    name: str
+    cells: int
+    genes: int
+    columns: tuple[int, int]
+    sketch: NDArray[np.uint64]
+
+    @classmethod
+    def of(cls, name: str, genes: int, columns: tuple[int, int], hashes: NDArray[np.uint64]) -> AtlasCells:
+        """Keep the lowest hashes of its cells."""
+        return cls(name, len(hashes), genes, columns, np.unique(hashes)[:_SKETCH])
+
+    def shares_cells(self, hashes: NDArray[np.uint64]) -> bool:
+        """Whether more than 5 % of some cells are among those that were learned from."""
+        complete = len(self.sketch) < _SKETCH
+        comparable = hashes if complete else hashes[hashes <= self.sketch[-1]]
+        return bool(len(comparable)) and float(np.isin(comparable, self.sketch).mean()) > _SAME
+
+
+@dataclass(frozen=True, eq=False)
+class GeneAtlas:
+    """Loadings of ``G`` genes on components of data sets, and what texts foretell of them.
+
+    Attributes
+    ----------
+    loadings
+        ``[G, c]`` float32, of length 1 in each data set's columns; 0 for genes that it has not measured.
+    foretold
+        ``[G, c]`` float32: the same as the genes' texts foretell it, for all genes that have one.
+    words
+        ``[G, w]`` float32: the texts as bags of words (latent semantic analysis).
+    scale
+        ``[G]`` float32 from 0.05 to 4: how much a gene counts, see `gene_scales`.
+    data
+        The data sets.
+    card
+        What people should know of it, as plain JSON.
+    """
+
+    loadings: NDArray[np.float32]
+    foretold: NDArray[np.float32]
+    words: NDArray[np.float32]
+    scale: NDArray[np.float32]
+    data: tuple[AtlasCells, ...]
+    card: Mapping[str, Any] = field(default_factory=dict)
+
+    def apart_from(self, hashes: NDArray[np.uint64]) -> GeneAtlas:
+        """Leave out the data sets that some cells are from; the words and scales are kept.
+
+        Parameters
+        ----------
+        hashes
+            Of these cells, see `cell_hashes`.
+        """
+        kept = [cells for cells in self.data if not cells.shares_cells(hashes)]
+        columns = np.concatenate([np.arange(0), *(np.arange(*cells.columns) for cells in kept)])
+        stops = np.cumsum([cells.columns[1] - cells.columns[0] for cells in kept]).tolist()
+        data = tuple(
+            AtlasCells(cells.name, cells.cells, cells.genes, (start, stop), cells.sketch)
+            for cells, start, stop in zip(kept, [0, *stops], stops, strict=False)
+        )
+        parts = (self.loadings[:, columns], self.foretold[:, columns])
+        return GeneAtlas(*parts, self.words, self.scale, data, self.card)
+
+    def save(self, path: str | Path, lexicon: Lexicon, *, overwrite: bool = False) -> Path:
+        """Write a Parquet file with a row for each gene: ids, and numbers as float16.
+
+        Raises
+        ------
+        OutputExistsError
+            There is such a file.
+        WriteError
+            The disk is full, or the place may not be written to.
+        """
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        target = Path(path)
+        check_new_file(target, overwrite=overwrite)
+        table = lexicon.read_genes(["ncbi_id", "symbol"])
+        table = table.append_column("scale", pa.array(self.scale, pa.float32()))
+        for name in ("loadings", "foretold", "words"):
+            part = np.ascontiguousarray(getattr(self, name), np.float16)
+            values = pa.array(part.ravel(), pa.float16())
+            table = table.append_column(name, pa.FixedSizeListArray.from_arrays(values, part.shape[1]))
+        data = [
+            {
+                "name": cells.name,
+                "cells": cells.cells,
+                "genes": cells.genes,
+                "columns": cells.columns,
+                "sketch": cells.sketch.tolist(),
+            }
+            for cells in self.data
+        ]
+        described = {"format_version": _VERSION, "data": data, "card": dict(self.card)}
+        table = table.replace_schema_metadata({_METADATA: json.dumps(described).encode()})
+        with staged_path(target, replace=overwrite) as staging:
+            pq.write_table(table, staging, compression="zstd")
+        return target
+
+
+def open_gene_atlas(lexicon: Lexicon, path: str | Path = "bundled") -> GeneAtlas:
+    """Read what cells have told of genes, for the genes of a lexicon.
+
+    Parameters
+    ----------
+    lexicon
+        Genes are found by NCBI id, else by symbol, in capitals; of others nothing is known: they get zeros
+        and the median scale.
+    path
+        A file of ``lexicell genes learn``, or "bundled".
+
+    Raises
+    ------
+    InputNotFoundError
+        There is no such file.
+    InputError
+        It is no gene atlas, was written by a newer version, or none of its genes is in the lexicon.
+    CorruptDataError
+        It is damaged.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    file = GENE_ATLAS_FILE if path == "bundled" else Path(path)
+    if not file.is_file():
+        msg = f"{file}: there is no such gene atlas; make one with `lexicell genes learn`, or say bundled"
+        raise InputNotFoundError(msg)
+    with reading_file(file, "make it again"):
+        try:
+            table = pq.read_table(file, memory_map=False)
+            described = json.loads((table.schema.metadata or {})[_METADATA])
+        except (pa.ArrowInvalid, KeyError, ValueError) as error:
+            msg = f"{file} is no gene atlas; `lexicell genes learn` makes one"
+            raise InputError(msg) from error
+    if described["format_version"] > _VERSION:
+        msg = f"{file} was written by a newer version of lexicell: upgrade it"
+        raise InputError(msg)
+    row_of = _matched(lexicon, table)
+    if not (row_of >= 0).any():
+        msg = f"{file}: none of its genes is in {lexicon.name}"
+        raise InputError(msg)
+    parts = {name: _numbers(table, name, row_of) for name in ("loadings", "foretold", "words")}
+    scale = table.column("scale").to_numpy()
+    if not all(np.isfinite(part).all() for part in (scale, *parts.values())):
+        msg = f"{file}: a number is not finite; make it again"
+        raise CorruptDataError(msg)
+    data = tuple(
+        AtlasCells(
+            cells["name"],
+            cells["cells"],
+            cells["genes"],
+            tuple(cells["columns"]),
+            np.array(cells["sketch"], np.uint64),
+        )
+        for cells in described["data"]
+    )
+    return GeneAtlas(**parts, scale=_scales(scale, row_of), data=data, card=described["card"])
+
+
+def gene_scales(lexicon: Lexicon) -> NDArray[np.float32]:
+    """Scales of a lexicon's genes that come with the package.
+
+    They are what a gene's text predicts of its dispersion over cells, learned on human blood and pancreas:
+    low for housekeeping genes, high for what marks a type.
+
+    Returns
+    -------
+    numpy.ndarray
+        ``[G]`` float32 from 0.05 to 4. Genes are found by NCBI id, else by symbol, in capitals; others get
+        the median scale.
+    """
+    import pyarrow.parquet as pq
+
+    table = pq.read_table(GENE_ATLAS_FILE, columns=["ncbi_id", "symbol", "scale"])
+    return _scales(table.column("scale").to_numpy(), _matched(lexicon, table))
+
+
+def cell_hashes(names: Sequence[str] | NDArray[Any], totals: NDArray[np.floating[Any]]) -> NDArray[np.uint64]:
+    """Numbers by which cells are known again: of their names ``[n]`` and the sums of their counts ``[n]``."""
+    from pandas.util import hash_array
+
+    named = hash_array(np.asarray(names, object).astype(str).astype(object))
+    summed = hash_array(np.asarray(totals, np.float32).astype(np.float64))
+    return np.asarray(named ^ (summed * np.uint64(0x9E3779B97F4A7C15)), np.uint64)
+
+
+def _matched(lexicon: Lexicon, table: Any) -> NDArray[np.int64]:
+    """For each gene of a lexicon its row in a table, -1 for none."""
+    numbers, symbols = (table.column(name).to_pylist() for name in ("ncbi_id", "symbol"))
+    by_id = {number: row for row, number in enumerate(numbers) if number is not None}
+    by_symbol = {symbol: row for row, symbol in enumerate(symbols)}
+    genes = lexicon.read_genes(["ncbi_id", "symbol"])
+    return np.array(
+        [
+            by_id.get(number, by_symbol.get((symbol or "").upper(), -1))
+            for number, symbol in zip(
+                genes.column("ncbi_id").to_pylist(), genes.column("symbol").to_pylist(), strict=True
+            )
+        ],
+        np.int64,
+    )
+
+
+def _scales(scale: NDArray[np.float32], row_of: NDArray[np.int64]) -> NDArray[np.float32]:
+    return np.where(row_of >= 0, scale[row_of], np.median(scale)).astype(np.float32)
+
+
+def _numbers(table: Any, name: str, row_of: NDArray[np.int64]) -> NDArray[np.float32]:
+    values = table.column(name).combine_chunks()
+    width = values.type.list_size
+    numbers = values.flatten().to_numpy(zero_copy_only=False).reshape(len(table), width).astype(np.float32)
+    numbers = numbers[row_of]
+    numbers[row_of < 0] = 0
+    return np.asarray(numbers, np.float32)
