@@ -187,29 +187,23 @@ BASELINES: dict[str, Method] = {
         Method("whitened", _whitened, per_draw=False, source="paper, vectors whitened over all genes"),
         *(
             Method(
-                f"{name}{'' if transductive else '-labelled'}",
-                _components(n_genes, transductive=transductive),
+                f"{name}{'' if transductive else '-labelled'}{'+mixture' if mixture else ''}",
+                embed,
                 text=False,
                 transductive=transductive,
                 per_draw=not transductive,
                 shared_genes=True,
-                source=f"{_PCA}, {genes}, fitted on {'all cells' if transductive else 'the labelled cells'}",
+                mixture=mixture,
+                source=f"{_PCA}, {genes}, fitted on {'all cells' if transductive else 'the labelled cells'}"
+                + "; then a mixture" * mixture,
             )
             for name, n_genes, genes in (
                 ("pca50-all", None, "all genes"),
                 ("pca50-hvg", 2000, "2,000 most variable genes, scaled"),
             )
             for transductive in (True, False)
-        ),
-        Method(
-            "pca50-hvg+mixture",
-            _components(2000, transductive=True),
-            text=False,
-            transductive=True,
-            per_draw=False,
-            shared_genes=True,
-            mixture=True,
-            source=f"{_PCA}, 2,000 most variable genes, scaled, fitted on all cells; then a mixture",
+            for embed in [_components(n_genes, transductive=transductive)]
+            for mixture in ((False, True) if transductive else (False,))
         ),
     )
 }

@@ -110,6 +110,32 @@ def test_embedding_once_gives_what_embedding_each_draw_gives(panel, clustered):
     assert scores[0] == scores[1]
 
 
+def test_vectors_are_made_once_and_judged_with_and_without_the_mixture(panel, clustered):
+    seen = []
+
+    def spy(task):
+        seen.append(task)
+        return METHODS["paper"].run(task)
+
+    pair = [Method("spy", spy), Method("spy+mixture", spy, transductive=True, mixture=True)]
+    protocol = CellProtocol(("few-shot", "disjoint"), (2,), 3, 3, 500, 10)
+    apart = [evaluate(panel, clustered, [one], protocol).records for one in pair]
+    runs = 3 * (1 + len(CONTROLS))  # draws, tables
+    assert len(seen) == 2 * 2 * runs
+    seen.clear()
+    events = []
+    together = evaluate(panel, clustered, pair, protocol, events.append).records
+    assert len(seen) == 2 * runs
+    scores = [
+        [(r.method, r.control, r.setting, r.draw, r.classifier, r.macro_f1, r.transductive) for r in records]
+        for records in (apart[0] + apart[1], together)
+    ]
+    assert scores[0] == scores[1]
+    assert {r.macro_f1 for r in apart[0]} != {r.macro_f1 for r in apart[1]}
+    progress = [event for event in events if isinstance(event, Advanced)]
+    assert [event.done for event in progress] == list(range(1, 1 + 2 * len(seen)))
+
+
 def test_what_is_left_out_is_said(panel, clustered):
     events = []
     evaluate(panel, clustered, listener=events.append)
