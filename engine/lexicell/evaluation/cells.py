@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import cache
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -87,6 +88,7 @@ def evaluate_panels(
         ]
         skipped += [(run.data, skip) for run in by_sentences for skip in run.skipped]
     _tell_skipped(skipped, listener)
+    methods = _installed(methods, [split for _, drawn in splits for split in drawn], listener)
     runs = [(method, control) for method in methods for control in ("", *tables.controls(method))]
     total = sum(len(drawn) for _, drawn in splits) * len(runs)
     if total and (missing := clusters_missing()):
@@ -119,6 +121,16 @@ def evaluate_panels(
         listener(Note(text))
     said = None if described is None else described.as_dict() | {"methods": method_facts(records)}
     return Evaluation.of(records, skipped, panels, query, lexicon, methods, protocol, said)
+
+
+def _installed(methods: Sequence[Method], splits: Sequence[Split], listener: Listener) -> list[Method]:
+    """Methods whose packages there are; those that would have had rows are told of."""
+    lacking = [method for method in methods if method.package and find_spec(method.package) is None]
+    if lacking and any(split.other_batches for split in splits):
+        names = ", ".join(method.name for method in lacking)
+        packages = " ".join(sorted({method.package for method in lacking}))
+        listener(Note(f"no rows of {names}, which need what is not installed: pip install {packages}"))
+    return [method for method in methods if method not in lacking]
 
 
 def _of_same_vectors(methods: Sequence[Method]) -> list[list[Method]]:
@@ -174,7 +186,10 @@ class _Runner:
             return "{} needs the same genes on both sides, " + where
         if self.method.given and not split.one_source:
             return "the vectors of {} are of all genes of one data set, " + where
-        return "" if self.method.other_genes and split.same_genes else None
+        same = (self.method.other_genes and split.same_genes) or (
+            self.method.other_batches and not split.other_batches
+        )
+        return "" if same else None
 
     def _result(self, waiting: Any) -> list[list[Record]]:
         judged: list[list[Record]] = [[] for _ in self.methods] if waiting is None else waiting.result()
