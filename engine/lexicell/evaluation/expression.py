@@ -12,8 +12,10 @@ from lexicell.embedding.gene_statistics import highly_variable_columns
 from lexicell.errors import needing
 from lexicell.evaluation.panels import Panel
 
-__all__ = ["components", "corrected_components", "log_normalise", "pca_of_expression"]
+__all__ = ["Correction", "components", "corrected_components", "log_normalise", "pca_of_expression"]
 
+#: What is done about batches.
+Correction = Literal["centred", "harmony"]
 _COMPONENTS = 50
 #: Where scaled values are cut: scanpy's.
 _LARGEST = 10.0
@@ -80,7 +82,7 @@ def components(
 
 
 def corrected_components(
-    panel: Panel, batches: NDArray[Any], *, how: Literal["centred", "harmony"], n_genes: int, seed: int
+    panel: Panel, batches: NDArray[Any], *, how: Correction, n_genes: int, seed: int
 ) -> NDArray[np.float32]:
     """Principal components of highly variable genes, without what makes batches differ; see `components`.
 
@@ -132,7 +134,7 @@ def corrected_components(
 
 def _spread(dense: NDArray[np.float32]) -> NDArray[np.float32]:
     """Standard deviations of columns; 1 where they do not vary."""
-    spread = dense.std(axis=0, ddof=1)
+    spread = np.asarray(dense.std(axis=0, ddof=1), np.float32)
     spread[spread == 0] = 1
     return spread
 

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from lexicell.embedding import RECIPES, Recipe
-from lexicell.evaluation.expression import components, corrected_components, log_normalise
+from lexicell.evaluation.expression import Correction, components, corrected_components, log_normalise
 from lexicell.evaluation.panels import Panel, Task
 from lexicell.projection import Pooling
 from lexicell.projection.whitening import fit_whitening
@@ -173,7 +172,7 @@ def _components(n_genes: int | None, *, transductive: bool) -> Callable[[Task], 
     return embed
 
 
-def _corrected(how: Literal["centred", "harmony"]) -> Callable[[Task], Vectors]:
+def _corrected(how: Correction) -> Callable[[Task], Vectors]:
     def embed(task: Task) -> Vectors:
         sides = (task.reference, task.query)
         # Cells of two data sets are of two batches, whatever these are called.
@@ -195,6 +194,11 @@ def _stack(first: Panel, second: Panel) -> Panel:
 
 
 _PCA = "PCA of log1p(1e4 x / N)"
+#: How batches are corrected for, in words, and the package that it takes.
+_CORRECTIONS: tuple[tuple[Correction, str, str], ...] = (
+    ("centred", "each centred in each batch, scaled", ""),
+    ("harmony", "scaled, corrected by Harmony", "harmonypy"),
+)
 BASELINES: dict[str, Method] = {
     method.name: method
     for method in (
@@ -242,10 +246,7 @@ BASELINES: dict[str, Method] = {
                 source=f"{_PCA}, {_HVG:,} most variable genes of all cells, {about}"
                 + "; then a mixture" * mixture,
             )
-            for how, about, package in (
-                ("centred", "each centred in each batch, scaled", ""),
-                ("harmony", "scaled, corrected by Harmony", "harmonypy"),
-            )
+            for how, about, package in _CORRECTIONS
             for embed in [_corrected(how)]
             for mixture in (False, True)
         ),
