@@ -39,8 +39,18 @@ def evaluate(
             "described.",
         ),
     ] = None,
+    protocol: Annotated[
+        Literal["cz"] | None,
+        typer.Option(
+            help="cz: tasks of cz-benchmarks, run by that package on our vectors, in place of all scenarios."
+        ),
+    ] = None,
     query: Annotated[
-        str | None, typer.Option(help="Data set that is classified by DATA (transfer), labelled too.")
+        str | None,
+        typer.Option(
+            help="Data set that is classified by DATA (transfer), labelled too; or, with --protocol cz, one "
+            "of another organism."
+        ),
     ] = None,
     query_label: Annotated[
         str | None, typer.Option(help="Column of obs with the query's classes. Default: as --label.")
@@ -134,13 +144,16 @@ def evaluate(
     --describe and --types: how right sentences name the same classes, beside shuffled texts, random
     likenesses, sentences under other names, --markers and a few labelled cells, in one table.
 
+    --protocol cz: label prediction, clustering, silhouette, integration of batches and of species as
+    cz-benchmarks has them (pip install "lexicell[cz]").
+
     --generated: Wasserstein and MMD distances of generated cells from real ones, beside those of real halves
     and of cells with shuffled genes.
     """
     if generated is not None:
-        _refuse(query=query, query_label=query_label, label_map=label_map, describe=describe, types=types,
-                markers=markers, batch_key=batch_key, scenario=scenarios, methods=methods,
-                embedding=embeddings, n=n, scib=scib or None, workers=workers)  # fmt: skip
+        _refuse(protocol=protocol, query=query, query_label=query_label, label_map=label_map,
+                describe=describe, types=types, markers=markers, batch_key=batch_key, scenario=scenarios,
+                methods=methods, embedding=embeddings, n=n, scib=scib or None, workers=workers)  # fmt: skip
         _generated(
             data, generated, label=label, generated_values=generated_values, draws=draws, lexicon=lexicon,
             layer=layer, use_raw=use_raw, modality=modality, follow_links=follow_links, values=values,
@@ -160,7 +173,8 @@ def evaluate(
         found = run(
             _data_sets(data), label=label, query=query, query_label=query_label,
             label_map=_read_map(label_map), describe=describe, types=types, markers=markers,
-            batch_key=batch_key, methods=named, embeddings=_embeddings(embeddings), scenarios=asked or None,
+            batch_key=batch_key, methods=named, embeddings=_embeddings(embeddings),
+            protocol=protocol, scenarios=asked or None,
             n=_sizes(n), draws=draws, panels=panels, scib=scib, lexicon=lexicon, layer=layer,
             use_raw=use_raw, modality=modality, follow_links=follow_links, values=values,
             gene_column=gene_column, organism=organism, min_coverage=min_coverage,
@@ -267,3 +281,6 @@ def _show(found: Evaluation) -> None:
                     _console.result(
                         f"{line.label} against {rival}: {gap.mean:+.3f} [{gap.low:+.3f}, {gap.high:+.3f}]"
                     )
+    for data in dict.fromkeys(line.data for line in lines if line.scenario == "cz"):
+        _console.result(f"\n{data}, cz, all cells")
+        _console.table(*found.cz_table(data))

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias, Union
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, Union
 
 from lexicell.atlas import Values, expand_inputs
 from lexicell.embedding import AlignOptions, Listener, Note
@@ -15,6 +15,7 @@ from lexicell.embedding.events import log
 from lexicell.errors import InputError, MissingExtraError, needing
 from lexicell.evaluation.cell_report import Evaluation
 from lexicell.evaluation.cells import evaluate_panels
+from lexicell.evaluation.cz import CZ_METHODS, evaluate_by_cz, tasks_of_cz
 from lexicell.evaluation.described import DescribedTypes
 from lexicell.evaluation.figures import write_figures
 from lexicell.evaluation.given import given_methods
@@ -51,6 +52,7 @@ def evaluate(
     batch_key: str | None = None,
     methods: Sequence[str | Method] | None = None,
     embeddings: Mapping[str, str | Path] | None = None,
+    protocol: Literal["cz"] | None = None,
     scenarios: Sequence[Scenario] | None = None,
     n: Sequence[int] | None = None,
     draws: int = 10,
@@ -100,6 +102,11 @@ def evaluate(
         where the key of ``obsm`` is not the only one; joined by id as `lexicell.import_embedding` does.
         Cells that lack a vector in one of them are left out for all methods. Their genes are unknown, so they
         have rows where all genes of one data set are seen: "few-shot" and "batches".
+    protocol
+        "cz": hand the vectors to the tasks of cz-benchmarks, in place of all scenarios: label prediction,
+        clustering, silhouette, with `batch_key` integration of batches, and with a `query` of another
+        organism that of species. By default of "lexicell" and "pca50-hvg"; methods that learn from labels
+        have no such vectors. That package draws by its own seed.
     scenarios
         Some of "few-shot", "disjoint", "batches", "transfer" and "described". By default the first two,
         "batches" where there is a `batch_key`, "transfer" where there is a `query` and "described" where
@@ -137,7 +144,7 @@ def evaluate(
     InputError, CountsError, CoverageError, OutputExistsError
         A data set cannot be used, or has no class that is large enough; or an output exists.
     MissingExtraError
-        scikit-learn, or what ``scib`` needs, is not installed.
+        scikit-learn, or what ``scib`` or ``protocol`` needs, is not installed.
     """
     if label is None:
         msg = "name the column of obs with the classes (--label)"
@@ -153,13 +160,28 @@ def evaluate(
     if descriptions:
         usual.append("described")
     chosen = tuple(dict.fromkeys(scenarios or usual))
-    protocol = CellProtocol(chosen, draws=draws, panels=panels, seed=seed, scib=scib)
+    rules = CellProtocol(chosen, draws=draws, panels=panels, seed=seed, scib=scib)
     if n is not None:
-        protocol = replace(protocol, n=tuple(sorted(set(n))), few=tuple(sorted(set(n))))
-    if "transfer" in chosen and query is None:
+        rules = replace(rules, n=tuple(sorted(set(n))), few=tuple(sorted(set(n))))
+    second = query is not None or label_map is not None or bool(query_label)
+    if protocol is not None:
+        _check_cz(
+            protocol,
+            scenarios=scenarios,
+            describe=describe,
+            types=types,
+            markers=markers,
+            n=n,
+            scib=scib or None,
+        )
+        methods = CZ_METHODS if methods is None else methods
+        if second and query is None:
+            msg = "a query's label and a map of labels are for a query: give one (--query)"
+            raise InputError(msg)
+    elif "transfer" in chosen and query is None:
         msg = "a transfer needs a second data set to classify (--query)"
         raise InputError(msg)
-    if "transfer" not in chosen and (query is not None or label_map is not None or query_label):
+    elif "transfer" not in chosen and second:
         msg = "a query, its label and a map of labels are for the scenario transfer: ask for it, or not"
         raise InputError(msg)
     if "described" in chosen and not descriptions:
@@ -175,7 +197,7 @@ def evaluate(
     asked = None
     if descriptions:
         asked = DescribedTypes(descriptions, None if markers is None else read_markers(markers))
-    _check_extras(protocol)
+    _check_extras(rules)
     if output is not None:
         check_output(Path(output), overwrite=overwrite)
     opened = lexicon if isinstance(lexicon, Lexicon) else Lexicon.open(lexicon)
@@ -206,17 +228,24 @@ def evaluate(
         ((name, panel),) = panels_read.items()
         given, panels_read[name] = given_methods(embeddings, panel, name, listener)
         compared = resolve_methods([*compared, *given])
-    evaluation = evaluate_panels(
-        panels_read,
-        opened,
-        query=None if query is None else read(query, query_label or label, None),
-        label_map=label_map,
-        described=asked,
-        methods=compared,
-        protocol=protocol,
-        workers=workers,
-        listener=listener,
-    )
+    queried = None if query is None else read(query, query_label or label, None)
+    if protocol is not None:
+        evaluation = evaluate_by_cz(
+            panels_read, opened, query=queried, label_map=label_map, methods=compared, seed=seed,
+            listener=listener,
+        )  # fmt: skip
+    else:
+        evaluation = evaluate_panels(
+            panels_read,
+            opened,
+            query=queried,
+            label_map=label_map,
+            described=asked,
+            methods=compared,
+            protocol=rules,
+            workers=workers,
+            listener=listener,
+        )
     if output is not None:
         paths = evaluation.write(output, overwrite=overwrite)
         try:
@@ -235,6 +264,17 @@ def _name(data: Any) -> str:
         name = Path(str(data[0]).rstrip("/")).name
         return name.rpartition(".")[0] or name
     return "data"
+
+
+def _check_cz(protocol: str, **options: Any) -> None:
+    """Raise where there is no such protocol, no package for it, or an option that it has no use for."""
+    if protocol != "cz":
+        msg = f"the protocol can be 'cz', not {protocol!r}; leave it out for the scenarios of this package"
+        raise InputError(msg)
+    if given := [name for name, value in options.items() if value is not None]:
+        msg = f"{given[0]} is not for cz-benchmarks, which draws and scores itself; leave it out"
+        raise InputError(msg)
+    tasks_of_cz()
 
 
 def _check_extras(protocol: CellProtocol) -> None:

@@ -38,19 +38,20 @@ class Record:
     transductive
         Whether it learned from the unlabelled query cells.
     classifier
-        "knn" or "logistic"; "" where cells are named without vectors (scenario "described").
+        "knn" or "logistic"; "" where cells are named without vectors (scenario "described"); "lr", "knn" or
+        "rf" where cz-benchmarks classified them ("cz").
     reference_cells, query_cells, classes
         Sizes; the classes are the query's. Sentences have no reference.
     accuracy, macro_f1, rare_f1
         See `lexicell.evaluation.metrics.Scores`.
     clusters
         See `lexicell.evaluation.metrics.cluster_scores`: of all cells where a method's vectors do not depend
-        on the draw, of the query otherwise.
+        on the draw, of the query otherwise. Those that begin with "cz_" are what cz-benchmarks calls so.
     seconds
         That embedding or naming took; for all draws with the same vectors together.
     auroc
         Mean over the classes of the area under the ROC curve of a class's score; NaN where cells have no
-        such scores, which is everywhere but in "described".
+        such scores, which is everywhere but in "described" and "cz".
     """
 
     data: str
@@ -218,7 +219,19 @@ class Evaluation:
         for data, scenario in dict.fromkeys((line.data, line.scenario) for line in lines):
             shown = [line for line in lines if (line.data, line.scenario) == (data, scenario)]
             tables.append(f"### {data}, {scenario}\n\n{_table(shown)}")
+            head, rows = self.cz_table(data)
+            if scenario == "cz":
+                tables.append(_markdown([head, ["---", *["---:"] * (len(head) - 1)], *rows]))
         return "\n\n".join(tables) + "\n"
+
+    def cz_table(self, data: str) -> tuple[list[str], list[list[str]]]:
+        """Titles and rows of what cz-benchmarks says of a data set's vectors, whatever the classifier."""
+        lines = [line for line in self.lines() if (line.data, line.scenario) == (data, "cz")]
+        lines = sorted(lines, key=lambda line: line.is_control)
+        measured = dict.fromkeys(name for line in lines for name in line.scores if name.startswith("cz_"))
+        names = [name for name in measured if name not in {"cz_precision", "cz_recall"}]
+        rows = {line.label: [_row_title(line), *(_cell(line, name) for name in names)] for line in lines}
+        return ["method", *(name.removeprefix("cz_").replace("_", " ") for name in names)], [*rows.values()]
 
     def write(self, folder: str | Path, *, overwrite: bool = False) -> list[Path]:
         """Write ``scores.csv``, ``evaluation.json`` and ``tables.md`` into a folder, made if need be.
@@ -302,8 +315,7 @@ def _table(lines: Sequence[Line]) -> str:
     rows = [header, ["---", *("---:" for _ in columns)]]
     for label in order:
         line = next(line for line in lines if line.label == label)
-        shown = label + (" (control)" if line.is_control else "") + (" (transductive)" * line.transductive)
-        rows.append([shown, *(_cell(cells.get((label, *column))) for column in columns)])
+        rows.append([_row_title(line), *(_cell(cells.get((label, *column))) for column in columns)])
     best = ["*difference to the best control*"]
     for column in columns:
         compared = [line for line in lines if (line.setting, line.classifier) == column and line.against]
@@ -316,11 +328,19 @@ def _table(lines: Sequence[Line]) -> str:
         else:
             best.append(f"{top.method}: {interval_text(rival.difference, sign='+')}")
     rows.append(best)
+    return _markdown(rows)
+
+
+def _row_title(line: Line) -> str:
+    return line.label + " (control)" * line.is_control + " (transductive)" * line.transductive
+
+
+def _markdown(rows: Sequence[Sequence[str]]) -> str:
     return "\n".join("| " + " | ".join(row) + " |" for row in rows)
 
 
-def _cell(line: Line | None) -> str:
-    return "" if line is None else interval_text(line.scores["macro_f1"])
+def _cell(line: Line | None, score: str = "macro_f1") -> str:
+    return "" if line is None or score not in line.scores else interval_text(line.scores[score])
 
 
 def _describe(panel: Panel) -> dict[str, Any]:

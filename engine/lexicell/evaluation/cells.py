@@ -5,8 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -87,23 +88,30 @@ def evaluate_panels(
         ]
         skipped += [(run.data, skip) for run in by_sentences for skip in run.skipped]
     _tell_skipped(skipped, listener)
+    methods = _installed(methods, [split for _, drawn in splits for split in drawn], listener)
     runs = [(method, control) for method in methods for control in ("", *tables.controls(method))]
     total = sum(len(drawn) for _, drawn in splits) * len(runs)
     if total and (missing := clusters_missing()):
         listener(Note(missing))
     total += sum(run.n_draws for run in by_sentences)
-    records: list[Record] = []
+    by_run: dict[tuple[str, str, str], list[Record]] = {
+        (name, method.name, control): [] for name, _ in splits for method, control in runs
+    }
     notes: set[str] = set()
     done = 0
     with ThreadPoolExecutor(workers or available_cpus()) as pool:
         for name, drawn in splits:
-            for method, control in runs:
-                runner = _Runner(method, control, tables, gene_scale, None if control else rows, protocol)
-                for added in runner.run(name, drawn, pool):
-                    records += added
-                    done += 1
-                    listener(Advanced(done, total))
-                notes |= runner.notes
+            for alike in _of_same_vectors(methods):
+                for control in ("", *tables.controls(alike[0])):
+                    refined = None if control else rows
+                    runner = _Runner(alike, control, tables, gene_scale, refined, protocol)
+                    for judged in runner.run(name, drawn, pool):
+                        for method, added in zip(alike, judged, strict=True):
+                            by_run[name, method.name, control] += added
+                            done += 1
+                            listener(Advanced(done, total))
+                    notes |= runner.notes
+    records = [record for found in by_run.values() for record in found]
     for run in by_sentences:
         for added in run.run():
             records += added
@@ -115,49 +123,77 @@ def evaluate_panels(
     return Evaluation.of(records, skipped, panels, query, lexicon, methods, protocol, said)
 
 
+def _installed(methods: Sequence[Method], splits: Sequence[Split], listener: Listener) -> list[Method]:
+    """Methods whose packages there are; those that would have had rows are told of."""
+    lacking = [method for method in methods if method.package and find_spec(method.package) is None]
+    if lacking and any(split.other_batches for split in splits):
+        names = ", ".join(method.name for method in lacking)
+        packages = " ".join(sorted({method.package for method in lacking}))
+        listener(Note(f"no rows of {names}, which need what is not installed: pip install {packages}"))
+    return [method for method in methods if method not in lacking]
+
+
+def _of_same_vectors(methods: Sequence[Method]) -> list[list[Method]]:
+    """Methods by what embeds cells: those that differ only in what follows are embedded once."""
+    alike: dict[Method, list[Method]] = {}
+    for method in methods:
+        key = replace(method, name="", source="", transductive=False, mixture=False)
+        alike.setdefault(key, []).append(method)
+    return list(alike.values())
+
+
 class _Runner:
-    """Runs one method with one table of vectors on the splits of a data set."""
+    """Runs methods that make the same vectors, with one table of genes, on the splits of a data set."""
 
     def __init__(
         self,
-        method: Method,
+        methods: Sequence[Method],
         control: str,
         tables: Tables,
         gene_scale: NDArray[np.float32],
         refined_rows: Callable[[], NDArray[np.float32]] | None,
         protocol: CellProtocol,
     ) -> None:
-        self.method, self.control, self.protocol = method, control, protocol
+        self.methods, self.control, self.protocol = methods, control, protocol
+        self.method = methods[0]  # embeds for all of them
         self._tables, self._gene_scale, self._refined = tables, gene_scale, refined_rows
         self._whole: dict[tuple[int, bytes], tuple[NDArray[np.float32], dict[str, float], float]] = {}
         self.notes: set[str] = set()
 
-    def run(self, name: str, splits: Sequence[Split], pool: ThreadPoolExecutor) -> Iterator[list[Record]]:
-        """Embed split by split, classify in threads, and yield the records of each in order."""
+    def run(
+        self, name: str, splits: Sequence[Split], pool: ThreadPoolExecutor
+    ) -> Iterator[list[list[Record]]]:
+        """Embed split by split, classify in threads; yield the records of each split, method by method."""
         waiting: list[Any] = []
         # By draw first: a control's table is drawn once for all n of a draw.
         for split in sorted(splits, key=lambda split: split.draw):
-            if self.method.shared_genes and not split.same_genes:
-                self.notes.add(
-                    f"{self.method.name} needs the same genes on both sides, so it has no {split.setting!r} "
-                    f"of {split.scenario}"
-                )
-                waiting.append(None)
-            elif self.method.given and not split.one_source:
-                self.notes.add(
-                    f"the vectors of {self.method.name} are of all genes of one data set, so it has no "
-                    f"{split.setting!r} of {split.scenario}"
-                )
-                waiting.append(None)
-            elif self.method.other_genes and split.same_genes:
+            why = self._no_vectors(split)
+            if why is not None:
+                self.notes |= {why.format(method.name) for method in self.methods if why}
                 waiting.append(None)
             else:
                 embedded = self._embed(name, split)
                 waiting.append(embedded and pool.submit(self._judge, name, split, embedded))
             if len(waiting) > 2 * available_cpus():
-                yield _result(waiting.pop(0))
+                yield self._result(waiting.pop(0))
         while waiting:
-            yield _result(waiting.pop(0))
+            yield self._result(waiting.pop(0))
+
+    def _no_vectors(self, split: Split) -> str | None:
+        """Why a method, {}, has no vectors for a split; "" where nobody needs to be told."""
+        where = f"so it has no {split.setting!r} of {split.scenario}"
+        if self.method.shared_genes and not split.same_genes:
+            return "{} needs the same genes on both sides, " + where
+        if self.method.given and not split.one_source:
+            return "the vectors of {} are of all genes of one data set, " + where
+        same = (self.method.other_genes and split.same_genes) or (
+            self.method.other_batches and not split.other_batches
+        )
+        return "" if same else None
+
+    def _result(self, waiting: Any) -> list[list[Record]]:
+        judged: list[list[Record]] = [[] for _ in self.methods] if waiting is None else waiting.result()
+        return judged
 
     def _seed(self, draw: int) -> int:
         return int(np.random.SeedSequence([self.protocol.seed, draw]).generate_state(1)[0])
@@ -209,24 +245,23 @@ class _Runner:
         scores = cluster_scores(vectors, labels, self.protocol.seed)
         return scores | (scib_scores(vectors, labels, panel.batch) if self.protocol.scib else {})
 
-    def _judge(self, name: str, split: Split, embedded: _Embedded) -> list[Record]:
+    def _judge(self, name: str, split: Split, embedded: _Embedded) -> list[list[Record]]:
         labels, true = split.labels
         clusters = embedded.clusters or self._clusters(embedded.query, split.query)
-        records = []
+        records: list[list[Record]] = [[] for _ in self.methods]
         for kind in CLASSIFIERS:
-            classes, found = probabilities(
+            classes, alone = probabilities(
                 embedded.reference, labels, embedded.query, kind, self.protocol.seed
             )
-            if self.method.mixture:
-                found = _mixed(found, classes, name, split, self._tables)
-            predicted = classes[found.argmax(axis=1)]
-            records.append(
-                self._record(name, split, kind, score(true, predicted), embedded.seconds, clusters)
-            )
+            for method, judged in zip(self.methods, records, strict=True):
+                found = _mixed(alone, classes, name, split, self._tables) if method.mixture else alone
+                scores = score(true, classes[found.argmax(axis=1)])
+                judged.append(self._record(method, name, split, kind, scores, embedded.seconds, clusters))
         return records
 
     def _record(
         self,
+        method: Method,
         name: str,
         split: Split,
         kind: ClassifierName,
@@ -239,9 +274,9 @@ class _Runner:
             scenario=split.scenario,
             setting=split.setting,
             draw=split.draw,
-            method=self.method.name,
+            method=method.name,
             control=self.control,
-            transductive=self.method.transductive,
+            transductive=method.transductive,
             classifier=kind,
             reference_cells=len(split.cells[0]),
             query_cells=len(split.cells[1]),
@@ -265,11 +300,6 @@ def _mixed(
     if len(query) < len(components):
         known[: query[0]] = np.searchsorted(classes, split.labels[0])
     return mix(told, components, known=known)[query]
-
-
-def _result(waiting: Any) -> list[Record]:
-    records: list[Record] = [] if waiting is None else waiting.result()
-    return records
 
 
 def _splits(

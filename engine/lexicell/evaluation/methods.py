@@ -10,7 +10,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from lexicell.embedding import RECIPES, Recipe
-from lexicell.evaluation.expression import components, log_normalise
+from lexicell.evaluation.expression import Correction, components, corrected_components, log_normalise
 from lexicell.evaluation.panels import Panel, Task
 from lexicell.projection import Pooling
 from lexicell.projection.whitening import fit_whitening
@@ -21,7 +21,7 @@ __all__ = ["BASELINES", "Method", "Vectors", "embed_panel", "pool"]
 #: Vectors of the reference cells and of the query cells.
 Vectors = tuple[NDArray[np.float32], NDArray[np.float32]]
 
-#: What can stand in the place of the texts' vectors.
+_HVG = 2_000
 
 
 @dataclass(frozen=True)
@@ -46,12 +46,16 @@ class Method:
         Whether reference and query must have measured the same genes.
     other_genes
         Whether it is only for a query that has measured other genes than the reference.
+    other_batches
+        Whether it is only for a query of other batches, or another data set, than the reference.
     given
         Whether its vectors are from elsewhere, of all genes that were measured: no control, and for cells of
         one data set that see all genes.
     mixture
         Whether classes are mixed in the cells' own components once the classifier has said what it can; see
         `lexicell.learn.mixture`.
+    package
+        What must be installed beside scikit-learn; where it is not, there are no rows, and a note says so.
     source
         Where the method is from.
     """
@@ -63,8 +67,10 @@ class Method:
     per_draw: bool = True
     shared_genes: bool = False
     other_genes: bool = False
+    other_batches: bool = False
     given: bool = False
     mixture: bool = False
+    package: str = ""
     source: str = ""
 
     def __call__(self, task: Task) -> Vectors:
@@ -166,12 +172,33 @@ def _components(n_genes: int | None, *, transductive: bool) -> Callable[[Task], 
     return embed
 
 
+def _corrected(how: Correction) -> Callable[[Task], Vectors]:
+    def embed(task: Task) -> Vectors:
+        sides = (task.reference, task.query)
+        # Cells of two data sets are of two batches, whatever these are called.
+        batches = np.concatenate(
+            [
+                np.char.add(f"{side} ", np.full(panel.n_cells, "") if panel.batch is None else panel.batch)
+                for side, panel in enumerate(sides)
+            ]
+        )
+        found = corrected_components(_stack(*sides), batches, how=how, n_genes=_HVG, seed=task.seed)
+        return found[: sides[0].n_cells], found[sides[0].n_cells :]
+
+    return embed
+
+
 def _stack(first: Panel, second: Panel) -> Panel:
     counts = sp.csr_array(sp.vstack([first.all_counts, second.all_counts], format="csr"))
     return Panel(counts, first.rows, np.concatenate([first.totals, second.totals]))
 
 
 _PCA = "PCA of log1p(1e4 x / N)"
+#: How batches are corrected for, in words, and the package that it takes.
+_CORRECTIONS: tuple[tuple[Correction, str, str], ...] = (
+    ("centred", "each centred in each batch, scaled", ""),
+    ("harmony", "scaled, corrected by Harmony", "harmonypy"),
+)
 BASELINES: dict[str, Method] = {
     method.name: method
     for method in (
@@ -187,29 +214,41 @@ BASELINES: dict[str, Method] = {
         Method("whitened", _whitened, per_draw=False, source="paper, vectors whitened over all genes"),
         *(
             Method(
-                f"{name}{'' if transductive else '-labelled'}",
-                _components(n_genes, transductive=transductive),
+                f"{name}{'' if transductive else '-labelled'}{'+mixture' if mixture else ''}",
+                embed,
                 text=False,
                 transductive=transductive,
                 per_draw=not transductive,
                 shared_genes=True,
-                source=f"{_PCA}, {genes}, fitted on {'all cells' if transductive else 'the labelled cells'}",
+                mixture=mixture,
+                source=f"{_PCA}, {genes}, fitted on {'all cells' if transductive else 'the labelled cells'}"
+                + "; then a mixture" * mixture,
             )
             for name, n_genes, genes in (
                 ("pca50-all", None, "all genes"),
-                ("pca50-hvg", 2000, "2,000 most variable genes, scaled"),
+                ("pca50-hvg", _HVG, f"{_HVG:,} most variable genes, scaled"),
             )
             for transductive in (True, False)
+            for embed in [_components(n_genes, transductive=transductive)]
+            for mixture in ((False, True) if transductive else (False,))
         ),
-        Method(
-            "pca50-hvg+mixture",
-            _components(2000, transductive=True),
-            text=False,
-            transductive=True,
-            per_draw=False,
-            shared_genes=True,
-            mixture=True,
-            source=f"{_PCA}, 2,000 most variable genes, scaled, fitted on all cells; then a mixture",
+        *(
+            Method(
+                f"pca50-{how}{'+mixture' if mixture else ''}",
+                embed,
+                text=False,
+                transductive=True,
+                per_draw=False,
+                shared_genes=True,
+                other_batches=True,
+                mixture=mixture,
+                package=package,
+                source=f"{_PCA}, {_HVG:,} most variable genes of all cells, {about}"
+                + "; then a mixture" * mixture,
+            )
+            for how, about, package in _CORRECTIONS
+            for embed in [_corrected(how)]
+            for mixture in (False, True)
         ),
     )
 }

@@ -43,6 +43,8 @@ class Panel:
         ``[n, v]`` float32 counts of all columns, for controls that read no text; None for `counts`.
     names
         ``[n]`` str names of the cells, by which vectors from elsewhere are theirs; or None.
+    organism
+        Whose genes the data set names; "" where nobody has said.
     """
 
     counts: sp.csr_array
@@ -52,6 +54,7 @@ class Panel:
     batch: NDArray[np.str_] | None = None
     expression: sp.csr_array | None = None
     names: NDArray[np.object_] | None = None
+    organism: str = ""
 
     @property
     def n_cells(self) -> int:
@@ -77,6 +80,7 @@ class Panel:
             None if self.batch is None else self.batch[cells],
             None if self.expression is None else self.expression[cells],
             None if self.names is None else self.names[cells],
+            self.organism,
         )
 
     def restrict(self, genes: NDArray[np.integer[Any]]) -> Panel:
@@ -201,4 +205,5 @@ def panel_of(
         None if batches is None else batches[labelled].astype(np.str_),
         expression,
         names[labelled],
+        cells.alignment.organism,
     )

@@ -83,6 +83,11 @@ class Split:
         return bool(np.array_equal(self.sources[0].rows, self.sources[1].rows))
 
     @property
+    def other_batches(self) -> bool:
+        """Whether the query is of other batches, or of another data set, than the reference."""
+        return self.scenario == "batches" or self.sources[0] is not self.sources[1]
+
+    @property
     def reference(self) -> Panel:
         """Labelled cells."""
         return self._side(0)

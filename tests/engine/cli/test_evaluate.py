@@ -164,6 +164,8 @@ def test_generated_cells_are_beside_real_ones_and_shuffled_genes(lexicell, label
         (["--generated", "nowhere.h5ad"], "nowhere.h5ad: no such file"),
         (["--generated", "nowhere.h5ad", "--n", "3"], "--n is for labelled cells, and not for --generated"),
         (["--generated", "nowhere.h5ad", "--scenario", "few-shot"], "--scenario is for labelled cells"),
+        (["--label", "type", "--protocol", "cz", "--n", "3"], "n is not for cz-benchmarks"),
+        (["--generated", "nowhere.h5ad", "--protocol", "cz"], "--protocol is for labelled cells"),
         (["--generated-values", "counts"], "--generated-values is for --generated"),
     ],
 )

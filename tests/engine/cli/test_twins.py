@@ -22,6 +22,7 @@ from lexicell.cli._app import app
 from lexicell.embedding import DEFAULT_RECIPE, RECIPES, AlignOptions, Options
 from lexicell.embedding.aligned import DEFAULT_LEXICON
 from lexicell.evaluation import CellProtocol
+from lexicell.evaluation.cz import CZ_METHODS
 from lexicell.learn import TrainSettings
 from lexicell.learn.classify import fit_classifier
 from lexicell.learn.closed_form import fit_contrastive_pca
@@ -332,6 +333,7 @@ NAMED = {
     ("embed", "recipe"): ('by default what the projection was learned with, else "{}"', DEFAULT_RECIPE),
     ("train", "alpha"): ("{} by default", ALPHA),
     ("annotate", "threshold"): ("with sentences {} by default", str(SURE)),
+    ("evaluate", "protocol"): ("By default of {}", " and ".join(f'"{name}"' for name in CZ_METHODS)),
     ("evaluate", "scenarios"): ("Some of {}", ", ".join(f'"{name}"' for name in SCENARIOS)),
     ("evaluate", "n"): ("by default {}", " and ".join(", ".join(map(str, sizes)) for sizes in SIZES)),
 }

@@ -13,7 +13,7 @@ import scipy.sparse as sp
 
 from lexicell.embedding import Advanced, Note
 from lexicell.errors import InputError, OutputExistsError
-from lexicell.evaluation import METHODS, CellProtocol, Method, Panel, evaluate_panels
+from lexicell.evaluation import METHODS, CellProtocol, Method, Panel, Task, cells, evaluate_panels
 from lexicell.evaluation.controls import CONTROLS
 from lexicell.evaluation.figures import write_figures
 
@@ -110,6 +110,32 @@ def test_embedding_once_gives_what_embedding_each_draw_gives(panel, clustered):
     assert scores[0] == scores[1]
 
 
+def test_vectors_are_made_once_and_judged_with_and_without_the_mixture(panel, clustered):
+    seen = []
+
+    def spy(task):
+        seen.append(task)
+        return METHODS["paper"].run(task)
+
+    pair = [Method("spy", spy), Method("spy+mixture", spy, transductive=True, mixture=True)]
+    protocol = CellProtocol(("few-shot", "disjoint"), (2,), 3, 3, 500, 10)
+    apart = [evaluate(panel, clustered, [one], protocol).records for one in pair]
+    runs = 3 * (1 + len(CONTROLS))  # draws, tables
+    assert len(seen) == 2 * 2 * runs
+    seen.clear()
+    events = []
+    together = evaluate(panel, clustered, pair, protocol, events.append).records
+    assert len(seen) == 2 * runs
+    scores = [
+        [(r.method, r.control, r.setting, r.draw, r.classifier, r.macro_f1, r.transductive) for r in records]
+        for records in (apart[0] + apart[1], together)
+    ]
+    assert scores[0] == scores[1]
+    assert {r.macro_f1 for r in apart[0]} != {r.macro_f1 for r in apart[1]}
+    progress = [event for event in events if isinstance(event, Advanced)]
+    assert [event.done for event in progress] == list(range(1, 1 + 2 * len(seen)))
+
+
 def test_what_is_left_out_is_said(panel, clustered):
     events = []
     evaluate(panel, clustered, listener=events.append)
@@ -188,6 +214,41 @@ def test_a_transfer_and_batches_are_evaluated_too(panel, clustered):
         ("transfer", "common genes", "pca50-all"),
         ("transfer", "text alone", "paper"),
     }
+
+
+def test_expression_without_batches_is_for_batches_and_transfers_only(panel, clustered, monkeypatch):
+    batch = np.where(np.arange(panel.n_cells) % 2, "x", "y")
+    panel = Panel(panel.counts, panel.rows, panel.totals, panel.labels, batch)
+    query = panel.take(np.arange(0, 74, 3)).restrict(np.arange(200, 600))
+    protocol = CellProtocol(("few-shot", "batches", "transfer"), (2,), draws=2)
+    events = []
+    monkeypatch.setattr(cells, "find_spec", lambda name: None if name == "harmonypy" else name)
+    methods = ("pca50-centred", "pca50-centred+mixture", "pca50-harmony", "pca50-harmony+mixture")
+    found = evaluate(panel, clustered, methods, protocol, events.append, query=query)
+    assert {(r.scenario, r.setting, r.method) for r in found.records} == {
+        (*where, method)
+        for where in (("batches", "one held out"), ("transfer", "common genes"))
+        for method in methods[:2]
+    }
+    assert all(line.is_control and line.transductive for line in found.lines())
+    notes = [event.text for event in events if isinstance(event, Note)]
+    lacking = "pca50-harmony, pca50-harmony+mixture, which need what is not installed: pip install harmonypy"
+    assert any(text.endswith(lacking) for text in notes)
+    evaluate(panel, clustered, methods, CellProtocol(("few-shot",), (2,), 1), events.clear() or events.append)
+    assert not any("harmonypy" in event.text for event in events if isinstance(event, Note))
+
+
+def test_batches_are_centred_by_what_they_are_and_data_sets_by_which_they_are(panel):
+    batch = np.where(np.arange(panel.n_cells) % 2, "x", "y")
+    labelled = Panel(panel.counts, panel.rows, panel.totals, panel.labels, batch)
+    empty = labelled.take(np.empty(0, np.int64))
+    task = Task(np.zeros((600, 4), np.float32), labelled, empty, None, 0)
+    whole, _ = METHODS["pca50-centred"](task)
+    np.testing.assert_allclose(whole[batch == "x"].mean(axis=0), 0, atol=1e-4)
+    first, second = panel.take(np.arange(40)), panel.take(np.arange(40, 74))
+    sides = METHODS["pca50-centred"](replace(task, reference=first, query=second))
+    for side in sides:
+        np.testing.assert_allclose(side.mean(axis=0), 0, atol=1e-4)
 
 
 def test_vectors_of_another_shape_are_refused(panel, clustered):

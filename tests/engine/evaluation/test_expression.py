@@ -10,7 +10,7 @@ import scipy.sparse as sp
 
 from lexicell.embedding.gene_statistics import highly_variable_columns
 from lexicell.evaluation import Panel
-from lexicell.evaluation.expression import components, log_normalise
+from lexicell.evaluation.expression import components, corrected_components, log_normalise
 
 
 def bare(counts) -> Panel:
@@ -75,3 +75,31 @@ def test_depth_is_divided_out(pbmc3k):
     deeper = log_normalise(sp.csr_array(pbmc3k.X[:20] * 3))
     np.testing.assert_allclose(logged.toarray(), deeper.toarray(), rtol=1e-5)
     np.testing.assert_allclose(np.expm1(logged.toarray()).sum(axis=1), 1e4, rtol=1e-4)
+
+
+# Harmony moves clouds that are far from each other a little.
+@pytest.mark.parametrize(("how", "left"), [("centred", 0.1), ("harmony", 0.95)])
+def test_corrected_components_keep_classes_and_lose_batches(how, left):
+    if how == "harmony":
+        pytest.importorskip("harmonypy")
+    rng = np.random.default_rng(0)
+    classes, batches = np.arange(400) % 2, np.repeat(["x", "y"], 200)
+    seen_better = (batches == "y")[:, None] & (np.arange(300) % 3 == 0)
+    rates = (0.5 + 4 * (np.arange(300) % 5 == classes[:, None])) * np.where(seen_better, 6, 1)
+    panel = bare(rng.poisson(rates))
+    (joint,) = components(panel, [panel], n_genes=250, seed=0)
+    found = corrected_components(panel, batches, how=how, n_genes=250, seed=0)
+    assert found.dtype == np.float32
+    assert found.shape == joint.shape
+
+    def apart(vectors, groups):
+        """Distance between two groups' means, over what cells differ within them."""
+        sides = [vectors[groups == one] for one in np.unique(groups)]
+        within = np.mean([np.linalg.norm(side - side.mean(axis=0), axis=1).mean() for side in sides])
+        return np.linalg.norm(sides[0].mean(axis=0) - sides[1].mean(axis=0)) / within
+
+    assert apart(joint, batches) > 0.5
+    assert apart(found, batches) < left * apart(joint, batches)
+    assert apart(found, classes) > 0.9 * apart(joint, classes)
+    again = corrected_components(panel, batches, how=how, n_genes=250, seed=0)
+    np.testing.assert_array_equal(found, again)
