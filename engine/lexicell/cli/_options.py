@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 __all__ = [
+    "Atlas",
     "Data",
     "DataList",
     "DeviceOption",
@@ -48,6 +49,14 @@ DataList = Annotated[
 ]
 LexiconName = Annotated[
     str, typer.Option("--lexicon", "-l", help="Bundled lexicon or lexicon folder.", show_default=True)
+]
+Atlas = Annotated[
+    str,
+    typer.Option(
+        metavar="FILE",
+        help="What unlabelled cells have told of genes, beside texts: a file of `lexicell genes learn`, "
+        '"bundled" or "none".',
+    ),
 ]
 Layer = Annotated[str | None, typer.Option(help="Read this layer instead of X.")]
 UseRaw = Annotated[bool, typer.Option("--use-raw", help="Read .raw instead of X.")]

@@ -34,9 +34,9 @@ def evaluate(
         list[str] | None,
         typer.Option(
             "--scenario",
-            help="few-shot, disjoint, batches, transfer or described; may be repeated. Default: few-shot and "
-            "disjoint, and with --batch-key batches, with --query transfer, with --describe or --types "
-            "described.",
+            help="few-shot, disjoint, partial, batches, transfer or described; may be repeated. Default: "
+            "few-shot and disjoint, and with --batch-key batches, with --query transfer, with --describe or "
+            "--types described.",
         ),
     ] = None,
     protocol: Annotated[
@@ -113,6 +113,7 @@ def evaluate(
     panels: Annotated[int, typer.Option(min=1, help="Draws of disjoint panels.")] = 5,
     seed: opt.Seed = 0,
     lexicon: opt.LexiconName = "human-go-minilm",
+    atlas: opt.Atlas = "bundled",
     layer: opt.Layer = None,
     use_raw: opt.UseRaw = False,
     modality: opt.Modality = None,
@@ -175,7 +176,7 @@ def evaluate(
             label_map=_read_map(label_map), describe=describe, types=types, markers=markers,
             batch_key=batch_key, methods=named, embeddings=_embeddings(embeddings),
             protocol=protocol, scenarios=asked or None,
-            n=_sizes(n), draws=draws, panels=panels, scib=scib, lexicon=lexicon, layer=layer,
+            n=_sizes(n), draws=draws, panels=panels, scib=scib, lexicon=lexicon, atlas=atlas, layer=layer,
             use_raw=use_raw, modality=modality, follow_links=follow_links, values=values,
             gene_column=gene_column, organism=organism, min_coverage=min_coverage,
             mask_genes=mask_genes or (), genes=genes, seed=seed, workers=workers, output=output,

@@ -51,6 +51,11 @@ def train(
         float | None, typer.Option(help="Of cpca: how much the background counts. Default: 1.")
     ] = None,
     lexicon: opt.LexiconName = "human-go-minilm",
+    atlas: opt.Atlas = "bundled",
+    through: Annotated[
+        str | None,
+        typer.Option(metavar="FILE", help="Of bridge: cells that have measured the genes of both panels."),
+    ] = None,
     top_k: Annotated[
         int | None,
         typer.Option("--top-k", "-k", min=1, help="Genes per cell, the highest first. Default: all chosen."),
@@ -98,8 +103,8 @@ def train(
     with _console.bar("training", "steps") as bar:
         made = learn(
             data, output, label=label, objective=objective, lexicon=lexicon,
-            batch_key=batch_key, background=_background(background), alpha=alpha, top_k=top_k,
-            n_top_genes=n_top_genes or None, dim=dim, settings=_settings(steps, rate),
+            batch_key=batch_key, background=_background(background), alpha=alpha, atlas=atlas,
+            through=through, top_k=top_k, n_top_genes=n_top_genes or None, dim=dim, settings=_settings(steps, rate),
             held_out=held_out, seed=seed, device=device, checkpoint=checkpoint, resume=resume,
             overwrite=overwrite, layer=layer,
             use_raw=use_raw, modality=modality, follow_links=follow_links, values=values,

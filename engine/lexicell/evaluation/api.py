@@ -26,7 +26,8 @@ from lexicell.evaluation.panels import Panel, panel_of
 from lexicell.evaluation.protocol import CellProtocol
 from lexicell.evaluation.report_files import check_output
 from lexicell.evaluation.splits import Scenario
-from lexicell.lexicon import GeneList, Lexicon
+from lexicell.learn.gene_atlas import resolve_atlas
+from lexicell.lexicon import GeneAtlas, GeneList, Lexicon
 from lexicell.words import Description
 from lexicell.words.descriptions import gather_descriptions
 
@@ -59,6 +60,7 @@ def evaluate(
     panels: int = 5,
     scib: bool = False,
     lexicon: str | Lexicon = DEFAULT_LEXICON,
+    atlas: str | Path | GeneAtlas = "bundled",
     layer: str | None = None,
     use_raw: bool = False,
     modality: str | None = None,
@@ -108,8 +110,8 @@ def evaluate(
         organism that of species. By default of "lexicell" and "pca50-hvg"; methods that learn from labels
         have no such vectors. That package draws by its own seed.
     scenarios
-        Some of "few-shot", "disjoint", "batches", "transfer" and "described". By default the first two,
-        "batches" where there is a `batch_key`, "transfer" where there is a `query` and "described" where
+        Some of "few-shot", "disjoint", "partial", "batches", "transfer" and "described". By default the
+        first two, "batches" where there is a `batch_key`, "transfer" where there is a `query` and "described" where
         there are `describe` or `types`.
     n, draws
         Labelled cells of each class, few-shot and beside sentences, by default 3, 5, 10, 20, 50 and 1, 3, 10;
@@ -121,6 +123,9 @@ def evaluate(
         Also compute scores of scib-metrics.
     lexicon
         Bundled name, folder or opened lexicon.
+    atlas
+        What other cells have told of genes: a file of ``lexicell genes learn``, "bundled" or "none". Data
+        sets of it that share cells with those evaluated are left out.
     layer, use_raw, modality, follow_links, values, gene_column, organism, min_coverage, mask_genes, genes
         How data sets are read and understood; see `lexicell.embed`.
     seed
@@ -243,6 +248,7 @@ def evaluate(
             described=asked,
             methods=compared,
             protocol=rules,
+            atlas=resolve_atlas(atlas, opened),
             workers=workers,
             listener=listener,
         )

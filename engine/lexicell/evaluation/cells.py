@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from functools import cache
+from functools import cache, partial
 from importlib.util import find_spec
 from typing import Any
 
@@ -31,14 +31,18 @@ from lexicell.evaluation.splits import (
     batch_splits,
     disjoint_splits,
     few_shot_splits,
+    partial_splits,
     transfer_splits,
 )
 from lexicell.evaluation.tables import Tables
 from lexicell.learn.mixture import mix
-from lexicell.lexicon import Lexicon, gene_scales
+from lexicell.lexicon import GeneAtlas, Lexicon, gene_scales
 from lexicell_kernels.cpu import available_cpus
 
 __all__ = ["evaluate_panels"]
+
+#: No class is impossible where two kinds of evidence disagree.
+_LEAST = 1e-12
 
 
 @dataclass
@@ -49,6 +53,7 @@ class _Embedded:
     query: NDArray[np.float32]
     seconds: float
     clusters: dict[str, float] = field(default_factory=dict)
+    evidence: NDArray[np.float64] | None = None
 
 
 def evaluate_panels(
@@ -60,6 +65,7 @@ def evaluate_panels(
     described: DescribedTypes | None = None,
     methods: Sequence[Method],
     protocol: CellProtocol,
+    atlas: GeneAtlas | None = None,
     workers: int | None = None,
     listener: Listener = log,
 ) -> Evaluation:
@@ -67,7 +73,7 @@ def evaluate_panels(
     if ("described" in protocol.scenarios) != (described is not None):
         msg = "the scenario described is for sentences, and sentences for it: give both or neither"
         raise InputError(msg)
-    tables = Tables(lexicon, panels, protocol.seed, listener)
+    tables = Tables(lexicon, protocol.seed, listener, atlas)
     gene_scale = gene_scales(lexicon)
 
     @cache  # most methods need none
@@ -172,7 +178,7 @@ class _Runner:
                 self.notes |= {why.format(method.name) for method in self.methods if why}
                 waiting.append(None)
             else:
-                embedded = self._embed(name, split)
+                embedded = self._embed(split)
                 waiting.append(embedded and pool.submit(self._judge, name, split, embedded))
             if len(waiting) > 2 * available_cpus():
                 yield self._result(waiting.pop(0))
@@ -186,8 +192,10 @@ class _Runner:
             return "{} needs the same genes on both sides, " + where
         if self.method.given and not split.one_source:
             return "the vectors of {} are of all genes of one data set, " + where
-        same = (self.method.other_genes and split.same_genes) or (
-            self.method.other_batches and not split.other_batches
+        same = (
+            (self.method.other_genes and split.same_genes)
+            or (self.method.some_genes and split.scenario != "partial")
+            or (self.method.other_batches and not split.other_batches)
         )
         return "" if same else None
 
@@ -198,23 +206,26 @@ class _Runner:
     def _seed(self, draw: int) -> int:
         return int(np.random.SeedSequence([self.protocol.seed, draw]).generate_state(1)[0])
 
-    def _embed(self, name: str, split: Split) -> _Embedded | None:
+    def _embed(self, split: Split) -> _Embedded | None:
         started = time.perf_counter()
         if split.one_source and not self.method.per_draw:
-            return self._embed_whole(name, split)
-        vectors = self._tables.vectors(self.control, name, split, self._seed(split.draw))
+            return self._embed_whole(split)
+        vectors = self._tables.vectors(self.control, split, self._seed(split.draw))
         if vectors is None:
             return None
         bare = split.query.without_labels()
+        seed = self._seed(split.draw)
         task = Task(
-            vectors, split.reference, bare, bare, self._seed(split.draw),
-            self._gene_scale, self._refined,
+            vectors, split.reference, bare, bare, seed, self._gene_scale, self._refined,
+            self._tables.atlas(self.control, split, seed),
+            partial(self._tables.through, split=split, seed=seed),
         )  # fmt: skip
         reference, query = self.method(task)
         _check_shapes(self.method, reference, split.cells[0], query, split.cells[1])
-        return _Embedded(reference, query, time.perf_counter() - started)
+        evidence = None if self.method.evidence is None else self.method.evidence(task)
+        return _Embedded(reference, query, time.perf_counter() - started, evidence=evidence)
 
-    def _embed_whole(self, name: str, split: Split) -> _Embedded:
+    def _embed_whole(self, split: Split) -> _Embedded:
         """Embed all cells of a split as they are, whichever are labelled, once for all such splits."""
         cells = np.sort(np.concatenate(split.cells))
         # Only a control's vectors differ from draw to draw.
@@ -227,7 +238,7 @@ class _Runner:
             bare = panel.without_labels()
             empty = bare.take(np.empty(0, np.int64))
             seed = self._seed(key[0])
-            given = self._tables.vectors(self.control, name, split, self._seed(split.draw))
+            given = self._tables.vectors(self.control, split, self._seed(split.draw))
             assert given is not None  # noqa: S101 -- only draws of several panels lack some
             task = Task(given, bare, empty, None, seed, self._gene_scale, self._refined)
             vectors, _ = self.method(task)
@@ -253,8 +264,13 @@ class _Runner:
             classes, alone = probabilities(
                 embedded.reference, labels, embedded.query, kind, self.protocol.seed
             )
+            if embedded.evidence is not None:
+                alone = alone * embedded.evidence + _LEAST
+                alone /= alone.sum(axis=1, keepdims=True)
             for method, judged in zip(self.methods, records, strict=True):
-                found = _mixed(alone, classes, name, split, self._tables) if method.mixture else alone
+                trust = 2.0 if method.evidence is None else 1.0  # a product says things twice
+                mixed = method.mixture
+                found = _mixed(alone, classes, name, split, self._tables, trust) if mixed else alone
                 scores = score(true, classes[found.argmax(axis=1)])
                 judged.append(self._record(method, name, split, kind, scores, embedded.seconds, clusters))
         return records
@@ -290,7 +306,12 @@ class _Runner:
 
 
 def _mixed(
-    found: NDArray[np.float64], classes: NDArray[np.str_], name: str, split: Split, tables: Tables
+    found: NDArray[np.float64],
+    classes: NDArray[np.str_],
+    name: str,
+    split: Split,
+    tables: Tables,
+    trust: float,
 ) -> NDArray[np.float64]:
     """Hold cells that look alike to be of one class; labelled ones too, where they see the same genes."""
     components, query = tables.components(name, split)
@@ -299,7 +320,7 @@ def _mixed(
     told[query] = found
     if len(query) < len(components):
         known[: query[0]] = np.searchsorted(classes, split.labels[0])
-    return mix(told, components, known=known)[query]
+    return mix(told, components, trust=trust, known=known)[query]
 
 
 def _splits(
@@ -314,6 +335,8 @@ def _splits(
             drawn, small = disjoint_splits(
                 panel, protocol.panels, protocol.seed, n_genes=protocol.n_genes, least=protocol.least
             )
+        elif scenario == "partial":
+            drawn, small = partial_splits(panel, protocol.panels, protocol.seed, least=protocol.least)
         elif scenario == "batches":
             drawn, small = batch_splits(panel)
         elif scenario == "described" or query is None:

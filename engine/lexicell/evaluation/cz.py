@@ -86,13 +86,13 @@ def evaluate_by_cz(
     """
     tasks = tasks_of_cz()
     for method in methods:
-        if method.per_draw or method.other_genes or method.mixture:
+        if method.per_draw or method.other_genes or method.some_genes or method.mixture:
             msg = f"cz-benchmarks takes vectors that no label was used for; leave {method.name} out"
             raise InputError(msg)
     if query is not None and (same := [name for name, of in panels.items() if of.organism == query.organism]):
         msg = f"{same[0]} and the query both have {query.organism} genes; scores across species need two"
         raise InputError(msg)
-    tables, gene_scale = Tables(lexicon, panels, seed, listener), gene_scales(lexicon)
+    tables, gene_scale = Tables(lexicon, seed, listener), gene_scales(lexicon)
 
     @cache
     def refined() -> NDArray[np.float32]:

@@ -11,13 +11,11 @@ from numpy.typing import NDArray
 
 from lexicell.embedding import RECIPES
 from lexicell.embedding.default_projection import whiten_and_scale
-from lexicell.embedding.gene_statistics import highly_variable_columns
-from lexicell.embedding.selected import SelectedCells, select_counts
 from lexicell.errors import InputError
+from lexicell.evaluation.across_panels import ACROSS_PANELS, selected_cells
 from lexicell.evaluation.methods import BASELINES, Method, Vectors, embed_panel, pool
 from lexicell.evaluation.panels import Panel, Task
 from lexicell.learn.augment import Views
-from lexicell.learn.bridge import fit_bridge
 from lexicell.learn.objectives import fit
 from lexicell.learn.settings import TrainSettings
 from lexicell.projection import Pooling, Projection
@@ -50,7 +48,7 @@ def _learn(objective: str, *, unlabelled: bool, labels: bool) -> Callable[[Task]
         if unlabelled and task.unlabelled is not None and _same_genes(panel, task.unlabelled):
             panel = _stack(panel, task.unlabelled)
         trained = objective in {"supcon", "infonce", "semi", "cross-entropy"}
-        cells = _ranked(panel, task, _TRAINED_GENES if trained else _GENES)
+        cells = selected_cells(panel, len(task.vectors), _TRAINED_GENES if trained else _GENES)
         names: NDArray[np.object_] | None = None
         if labels and labelled is not None:
             names = np.full(panel.n_cells, None, object)
@@ -74,13 +72,6 @@ def _settings(n: int) -> TrainSettings:
     )
 
 
-def _bridge(task: Task) -> Vectors:
-    cells = _ranked(task.reference, task, _GENES)
-    bridge = fit_bridge(cells, task.vectors, task.reference.labels, seed=task.seed)
-    rows = _embed(task.query, bridge.projection, task.vectors, np.empty(0, np.int32))
-    return bridge.held_out, bridge.finish(rows.vectors, rows.n_genes)
-
-
 def _same_genes(first: Panel, second: Panel) -> bool:
     return np.array_equal(first.rows, second.rows)
 
@@ -88,15 +79,6 @@ def _same_genes(first: Panel, second: Panel) -> bool:
 def _stack(first: Panel, second: Panel) -> Panel:
     counts = sp.csr_array(sp.vstack([first.counts, second.counts], format="csr"))
     return Panel(counts, first.rows, np.concatenate([first.totals, second.totals]))
-
-
-def _ranked(panel: Panel, task: Task, n_genes: int | None) -> SelectedCells:
-    """All described genes of cells, or those that vary most among them."""
-    counts, rows = panel.counts, panel.rows
-    if n_genes is not None and len(rows) > n_genes:
-        columns = highly_variable_columns(counts, panel.totals, n_genes)
-        counts, rows = sp.csr_array(counts[:, columns]), rows[columns]
-    return select_counts(counts, rows, panel.totals, n_lexicon=len(task.vectors), weight=Weight.LOG1P)
 
 
 def _embed(
@@ -153,21 +135,9 @@ LEARNED: dict[str, Method] = {
             unlabelled=True,
             labels=False,
         ),
-        *(
-            Method(
-                f"bridge{'+mixture' if mixture else ''}",
-                _bridge,
-                transductive=True,
-                other_genes=True,
-                mixture=mixture,
-                source="kernel ridge from a gene's text to its class profile; scaled by the query's own cells"
-                + "; then a mixture of classes in their components" * mixture,
-            )
-            for mixture in (False, True)
-        ),
     )
 }
-METHODS: dict[str, Method] = {**LEARNED, **BASELINES}
+METHODS: dict[str, Method] = {**LEARNED, **ACROSS_PANELS, **BASELINES}
 
 
 def resolve_methods(names: Sequence[str | Method] | None) -> tuple[Method, ...]:

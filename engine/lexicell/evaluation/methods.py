@@ -46,6 +46,10 @@ class Method:
         Whether reference and query must have measured the same genes.
     other_genes
         Whether it is only for a query that has measured other genes than the reference.
+    some_genes
+        Whether it is only for a query whose genes are in part those of the reference.
+    atlas
+        Whether it also reads ``task.atlas``.
     other_batches
         Whether it is only for a query of other batches, or another data set, than the reference.
     given
@@ -54,6 +58,9 @@ class Method:
     mixture
         Whether classes are mixed in the cells' own components once the classifier has said what it can; see
         `lexicell.learn.mixture`.
+    evidence
+        Gives probabilities of classes ``[q, C]``, sorted by name, that those of a classifier are multiplied
+        with; None for none.
     package
         What must be installed beside scikit-learn; where it is not, there are no rows, and a note says so.
     source
@@ -67,9 +74,12 @@ class Method:
     per_draw: bool = True
     shared_genes: bool = False
     other_genes: bool = False
+    some_genes: bool = False
+    atlas: bool = False
     other_batches: bool = False
     given: bool = False
     mixture: bool = False
+    evidence: Callable[[Task], NDArray[np.float64]] | None = None
     package: str = ""
     source: str = ""
 

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
     from anndata import AnnData
 
+    from lexicell.learn.likeness import Likeness
+    from lexicell.lexicon import GeneAtlas
+
 __all__ = ["Panel", "Task", "panel_of"]
 
 
@@ -90,6 +93,11 @@ class Panel:
         totals = np.asarray(counts.sum(axis=1, dtype=np.float64), np.float32)
         return replace(self, counts=counts, rows=self.rows[columns], totals=totals, expression=None)
 
+    def without_genes(self, genes: NDArray[np.integer[Any]]) -> Panel:
+        """The panel without some lexicon rows, whose counts still count in totals."""
+        kept = np.flatnonzero(~np.isin(self.rows, genes))
+        return replace(self, counts=self.counts[:, kept], rows=self.rows[kept], expression=None)
+
     def without_labels(self) -> Panel:
         """The same cells, of unknown type."""
         return replace(self, labels=None)
@@ -127,6 +135,11 @@ class Task:
     refined
         Gives the ``[G, p]`` float32 rows that the recipe "lexicell" folds of the lexicon. None for a control,
         whose vectors are refined as a lexicon's are.
+    atlas
+        What cells of other data sets have told of genes, and texts foretold.
+    through
+        Gives the expression of genes in some cells of the query that have measured those of both sides; None
+        where there are no such cells.
     """
 
     vectors: NDArray[np.float32]
@@ -136,6 +149,8 @@ class Task:
     seed: int
     gene_scale: NDArray[np.float32] | None = None
     refined: Callable[[], NDArray[np.float32]] | None = None
+    atlas: GeneAtlas | None = None
+    through: Callable[[int], Likeness | None] | None = None
 
 
 def panel_of(

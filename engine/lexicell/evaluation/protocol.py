@@ -17,13 +17,13 @@ class CellProtocol:
     Attributes
     ----------
     scenarios
-        Some of "few-shot", "disjoint", "batches", "transfer" and "described".
+        Some of "few-shot", "disjoint", "partial", "batches", "transfer" and "described".
     n
         Labelled cells of each class, few-shot.
     draws
         Draws for each n, and of a transfer; at most five of them where sentences name cells.
     panels
-        Draws of disjoint panels.
+        Draws of disjoint panels, and of those that share some genes.
     n_genes, least
         Of disjoint panels: genes in both halves together, and the fewest cells of a class.
     seed

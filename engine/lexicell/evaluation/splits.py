@@ -21,11 +21,12 @@ __all__ = [
     "batch_splits",
     "disjoint_splits",
     "few_shot_splits",
+    "partial_splits",
     "transfer_splits",
 ]
 
 #: Which cells are labelled, and which are to be named.
-Scenario = Literal["few-shot", "disjoint", "batches", "transfer", "described"]
+Scenario = Literal["few-shot", "disjoint", "partial", "batches", "transfer", "described"]
 SCENARIOS: tuple[Scenario, ...] = get_args(Scenario)
 
 
@@ -173,6 +174,61 @@ def disjoint_splits(
         genes = _halves(rng, chosen)
         cells = _halved(rng, labels, classes)
         splits.append(Split("disjoint", "halves", None, draw, (panel, panel), cells, genes))
+    return splits, skipped
+
+
+def partial_splits(
+    panel: Panel,
+    draws: int,
+    seed: int,
+    *,
+    n_genes: tuple[int, ...] = (300, 1_000),
+    shares: tuple[float, ...] = (0, 0.02, 0.05, 0.1, 0.25),
+    least: int = 20,
+) -> tuple[list[Split], list[Skipped]]:
+    """Split cells in two halves that see panels of the same size, with some genes in common.
+
+    Panels are drawn from the most variable genes, as many as both panels need together, so that their genes
+    are like markers; and from all genes that 1 % of the cells have.
+
+    Parameters
+    ----------
+    panel, draws, seed
+        What to split, how often, and by which random numbers.
+    n_genes
+        Genes of a panel; sizes that the data set has not enough genes for are left out.
+    shares
+        Parts of a panel that both have.
+    least
+        Classes of fewer cells are skipped.
+
+    Raises
+    ------
+    InputError
+        Fewer than two classes are left, or there are not enough genes for any panel.
+    """
+    classes, skipped = _large_classes(panel, "partial", None, least)
+    labels = _labels(panel)
+    part = panel.take(np.flatnonzero(np.isin(labels, classes)))
+    detected = np.bincount(part.counts.indices, minlength=len(panel.rows)) >= 0.01 * part.n_cells
+    splits = []
+    for n, share in ((n, share) for n in n_genes for share in shares):
+        common = round(share * n)
+        variable = panel.rows[highly_variable_columns(part.counts, part.totals, 2 * n - common)]
+        for kind, pool in (("variable", variable), ("random", panel.rows[detected])):
+            if len(pool) < 2 * n - common:
+                continue
+            for draw in range(draws):
+                rng = np.random.default_rng([seed, draw])
+                drawn = rng.permutation(pool)[: 2 * n - common]
+                first, second = _halves(rng, drawn[common:])
+                genes = (np.union1d(first, drawn[:common]), np.union1d(second, drawn[:common]))
+                cells = _halved(rng, labels, classes)
+                setting = f"{share:.0%} of {n} {kind}"
+                splits.append(Split("partial", setting, None, draw, (panel, panel), cells, genes))
+    if not splits:
+        msg = f"no two panels of {min(n_genes)} genes can be made of {len(panel.rows)} described genes"
+        raise InputError(msg)
     return splits, skipped
 
 

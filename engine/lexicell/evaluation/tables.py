@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from dataclasses import replace
 from functools import cached_property
 
 import numpy as np
@@ -11,29 +11,26 @@ from numpy.typing import NDArray
 
 from lexicell.embedding import Listener, Note
 from lexicell.embedding.gene_statistics import highly_variable_columns
-from lexicell.errors import needing
+from lexicell.evaluation.across_panels import THROUGH, selected_cells
 from lexicell.evaluation.controls import BAGS, CONTROLS, bag_vectors, control_vectors
 from lexicell.evaluation.expression import log_normalise
 from lexicell.evaluation.methods import Method
 from lexicell.evaluation.panels import Panel
 from lexicell.evaluation.splits import Split
+from lexicell.learn.gene_atlas import expression_of_genes
+from lexicell.learn.likeness import Likeness
 from lexicell.learn.mixture import own_components
-from lexicell.lexicon import Lexicon
+from lexicell.lexicon import GeneAtlas, Lexicon, cell_hashes
 
-__all__ = ["OTHER_DATA", "THROUGH", "Tables", "loadings_of", "through_cells"]
+__all__ = ["OTHER_DATA", "Tables"]
 
 #: Query cells that measured the genes of both panels, by the name of the control: co-expression connects
 #: genes without any text.
-THROUGH = {f"co-expression in {n} cells": n for n in (10, 50, 200)}
-#: Loadings of the genes in the other data sets that are evaluated: co-expression elsewhere.
+_CELLS = {f"co-expression in {n} cells": n for n in THROUGH}
+#: Loadings of genes on components of other data sets: co-expression elsewhere.
 OTHER_DATA = "loadings of other data"
-_COMPONENTS = 50
-#: Values are cut where they are so many standard deviations from the mean; genes vary by at least so much.
-_CLIP, _LEAST_SPREAD = 10.0, 1e-3
 #: Genes of components, and draws whose components are kept.
 _VARIABLE, _DRAWS_KEPT = 2_000, 32
-#: Genes are compared that so many of a data set's cells have.
-_DETECTED = 0.005
 
 
 class Tables:
@@ -43,16 +40,19 @@ class Tables:
     ----------
     lexicon
         ``G`` genes.
-    panels
-        The data sets that are evaluated.
     seed
         Of the run.
     listener
         Is told what the texts do not give.
+    atlas
+        What other data sets have told of genes, or None.
     """
 
-    def __init__(self, lexicon: Lexicon, panels: Mapping[str, Panel], seed: int, listener: Listener) -> None:
-        self._lexicon, self._panels, self._seed, self._listener = lexicon, panels, seed, listener
+    def __init__(
+        self, lexicon: Lexicon, seed: int, listener: Listener, atlas: GeneAtlas | None = None
+    ) -> None:
+        self._lexicon, self._seed, self._listener, self._atlas = lexicon, seed, listener, atlas
+        self._last: tuple[tuple[int, ...], GeneAtlas | None] = ((), None)
         self.texts: NDArray[np.float32] = lexicon.vectors(lexicon.rows)
         self._kept: dict[str, tuple[object, NDArray[np.float32]]] = {}
         self._mixed: dict[tuple[object, ...], NDArray[np.float64]] = {}
@@ -70,20 +70,18 @@ class Tables:
         """Names of what a method is run with beside the texts."""
         if not method.text:
             return ()
-        names: tuple[str, ...] = (*CONTROLS, *self.bags)
-        if method.other_genes:
-            names += (*THROUGH, *([OTHER_DATA] if len(self._panels) > 1 else []))
-        return names
+        loadings = (OTHER_DATA,) if self._atlas is not None and self._atlas.data else ()
+        if method.atlas:
+            return (*CONTROLS, *loadings)
+        return (*CONTROLS, *self.bags, *((*_CELLS, *loadings) if method.other_genes else ()))
 
-    def vectors(self, control: str, data: str, split: Split, seed: int) -> NDArray[np.float32] | None:
+    def vectors(self, control: str, split: Split, seed: int) -> NDArray[np.float32] | None:
         """Vectors ``[G, d]`` for one draw; None where there are none of this kind for it.
 
         Parameters
         ----------
         control
             One of `controls`, "" for the texts.
-        data
-            Which data set it is.
         split
             The draw.
         seed
@@ -91,14 +89,54 @@ class Tables:
         """
         if not control or control in self.bags:
             return self.bags.get(control, self.texts)
-        if control in THROUGH:
-            if split.sources[0] is not split.sources[1]:
-                return None
-            return through_cells(split, THROUGH[control], len(self.texts), seed)
-        key: object = data if control == OTHER_DATA else seed
-        if self._kept.get(control, (None,))[0] != key:
-            self._kept[control] = key, self._made(control, data, seed)
+        if control in _CELLS:
+            found = self.through(_CELLS[control], split, seed)
+            return None if found is None else np.asarray(found.vectors, np.float32)
+        if control == OTHER_DATA:
+            apart = self._apart_from(split)
+            return None if apart is None or not apart.data else apart.loadings
+        if self._kept.get(control, (None,))[0] != seed:
+            self._kept[control] = seed, control_vectors(self.texts, control, seed=seed)
         return self._kept[control][1]
+
+    def atlas(self, control: str, split: Split, seed: int) -> GeneAtlas | None:
+        """What other data sets have told of genes; a control's has no meaning in what texts gave.
+
+        Parameters
+        ----------
+        control, split, seed
+            As `vectors`. Data sets that share cells with the split are left out.
+        """
+        apart = None if control == OTHER_DATA or control in _CELLS else self._apart_from(split)
+        if apart is None or control not in CONTROLS:
+            return apart
+        words, foretold = (
+            control_vectors(part, control, seed=seed) for part in (apart.words, apart.foretold)
+        )
+        return replace(apart, words=words, foretold=foretold)
+
+    def through(self, n: int, split: Split, seed: int) -> Likeness | None:
+        """Expression of genes in n cells of the query, which have measured those of the reference too.
+
+        None where the two sides are of two data sets.
+        """
+        if split.sources[0] is not split.sources[1]:
+            return None
+        drawn = np.random.default_rng(seed).permutation(split.cells[1])[:n]
+        return expression_of_genes(selected_cells(split.sources[1].take(np.sort(drawn)), len(self.texts)))
+
+    def _apart_from(self, split: Split) -> GeneAtlas | None:
+        """The gene atlas without the data sets that a split's cells are from; the last one is kept."""
+        if self._atlas is None:
+            return None
+        key = tuple(id(source) for source in split.sources)
+        if self._last[0] != key:
+            apart = self._atlas
+            for source in split.sources:
+                if source.names is not None:
+                    apart = apart.apart_from(cell_hashes(source.names, source.totals))
+            self._last = key, apart
+        return self._last[1]
 
     def components(self, data: str, split: Split) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
         """Components of cells that a mixture is made in, and which of them are the query's.
@@ -125,52 +163,3 @@ class Tables:
             self._mixed[key] = made
             return made
         return self._mixed[key]
-
-    def _made(self, control: str, data: str, seed: int) -> NDArray[np.float32]:
-        if control != OTHER_DATA:
-            return control_vectors(self.texts, control, seed=seed)
-        others = [panel for name, panel in self._panels.items() if name != data]
-        return np.hstack([loadings_of(panel, len(self.texts), self._seed) for panel in others])
-
-
-def through_cells(split: Split, n: int, genes: int, seed: int) -> NDArray[np.float32]:
-    """Expression of genes in query cells that measured those of the reference too, ``[G, n]``.
-
-    Parameters
-    ----------
-    split
-        Of one data set; its sides see other genes.
-    n
-        Cells, drawn from the query.
-    genes
-        ``G``, genes of the lexicon.
-    seed
-        Of the draw.
-    """
-    rng = np.random.default_rng(seed)
-    drawn = rng.permutation(split.cells[1])[:n]
-    panel = split.sources[1].take(np.sort(drawn))
-    found = np.zeros((genes, len(drawn)), np.float32)
-    found[panel.rows] = _standardised(log_normalise(panel.counts, panel.totals)).T
-    return found
-
-
-def loadings_of(panel: Panel, genes: int, seed: int) -> NDArray[np.float32]:
-    """Components of a data set's genes times their spread, ``[G, 50]``; 0 for genes that few cells have."""
-    with needing("evaluate", "Loadings of other data"):
-        from sklearn.decomposition import PCA
-    logged = log_normalise(panel.counts, panel.totals)
-    common = np.flatnonzero(np.diff(sp.csc_array(logged).indptr) > _DETECTED * panel.n_cells)
-    dense = _standardised(sp.csr_array(logged[:, common]))
-    solver = PCA(min(_COMPONENTS, *dense.shape), svd_solver="randomized", random_state=seed).fit(dense)
-    found = np.zeros((genes, _COMPONENTS), np.float32)
-    loadings = solver.components_.T * np.sqrt(solver.explained_variance_)
-    found[panel.rows[common], : loadings.shape[1]] = loadings
-    return found
-
-
-def _standardised(logged: sp.csr_array) -> NDArray[np.float32]:
-    dense = logged.toarray()
-    dense -= dense.mean(axis=0)
-    dense /= np.maximum(dense.std(axis=0), _LEAST_SPREAD)
-    return np.clip(dense, -_CLIP, _CLIP, out=dense)

@@ -24,6 +24,7 @@ from lexicell.embedding.selected import SelectedCells
 from lexicell.errors import InputError, OutputExistsError
 from lexicell.learn._tensors import hash_arrays
 from lexicell.learn.embed_selected import embed_selected
+from lexicell.learn.gene_atlas import atlas_likenesses, read_through, resolve_atlas
 from lexicell.learn.objectives import DEFAULT_OBJECTIVE, FitResult, Objective, fit, resolve_objective
 from lexicell.learn.settings import TrainSettings
 from lexicell.learn.training_data import (
@@ -35,7 +36,7 @@ from lexicell.learn.training_data import (
     split_labelled,
     tell_small_classes,
 )
-from lexicell.lexicon import GeneList, Lexicon
+from lexicell.lexicon import GeneAtlas, GeneList, Lexicon
 from lexicell.projection import Classifier, Projection
 
 __all__ = ["train"]
@@ -51,6 +52,8 @@ def train(
     batch_key: str | None = None,
     background: Data | tuple[str, str] | None = None,
     alpha: float | None = None,
+    atlas: str | Path | GeneAtlas = "bundled",
+    through: Data | None = None,
     top_k: int | None = None,
     n_top_genes: int | None = 4_000,
     dim: int | None = None,
@@ -96,6 +99,11 @@ def train(
         Of "cpca": other cells, or a column of ``obs`` and the value that the background has there.
     alpha
         Of "cpca": how much the background counts; 1 by default.
+    atlas
+        Of "bridge": what unlabelled cells have told of genes, beside their texts; a file of
+        ``lexicell genes learn``, "bundled" or "none".
+    through
+        Of "bridge": unlabelled cells that have measured the genes of both panels; ten are of use.
     top_k
         Genes per cell, the highest first; None for all that are used.
     n_top_genes
@@ -153,6 +161,7 @@ def train(
     target = None if output is None else Path(output)
     checkpoint_path = _checkpoint(chosen, target, checkpoint, resume=resume, overwrite=overwrite)
     options = _options(chosen, dim, settings, device, alpha)
+    _check_beside(chosen, atlas, through)
     if chosen.trained:
         import lexicell.learn.trainer  # noqa: F401 - a missing torch is an error before anything is read
     align_options = AlignOptions(
@@ -177,6 +186,10 @@ def train(
             options["background"] = select_background(
                 background, aligned, align_options, top_k, listener, follow_links=follow_links
             )
+    if "beside" in chosen.options:
+        options["beside"] = atlas_likenesses(resolve_atlas(atlas, aligned.lexicon))
+        if through is not None:
+            options["through"] = read_through(through, align_options, listener, follow_links=follow_links)
     vectors = aligned.lexicon.vectors(aligned.lexicon.rows).astype(np.float32)
     used, tested = split_labelled(cells, labels, chosen, background_mask, held_out, seed)
     if background_mask is not None:
@@ -224,6 +237,12 @@ def _check_options(
         raise InputError(message)
     if not 0 <= held_out < 1:
         message = f"the share of held-out cells is at least 0 and less than 1, not {held_out:g}"
+        raise InputError(message)
+
+
+def _check_beside(chosen: Objective, atlas: str | Path | GeneAtlas, through: Data | None) -> None:
+    if "beside" not in chosen.options and (through is not None or atlas not in ("bundled", "none")):
+        message = f"{chosen.name} does not ask which genes are alike: --atlas and --through are of bridge"
         raise InputError(message)
 
 

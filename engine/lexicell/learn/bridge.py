@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 from numpy.typing import NDArray
+from scipy.special import softmax
 
 from lexicell.embedding.events import Listener, Note, ignore
 from lexicell.embedding.selected import SelectedCells
@@ -56,6 +57,8 @@ class Bridge:
         ``[n, C - 1]`` float32 finished vectors of the labelled cells, in order, without any gene's own row.
     labelled
         ``[n]`` positions of these cells among those given.
+    means
+        ``[C, C - 1]`` float64: the classes' means of `held_out`.
     """
 
     projection: Projection
@@ -63,6 +66,7 @@ class Bridge:
     rotation: NDArray[np.float32]
     held_out: NDArray[np.float32]
     labelled: NDArray[np.int64]
+    means: NDArray[np.float64]
 
     def finish(self, vectors: NDArray[np.float32], n_genes: NDArray[np.integer[Any]]) -> NDArray[np.float32]:
         """Make vectors of one data set comparable with those of another panel.
@@ -84,6 +88,24 @@ class Bridge:
             float32 ``[n, C - 1]``.
         """
         return _standardised(vectors * np.asarray(n_genes)[:, None]) @ self.rotation
+
+    def evidence(self, finished: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Probabilities of classes by the distance to their means, to be multiplied with other evidence.
+
+        They are less sure than a classifier of `held_out` is, which has not seen how far panels differ.
+
+        Parameters
+        ----------
+        finished
+            ``[n, C - 1]`` of `finish`.
+
+        Returns
+        -------
+        numpy.ndarray
+            float64 ``[n, C]``, rows sum to 1.
+        """
+        distance = (self.means**2).sum(axis=1) - 2 * finished.astype(np.float64) @ self.means.T
+        return np.asarray(softmax(-distance / 2, axis=1))
 
 
 def weight_matrix(cells: SelectedCells) -> tuple[sp.csr_array, NDArray[np.int32]]:
@@ -178,7 +200,8 @@ def fit_bridge(
         masked=None if genes is None else ~np.isin(np.arange(len(vectors)), wanted),
         pooling=pooling,
     )
-    return Bridge(projection, tuple(map(str, names)), rotation, held_out, labelled)
+    means = _sums(held_out.astype(np.float64), codes, classes) / np.bincount(codes)[:, None]
+    return Bridge(projection, tuple(map(str, names)), rotation, held_out, labelled, means)
 
 
 def _profiles(weights: sp.csr_array, codes: NDArray[np.int64], n_classes: int) -> NDArray[np.float64]:

@@ -36,6 +36,7 @@ __all__ = [
     "foretell_loadings",
     "gene_loadings",
     "learn_gene_atlas",
+    "read_through",
     "resolve_atlas",
 ]
 
@@ -45,6 +46,8 @@ Data: TypeAlias = Union[str, Path, "AnnData"]
 _COMPONENTS, _WORDS = 50, 100
 #: Cells that components are found in; more would not change them.
 _MOST_CELLS = 20_000
+#: Cells that genes are compared through; more hardly help.
+_MOST_THROUGH = 1_000
 #: Genes get loadings that so many of a data set's cells have.
 _DETECTED = 0.005
 #: Of the regression from texts to loadings, on columns of variance 1.
@@ -221,6 +224,47 @@ def expression_of_genes(cells: SelectedCells) -> Likeness:
     vectors = np.zeros((cells.n_lexicon, len(cells)), np.float32)
     vectors[rows] = np.clip(dense, -10, 10).T
     return Likeness("co-expression", vectors)
+
+
+def read_through(
+    data: Data,
+    options: AlignOptions,
+    listener: Listener = ignore,
+    *,
+    follow_links: bool = False,
+    seed: int = 0,
+) -> Likeness:
+    """Read cells that have measured the genes of two panels; of more than 1,000 a sample.
+
+    Parameters
+    ----------
+    data
+        See `lexicell.embed`. Its X is read, as raw counts or whatever it is found to hold.
+    options
+        Lexicon, and which genes are left out.
+    listener
+        Is told the progress.
+    follow_links
+        See `lexicell.embed`.
+    seed
+        Of the sample.
+
+    Raises
+    ------
+    InputError
+        There are fewer than three cells.
+    """
+    with open_data(data, None, None, use_raw=False, follow_links=follow_links) as source:
+        alike = AlignOptions(lexicon=options.lexicon, mask_genes=options.mask_genes, genes=options.genes)
+        aligned = align_cells(source, alike, listener)
+        n = source.n_cells
+        if n < 3:
+            msg = f"{source.label}: genes are compared through three cells or more, not {n}"
+            raise InputError(msg)
+        only = None
+        if n > _MOST_THROUGH:
+            only = np.sort(np.random.default_rng(seed).choice(n, _MOST_THROUGH, replace=False))
+        return expression_of_genes(aligned.select(None, only=only, listener=listener))
 
 
 def resolve_atlas(atlas: str | Path | GeneAtlas | None, lexicon: Lexicon) -> GeneAtlas | None:

@@ -218,7 +218,10 @@ def _bridge(
 ) -> FitResult:
     from lexicell.learn.bridge import fit_bridge
 
-    return FitResult(fit_bridge(cells, vectors, labels, **options).projection, _plain(options))
+    given = {name: options[name] for name in ("beside", "through") if options.get(name)}
+    names = {name: [like.name for like in np.atleast_1d(likes)] for name, likes in given.items()}
+    settings = _plain({name: value for name, value in options.items() if name not in {*given, "genes"}})
+    return FitResult(fit_bridge(cells, vectors, labels, **options).projection, settings | names)
 
 
 def _loadings(
@@ -249,7 +252,7 @@ OBJECTIVES: dict[str, Objective] = {
         Objective(
             "bridge",
             _bridge,
-            frozenset({"gamma", "ridge"}),
+            frozenset({"gamma", "ridge", "beside", "through", "genes"}),
             needs_labels=True,
             keeps_unlabelled=False,
             about="from a gene's text to what it tells about the labels, for panels of other genes",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from lexicell.cli.genes import _build, _convert, _edit, _evaluate, _export, _fetch, _inspect
+from lexicell.cli.genes import _build, _convert, _edit, _evaluate, _export, _fetch, _inspect, _learn
 
 __all__ = ["app"]
 
@@ -14,6 +14,7 @@ app.command("build")(_build.build)
 app.command("info")(_inspect.info)
 app.command("align")(_inspect.align)
 app.command("evaluate")(_evaluate.evaluate)
+app.command("learn")(_learn.learn)
 app.command("subset")(_edit.subset)
 app.command("merge")(_edit.merge)
 app.command("diff")(_edit.diff)

@@ -1,0 +1,153 @@
+"""Methods for a query that has measured other genes than the reference, or some of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lexicell.embedding.gene_statistics import highly_variable_columns
+from lexicell.embedding.selected import SelectedCells, select_counts
+from lexicell.errors import needing
+from lexicell.evaluation.expression import log_normalise
+from lexicell.evaluation.methods import Method, Vectors, embed_panel
+from lexicell.evaluation.panels import Panel, Task
+from lexicell.learn.bridge import Bridge, fit_bridge
+from lexicell.learn.gene_atlas import atlas_likenesses
+from lexicell.projection import Pooling
+from lexicell_kernels import Weight
+
+__all__ = ["ACROSS_PANELS", "THROUGH", "selected_cells"]
+
+#: Query cells that are given as having measured the genes of both panels.
+THROUGH = (10, 50, 200)
+#: The most variable genes of a panel that a bridge learns from.
+_GENES = 4_000
+#: Components of the genes that both sides have measured, and where values are cut.
+_COMPONENTS, _CLIP = 30, 10.0
+
+
+def selected_cells(panel: Panel, n_lexicon: int, n_genes: int | None = None) -> SelectedCells:
+    """All described genes of a panel's cells, or those that vary most among them."""
+    counts, rows = panel.counts, panel.rows
+    if n_genes is not None and len(rows) > n_genes:
+        columns = highly_variable_columns(counts, panel.totals, n_genes)
+        counts, rows = counts[:, columns], rows[columns]
+    return select_counts(counts, rows, panel.totals, n_lexicon=n_lexicon, weight=Weight.LOG1P)
+
+
+def _bridge(task: Task, *, atlas: bool = False, through: int = 0) -> Vectors:
+    bridge, query = _fitted(task, atlas=atlas, through=through)
+    return bridge.held_out, query
+
+
+def _other_evidence(task: Task) -> NDArray[np.float64]:
+    """What the genes say that only one side has."""
+    bridge, query = _fitted(task, atlas=True)
+    return bridge.evidence(query)
+
+
+def _fitted(task: Task, *, atlas: bool, through: int = 0) -> tuple[Bridge, NDArray[np.float32]]:
+    """A bridge of the genes that only one side has, and finished vectors of the query."""
+    apart = [
+        side.without_genes(other.rows)
+        for side, other in ((task.reference, task.query), (task.query, task.reference))
+    ]
+    bridge = fit_bridge(
+        selected_cells(apart[0], len(task.vectors), _GENES),
+        task.vectors,
+        task.reference.labels,
+        beside=atlas_likenesses(task.atlas) if atlas else (),
+        through=task.through(through) if through and task.through is not None else None,
+        genes=apart[1].rows,
+        seed=task.seed,
+    )
+    table = bridge.projection.apply(task.vectors[apart[1].rows], apart[1].rows)
+    rows = embed_panel(apart[1], table, Pooling(None, Weight.LOG1P, normalise=False))
+    return bridge, bridge.finish(rows.vectors, rows.n_genes)
+
+
+def _common_genes(task: Task) -> Vectors:
+    """Components of the genes that both sides have, each gene scaled on each side; 0 without any."""
+    with needing("evaluate", "PCA of expression"):
+        from sklearn.decomposition import PCA
+    genes = np.intersect1d(task.reference.rows, task.query.rows)
+    sides = [_standardised(side, genes) for side in (task.reference, task.query)]
+    n = len(sides[0])
+    if not len(genes):
+        return np.zeros((n, 1), np.float32), np.zeros((len(sides[1]), 1), np.float32)
+    joint = np.vstack(sides)
+    components = PCA(min(_COMPONENTS, *joint.shape), random_state=task.seed).fit_transform(joint)
+    return components[:n].astype(np.float32), components[n:].astype(np.float32)
+
+
+def _standardised(panel: Panel, genes: NDArray[np.int32]) -> NDArray[np.float32]:
+    logged = log_normalise(panel.counts, panel.totals)[:, np.searchsorted(panel.rows, genes)].toarray()
+    spread = logged.std(axis=0)
+    scaled = (logged - logged.mean(axis=0)) / np.where(spread > 0, spread, 1)
+    return np.asarray(np.clip(scaled, -_CLIP, _CLIP), np.float32)
+
+
+_KERNEL = "kernel ridge from {} to a gene's class profile; scaled by the query's own cells"
+_ATLAS = "texts, their words and loadings in other data sets"
+
+
+def _with_mixture(
+    name: str, run: Callable[[Task], Vectors], source: str, *, alone: bool = True, **options: bool
+) -> list[Method]:
+    return [
+        Method(
+            f"{name}{'+mixture' if mixture else ''}",
+            run,
+            transductive=True,
+            mixture=mixture,
+            source=source + "; then a mixture of classes in their components" * mixture,
+            **options,  # type: ignore[arg-type]
+        )
+        for mixture in ((False, True) if alone else (True,))
+    ]
+
+
+ACROSS_PANELS: dict[str, Method] = {
+    method.name: method
+    for method in (
+        *_with_mixture("bridge", _bridge, _KERNEL.format("texts"), other_genes=True),
+        *_with_mixture(
+            "bridge+atlas", partial(_bridge, atlas=True), _KERNEL.format(_ATLAS), other_genes=True, atlas=True
+        ),
+        *(
+            _with_mixture(
+                f"bridge+atlas+{n} cells",
+                partial(_bridge, atlas=True, through=n),
+                _KERNEL.format(f"{_ATLAS}, and from {n} cells that measured both panels"),
+                alone=False,
+                other_genes=True,
+                atlas=True,
+            )[0]
+            for n in THROUGH
+        ),
+        *_with_mixture(
+            "common genes",
+            _common_genes,
+            "components of the genes that both sides have",
+            text=False,
+            some_genes=True,
+        ),
+        *(
+            Method(
+                f"common genes x bridge+atlas{'+mixture' if mixture else ''}",
+                _common_genes,
+                transductive=True,
+                some_genes=True,
+                atlas=True,
+                mixture=mixture,
+                evidence=_other_evidence,
+                source="evidence of the genes that both sides have, times that of the others by a bridge"
+                + "; then a mixture" * mixture,
+            )
+            for mixture in (False, True)
+        ),
+    )
+}
