@@ -234,8 +234,8 @@ class GeneTables:
             return self._directions
         if point.rows == "texts+words":
             return _beside(self._directions, fit_whitening(self._words, kind="zca").apply(self._words))
-        measured, foretold = self._loadings(_others(data))
-        loadings = np.where(measured.any(axis=1)[:, None] & (point.rows != "foretold"), measured, foretold)
+        filled, foretold = self._loadings(_others(data))
+        loadings = foretold if point.rows == "foretold" else filled
         if point.rows == "texts+loadings":
             return _beside(self._directions, 0.5 * unit_rows(loadings), as_long=False)
         return unit_rows(loadings).astype(np.float32)
@@ -281,15 +281,18 @@ class GeneTables:
         return np.hstack([part * np.sqrt(np.float32(part.shape[1])) for part in sides])
 
     def _loadings_of(self, others: tuple[str, ...]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        genes, features = len(self._texts), self._features().astype(np.float64)
-        loadings = [loadings_of(self._panels[name], genes, self._seed) for name in others]
-        foretold = []
-        for part in loadings:
-            seen = part.any(axis=1)
-            design, target = features[seen], part[seen] - part[seen].mean(axis=0)
+        """Loadings, foretold where a gene was not measured; and those that are foretold for all genes."""
+        features = self._features().astype(np.float64)
+        filled, foretold = [], []
+        for name in others:
+            loadings = loadings_of(self._panels[name], len(features), self._seed)
+            seen: NDArray[np.bool_] = np.asarray(loadings.any(axis=1))
+            design, target = features[seen], loadings[seen]
             gram = design.T @ design + _RIDGE * np.eye(features.shape[1])
-            foretold.append(features @ np.linalg.solve(gram, design.T @ target))
-        return np.hstack(loadings), np.hstack(foretold).astype(np.float32)
+            fitted = features @ np.linalg.solve(gram, design.T @ (target - target.mean(axis=0)))
+            filled.append(np.where(seen[:, None], loadings, fitted))
+            foretold.append(fitted)
+        return np.hstack(filled).astype(np.float32), np.hstack(foretold).astype(np.float32)
 
     def _train(self, others: tuple[str, ...]) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
         """Rows and bias of a map that joins halves of a panel, of the first of the other data sets."""
