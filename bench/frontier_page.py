@@ -152,8 +152,8 @@ def _verdict(content: dict[str, Any]) -> str:
         f"*{nearest}*, {_number(-least[nearest][1])}.",
         f"**{'None' if not better else joined(better)} of {len(others)} other recipes is at least as good "
         "as the default in all of these numbers**, so the default stays. The nearest to it, "
-        f"*{closest}*, differs from it by {_changes(content, closest)} (10-NN; few-shot neighbours, logistic; "
-        "batches).",
+        f"*{closest}*, differs from it by {_changes(content, closest)} (10-NN; few-shot neighbours, "
+        "logistic; batches).",
         _about_k(content),
         _about_random(content),
         _about_speed(content),
