@@ -59,12 +59,12 @@ PROSE = """\
 
 `python -m bench.frontier` wrote this section and its picture; all numbers, those of shuffled vectors too,
 are in `bench/results/frontier.json`. Which fixed table serves who has *no labels and one file to embed*?
-Each row is the default recipe with one or two things changed. Whatever is learned (scales, loadings, maps) is
-learned for PBMC3k from Baron alone, for Baron from PBMC3k alone, and for MERFISH, on which nothing was
-tuned, from both (`infonce`: from PBMC3k); so these are not the scales that are shipped, which have seen both. Beside each number
-stands, in brackets, the same table with random directions of the same lengths. 10-NN: accuracy over 5
-folds, types of 25 cells or more. Few-shot: macro-F1, mean of 3, 5 and 10 labelled cells a class, {draws}
-draws each.
+Each row is the default recipe with one or two things changed. Whatever is learned (scales, loadings, maps)
+is learned for PBMC3k from Baron alone, for Baron from PBMC3k alone, and for MERFISH, on which nothing was
+tuned, from both (`infonce`: from PBMC3k); so these are not the scales that are shipped, which have seen
+both. Beside each number stands, in brackets, the same table with random directions of the same lengths.
+10-NN: accuracy over 5 folds, types of 25 cells or more. Few-shot: macro-F1, mean of 3, 5 and 10 labelled
+cells a class, {draws} draws each.
 
 ![Quality against speed](images/quality-frontier.png)
 
