@@ -95,6 +95,7 @@ def embed_panel(
     *,
     used: NDArray[np.bool_] | None = None,
     bias: NDArray[np.float32] | None = None,
+    rank_factor: NDArray[np.float32] | None = None,
 ) -> Rows:
     """Embed a panel's cells with the kernel.
 
@@ -110,6 +111,8 @@ def embed_panel(
         ``[m]`` genes that may be selected; None for all.
     bias
         ``[p]``, None for 0.
+    rank_factor
+        ``[m]`` like `vectors`: what counts are multiplied with to select genes, None for 1.
     """
     m = len(panel.rows)
     if panel.n_cells == 0:
@@ -120,7 +123,7 @@ def embed_panel(
     rank[columns] = np.arange(len(columns), dtype=np.int32)
     return embed_rows(
         _kernel_block(panel),
-        GeneTable(np.ascontiguousarray(vectors, np.float32), rank, None, bias),
+        GeneTable(np.ascontiguousarray(vectors, np.float32), rank, rank_factor, bias),
         k=recipe.top_k,
         weight=Weight(recipe.weight),
         normalise=recipe.normalise,
