@@ -16,10 +16,11 @@ from lexicell.embedding.default_projection import whiten_and_scale
 from lexicell.embedding.gene_statistics import GeneStatistics, highly_variable_columns
 from lexicell.embedding.selected import select_counts
 from lexicell.evaluation import Panel
+from lexicell.evaluation.across_panels import selected_cells
 from lexicell.evaluation.controls import bag_vectors, control_vectors
 from lexicell.evaluation.methods import embed_panel
-from lexicell.evaluation.tables import loadings_of
 from lexicell.learn.augment import Views
+from lexicell.learn.gene_atlas import gene_loadings
 from lexicell.learn.gene_scales import predict_gene_scales
 from lexicell.learn.objectives import fit
 from lexicell.learn.settings import TrainSettings
@@ -285,7 +286,8 @@ class GeneTables:
         features = self._features().astype(np.float64)
         filled, foretold = [], []
         for name in others:
-            loadings = loadings_of(self._panels[name], len(features), self._seed)
+            cells = selected_cells(self._panels[name], len(features))
+            loadings = gene_loadings(cells, seed=self._seed)
             seen: NDArray[np.bool_] = np.asarray(loadings.any(axis=1))
             design, target = features[seen], loadings[seen]
             gram = design.T @ design + _RIDGE * np.eye(features.shape[1])

@@ -104,8 +104,9 @@ def train(
         made = learn(
             data, output, label=label, objective=objective, lexicon=lexicon,
             batch_key=batch_key, background=_background(background), alpha=alpha, atlas=atlas,
-            through=through, top_k=top_k, n_top_genes=n_top_genes or None, dim=dim, settings=_settings(steps, rate),
-            held_out=held_out, seed=seed, device=device, checkpoint=checkpoint, resume=resume,
+            through=through, top_k=top_k, n_top_genes=n_top_genes or None, dim=dim,
+            settings=_settings(steps, rate), held_out=held_out, seed=seed, device=device,
+            checkpoint=checkpoint, resume=resume,
             overwrite=overwrite, layer=layer,
             use_raw=use_raw, modality=modality, follow_links=follow_links, values=values,
             gene_column=gene_column, organism=organism, min_coverage=min_coverage,

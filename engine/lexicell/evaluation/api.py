@@ -111,8 +111,8 @@ def evaluate(
         have no such vectors. That package draws by its own seed.
     scenarios
         Some of "few-shot", "disjoint", "partial", "batches", "transfer" and "described". By default the
-        first two, "batches" where there is a `batch_key`, "transfer" where there is a `query` and "described" where
-        there are `describe` or `types`.
+        first two, "batches" where there is a `batch_key`, "transfer" where there is a `query` and
+        "described" where there are `describe` or `types`.
     n, draws
         Labelled cells of each class, few-shot and beside sentences, by default 3, 5, 10, 20, 50 and 1, 3, 10;
         draws for each of them, and of a transfer. Sentences are run for at most five draws, each with a seed
