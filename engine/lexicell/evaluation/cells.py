@@ -33,7 +33,7 @@ from lexicell.evaluation.splits import (
     transfer_splits,
 )
 from lexicell.evaluation.tables import Tables
-from lexicell.learn.mixture import mix
+from lexicell.learn.mixture import mix, spread_labels
 from lexicell.lexicon import Lexicon, gene_scales
 from lexicell_kernels.cpu import available_cpus
 
@@ -218,7 +218,7 @@ class _Runner:
                 embedded.reference, labels, embedded.query, kind, self.protocol.seed
             )
             if self.method.mixture:
-                found = _mixed(found, classes, name, split, self._tables)
+                found = _mixed(found, classes, name, split, embedded, self._tables)
             predicted = classes[found.argmax(axis=1)]
             records.append(
                 self._record(name, split, kind, score(true, predicted), embedded.seconds, clusters)
@@ -255,16 +255,24 @@ class _Runner:
 
 
 def _mixed(
-    found: NDArray[np.float64], classes: NDArray[np.str_], name: str, split: Split, tables: Tables
+    found: NDArray[np.float64],
+    classes: NDArray[np.str_],
+    name: str,
+    split: Split,
+    embedded: _Embedded,
+    tables: Tables,
 ) -> NDArray[np.float64]:
-    """Hold cells that look alike to be of one class; labelled ones too, where they see the same genes."""
-    components, query = tables.components(name, split)
-    known = np.full(len(components), -1)
-    told = np.full((len(components), len(classes)), 1 / len(classes))
-    told[query] = found
-    if len(query) < len(components):
-        known[: query[0]] = np.searchsorted(classes, split.labels[0])
-    return mix(told, components, known=known)[query]
+    """Hold cells that look alike to be of one class.
+
+    Where both sides are cells of one data set that see the same genes, in their own vectors and by both
+    classifiers, and labelled cells keep their class; elsewhere in the components of the query alone.
+    """
+    if not split.one_source:
+        return mix(found, tables.components(name, split))
+    known = np.full(sum(map(len, split.cells)), -1)
+    known[: len(split.cells[0])] = np.searchsorted(classes, split.labels[0])
+    spread = spread_labels(np.vstack([embedded.reference, embedded.query]), known, seed=tables.seed)
+    return spread.probability[len(split.cells[0]) :]
 
 
 def _result(waiting: Any) -> list[Record]:

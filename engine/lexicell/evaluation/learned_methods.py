@@ -123,12 +123,17 @@ LEARNED: dict[str, Method] = {
     method.name: method
     for method in (
         Method("lexicell", _lexicell, per_draw=False, source=RECIPES["lexicell"].source),
-        Method(
-            "loadings",
-            _learn("loadings", unlabelled=True, labels=False),
-            transductive=True,
-            per_draw=False,
-            source="components of expression; genes that were not measured get what their text predicts",
+        *(
+            Method(
+                f"loadings{'+mixture' if mixture else ''}",
+                _learn("loadings", unlabelled=True, labels=False),
+                transductive=True,
+                per_draw=False,
+                mixture=mixture,
+                source="components of expression; genes that were not measured get what their text predicts"
+                + "; then a mixture of classes" * mixture,
+            )
+            for mixture in (False, True)
         ),
         _objective(
             "loadings+labels",

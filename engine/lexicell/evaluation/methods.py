@@ -50,8 +50,9 @@ class Method:
         Whether its vectors are from elsewhere, of all genes that were measured: no control, and for cells of
         one data set that see all genes.
     mixture
-        Whether classes are mixed in the cells' own components once the classifier has said what it can; see
-        `lexicell.learn.mixture`.
+        Whether classes are mixed once the classifiers have said what they can; see `lexicell.learn.mixture`.
+        Where labelled cells and query are of one data set, in their vectors, and from both classifiers, so
+        that both give the same.
     source
         Where the method is from.
     """
@@ -209,7 +210,7 @@ BASELINES: dict[str, Method] = {
             per_draw=False,
             shared_genes=True,
             mixture=True,
-            source=f"{_PCA}, 2,000 most variable genes, scaled, fitted on all cells; then a mixture",
+            source=f"{_PCA}, 2,000 most variable genes, scaled, fitted on all cells; then a mixture of classes",
         ),
     )
 }

@@ -52,7 +52,7 @@ class Tables:
     """
 
     def __init__(self, lexicon: Lexicon, panels: Mapping[str, Panel], seed: int, listener: Listener) -> None:
-        self._lexicon, self._panels, self._seed, self._listener = lexicon, panels, seed, listener
+        self._lexicon, self._panels, self.seed, self._listener = lexicon, panels, seed, listener
         self.texts: NDArray[np.float32] = lexicon.vectors(lexicon.rows)
         self._kept: dict[str, tuple[object, NDArray[np.float32]]] = {}
         self._mixed: dict[tuple[object, ...], NDArray[np.float64]] = {}
@@ -60,7 +60,7 @@ class Tables:
     @cached_property
     def bags(self) -> dict[str, NDArray[np.float32]]:
         """Those of the texts' words and terms that there are."""
-        made = {bag: bag_vectors(self._lexicon, bag, seed=self._seed) for bag in BAGS}
+        made = {bag: bag_vectors(self._lexicon, bag, seed=self.seed) for bag in BAGS}
         if lacking := [bag for bag, vectors in made.items() if vectors is None]:
             text = f"the texts of {self._lexicon.name} give no control by {' or '.join(lacking)}"
             self._listener(Note(text))
@@ -100,26 +100,14 @@ class Tables:
             self._kept[control] = key, self._made(control, data, seed)
         return self._kept[control][1]
 
-    def components(self, data: str, split: Split) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
-        """Components of cells that a mixture is made in, and which of them are the query's.
-
-        Of both sides, the reference first, where they are cells of one data set that see the same genes; else
-        of the query alone.
-        """
-        if split.one_source:
-            cells = np.sort(np.concatenate(split.cells))
-            found = self._components((data, cells.tobytes()), split.sources[0].take(cells))
-            sides = [np.searchsorted(cells, side) for side in split.cells]
-            return found[np.concatenate(sides)], len(sides[0]) + np.arange(len(sides[1]))
-        found = self._components((data, split.scenario, split.setting, split.draw), split.query)
-        return found, np.arange(len(found))
-
-    def _components(self, key: tuple[object, ...], panel: Panel) -> NDArray[np.float64]:
-        """Made once for all methods, controls and classifiers of a draw."""
+    def components(self, data: str, split: Split) -> NDArray[np.float64]:
+        """Components of the query's cells, ``[q, d]``; made once for all methods and controls of a draw."""
+        key = (data, split.scenario, split.setting, split.draw)
         if key not in self._mixed:
+            panel = split.query
             logged = log_normalise(panel.counts, panel.totals)
             genes = highly_variable_columns(panel.counts, panel.totals, _VARIABLE)
-            made = own_components(sp.csr_array(logged[:, genes]), seed=self._seed)
+            made = own_components(sp.csr_array(logged[:, genes]), seed=self.seed)
             while len(self._mixed) >= _DRAWS_KEPT:
                 self._mixed.pop(next(iter(self._mixed)), None)
             self._mixed[key] = made
@@ -130,7 +118,7 @@ class Tables:
         if control != OTHER_DATA:
             return control_vectors(self.texts, control, seed=seed)
         others = [panel for name, panel in self._panels.items() if name != data]
-        return np.hstack([loadings_of(panel, len(self.texts), self._seed) for panel in others])
+        return np.hstack([loadings_of(panel, len(self.texts), self.seed) for panel in others])
 
 
 def through_cells(split: Split, n: int, genes: int, seed: int) -> NDArray[np.float32]:
