@@ -9,7 +9,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from lexicell.embedding import RECIPES
+from lexicell.embedding import RECIPES, Recipe
 from lexicell.embedding.default_projection import whiten_and_scale
 from lexicell.embedding.gene_statistics import highly_variable_columns
 from lexicell.embedding.selected import SelectedCells, select_counts
@@ -42,22 +42,27 @@ def _lexicell(task: Task) -> Vectors:
     return pool(task.reference, vectors, recipe), pool(task.query, vectors, recipe)
 
 
-def _learn(objective: str, *, unlabelled: bool, labels: bool) -> Callable[[Task], Vectors]:
-    """Learn from the reference, and from the unlabelled cells where the method may."""
+def _learn(
+    objective: str, *, unlabelled: bool, labels: bool, recipe: Recipe | None = None
+) -> Callable[[Task], Vectors]:
+    """Learn from the reference, and from the unlabelled cells where the method may.
+
+    With a recipe, cells are pooled as it says, and one linear map of the pooled vectors is learned.
+    """
 
     def run(task: Task) -> Vectors:
         panel, labelled = task.reference, task.reference.labels
         if unlabelled and task.unlabelled is not None and _same_genes(panel, task.unlabelled):
             panel = _stack(panel, task.unlabelled)
         trained = objective in {"supcon", "infonce", "semi", "cross-entropy"}
-        cells = _ranked(panel, task, _TRAINED_GENES if trained else _GENES)
+        cells = _ranked(panel, task, _TRAINED_GENES if trained else _GENES, recipe)
         names: NDArray[np.object_] | None = None
         if labels and labelled is not None:
             names = np.full(panel.n_cells, None, object)
             names[: len(labelled)] = labelled
-        options: dict[str, Any] = {"settings": _settings(len(cells))} if trained else {}
+        options: dict[str, Any] = {"settings": _settings(len(cells), recipe)} if trained else {}
         projection = fit(objective, cells, task.vectors, names, seed=task.seed, **options).projection
-        left_out = np.setdiff1d(panel.rows, cells.used)
+        left_out = np.setdiff1d(panel.rows, cells.used) if recipe is None else np.empty(0, np.int32)
         reference, query = (
             _embed(side, projection, task.vectors, left_out).vectors for side in (task.reference, task.query)
         )
@@ -66,11 +71,16 @@ def _learn(objective: str, *, unlabelled: bool, labels: bool) -> Callable[[Task]
     return run
 
 
-def _settings(n: int) -> TrainSettings:
+def _settings(n: int, recipe: Recipe | None) -> TrainSettings:
     """Fewer cells take fewer steps, and can't spare any for validation."""
     few = n < 500
     return TrainSettings(
-        dim=64, batch=min(256, n), steps=60 if few else 200, validation=0 if few else 0.1, views=Views()
+        dim=64,
+        batch=min(256, n),
+        steps=60 if few else 200,
+        validation=0 if few else 0.1,
+        views=Views(),
+        learn_genes=recipe is None,
     )
 
 
@@ -90,13 +100,15 @@ def _stack(first: Panel, second: Panel) -> Panel:
     return Panel(counts, first.rows, np.concatenate([first.totals, second.totals]))
 
 
-def _ranked(panel: Panel, task: Task, n_genes: int | None) -> SelectedCells:
-    """All described genes of cells, or those that vary most among them."""
+def _ranked(panel: Panel, task: Task, n_genes: int, recipe: Recipe | None = None) -> SelectedCells:
+    """The genes that vary most among cells, or all as a recipe selects them."""
     counts, rows = panel.counts, panel.rows
-    if n_genes is not None and len(rows) > n_genes:
+    if recipe is None and len(rows) > n_genes:
         columns = highly_variable_columns(counts, panel.totals, n_genes)
         counts, rows = sp.csr_array(counts[:, columns]), rows[columns]
-    return select_counts(counts, rows, panel.totals, n_lexicon=len(task.vectors), weight=Weight.LOG1P)
+    top_k, weight = (None, Weight.LOG1P) if recipe is None else (recipe.top_k, recipe.weight)
+    n_lexicon = len(task.vectors)
+    return select_counts(counts, rows, panel.totals, n_lexicon=n_lexicon, top_k=top_k, weight=weight)
 
 
 def _embed(
@@ -140,6 +152,11 @@ LEARNED: dict[str, Method] = {
             "loadings",
             "the same, turned to the classes; labels are spread to the surest cells",
             unlabelled=True,
+        ),
+        Method(
+            "paper+supcon",
+            _learn("supcon", unlabelled=False, labels=True, recipe=RECIPES["paper"]),
+            source="a linear map of what paper pools, supervised contrastive (Khosla et al. 2020)",
         ),
         _objective("supcon", "supcon", "supervised contrastive (Khosla et al. 2020)", unlabelled=False),
         _objective("cross-entropy", "cross-entropy", "a linear classifier's map", unlabelled=False),
