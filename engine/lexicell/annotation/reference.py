@@ -12,7 +12,12 @@ from numpy.typing import NDArray
 
 from lexicell.annotation.result import Mode
 from lexicell.embedding import AlignedCells, Listener, Note, Plan, Quality, embed_in_memory, plan_cells
-from lexicell.embedding.gene_statistics import GeneStatistics, gene_statistics, highly_variable_genes
+from lexicell.embedding.gene_statistics import (
+    GeneStatistics,
+    enough_cells,
+    gene_statistics,
+    highly_variable_genes,
+)
 from lexicell.embedding.selected import SelectedCells
 from lexicell.learn.bridge import fit_bridge
 from lexicell.learn.classify import fit_classifier, fit_knn
@@ -67,9 +72,11 @@ class Cells:
         return gene_statistics(self.aligned, listener=self.listener)
 
     def highly_variable(self, among: NDArray[np.int32] | None = None) -> NDArray[np.int32]:
-        """The 2,000 most variable genes, of all or among some."""
-        statistics = self.statistics if among is None else self.statistics.among(among)
-        return highly_variable_genes(statistics, _INFORMATIVE)
+        """The 2,000 most variable genes, of all; or among some, of those that enough cells have."""
+        if among is None:
+            return highly_variable_genes(self.statistics, _INFORMATIVE)
+        statistics = self.statistics.among(among)
+        return highly_variable_genes(statistics, _INFORMATIVE, least_cells=enough_cells(statistics.n_cells))
 
     def select(self, genes: NDArray[np.int32]) -> SelectedCells:
         """All counts of some genes."""

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from lexicell.embedding import RECIPES, Recipe
 from lexicell.embedding.default_projection import whiten_and_scale
-from lexicell.embedding.gene_statistics import highly_variable_columns
+from lexicell.embedding.gene_statistics import enough_cells, highly_variable_columns
 from lexicell.embedding.selected import SelectedCells, select_counts
 from lexicell.errors import InputError
 from lexicell.evaluation.methods import BASELINES, Method, Vectors, embed_panel, pool
@@ -55,7 +55,8 @@ def _learn(
         if unlabelled and task.unlabelled is not None and _same_genes(panel, task.unlabelled):
             panel = _stack(panel, task.unlabelled)
         trained = objective in {"supcon", "infonce", "semi", "cross-entropy"}
-        cells = _ranked(panel, task, _TRAINED_GENES if trained else _GENES, recipe)
+        least = enough_cells(panel.n_cells) if objective == "loadings" else 0
+        cells = _ranked(panel, task, _TRAINED_GENES if trained else _GENES, recipe, least)
         names: NDArray[np.object_] | None = None
         if labels and labelled is not None:
             names = np.full(panel.n_cells, None, object)
@@ -100,11 +101,13 @@ def _stack(first: Panel, second: Panel) -> Panel:
     return Panel(counts, first.rows, np.concatenate([first.totals, second.totals]))
 
 
-def _ranked(panel: Panel, task: Task, n_genes: int, recipe: Recipe | None = None) -> SelectedCells:
+def _ranked(
+    panel: Panel, task: Task, n_genes: int, recipe: Recipe | None = None, least_cells: int = 0
+) -> SelectedCells:
     """The genes that vary most among cells, or all as a recipe selects them."""
     counts, rows = panel.counts, panel.rows
     if recipe is None and len(rows) > n_genes:
-        columns = highly_variable_columns(counts, panel.totals, n_genes)
+        columns = highly_variable_columns(counts, panel.totals, n_genes, least_cells=least_cells)
         counts, rows = sp.csr_array(counts[:, columns]), rows[columns]
     top_k, weight = (None, Weight.LOG1P) if recipe is None else (recipe.top_k, recipe.weight)
     n_lexicon = len(task.vectors)
