@@ -210,7 +210,7 @@ BASELINES: dict[str, Method] = {
             per_draw=False,
             shared_genes=True,
             mixture=True,
-            source=f"{_PCA}, 2,000 most variable genes, scaled, fitted on all cells; then a mixture of classes",
+            source=f"{_PCA}, 2,000 most variable genes, scaled, fitted on all cells; then a mixture",
         ),
     )
 }

@@ -8,6 +8,7 @@ cells: those without a label get one from the others (`lexicell.learn.mixture.sp
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,7 @@ from lexicell.embedding.gene_statistics import enough_cells, highly_variable_col
 from lexicell.embedding.selected import SelectedCells
 from lexicell.errors import InputError, needing
 from lexicell.learn.bridge import weight_matrix
-from lexicell.learn.mixture import spread_labels
+from lexicell.learn.mixture import own_components, spread_labels
 from lexicell.projection import Pooling, Projection, Residual
 from lexicell_kernels import Weight
 
@@ -114,7 +115,8 @@ def fit_loadings(
     loadings = scale[:, None] * solver.components_.T.astype(np.float64)
     scores = shares @ loadings - mean @ loadings
     if labels is not None:
-        rotation = _rotation(scores, labels, seed)
+        logged = sp.csr_array(sp.csc_array(weights)[:, columns])
+        rotation = _rotation(scores, labels, lambda: own_components(logged, n_components=d, seed=seed), seed)
         loadings = loadings @ rotation
     return _projection(loadings, mean, chosen, rows, vectors)
 
@@ -149,7 +151,12 @@ def _projection(
     )
 
 
-def _rotation(scores: NDArray[np.float64], labels: NDArray[Any], seed: int) -> NDArray[np.float64]:
+def _rotation(
+    scores: NDArray[np.float64],
+    labels: NDArray[Any],
+    components: Callable[[], NDArray[np.float64]],
+    seed: int,
+) -> NDArray[np.float64]:
     """Directions ``[n_components, C - 1]`` that tell classes apart, few labels spread to all cells."""
     from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
@@ -160,7 +167,7 @@ def _rotation(scores: NDArray[np.float64], labels: NDArray[Any], seed: int) -> N
     scaled = scores / np.sqrt(np.square(scores - scores.mean(axis=0)).sum(axis=1).mean())
     believed = codes >= 0
     if not believed.all() and believed.sum() <= _FEW_LABELLED:
-        codes = spread_labels(scaled, codes, seed=seed).probability.argmax(axis=1)
+        codes = spread_labels(components(), codes, seed=seed).probability.argmax(axis=1)
         believed = np.ones(len(codes), bool)
     model = LinearDiscriminantAnalysis(solver="eigen", shrinkage=_SHRINKAGE)
     model.fit(scaled[believed], codes[believed])

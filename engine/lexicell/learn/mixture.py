@@ -14,7 +14,7 @@ from scipy.special import softmax
 from lexicell.errors import needing
 from lexicell.learn.classify import fit_knn, fit_logistic
 
-__all__ = ["Spread", "mix", "own_components", "spread_labels"]
+__all__ = ["Spread", "mix", "mixing", "own_components", "spread_labels"]
 
 #: Values are cut where they are so many standard deviations from the mean.
 _CLIP = 10.0
@@ -214,3 +214,28 @@ def _named(
     centred = vectors - vectors.mean(axis=0)
     length = np.linalg.norm(centred, axis=1, keepdims=True)
     return plain, mix((plain + votes) / 2, centred / np.maximum(length, 1e-9) ** _LENGTH_POWER, known=known)
+
+
+def mixing(components: NDArray[np.floating[Any]], n_first: int) -> float:
+    """How often the ten nearest cells of the first ones are of the others, over how often by chance.
+
+    About 1 where both are cells of one experiment; far less where an experiment's cells lie apart.
+
+    Parameters
+    ----------
+    components
+        ``[n, d]``, of all cells together.
+    n_first
+        Cells of the first kind; the others follow.
+
+    Raises
+    ------
+    MissingExtraError
+        scikit-learn is not installed.
+    """
+    with needing("train", "Comparing experiments"):
+        from sklearn.neighbors import NearestNeighbors
+    n = len(components)
+    nearest = NearestNeighbors(n_neighbors=min(_NEIGHBOURS + 1, n)).fit(components)
+    found = nearest.kneighbors(components[:n_first], return_distance=False)[:, 1:]
+    return float((found >= n_first).mean()) * (n - 1) / max(n - n_first, 1)
