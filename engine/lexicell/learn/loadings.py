@@ -31,8 +31,8 @@ __all__ = ["fit_loadings"]
 _CLIP = 10.0
 #: Cells that components are found in; more would not change them.
 _MOST_CELLS = 20_000
-#: Components that few cells are given, too.
-_LEAST_COMPONENTS = 5
+#: Components for each unit of the square root of the number of cells, and how many there are at least.
+_COMPONENTS_A_ROOT, _LEAST_COMPONENTS = 1.5, 5
 #: Cells by which half of a gene's standard deviation, as a power, is divided out.
 _BELIEVED = 300
 #: Labelled cells beyond which those without a label add nothing.
@@ -64,7 +64,8 @@ def fit_loadings(
     labels
         ``[N]`` classes, None, NaN or "" for cells without; None for no labels at all.
     n_components
-        Principal components; no more than the square root of the number of cells, the others being noise.
+        Principal components; no more than 1.5 times the square root of the number of cells: the
+        others are noise.
     n_genes
         The most variable of the genes that ten cells have (`lexicell.embedding.gene_statistics`), which get
         loadings; others that occur are masked, and genes that occur
@@ -109,7 +110,11 @@ def fit_loadings(
     # A gene's standard deviation is believed as far as there are cells: of few, it is the chance of one.
     unbelieved = spread ** (_BELIEVED / (n + _BELIEVED))
     scaled, scale = (scaled * unbelieved).astype(np.float32), scale * unbelieved
-    d = min(n_components, max(_LEAST_COMPONENTS, int(np.sqrt(n))), *(s - 1 for s in scaled.shape))
+    d = min(
+        n_components,
+        max(_LEAST_COMPONENTS, int(_COMPONENTS_A_ROOT * np.sqrt(n))),
+        *(s - 1 for s in scaled.shape),
+    )
     solver = PCA(d, svd_solver="arpack", random_state=seed)
     solver.fit(scaled)
     loadings = scale[:, None] * solver.components_.T.astype(np.float64)
