@@ -237,7 +237,8 @@ def _spread(
     logged = [sp.csc_array(weights)[:, np.searchsorted(rows, shared)] for weights, rows in sides]
     both = sp.csr_array(sp.vstack([sp.csr_array(logged[0])[known], logged[1]], format="csr"))
     components = own_components(both, n_components=_COMPONENTS, seed=seed)
-    mixed = mixing(components, len(known))
+    of_class = int(np.median(np.bincount(codes)))
+    mixed = mixing(components, len(known), neighbours=min(max(of_class - 1, 1), 10))
     where = f"cells of the query are {mixed:.2f} times as often next to labelled ones as by chance"
     if mixed < _MIXED:
         return None, f"{where}, so these are another experiment's, and labels are not spread to the query"

@@ -60,8 +60,8 @@ def annotate(
         bool | None,
         typer.Option(
             "--mixture/--no-mixture",
-            help="Hold cells of QUERY that look alike to be of one class. Default: across panels, and with few "
-            "labels (50 a class) in one experiment.",
+            help="Hold cells of QUERY that look alike to be of one class. Default: across panels, and in one "
+            "experiment with few labels.",
         ),
     ] = None,
     output: Annotated[

@@ -216,8 +216,8 @@ def _named(
     return plain, mix((plain + votes) / 2, centred / np.maximum(length, 1e-9) ** _LENGTH_POWER, known=known)
 
 
-def mixing(components: NDArray[np.floating[Any]], n_first: int) -> float:
-    """How often the ten nearest cells of the first ones are of the others, over how often by chance.
+def mixing(components: NDArray[np.floating[Any]], n_first: int, *, neighbours: int = _NEIGHBOURS) -> float:
+    """How often the nearest cells of the first ones are of the others, over how often by chance.
 
     About 1 where both are cells of one experiment; far less where an experiment's cells lie apart.
 
@@ -227,6 +227,8 @@ def mixing(components: NDArray[np.floating[Any]], n_first: int) -> float:
         ``[n, d]``, of all cells together.
     n_first
         Cells of the first kind; the others follow.
+    neighbours
+        How many are looked at; fewer than a class has among the first, or cells of the others must come.
 
     Raises
     ------
@@ -236,6 +238,6 @@ def mixing(components: NDArray[np.floating[Any]], n_first: int) -> float:
     with needing("train", "Comparing experiments"):
         from sklearn.neighbors import NearestNeighbors
     n = len(components)
-    nearest = NearestNeighbors(n_neighbors=min(_NEIGHBOURS + 1, n)).fit(components)
+    nearest = NearestNeighbors(n_neighbors=min(neighbours + 1, n)).fit(components)
     found = nearest.kneighbors(components[:n_first], return_distance=False)[:, 1:]
     return float((found >= n_first).mean()) * (n - 1) / max(n - n_first, 1)
