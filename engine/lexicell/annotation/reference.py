@@ -38,7 +38,7 @@ _FEW = 50
 #: Cells of a query whose components are made without being asked for.
 _MOST_CELLS = 50_000
 #: Components in which labels are spread, and how well the two must mix for it. Halves of one data set have
-#: 0.9 to 1, PBMC3k and PBMC 68k 0.1 to 0.6.
+#: 0.9 to 1, PBMC3k and PBMC 68k 0 to 0.6.
 _COMPONENTS, _MIXED = 50, 0.75
 
 
