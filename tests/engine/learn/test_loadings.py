@@ -52,15 +52,10 @@ def test_genes_that_vary_little_are_masked_and_unmeasured_ones_get_their_text(gr
     np.testing.assert_allclose(projection.apply(vectors[never], never), foretold, atol=1e-6)
 
 
-def test_few_cells_have_few_components_and_no_genes_of_single_cells(groups):
+def test_few_cells_have_few_components(groups):
     cells, _, vectors = groups
-    few = cells.take(np.arange(40))
-    projection = fit_loadings(few, vectors, n_genes=40)
+    projection = fit_loadings(cells.take(np.arange(40)), vectors)
     assert projection.weight.shape[0] == 9  # 1.5 times the root of 40
-    weights, rows = weight_matrix(few)
-    chosen = ~projection.masked[rows]
-    assert chosen.any()
-    assert np.diff(weights.tocsc().indptr)[chosen].min() >= 8
 
 
 def test_one_class_is_refused(groups):
