@@ -100,9 +100,12 @@ def annotate(
         Confidence below which a cell is "unknown"; None for the one that loses 5 % of the reference cells
         which are named rightly when they are held out; with sentences 0.4 by default.
     mixture
-        Hold cells of the query that look alike to be of one class: a mixture of Gaussians in the query's own
-        components of expression, one for each class, that is held near what is said of each cell. None for
-        where texts connect the two; a label depends on the other cells then.
+        Hold cells of the query that look alike to be of one class: a mixture of Gaussians in components of
+        expression, one for each class, that is held near what is said of each cell; a label depends on the
+        other cells then. None for where texts connect the two; and for where both measure the same, the
+        reference has 50 labelled cells a class or fewer, and its cells lie among those of the query: then
+        labelled cells take part and keep their class, and held out they decide whether the mixture helps.
+        ``facts["mixture_why"]`` says what was found.
     key_added
         Column of ``obs`` that gets the labels; two more get ``_confidence`` and ``_second`` appended.
     lexicon
@@ -172,7 +175,8 @@ def annotate(
                 follow_links=follow_links,
             ) as labelled:
                 genes_alike = AlignOptions(lexicon=opened, mask_genes=mask_genes, genes=genes)
-                namer = _fit(labelled, label, genes_alike, cells, method, seed)
+                spread = False if described is not None else mixture
+                namer = _fit(labelled, label, genes_alike, cells, method, spread, seed)
         if described is not None:
             annotation = _annotate_by_sentences(cells, described, namer, label, threshold, seed)
         else:
@@ -276,6 +280,7 @@ def _fit(
     options: AlignOptions,
     cells: Cells,
     method: Literal["logistic", "knn"],
+    mixture: bool | None,  # noqa: FBT001
     seed: int,
 ) -> CellNamer:
     """Fit what suits labelled cells and the query."""
@@ -287,8 +292,9 @@ def _fit(
     labels = read_labels(labelled, label, listener, unlabelled="not learned from")
     aligned = align_cells(labelled, options, listener)
     namer = fit_reference(
-        Cells(aligned, listener), labels, cells, method=method, seed=seed, listener=listener
-    )
+        Cells(aligned, listener), labels, cells,
+        method=method, mixture=mixture, seed=seed, listener=listener,
+    )  # fmt: skip
     namer.facts["reference_cells"] = int((labels != "").sum())
     return namer
 
@@ -299,7 +305,8 @@ def _annotate(
     """Name all cells of the query."""
     listener, source = cells.listener, cells.aligned.source
     probability, quality = namer.probability(listener)
-    mixed = namer.mode == "bridge" if mixture is None else mixture
+    spread = namer.together is not None
+    mixed = not spread and (namer.mode == "bridge" if mixture is None else mixture)
     if mixed:
         listener(
             Note("cells of the query that look alike are held to be of one class: a mixture", serious=True)
@@ -311,8 +318,8 @@ def _annotate(
         **namer.facts,
         "cells": source.n_cells,
         "coverage": float(quality.coverage.mean()),
-        "mixture": mixed,
-        "transductive": mixed or namer.mode == "bridge",
+        "mixture": mixed or spread,
+        "transductive": mixed or spread or namer.mode == "bridge",
     }
     return make_annotation(
         source.names(0, source.n_cells),

@@ -60,7 +60,8 @@ def annotate(
         bool | None,
         typer.Option(
             "--mixture/--no-mixture",
-            help="Hold cells of QUERY that look alike to be of one class. Default: across panels.",
+            help="Hold cells of QUERY that look alike to be of one class. Default: across panels, and in one "
+            "experiment with few labels.",
         ),
     ] = None,
     output: Annotated[

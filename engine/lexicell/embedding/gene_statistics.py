@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "GeneStatistics",
+    "enough_cells",
     "gene_statistics",
     "highly_variable_columns",
     "highly_variable_genes",
@@ -29,6 +30,8 @@ __all__ = [
 
 #: Bins of genes of a similar mean.
 _BINS = 20
+#: Cells that have a gene.
+_ENOUGH = 10
 
 
 @dataclass(frozen=True)
@@ -92,7 +95,9 @@ def gene_statistics(
     return sums.result(cells.genes.rows)
 
 
-def highly_variable_genes(statistics: GeneStatistics, n_top_genes: int) -> NDArray[np.int32]:
+def highly_variable_genes(
+    statistics: GeneStatistics, n_top_genes: int, *, least_cells: int = 0
+) -> NDArray[np.int32]:
     """Lexicon rows, ascending, of the genes that vary most for their mean.
 
     Flavour "seurat" of scanpy's ``highly_variable_genes``, see `standardised_dispersion`: the same genes, but
@@ -104,13 +109,20 @@ def highly_variable_genes(statistics: GeneStatistics, n_top_genes: int) -> NDArr
         Of ``m`` genes.
     n_top_genes
         How many; fewer where fewer vary.
+    least_cells
+        Genes that fewer cells have are no candidates; see `enough_cells`.
     """
-    score = standardised_dispersion(statistics.share_mean, statistics.share_variance)
+    enough = statistics.detected * statistics.n_cells > least_cells - 0.5  # a share, rounded
+    score = standardised_dispersion(np.where(enough, statistics.share_mean, 0), statistics.share_variance)
     return statistics.rows[_highest(score, n_top_genes)]
 
 
 def highly_variable_columns(
-    counts: sp.csr_matrix | sp.csr_array, totals: NDArray[np.floating], n_top_genes: int
+    counts: sp.csr_matrix | sp.csr_array,
+    totals: NDArray[np.floating],
+    n_top_genes: int,
+    *,
+    least_cells: int = 0,
 ) -> NDArray[np.int64]:
     """Return the same, as columns of a matrix ``[N, m]`` in memory, with the ``[N]`` totals of its cells."""
     cells = counts.shape[0]
@@ -119,7 +131,18 @@ def highly_variable_columns(
     mean = np.bincount(counts.indices, weights=share, minlength=counts.shape[1]) / max(cells, 1)
     squares = np.bincount(counts.indices, weights=share * share, minlength=counts.shape[1])
     variance = (squares - cells * mean * mean).clip(0) / max(cells - 1, 1)
+    detected = np.bincount(counts.indices[counts.data > 0], minlength=counts.shape[1])
+    mean[detected < least_cells] = 0
     return _highest(standardised_dispersion(mean, variance), n_top_genes)
+
+
+def enough_cells(n_cells: int) -> int:
+    """How many cells must have a gene before its dispersion is more than the chance of which cells they are.
+
+    Ten, or a fifth of the cells where there are fewer than fifty. Among few cells the highest dispersions
+    are of genes that one or two of them have.
+    """
+    return min(_ENOUGH, n_cells // 5)
 
 
 def _highest(score: NDArray[np.float64], n: int) -> NDArray[np.int64]:

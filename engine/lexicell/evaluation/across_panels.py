@@ -8,6 +8,7 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
+from lexicell.embedding import Recipe
 from lexicell.embedding.gene_statistics import highly_variable_columns
 from lexicell.embedding.selected import SelectedCells, select_counts
 from lexicell.errors import needing
@@ -29,13 +30,21 @@ _GENES = 4_000
 _COMPONENTS, _CLIP = 30, 10.0
 
 
-def selected_cells(panel: Panel, n_lexicon: int, n_genes: int | None = None) -> SelectedCells:
-    """All described genes of a panel's cells, or those that vary most among them."""
+def selected_cells(
+    panel: Panel,
+    n_lexicon: int,
+    n_genes: int | None = None,
+    *,
+    recipe: Recipe | None = None,
+    least_cells: int = 0,
+) -> SelectedCells:
+    """All described genes of a panel's cells, those that vary most, or as a recipe selects them."""
     counts, rows = panel.counts, panel.rows
-    if n_genes is not None and len(rows) > n_genes:
-        columns = highly_variable_columns(counts, panel.totals, n_genes)
+    if recipe is None and n_genes is not None and len(rows) > n_genes:
+        columns = highly_variable_columns(counts, panel.totals, n_genes, least_cells=least_cells)
         counts, rows = counts[:, columns], rows[columns]
-    return select_counts(counts, rows, panel.totals, n_lexicon=n_lexicon, weight=Weight.LOG1P)
+    top_k, weight = (None, Weight.LOG1P) if recipe is None else (recipe.top_k, recipe.weight)
+    return select_counts(counts, rows, panel.totals, n_lexicon=n_lexicon, top_k=top_k, weight=weight)
 
 
 def _bridge(task: Task, *, atlas: bool = False, through: int = 0) -> Vectors:

@@ -35,7 +35,7 @@ from lexicell.evaluation.splits import (
     transfer_splits,
 )
 from lexicell.evaluation.tables import Tables
-from lexicell.learn.mixture import mix
+from lexicell.learn.mixture import mix, spread_labels
 from lexicell.lexicon import GeneAtlas, Lexicon, gene_scales
 from lexicell_kernels.cpu import available_cpus
 
@@ -268,9 +268,8 @@ class _Runner:
                 alone = alone * embedded.evidence + _LEAST
                 alone /= alone.sum(axis=1, keepdims=True)
             for method, judged in zip(self.methods, records, strict=True):
-                trust = 2.0 if method.evidence is None else 1.0  # a product says things twice
                 mixed = method.mixture
-                found = _mixed(alone, classes, name, split, self._tables, trust) if mixed else alone
+                found = _mixed(alone, classes, name, split, embedded, self._tables) if mixed else alone
                 scores = score(true, classes[found.argmax(axis=1)])
                 judged.append(self._record(method, name, split, kind, scores, embedded.seconds, clusters))
         return records
@@ -310,17 +309,21 @@ def _mixed(
     classes: NDArray[np.str_],
     name: str,
     split: Split,
+    embedded: _Embedded,
     tables: Tables,
-    trust: float,
 ) -> NDArray[np.float64]:
-    """Hold cells that look alike to be of one class; labelled ones too, where they see the same genes."""
-    components, query = tables.components(name, split)
-    known = np.full(len(components), -1)
-    told = np.full((len(components), len(classes)), 1 / len(classes))
-    told[query] = found
-    if len(query) < len(components):
-        known[: query[0]] = np.searchsorted(classes, split.labels[0])
-    return mix(told, components, trust=trust, known=known)[query]
+    """Hold cells that look alike to be of one class.
+
+    Where both sides are cells of one data set that see the same genes, in their own vectors and by both
+    classifiers, and labelled cells keep their class; elsewhere in the components of the query alone.
+    """
+    if not split.one_source:
+        trust = 2.0 if embedded.evidence is None else 1.0  # a product says things twice
+        return mix(found, tables.components(name, split), trust=trust)
+    known = np.full(sum(map(len, split.cells)), -1)
+    known[: len(split.cells[0])] = np.searchsorted(classes, split.labels[0])
+    spread = spread_labels(np.vstack([embedded.reference, embedded.query]), known, seed=tables.seed)
+    return spread.probability[len(split.cells[0]) :]
 
 
 def _splits(

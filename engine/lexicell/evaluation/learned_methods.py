@@ -9,8 +9,9 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from lexicell.embedding import RECIPES
+from lexicell.embedding import RECIPES, Recipe
 from lexicell.embedding.default_projection import whiten_and_scale
+from lexicell.embedding.gene_statistics import enough_cells
 from lexicell.errors import InputError
 from lexicell.evaluation.across_panels import ACROSS_PANELS, selected_cells
 from lexicell.evaluation.methods import BASELINES, Method, Vectors, embed_panel, pool
@@ -40,22 +41,29 @@ def _lexicell(task: Task) -> Vectors:
     return pool(task.reference, vectors, recipe), pool(task.query, vectors, recipe)
 
 
-def _learn(objective: str, *, unlabelled: bool, labels: bool) -> Callable[[Task], Vectors]:
-    """Learn from the reference, and from the unlabelled cells where the method may."""
+def _learn(
+    objective: str, *, unlabelled: bool, labels: bool, recipe: Recipe | None = None
+) -> Callable[[Task], Vectors]:
+    """Learn from the reference, and from the unlabelled cells where the method may.
+
+    With a recipe, cells are pooled as it says, and one linear map of the pooled vectors is learned.
+    """
 
     def run(task: Task) -> Vectors:
         panel, labelled = task.reference, task.reference.labels
         if unlabelled and task.unlabelled is not None and _same_genes(panel, task.unlabelled):
             panel = _stack(panel, task.unlabelled)
         trained = objective in {"supcon", "infonce", "semi", "cross-entropy"}
-        cells = selected_cells(panel, len(task.vectors), _TRAINED_GENES if trained else _GENES)
+        least = enough_cells(panel.n_cells) if objective == "loadings" else 0
+        n_genes = _TRAINED_GENES if trained else _GENES
+        cells = selected_cells(panel, len(task.vectors), n_genes, recipe=recipe, least_cells=least)
         names: NDArray[np.object_] | None = None
         if labels and labelled is not None:
             names = np.full(panel.n_cells, None, object)
             names[: len(labelled)] = labelled
-        options: dict[str, Any] = {"settings": _settings(len(cells))} if trained else {}
+        options: dict[str, Any] = {"settings": _settings(len(cells), recipe)} if trained else {}
         projection = fit(objective, cells, task.vectors, names, seed=task.seed, **options).projection
-        left_out = np.setdiff1d(panel.rows, cells.used)
+        left_out = np.setdiff1d(panel.rows, cells.used) if recipe is None else np.empty(0, np.int32)
         reference, query = (
             _embed(side, projection, task.vectors, left_out).vectors for side in (task.reference, task.query)
         )
@@ -64,11 +72,16 @@ def _learn(objective: str, *, unlabelled: bool, labels: bool) -> Callable[[Task]
     return run
 
 
-def _settings(n: int) -> TrainSettings:
+def _settings(n: int, recipe: Recipe | None) -> TrainSettings:
     """Fewer cells take fewer steps, and can't spare any for validation."""
     few = n < 500
     return TrainSettings(
-        dim=64, batch=min(256, n), steps=60 if few else 200, validation=0 if few else 0.1, views=Views()
+        dim=64,
+        batch=min(256, n),
+        steps=60 if few else 200,
+        validation=0 if few else 0.1,
+        views=Views(),
+        learn_genes=recipe is None,
     )
 
 
@@ -103,18 +116,28 @@ LEARNED: dict[str, Method] = {
     method.name: method
     for method in (
         Method("lexicell", _lexicell, per_draw=False, source=RECIPES["lexicell"].source),
-        Method(
-            "loadings",
-            _learn("loadings", unlabelled=True, labels=False),
-            transductive=True,
-            per_draw=False,
-            source="components of expression; genes that were not measured get what their text predicts",
+        *(
+            Method(
+                f"loadings{'+mixture' if mixture else ''}",
+                _learn("loadings", unlabelled=True, labels=False),
+                transductive=True,
+                per_draw=False,
+                mixture=mixture,
+                source="components of expression; genes that were not measured get what their text predicts"
+                + "; then a mixture of classes" * mixture,
+            )
+            for mixture in (False, True)
         ),
         _objective(
             "loadings+labels",
             "loadings",
             "the same, turned to the classes; labels are spread to the surest cells",
             unlabelled=True,
+        ),
+        Method(
+            "paper+supcon",
+            _learn("supcon", unlabelled=False, labels=True, recipe=RECIPES["paper"]),
+            source="a linear map of what paper pools, supervised contrastive (Khosla et al. 2020)",
         ),
         _objective("supcon", "supcon", "supervised contrastive (Khosla et al. 2020)", unlabelled=False),
         _objective("cross-entropy", "cross-entropy", "a linear classifier's map", unlabelled=False),

@@ -56,8 +56,9 @@ class Method:
         Whether its vectors are from elsewhere, of all genes that were measured: no control, and for cells of
         one data set that see all genes.
     mixture
-        Whether classes are mixed in the cells' own components once the classifier has said what it can; see
-        `lexicell.learn.mixture`.
+        Whether classes are mixed once the classifiers have said what they can; see `lexicell.learn.mixture`.
+        Where labelled cells and query are of one data set, in their vectors, and from both classifiers, so
+        that both give the same.
     evidence
         Gives probabilities of classes ``[q, C]``, sorted by name, that those of a classifier are multiplied
         with; None for none.

@@ -15,7 +15,6 @@ from lexicell.evaluation.across_panels import THROUGH, selected_cells
 from lexicell.evaluation.controls import BAGS, CONTROLS, bag_vectors, control_vectors
 from lexicell.evaluation.expression import log_normalise
 from lexicell.evaluation.methods import Method
-from lexicell.evaluation.panels import Panel
 from lexicell.evaluation.splits import Split
 from lexicell.learn.gene_atlas import expression_of_genes
 from lexicell.learn.likeness import Likeness
@@ -51,7 +50,7 @@ class Tables:
     def __init__(
         self, lexicon: Lexicon, seed: int, listener: Listener, atlas: GeneAtlas | None = None
     ) -> None:
-        self._lexicon, self._seed, self._listener, self._atlas = lexicon, seed, listener, atlas
+        self._lexicon, self.seed, self._listener, self._atlas = lexicon, seed, listener, atlas
         self._last: tuple[tuple[int, ...], GeneAtlas | None] = ((), None)
         self.texts: NDArray[np.float32] = lexicon.vectors(lexicon.rows)
         self._kept: dict[str, tuple[object, NDArray[np.float32]]] = {}
@@ -60,7 +59,7 @@ class Tables:
     @cached_property
     def bags(self) -> dict[str, NDArray[np.float32]]:
         """Those of the texts' words and terms that there are."""
-        made = {bag: bag_vectors(self._lexicon, bag, seed=self._seed) for bag in BAGS}
+        made = {bag: bag_vectors(self._lexicon, bag, seed=self.seed) for bag in BAGS}
         if lacking := [bag for bag, vectors in made.items() if vectors is None]:
             text = f"the texts of {self._lexicon.name} give no control by {' or '.join(lacking)}"
             self._listener(Note(text))
@@ -138,26 +137,14 @@ class Tables:
             self._last = key, apart
         return self._last[1]
 
-    def components(self, data: str, split: Split) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
-        """Components of cells that a mixture is made in, and which of them are the query's.
-
-        Of both sides, the reference first, where they are cells of one data set that see the same genes; else
-        of the query alone.
-        """
-        if split.one_source:
-            cells = np.sort(np.concatenate(split.cells))
-            found = self._components((data, cells.tobytes()), split.sources[0].take(cells))
-            sides = [np.searchsorted(cells, side) for side in split.cells]
-            return found[np.concatenate(sides)], len(sides[0]) + np.arange(len(sides[1]))
-        found = self._components((data, split.scenario, split.setting, split.draw), split.query)
-        return found, np.arange(len(found))
-
-    def _components(self, key: tuple[object, ...], panel: Panel) -> NDArray[np.float64]:
-        """Made once for all methods, controls and classifiers of a draw."""
+    def components(self, data: str, split: Split) -> NDArray[np.float64]:
+        """Components of the query's cells, ``[q, d]``; made once for all methods and controls of a draw."""
+        key = (data, split.scenario, split.setting, split.draw)
         if key not in self._mixed:
+            panel = split.query
             logged = log_normalise(panel.counts, panel.totals)
             genes = highly_variable_columns(panel.counts, panel.totals, _VARIABLE)
-            made = own_components(sp.csr_array(logged[:, genes]), seed=self._seed)
+            made = own_components(sp.csr_array(logged[:, genes]), seed=self.seed)
             while len(self._mixed) >= _DRAWS_KEPT:
                 self._mixed.pop(next(iter(self._mixed)), None)
             self._mixed[key] = made

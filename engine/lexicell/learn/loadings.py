@@ -3,11 +3,12 @@
 The genes that vary in the cells at hand get their own loadings, so that vectors are as good as principal
 components of expression. A gene that was never measured gets the loadings that its text predicts. With
 labels for some cells, the components are turned to the directions that tell classes apart, learned from all
-cells: those without a label get one from the others, the surest first.
+cells: those without a label get one from the others (`lexicell.learn.mixture.spread_labels`).
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -16,10 +17,11 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from lexicell.embedding.events import Listener, ignore
-from lexicell.embedding.gene_statistics import highly_variable_columns
+from lexicell.embedding.gene_statistics import enough_cells, highly_variable_columns
 from lexicell.embedding.selected import SelectedCells
 from lexicell.errors import InputError, needing
 from lexicell.learn.bridge import weight_matrix
+from lexicell.learn.mixture import own_components, spread_labels
 from lexicell.projection import Pooling, Projection, Residual
 from lexicell_kernels import Weight
 
@@ -29,8 +31,12 @@ __all__ = ["fit_loadings"]
 _CLIP = 10.0
 #: Cells that components are found in; more would not change them.
 _MOST_CELLS = 20_000
-#: Rounds of labelling cells by the classifier of the last round, and the share of a class that is believed.
-_ROUNDS, _SURE = 3, 0.5
+#: Components for each unit of the square root of the number of cells, and how many there are at least.
+_COMPONENTS_A_ROOT, _LEAST_COMPONENTS = 1.5, 5
+#: Cells by which half of a gene's standard deviation, as a power, is divided out.
+_BELIEVED = 300
+#: Labelled cells beyond which those without a label add nothing.
+_FEW_LABELLED = 5_000
 #: Share of the within-class scatter that is replaced by its mean on the diagonal.
 _SHRINKAGE = 0.1
 #: Ridge from text to loadings, in units of the vectors' mean squared length.
@@ -58,9 +64,11 @@ def fit_loadings(
     labels
         ``[N]`` classes, None, NaN or "" for cells without; None for no labels at all.
     n_components
-        Principal components.
+        Principal components; no more than 1.5 times the square root of the number of cells: the
+        others are noise.
     n_genes
-        The most variable genes, which get loadings; others that occur are masked, and genes that occur
+        The most variable of the genes that ten cells have (`lexicell.embedding.gene_statistics`), which get
+        loadings; others that occur are masked, and genes that occur
         nowhere get the loadings that their text predicts.
     seed
         Of the solvers, and of the sample of cells where there are more than 20,000.
@@ -86,7 +94,8 @@ def fit_loadings(
         msg = f"components need three cells and genes or more; there are {weights.shape}"
         raise InputError(msg)
     counts = sp.csr_array((cells.counts.astype(np.float32), weights.indices, cells.indptr), weights.shape)
-    columns = highly_variable_columns(counts, cells.totals, n_genes)
+    n = weights.shape[0]
+    columns = highly_variable_columns(counts, cells.totals, n_genes, least_cells=enough_cells(n))
     chosen = rows[columns]
     shares = sp.csr_array(sp.csc_array(weights)[:, columns])
     totals = np.asarray(shares.sum(axis=1, dtype=np.float64))
@@ -96,15 +105,23 @@ def fit_loadings(
     scale = np.where(spread > 0, 1 / np.where(spread > 0, spread, 1), 0)
 
     rng = np.random.default_rng(seed)
-    n = shares.shape[0]
     sample = np.arange(n) if n <= _MOST_CELLS else np.sort(rng.choice(n, _MOST_CELLS, replace=False))
-    scaled = np.clip((shares[sample].toarray() - mean) * scale, -_CLIP, _CLIP).astype(np.float32)
-    solver = PCA(min(n_components, *(s - 1 for s in scaled.shape)), svd_solver="arpack", random_state=seed)
+    scaled = np.clip((shares[sample].toarray() - mean) * scale, -_CLIP, _CLIP)
+    # A gene's standard deviation is believed as far as there are cells: of few, it is the chance of one.
+    unbelieved = spread ** (_BELIEVED / (n + _BELIEVED))
+    scaled, scale = (scaled * unbelieved).astype(np.float32), scale * unbelieved
+    d = min(
+        n_components,
+        max(_LEAST_COMPONENTS, int(_COMPONENTS_A_ROOT * np.sqrt(n))),
+        *(s - 1 for s in scaled.shape),
+    )
+    solver = PCA(d, svd_solver="arpack", random_state=seed)
     solver.fit(scaled)
     loadings = scale[:, None] * solver.components_.T.astype(np.float64)
     scores = shares @ loadings - mean @ loadings
     if labels is not None:
-        rotation = _rotation(scores, labels, seed)
+        logged = sp.csr_array(sp.csc_array(weights)[:, columns])
+        rotation = _rotation(scores, labels, lambda: own_components(logged, n_components=d, seed=seed), seed)
         loadings = loadings @ rotation
     return _projection(loadings, mean, chosen, rows, vectors)
 
@@ -139,27 +156,25 @@ def _projection(
     )
 
 
-def _rotation(scores: NDArray[np.float64], labels: NDArray[Any], seed: int) -> NDArray[np.float64]:
-    """Directions ``[n_components, C - 1]`` that tell classes apart, labels spread to the surest cells."""
+def _rotation(
+    scores: NDArray[np.float64],
+    labels: NDArray[Any],
+    components: Callable[[], NDArray[np.float64]],
+    seed: int,
+) -> NDArray[np.float64]:
+    """Directions ``[n_components, C - 1]`` that tell classes apart, few labels spread to all cells."""
     from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
-    from sklearn.linear_model import LogisticRegression
 
     codes, names = pd.factorize(pd.Series(np.asarray(labels, object)).replace("", None), sort=True)
-    labelled = codes >= 0
     if len(names) < 2:
         msg = f"components are turned by labels of two classes or more; there is {', '.join(map(str, names))}"
         raise InputError(msg)
     scaled = scores / np.sqrt(np.square(scores - scores.mean(axis=0)).sum(axis=1).mean())
-    classes, believed = codes.copy(), labelled.copy()
-    for _ in range(_ROUNDS if not labelled.all() else 0):
-        model = LogisticRegression(C=100, class_weight="balanced", max_iter=1000, random_state=seed)
-        chances = model.fit(scaled[believed], classes[believed]).predict_proba(scaled)
-        guess, sure = chances.argmax(axis=1), chances.max(axis=1)
-        classes, believed = np.where(labelled, codes, guess), labelled.copy()
-        for code in range(len(names)):
-            cells = np.flatnonzero(guess == code)
-            believed[cells[np.argsort(-sure[cells], kind="stable")][: max(3, int(_SURE * len(cells)))]] = True
+    believed = codes >= 0
+    if not believed.all() and believed.sum() <= _FEW_LABELLED:
+        codes = spread_labels(components(), codes, seed=seed).probability.argmax(axis=1)
+        believed = np.ones(len(codes), bool)
     model = LinearDiscriminantAnalysis(solver="eigen", shrinkage=_SHRINKAGE)
-    model.fit(scaled[believed], classes[believed])
+    model.fit(scaled[believed], codes[believed])
     rotation: NDArray[np.float64] = model.scalings_[:, : len(names) - 1]
     return rotation

@@ -11,6 +11,7 @@ import scipy.sparse as sp
 from lexicell.atlas import open_counts
 from lexicell.embedding import AlignOptions, align_cells
 from lexicell.embedding.gene_statistics import (
+    enough_cells,
     gene_statistics,
     highly_variable_columns,
     highly_variable_genes,
@@ -110,3 +111,22 @@ def test_statistics_of_some_genes_are_a_part(cells):
     part = found.among(found.rows[::7])
     np.testing.assert_array_equal(part.variance, found.variance[::7])
     assert part.n_cells == found.n_cells
+
+
+def test_genes_of_too_few_cells_are_no_candidates(cells):
+    found, aligned = statistics(cells)
+    everyone = highly_variable_genes(found, 300)
+    common = highly_variable_genes(found, 300, least_cells=30)
+    have = dict(zip(found.rows.tolist(), np.rint(found.detected * found.n_cells), strict=True))
+    assert min(have[row] for row in everyone.tolist()) < 30
+    assert min(have[row] for row in common.tolist()) >= 30
+    described = np.flatnonzero(aligned.alignment.rows >= 0)
+    order = np.argsort(aligned.alignment.rows[described])
+    counts = sp.csr_array(cells.X)
+    totals = np.asarray(counts.sum(axis=1)).ravel()
+    columns = highly_variable_columns(counts[:, described[order]], totals, 300, least_cells=30)
+    np.testing.assert_array_equal(aligned.alignment.rows[described][order][columns], common)
+
+
+def test_few_cells_are_asked_for_fewer_cells():
+    assert [enough_cells(n) for n in (0, 4, 20, 50, 3000)] == [0, 0, 4, 10, 10]

@@ -52,6 +52,12 @@ def test_genes_that_vary_little_are_masked_and_unmeasured_ones_get_their_text(gr
     np.testing.assert_allclose(projection.apply(vectors[never], never), foretold, atol=1e-6)
 
 
+def test_few_cells_have_few_components(groups):
+    cells, _, vectors = groups
+    projection = fit_loadings(cells.take(np.arange(40)), vectors)
+    assert projection.weight.shape[0] == 9  # 1.5 times the root of 40
+
+
 def test_one_class_is_refused(groups):
     cells, _, vectors = groups
     with pytest.raises(InputError, match="two classes or more; there is x"):

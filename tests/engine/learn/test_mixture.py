@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from lexicell.learn.mixture import mix, own_components
+from lexicell.learn.mixture import mix, mixing, own_components, spread_labels
 
 
 @pytest.fixture
@@ -72,3 +72,63 @@ def test_the_order_of_cells_does_not_matter(cells):
     here = mix(first, own_components(weights))
     there = mix(first[turned], own_components(sp.csr_array(weights[turned])))
     np.testing.assert_allclose(there, here[turned], atol=1e-4)
+
+
+def few_labels(group, n=3):
+    known = np.full(len(group), -1)
+    for g in np.unique(group):
+        known[np.flatnonzero(group == g)[:n]] = g
+    return known
+
+
+def noisy(seed=0, sizes=(200, 200, 60, 12), spread=1.0):
+    """Cells of four classes on 12 axes, of which most tell nothing."""
+    rng = np.random.default_rng(seed)
+    group = np.repeat(np.arange(4), sizes)
+    centres = np.zeros((4, 12))
+    centres[np.arange(4), np.arange(4)] = 5
+    return centres[group] + spread * rng.standard_normal((len(group), 12)), group
+
+
+def test_few_labels_are_spread_to_cells_that_look_alike_and_a_rare_class_stays():
+    vectors, group = noisy(spread=1.3)
+    found = spread_labels(vectors, few_labels(group))
+    right = found.probability.argmax(axis=1) == group
+    assert found.mixed
+    assert right.mean() > 0.97
+    assert right[group == 3].mean() > 0.9
+    np.testing.assert_allclose(found.probability.sum(axis=1), 1)
+
+
+def test_labels_that_cells_alike_contradict_are_left_to_the_classifier(monkeypatch):
+    vectors, group = noisy()
+    known = few_labels(group, 9)
+
+    def swallowed(probability, _components, *, known):  # as one class would swallow all others
+        found = np.zeros_like(probability)
+        found[:, 0] = 1
+        return found
+
+    assert spread_labels(vectors, known).mixed
+    monkeypatch.setattr("lexicell.learn.mixture.mix", swallowed)
+    found = spread_labels(vectors, known)
+    assert not found.mixed
+    assert found.lost > 20
+    assert (found.probability.argmax(axis=1) == group).mean() > 0.9
+
+
+def test_a_class_of_one_labelled_cell_is_no_trouble():
+    vectors, group = noisy()
+    found = spread_labels(vectors, few_labels(group, 1))
+    assert found.lost == found.won == 0
+    assert (found.probability.argmax(axis=1) == group).mean() > 0.9
+
+
+def test_cells_of_one_experiment_mix_and_those_of_two_do_not():
+    vectors, _ = noisy()
+    order = np.random.default_rng(1).permutation(len(vectors))
+    together = vectors[order]
+    apart = together.copy()
+    apart[:100] += 6
+    assert 0.9 < mixing(together, 100) < 1.1
+    assert mixing(apart, 100) < 0.2
