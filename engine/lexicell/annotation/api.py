@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -11,18 +10,21 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from lexicell.annotation.reference import CellNamer, Cells, fit_reference
+from lexicell.annotation.across import Likenesses
+from lexicell.annotation.namer import CellNamer, Cells
+from lexicell.annotation.reference import check_projection, fit_reference, of_projection, projection_of
 from lexicell.annotation.result import Annotation, check_output, make_annotation
 from lexicell.atlas import Values, check_writable
-from lexicell.embedding import AlignOptions, Listener, Note, align_cells, plan_cells
+from lexicell.embedding import AlignOptions, Listener, Note, align_cells
 from lexicell.embedding.aligned import DEFAULT_LEXICON
 from lexicell.embedding.events import ignore, log
 from lexicell.embedding.inputs import open_data
 from lexicell.embedding.labels import read_labels
 from lexicell.errors import InputError
 from lexicell.learn.bridge import weight_matrix
+from lexicell.learn.gene_atlas import read_through, resolve_atlas
 from lexicell.learn.mixture import mix, own_components
-from lexicell.lexicon import GeneList, Lexicon
+from lexicell.lexicon import GeneAtlas, GeneList, Lexicon
 from lexicell.projection import Projection
 from lexicell.words import Description, name_cells
 from lexicell.words.descriptions import gather_descriptions
@@ -50,6 +52,8 @@ def annotate(
     method: Literal["logistic", "knn"] = "logistic",
     threshold: float | None = None,
     mixture: bool | None = None,
+    atlas: str | Path | GeneAtlas = "bundled",
+    through: str | Path | AnnData | None = None,
     key_added: str = _KEY,
     lexicon: str | Lexicon = DEFAULT_LEXICON,
     layer: str | None = None,
@@ -81,7 +85,8 @@ def annotate(
         A trained projection that has a classifier, or its folder; or labelled cells, to which a projection is
         fitted here. What is fitted depends on the genes: where the query measures genes with at least 30 % of
         the variance of the reference's 2,000 most variable ones, principal components of the genes that both
-        measure; elsewhere a bridge of the genes' texts, whose result is transductive and says so.
+        measure; elsewhere a bridge of the genes' texts and of what other cells tell of genes, whose result is
+        transductive and says so. Genes that both measure are then weighed with it.
     label
         Column of ``obs`` with the labels of the reference; with sentences and no reference, of the query,
         where some cells are labelled.
@@ -106,6 +111,12 @@ def annotate(
         reference has 50 labelled cells a class or fewer, and its cells lie among those of the query: then
         labelled cells take part and keep their class, and held out they decide whether the mixture helps.
         ``facts["mixture_why"]`` says what was found.
+    atlas
+        What unlabelled cells have told of which genes are alike, for a query of other genes: a file of
+        ``lexicell genes learn``, "bundled" (human blood and pancreas) or "none".
+    through
+        Unlabelled cells that have measured the genes of query and reference, in one data set; ten help, and
+        more than 1,000 are sampled.
     key_added
         Column of ``obs`` that gets the labels; two more get ``_confidence`` and ``_second`` appended.
     lexicon
@@ -146,14 +157,14 @@ def annotate(
     _check(reference, method, described=described is not None, mixture=mixture)
     target = None if output is None else check_output(output, query, overwrite=overwrite)
     opened = lexicon if isinstance(lexicon, Lexicon) else Lexicon.open(lexicon)
-    projection = _projection(reference)
+    projection = projection_of(reference)
     if reference is None and (
         reference_layer is not None or reference_use_raw or reference_modality is not None
     ):
         msg = "there is no reference; leave the --reference-... options out"
         raise InputError(msg)
     if projection is not None:
-        _check_projection(projection, label, method)
+        check_projection(projection, label, method)
         if reference_layer is not None or reference_use_raw or reference_modality is not None:
             msg = f"the projection {projection.name} is no matrix; leave the --reference-... options out"
             raise InputError(msg)
@@ -165,7 +176,7 @@ def annotate(
         cells = Cells(align_cells(source, read, listener), listener)
         namer = None
         if projection is not None:
-            namer = _of_projection(projection, cells)
+            namer = of_projection(projection, cells)
         elif reference is not None:
             with open_data(
                 reference,
@@ -176,7 +187,11 @@ def annotate(
             ) as labelled:
                 genes_alike = AlignOptions(lexicon=opened, mask_genes=mask_genes, genes=genes)
                 spread = False if described is not None else mixture
-                namer = _fit(labelled, label, genes_alike, cells, method, spread, seed)
+                beside = Likenesses(resolve_atlas(atlas, opened))
+                if through is not None:
+                    alike = read_through(through, genes_alike, listener, follow_links=follow_links)
+                    beside = replace(beside, through=alike)
+                namer = _fit(labelled, label, genes_alike, cells, method, spread, beside, seed)
         if described is not None:
             annotation = _annotate_by_sentences(cells, described, namer, label, threshold, seed)
         else:
@@ -241,39 +256,6 @@ def _check(reference: Any, method: str, *, described: bool, mixture: bool | None
         raise InputError(msg)
 
 
-def _projection(reference: Any) -> Projection | None:
-    """The projection that a reference is, or None where it is a data set."""
-    if isinstance(reference, Projection):
-        return reference
-    if isinstance(reference, str | os.PathLike) and (Path(reference) / "projection.json").is_file():
-        return Projection.load(Path(reference))
-    return None
-
-
-def _check_projection(projection: Projection, label: str | None, method: str) -> None:
-    name = projection.name
-    if projection.classifier is None:
-        msg = f"the projection {name} has no classifier; train it with labels, or give labelled cells"
-        raise InputError(msg)
-    if label is not None:
-        msg = f"the projection {name} has labels of its own; leave --label out"
-        raise InputError(msg)
-    if method != "logistic":
-        msg = f"the projection {name} holds no cells to be neighbours; leave --method out, or give the cells"
-        raise InputError(msg)
-
-
-def _of_projection(projection: Projection, cells: Cells) -> CellNamer:
-    plan = plan_cells(cells.aligned, projection, listener=cells.listener)
-    facts = {
-        "why": f"the reference is the trained projection {projection.name}",
-        "projection": projection.identity,
-        "genes": plan.folded.table.n_genes,
-    }
-    assert projection.classifier is not None  # noqa: S101 -- `_check_projection` has looked
-    return CellNamer("projection", projection.classifier, plan, None, facts)
-
-
 def _fit(
     labelled: Any,
     label: str | None,
@@ -281,6 +263,7 @@ def _fit(
     cells: Cells,
     method: Literal["logistic", "knn"],
     mixture: bool | None,  # noqa: FBT001
+    likenesses: Likenesses,
     seed: int,
 ) -> CellNamer:
     """Fit what suits labelled cells and the query."""
@@ -293,7 +276,7 @@ def _fit(
     aligned = align_cells(labelled, options, listener)
     namer = fit_reference(
         Cells(aligned, listener), labels, cells,
-        method=method, mixture=mixture, seed=seed, listener=listener,
+        method=method, mixture=mixture, likenesses=likenesses, seed=seed, listener=listener,
     )  # fmt: skip
     namer.facts["reference_cells"] = int((labels != "").sum())
     return namer
@@ -306,12 +289,15 @@ def _annotate(
     listener, source = cells.listener, cells.aligned.source
     probability, quality = namer.probability(listener)
     spread = namer.together is not None
-    mixed = not spread and (namer.mode == "bridge" if mixture is None else mixture)
+    across = namer.mode in ("bridge", "both")
+    mixed = not spread and (across if mixture is None else mixture)
     if mixed:
         listener(
             Note("cells of the query that look alike are held to be of one class: a mixture", serious=True)
         )
-        probability = _mixed(probability, replace(cells, listener=ignore), seed)
+        # What two kinds of evidence say together is said once.
+        trust = 1.0 if namer.mode == "both" else 2.0
+        probability = _mixed(probability, replace(cells, listener=ignore), seed, trust)
     if empty := quality.n_empty:
         listener(Note(f"{empty:,} cells have no gene in use, so they are unknown", serious=True))
     facts = {
@@ -319,7 +305,7 @@ def _annotate(
         "cells": source.n_cells,
         "coverage": float(quality.coverage.mean()),
         "mixture": mixed or spread,
-        "transductive": mixed or spread or namer.mode == "bridge",
+        "transductive": mixed or spread or across,
     }
     return make_annotation(
         source.names(0, source.n_cells),
@@ -345,10 +331,10 @@ def _annotate_by_sentences(
     why = f"no labelled cells were given, so {len(described):,} sentences compete for the cells"
     if namer is not None:
         probability, _ = namer.probability(listener)
-        if namer.mode != "bridge":
+        if namer.mode not in ("bridge", "both"):
             text = "where the reference has the same genes, sentences seldom add to it: try it without them"
             listener(Note(text, serious=True))
-        known = Foretold(namer.classifier.classes, probability, across=namer.mode == "bridge")
+        known = Foretold(namer.classifier.classes, probability, across=namer.mode in ("bridge", "both"))
         why = (
             f"{len(described):,} sentences and the reference are weighed; of the latter: {namer.facts['why']}"
         )
@@ -375,10 +361,10 @@ def _annotate_by_sentences(
     return replace(annotation, types=found.types, genes=found.genes)
 
 
-def _mixed(probability: NDArray[np.float32], cells: Cells, seed: int) -> NDArray[np.float32]:
+def _mixed(probability: NDArray[np.float32], cells: Cells, seed: int, trust: float) -> NDArray[np.float32]:
     """Hold cells that look alike to be of one class; a cell of which nothing is known gets what they say."""
     weights, _ = weight_matrix(cells.select(cells.highly_variable()))
-    return mix(probability, own_components(weights, seed=seed)).astype(np.float32)
+    return mix(probability, own_components(weights, seed=seed), trust=trust).astype(np.float32)
 
 
 def _threshold(asked: float) -> float:

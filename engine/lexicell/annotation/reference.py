@@ -2,33 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from functools import cached_property
-from typing import Any, Literal, Protocol
+import os
+from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from lexicell.annotation.result import Mode
-from lexicell.embedding import AlignedCells, Listener, Note, Plan, Quality, embed_in_memory, plan_cells
-from lexicell.embedding.gene_statistics import (
-    GeneStatistics,
-    enough_cells,
-    gene_statistics,
-    highly_variable_genes,
-)
-from lexicell.embedding.selected import SelectedCells
-from lexicell.learn.bridge import fit_bridge, weight_matrix
-from lexicell.learn.classify import fit_classifier, fit_knn
+from lexicell.annotation.across import LEAST_GENES, Likenesses, connect_panels
+from lexicell.annotation.namer import CellNamer, Cells, fit_cells
+from lexicell.embedding import Listener, Note, embed_in_memory, plan_cells
+from lexicell.embedding.gene_statistics import GeneStatistics
+from lexicell.errors import InputError
+from lexicell.learn.bridge import weight_matrix
 from lexicell.learn.loadings import fit_loadings
 from lexicell.learn.mixture import mixing, own_components, spread_labels
 from lexicell.projection import Projection
 
-__all__ = ["CellNamer", "Cells", "fit_reference"]
+__all__ = ["check_projection", "fit_reference", "of_projection", "projection_of"]
 
-_INFORMATIVE = 2_000
 #: Share of the variance of the informative genes that a query has to measure for expression to be compared
 #: directly. Where a panel has a random 30 % of them, both ways are as good; a panel of chosen genes is few in
 #: number and has most of the variance.
@@ -42,102 +35,6 @@ _MOST_CELLS = 50_000
 _COMPONENTS, _MIXED = 50, 0.75
 
 
-class NamesCells(Protocol):
-    """A classifier of finished vectors."""
-
-    @property
-    def classes(self) -> tuple[str, ...]:
-        """``C`` names."""
-        ...
-
-    @property
-    def threshold(self) -> float:
-        """Probability below which a cell is "unknown"."""
-        ...
-
-    def predict_proba(self, vectors: NDArray[np.floating]) -> NDArray[np.float32]:
-        """``[n, C]``; 0 for a zero row."""
-        ...
-
-
-@dataclass(frozen=True)
-class Cells:
-    """A data set that is understood, and the statistics of its genes, computed once.
-
-    Attributes
-    ----------
-    aligned
-        Its counts and genes.
-    listener
-        Is told the progress.
-    """
-
-    aligned: AlignedCells
-    listener: Listener
-
-    @cached_property
-    def statistics(self) -> GeneStatistics:
-        """Of all described genes."""
-        return gene_statistics(self.aligned, listener=self.listener)
-
-    def highly_variable(self, among: NDArray[np.int32] | None = None) -> NDArray[np.int32]:
-        """The 2,000 most variable genes, of all; or among some, of those that enough cells have."""
-        if among is None:
-            return highly_variable_genes(self.statistics, _INFORMATIVE)
-        statistics = self.statistics.among(among)
-        return highly_variable_genes(statistics, _INFORMATIVE, least_cells=enough_cells(statistics.n_cells))
-
-    def select(self, genes: NDArray[np.int32]) -> SelectedCells:
-        """All counts of some genes."""
-        return self.aligned.restrict(genes).select(None, listener=self.listener)
-
-    def plan(self, projection: Projection, genes: NDArray[np.int32]) -> Plan:
-        """Embed with these genes only."""
-        return plan_cells(self.aligned.restrict(genes), projection)
-
-
-@dataclass(frozen=True)
-class CellNamer:
-    """All that is needed to name the cells of a query.
-
-    Attributes
-    ----------
-    mode
-        How it was made.
-    classifier
-        Of finished vectors.
-    plan
-        The query's, with the projection.
-    finish
-        Makes finished vectors of those that are embedded, and of the number of genes of each cell.
-    facts
-        What there is to say about it.
-    together
-        ``[N, C]`` in place of what the classifier says, where few labels were spread to the query's cells.
-    """
-
-    mode: Mode
-    classifier: NamesCells
-    plan: Plan
-    finish: Callable[[NDArray[np.float32], NDArray[np.int32]], NDArray[np.float32]] | None = None
-    facts: dict[str, Any] = field(default_factory=dict)
-    together: NDArray[np.float32] | None = None
-
-    def probability(self, listener: Listener) -> tuple[NDArray[np.float32], Quality]:
-        """Of each class, ``[N, C]``, for all cells of the query; 0 for cells without any gene in use."""
-        plan = self.plan
-        vectors, quality = embed_in_memory(plan.cells.source, plan.embedder, listener=listener)
-        full = quality.n_genes > 0
-        if self.together is not None:
-            return np.where(full[:, None], self.together, np.float32(0)), quality
-        if self.finish is None or not full.any():
-            return self.classifier.predict_proba(vectors), quality
-        found = np.zeros((len(full), len(self.classifier.classes)), np.float32)
-        finished = self.finish(vectors[full], quality.n_genes[full])
-        found[full] = self.classifier.predict_proba(finished)
-        return found, quality
-
-
 def fit_reference(
     reference: Cells,
     labels: NDArray[Any],
@@ -145,6 +42,7 @@ def fit_reference(
     *,
     method: Literal["logistic", "knn"],
     mixture: bool | None,
+    likenesses: Likenesses,
     seed: int,
     listener: Listener,
 ) -> CellNamer:
@@ -152,7 +50,9 @@ def fit_reference(
 
     Where the query measures genes that hold at least 30 % of the variance (of ``log1p(1e4 x / N)``) of the
     reference's 2,000 most variable genes, cells are compared by principal components of the genes that both
-    measure (`lexicell.learn.loadings`). Elsewhere the genes' texts connect the two (`lexicell.learn.bridge`).
+    measure (`lexicell.learn.loadings`); and where the reference has all genes of the query. Elsewhere the
+    genes' texts, and what other cells tell of them, connect the two (`lexicell.learn.bridge`); if some genes
+    are common, what these say is multiplied with it.
 
     Parameters
     ----------
@@ -165,6 +65,8 @@ def fit_reference(
     mixture
         Whether labels are spread to the query's cells where both measure the same and lie among each other
         (`lexicell.learn.mixture.spread_labels`); None for where a class has few labelled cells.
+    likenesses
+        What else tells which genes are alike.
     seed
         Of whatever is drawn.
     listener
@@ -180,7 +82,6 @@ def fit_reference(
     here = int(np.isin(informative, measured).sum())
     share = _measured(reference.statistics, informative, measured)
     known = np.flatnonzero(labels != "")
-    vectors = lexicon.vectors(lexicon.rows)
     facts: dict[str, Any] = {
         "informative_genes": len(informative),
         "informative_measured": here,
@@ -190,17 +91,18 @@ def fit_reference(
         f"the query measures {here:,} of the {len(informative):,} most variable genes of the reference, "
         f"with {share:.0%} of their variance"
     )
-    if share >= _SHARED:
+    only = len(np.setdiff1d(measured, reference.aligned.genes.rows))
+    if share >= _SHARED or only < LEAST_GENES:
         genes = reference.highly_variable(np.intersect1d(reference.aligned.genes.rows, measured))
         facts["why"] = f"{where}, so cells are compared by the {len(genes):,} most variable genes of both"
         listener(Note(facts["why"]))
         cells = reference.select(genes).take(known)
         # Turned to the labels, components would tell the same cells apart too well to calibrate on, and
         # what is of another type lies nearer to one of the known ones.
-        projection = fit_loadings(cells, vectors, seed=seed, listener=listener)
+        projection = fit_loadings(cells, lexicon.vectors(lexicon.rows), seed=seed, listener=listener)
         known_plan = reference.plan(projection, genes)
         embedded, _ = embed_in_memory(known_plan.cells.source, known_plan.embedder, listener=listener)
-        classifier = _classifier(embedded[known], labels[known], method, seed)
+        classifier = fit_cells(embedded[known], labels[known], method, seed)
         plan = query.plan(projection, genes)
         facts["genes"] = plan.folded.table.n_genes
         together = None
@@ -210,16 +112,9 @@ def fit_reference(
             together, facts["mixture_why"] = _spread(reference, known, codes, query, seed)
             listener(Note(facts["mixture_why"], serious=together is not None))
         return CellNamer("loadings", classifier, plan, None, facts, together)
-    facts["why"] = (
-        f"{where}, so the genes' texts connect them, and the query's vectors are centred and scaled by its "
-        "own mean and standard deviation (transductive: a cell's label depends on the others)"
+    return connect_panels(
+        reference, labels, query, likenesses, facts, where, method=method, seed=seed, listener=listener
     )
-    listener(Note(facts["why"], serious=True))
-    cells = reference.select(informative).take(known)
-    bridge = fit_bridge(cells, vectors, labels[known], seed=seed, listener=listener)
-    classifier = _classifier(bridge.held_out, labels[known][bridge.labelled], method, seed)
-    plan = query.plan(bridge.projection, query.highly_variable())
-    return CellNamer("bridge", classifier, plan, bridge.finish, facts | {"genes": plan.folded.table.n_genes})
 
 
 def _spread(
@@ -261,5 +156,36 @@ def _measured(
     return float(statistics.variance[there].sum()) / total if total else 0.0
 
 
-def _classifier(vectors: NDArray[np.float32], labels: NDArray[Any], method: str, seed: int) -> NamesCells:
-    return fit_knn(vectors, labels) if method == "knn" else fit_classifier(vectors, labels, seed=seed)
+def projection_of(reference: Any) -> Projection | None:
+    """The projection that a reference is, or None where it is a data set."""
+    if isinstance(reference, Projection):
+        return reference
+    if isinstance(reference, str | os.PathLike) and (Path(reference) / "projection.json").is_file():
+        return Projection.load(Path(reference))
+    return None
+
+
+def check_projection(projection: Projection, label: str | None, method: str) -> None:
+    """Raise InputError where a projection can not name cells, or an option is for labelled cells."""
+    name = projection.name
+    if projection.classifier is None:
+        msg = f"the projection {name} has no classifier; train it with labels, or give labelled cells"
+        raise InputError(msg)
+    if label is not None:
+        msg = f"the projection {name} has labels of its own; leave --label out"
+        raise InputError(msg)
+    if method != "logistic":
+        msg = f"the projection {name} holds no cells to be neighbours; leave --method out, or give the cells"
+        raise InputError(msg)
+
+
+def of_projection(projection: Projection, cells: Cells) -> CellNamer:
+    """Name cells by the classifier of a trained projection."""
+    plan = plan_cells(cells.aligned, projection, listener=cells.listener)
+    facts = {
+        "why": f"the reference is the trained projection {projection.name}",
+        "projection": projection.identity,
+        "genes": plan.folded.table.n_genes,
+    }
+    assert projection.classifier is not None  # noqa: S101 -- `_check_projection` has looked
+    return CellNamer("projection", projection.classifier, plan, None, facts)

@@ -20,8 +20,8 @@ from lexicell.projection import UNKNOWN
 __all__ = ["Annotation", "Mode", "check_output", "make_annotation"]
 
 #: How labels were found: by a trained projection, by genes that both data sets measure, by texts between
-#: data sets of other genes, or by sentences about cell types.
-Mode = Literal["projection", "loadings", "bridge", "described"]
+#: data sets of other genes, by the two together, or by sentences about cell types.
+Mode = Literal["projection", "loadings", "bridge", "both", "described"]
 
 _SUFFIXES = (".h5ad", ".csv", ".parquet")
 

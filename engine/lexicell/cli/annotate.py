@@ -64,6 +64,14 @@ def annotate(
             "experiment with few labels.",
         ),
     ] = None,
+    atlas: opt.Atlas = "bundled",
+    through: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE",
+            help="Unlabelled cells that have measured the genes of QUERY and reference; ten help.",
+        ),
+    ] = None,
     output: Annotated[
         Path | None,
         typer.Option(
@@ -100,8 +108,8 @@ def annotate(
     """Name the cells of QUERY by labelled cells, a projection learned from them, or sentences.
 
     Where QUERY measures genes with 30 % or more of the variance of the reference's 2,000 most variable ones,
-    cells are compared by the genes that both measure; elsewhere the genes' texts connect the two. Which of
-    the two it was is told.
+    cells are compared by the genes that both measure; elsewhere the genes' texts, and what other cells tell
+    of which genes are alike (--atlas, --through), connect the two. Which it was is told.
 
     --describe and --types need no labelled cell: a sentence calls up the genes whose texts say the same, and
     sentences compete for the cells; how well, and beside which controls, is in docs/words.md. Look at the
@@ -113,7 +121,8 @@ def annotate(
     with _console.bar("annotating", "cells") as bar:
         found = name_cells(
             query, output, reference=reference, label=label, describe=describe, types=types, method=method,
-            threshold=threshold, mixture=mixture, key_added=key_added, lexicon=lexicon, layer=layer,
+            threshold=threshold, mixture=mixture, atlas=atlas, through=through,
+            key_added=key_added, lexicon=lexicon, layer=layer,
             use_raw=use_raw, modality=modality, follow_links=follow_links, reference_layer=reference_layer,
             reference_use_raw=reference_use_raw, reference_modality=reference_modality, values=values,
             gene_column=gene_column, organism=organism, min_coverage=min_coverage,

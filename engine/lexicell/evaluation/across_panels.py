@@ -11,11 +11,10 @@ from numpy.typing import NDArray
 from lexicell.embedding import Recipe
 from lexicell.embedding.gene_statistics import highly_variable_columns
 from lexicell.embedding.selected import SelectedCells, select_counts
-from lexicell.errors import needing
-from lexicell.evaluation.expression import log_normalise
 from lexicell.evaluation.methods import Method, Vectors, embed_panel
 from lexicell.evaluation.panels import Panel, Task
 from lexicell.learn.bridge import Bridge, fit_bridge
+from lexicell.learn.common_genes import common_components
 from lexicell.learn.gene_atlas import atlas_likenesses
 from lexicell.projection import Pooling
 from lexicell_kernels import Weight
@@ -26,8 +25,6 @@ __all__ = ["ACROSS_PANELS", "THROUGH", "selected_cells"]
 THROUGH = (10, 50, 200)
 #: The most variable genes of a panel that a bridge learns from.
 _GENES = 4_000
-#: Components of the genes that both sides have measured, and where values are cut.
-_COMPONENTS, _CLIP = 30, 10.0
 
 
 def selected_cells(
@@ -79,24 +76,8 @@ def _fitted(task: Task, *, atlas: bool, through: int = 0) -> tuple[Bridge, NDArr
 
 
 def _common_genes(task: Task) -> Vectors:
-    """Components of the genes that both sides have, each gene scaled on each side; 0 without any."""
-    with needing("evaluate", "PCA of expression"):
-        from sklearn.decomposition import PCA
-    genes = np.intersect1d(task.reference.rows, task.query.rows)
-    sides = [_standardised(side, genes) for side in (task.reference, task.query)]
-    n = len(sides[0])
-    if not len(genes):
-        return np.zeros((n, 1), np.float32), np.zeros((len(sides[1]), 1), np.float32)
-    joint = np.vstack(sides)
-    components = PCA(min(_COMPONENTS, *joint.shape), random_state=task.seed).fit_transform(joint)
-    return components[:n].astype(np.float32), components[n:].astype(np.float32)
-
-
-def _standardised(panel: Panel, genes: NDArray[np.int32]) -> NDArray[np.float32]:
-    logged = log_normalise(panel.counts, panel.totals)[:, np.searchsorted(panel.rows, genes)].toarray()
-    spread = logged.std(axis=0)
-    scaled = (logged - logged.mean(axis=0)) / np.where(spread > 0, spread, 1)
-    return np.asarray(np.clip(scaled, -_CLIP, _CLIP), np.float32)
+    sides = (selected_cells(side, len(task.vectors)) for side in (task.reference, task.query))
+    return common_components(*sides)
 
 
 _KERNEL = "kernel ridge from {} to a gene's class profile; scaled by the query's own cells"

@@ -1,0 +1,150 @@
+"""Names for cells of another panel: by the genes that only one side has, and by those that both have."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lexicell.annotation.namer import CellNamer, Cells, fit_cells
+from lexicell.embedding import Listener, Note
+from lexicell.learn.bridge import Bridge, fit_bridge
+from lexicell.learn.classify import held_out_accuracy
+from lexicell.learn.common_genes import common_components
+from lexicell.learn.gene_atlas import atlas_likenesses
+from lexicell.learn.likeness import Likeness
+from lexicell.lexicon import GeneAtlas
+
+__all__ = ["LEAST_GENES", "Evidence", "Likenesses", "connect_panels"]
+
+#: Genes that are enough to say something.
+LEAST_GENES = 3
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What a bridge says of finished vectors, to be multiplied with other evidence.
+
+    Attributes
+    ----------
+    bridge
+        Of the genes that only one side has.
+    threshold
+        Probability below which a cell is "unknown".
+    """
+
+    bridge: Bridge
+    threshold: float
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """``C`` names."""
+        return self.bridge.classes
+
+    def predict_proba(self, vectors: NDArray[np.floating]) -> NDArray[np.float32]:
+        """``[n, C]``."""
+        return self.bridge.evidence(np.asarray(vectors, np.float32)).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class Likenesses:
+    """What tells which genes are alike, beside their texts.
+
+    Attributes
+    ----------
+    atlas
+        What unlabelled cells of other data sets have told, or None.
+    through
+        Unlabelled cells that have measured the genes of both sides, or None.
+    """
+
+    atlas: GeneAtlas | None = None
+    through: Likeness | None = None
+
+    @property
+    def beside(self) -> tuple[Likeness, ...]:
+        """Those of the atlas."""
+        return atlas_likenesses(self.atlas)
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What there is to say."""
+        learned = [] if self.atlas is None else [cells.name for cells in self.atlas.data]
+        return {"atlas": learned, "through": 0 if self.through is None else self.through.vectors.shape[1]}
+
+    def __str__(self) -> str:
+        parts = ["the genes' texts"]
+        if self.atlas is not None:
+            parts.append(f"a gene atlas ({', '.join(self.facts['atlas'])})")
+        if self.through is not None:
+            parts.append(f"{self.facts['through']:,} cells that measured both panels")
+        return " and ".join(parts)
+
+
+def connect_panels(
+    reference: Cells,
+    labels: NDArray[Any],
+    query: Cells,
+    likenesses: Likenesses,
+    facts: dict[str, Any],
+    where: str,
+    *,
+    method: Literal["logistic", "knn"],
+    seed: int,
+    listener: Listener,
+) -> CellNamer:
+    """Connect panels by the genes that only one of them has, and by those that both have, if there are some.
+
+    Parameters
+    ----------
+    reference, labels, query, likenesses, method, seed, listener
+        See `fit_reference`.
+    facts
+        What is known already.
+    where
+        The same, as the beginning of a sentence.
+    """
+    known = np.flatnonzero(labels != "")
+    lexicon, measured = reference.aligned.lexicon, query.aligned.genes.rows
+    common = np.intersect1d(reference.aligned.genes.rows, measured)
+    alone = np.setdiff1d(measured, common)
+    genes = query.highly_variable(alone)
+    cells = reference.select(reference.highly_variable(np.setdiff1d(reference.aligned.genes.rows, common)))
+    bridge = fit_bridge(
+        cells.take(known),
+        lexicon.vectors(lexicon.rows),
+        labels[known],
+        beside=likenesses.beside,
+        through=likenesses.through,
+        genes=genes,
+        seed=seed,
+        listener=listener,
+    )
+    named = labels[known][bridge.labelled]
+    plan = query.plan(bridge.projection, genes)
+    facts |= {"genes": plan.folded.table.n_genes, **likenesses.facts}
+    connected = f"{where}, so {likenesses} connect them"
+    transductive = (
+        "the query's vectors are centred and scaled by its own mean and standard deviation (transductive: a "
+        "cell's label depends on the others)"
+    )
+    if len(common) < LEAST_GENES:
+        facts["why"] = f"{connected}, and {transductive}"
+        listener(Note(facts["why"], serious=True))
+        classifier = fit_cells(bridge.held_out, named, method, seed)
+        return CellNamer("bridge", classifier, plan, bridge.finish, facts)
+    sides = common_components(reference.select(common).take(known), query.select(common))
+    of_common = fit_cells(sides[0], labels[known], method, seed)
+    by_common = held_out_accuracy(sides[0], labels[known], seed=seed)
+    by_other = held_out_accuracy(bridge.held_out, named, seed=seed)
+    facts |= {"genes_common": len(common), "held_out_common": by_common, "held_out_other": by_other}
+    facts["why"] = (
+        f"{connected} as to the genes that only one side has; these name {by_other:.0%} of held-out "
+        f"reference cells rightly, the {len(common):,} genes that both have {by_common:.0%} (mean over "
+        f"classes). What the two say is multiplied, and {transductive}"
+    )
+    listener(Note(facts["why"], serious=True))
+    evidence = Evidence(bridge, of_common.threshold)
+    return CellNamer("both", evidence, plan, bridge.finish, facts, common=of_common.predict_proba(sides[1]))
