@@ -17,7 +17,7 @@ from lexicell.projection import Classifier, HeadLayer
 from lexicell_kernels import reference
 
 P = 24
-PARTS = ("bias", "gene_scale", "offset", "residual", "features", "rank_factor", "masked", "pooling")
+PARTS = ("bias", "gene_scale", "offset", "residual", "rank_factor", "masked", "pooling")
 
 
 @pytest.fixture
@@ -28,8 +28,6 @@ def projection(full):
         rng = np.random.default_rng(1)
         classes = Classifier(("B", "T", "NK"), rng.standard_normal((3, P)), rng.standard_normal(3), 1.5)
         none = dict.fromkeys(without)
-        if "features" in without:
-            none["weight"] = rng.standard_normal((P, 384)).astype(np.float32)
         return full(**({"head": (), "classifier": classes} | none))
 
     return make

@@ -19,7 +19,7 @@ from lexicell.embedding.fold import fold
 from lexicell.errors import InputError, OutputExistsError, WriteError
 from lexicell.exports import export_cell
 from lexicell.lexicon import EncoderInfo, Lexicon, TextInfo, align_genes, write_lexicon
-from lexicell.projection import HeadLayer, KernelFeatures, Pooling, Projection, Residual
+from lexicell.projection import HeadLayer, Pooling, Projection, Residual
 from lexicell_kernels import CsrBlock, Weight, embed_rows, select_topk
 
 onnx = pytest.importorskip("onnx")
@@ -137,14 +137,13 @@ def test_onnxs_own_evaluator_and_a_sum_by_hand_agree(tmp_path, small, dtype, pro
 def test_all_parts_of_a_projection_are_in_the_graph(tmp_path, bundled, pbmc3k, activation):
     cells, rng = pbmc3k[:200].copy(), np.random.default_rng(0)
     projection = Projection(
-        rng.standard_normal((24, 30)),
+        rng.standard_normal((24, bundled.dim)),
         bias=rng.standard_normal(24) / 9,
         gene_scale=rng.uniform(0.5, 2, bundled.n_genes),
         offset=rng.standard_normal(24),
         residual=Residual(
             np.arange(50, 9_000), rng.standard_normal((8_950, 3)), rng.standard_normal((3, 24))
         ),
-        features=KernelFeatures(np.zeros(bundled.dim), np.arange(30) * 7, 2),
         masked=rng.random(bundled.n_genes) < 0.2,
         head=(
             HeadLayer(rng.standard_normal((16, 24)), rng.standard_normal(16), activation),

@@ -11,7 +11,7 @@ from lexicell.embedding.selected import select_counts
 from lexicell.errors import InputError
 from lexicell.evaluation.splits import disjoint_splits
 from lexicell.learn.bridge import _regress, fit_bridge, weight_matrix
-from lexicell.projection import KernelFeatures
+from lexicell.learn.likeness import Likeness, likeness_matrix
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +32,7 @@ def halves(pbmc3k, bundled):
 
 def _score(bridge, query, labels, vectors):
     weights, rows = weight_matrix(query)
-    table = bridge.projection.apply(vectors[rows], rows, vectors[bridge.projection.features.landmarks])
+    table = bridge.projection.apply(vectors[rows], rows)
     pooled = np.asarray(weights @ table) / np.asarray(weights.sum(axis=1))[:, None]
     found = bridge.finish(pooled, query.sizes)
     model = LogisticRegression(class_weight="balanced", max_iter=1000).fit(bridge.held_out, labels[0])

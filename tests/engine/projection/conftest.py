@@ -8,7 +8,7 @@ import pytest
 from tests.engine.embedding.conftest import many, many_file
 
 from lexicell.lexicon import Lexicon
-from lexicell.projection import Classifier, HeadLayer, KernelFeatures, Pooling, Projection, Residual
+from lexicell.projection import Classifier, HeadLayer, Pooling, Projection, Residual
 
 __all__ = ["full", "many", "many_file"]
 
@@ -28,14 +28,12 @@ def full(bundled: Lexicon) -> Callable[..., Projection]:
             return rng.standard_normal(shape).astype(np.float32)
 
         rows = np.sort(rng.choice(n, 3_000, replace=False))
-        landmarks = rng.choice(n, 40, replace=False)
         parts: dict[str, Any] = {
-            "weight": numbers(P, 40),
+            "weight": numbers(P, bundled.dim),
             "bias": numbers(P) / 10,
             "gene_scale": rng.uniform(0.5, 1.5, n),
             "offset": numbers(P),
             "residual": Residual(rows, numbers(3_000, 5) / 5, numbers(5, P)),
-            "features": KernelFeatures(bundled.vectors(np.arange(200)).mean(axis=0), landmarks, 2.5),
             "rank_factor": rng.uniform(0.5, 2, n),
             "masked": rng.random(n) < 0.2,
             "head": (HeadLayer(numbers(16, P), numbers(16), "gelu"), HeadLayer(numbers(Q, 16), numbers(Q))),

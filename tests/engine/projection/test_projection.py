@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from lexicell.errors import InputError
-from lexicell.projection import Classifier, HeadLayer, KernelFeatures, Pooling, Projection, Residual, describe
+from lexicell.projection import Classifier, HeadLayer, Pooling, Projection, Residual, describe
 
 ROWS = np.array([0, 2], np.int32)
 VECTORS = np.array([[1, 2], [3, 4]], np.float32)
@@ -33,18 +33,6 @@ def test_offset_and_residual_are_weighed_with_the_gene():
     projection = Projection(W, gene_scale=[2, 9, 10], offset=[1, 2, 3], residual=residual)
     found = projection.apply(VECTORS, ROWS)
     np.testing.assert_array_equal(found, [[4, 10, 14], [1040, 2090, 3110]])
-
-
-def test_features_compare_directions_seen_from_the_mean():
-    features = KernelFeatures([1, 0], [0, 1], 2.0)
-    projection = Projection(np.eye(2), features=features)
-    vectors = np.array([[1, 5], [3, 0], [1, 0]], np.float32)  # up, right, and the mean itself
-    found = projection.apply(vectors, np.arange(3), landmarks=np.array([[1, 1], [0, 0]], np.float32))
-    np.testing.assert_allclose(
-        found, np.exp(2 * (np.array([[1, 0], [0, -1], [0, 0]]) - 1.0)), rtol=1e-6
-    )  # landmarks lie above and left of the mean
-    with pytest.raises(InputError, match="give their vectors too"):
-        projection.apply(vectors, np.arange(3))
 
 
 def test_the_input_is_left_alone():
@@ -76,7 +64,6 @@ def test_what_is_not_finite_is_refused_by_name(part, bad):
             {"residual": Residual([1], ones(1, 2), ones(2, 4))},
             "residual's basis has length 4 and its weight 3",
         ),
-        ({"features": KernelFeatures(ones(9), [1, 2, 3], 1)}, "other side has length 2 and its landmarks 3"),
         ({"gene_scale": ones(5), "masked": np.zeros(6, bool)}, "masked has length 6 and its gene_scale 5"),
         ({"rank_factor": np.array([1, 0])}, "rank_factor must be larger than 0"),
         ({"masked": ones(3)}, r"masked is a list of bool, not float32 \[3\]"),
@@ -98,9 +85,8 @@ def test_parts_that_do_not_fit_each_other_are_refused(parts, said):
     [
         (lambda: Pooling(0, "log1p"), "top_k must be a whole number from 1, not 0"),
         (lambda: Pooling(5, "tfidf"), "no weight 'tfidf'; there are log1p, count"),
-        (lambda: KernelFeatures([1], [0], 0), "gamma is finite and larger than 0"),
-        (lambda: KernelFeatures([1], [-1, 4], 1), "landmarks goes from -1 to 4"),
-        (lambda: KernelFeatures([1], [0.5], 1), "landmarks is a list of rows of a lexicon, not float64"),
+        (lambda: Residual([-1, 4], ones(2, 1), ones(1, 3)), "rows goes from -1 to 4"),
+        (lambda: Residual([0.5], ones(1, 1), ones(1, 3)), "rows is a list of rows of a lexicon, not float64"),
         (lambda: Residual([2, 2], ones(2, 1), ones(1, 3)), "rows that do not ascend"),
         (lambda: Residual([1, 2], ones(3, 1), ones(1, 3)), "coefficients has length 3"),
         (lambda: Residual([1, 2], ones(2, 1), ones(2, 3)), "residual's basis has length 2 and .* rank 1"),
@@ -125,7 +111,7 @@ def test_the_identity_is_of_every_number_and_setting_and_not_of_the_card(full):
     first, last = whole.head
     others += [
         replace(whole, head=(replace(first, activation="relu"), last)),
-        replace(whole, features=replace(whole.features, gamma=2.6)),
+        replace(whole, residual=replace(whole.residual, basis=2 * whole.residual.basis)),
         replace(whole, pooling=Pooling(60, "count", normalise=False)),
         replace(whole, classifier=replace(whole.classifier, temperature=1.6)),
         replace(whole, bias=whole.offset, offset=whole.bias),
@@ -148,4 +134,4 @@ def test_it_is_described_in_plain_facts(full, bundled):
     assert facts["parts"] == "weight, bias, offset, gene_scale, rank_factor"
     plain = Projection(W)
     assert describe(plain)["name"] == plain.identity[:12]
-    assert "landmarks" not in describe(plain)
+    assert "residual_genes" not in describe(plain)

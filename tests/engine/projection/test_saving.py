@@ -231,10 +231,9 @@ def _without(tensors, name):
         lambda t: {**t, "residual.rows": t["residual.rows"][::-1].copy()},
         lambda t: {**t, "residual.rows": t["residual.rows"] - 10**6},
         lambda t: {**t, "residual.rows": t["residual.rows"].astype(np.float32)},
-        lambda t: {**t, "features.landmarks": t["features.landmarks"].astype(np.float32)},
         lambda t: _without(t, "weight"),
         lambda t: _without(t, "residual.basis"),
-        lambda t: _without(t, "features.mean"),
+        lambda t: {**t, "features.mean": t["bias"]},
         lambda t: _without(t, "head.1.bias"),
         lambda t: _without(t, "classifier.weight"),
         lambda t: {**t, "more": t["bias"]},
@@ -303,3 +302,9 @@ def test_a_loaded_projection_can_be_changed_and_saved(tmp_path, full):
     loaded = Projection.load(full().save(tmp_path / "p"))
     changed = replace(loaded, card={**loaded.card, "label": "other"})
     assert Projection.load(changed.save(tmp_path / "q")).card["label"] == "other"
+
+
+def test_landmarks_of_older_versions_are_told_to_be_learned_again(tmp_path, full):
+    folder = sealed(full().save(tmp_path / "p"), features={"gamma": 3.0})
+    with pytest.raises(CorruptDataError, match="compared with landmark genes, which older versions did"):
+        Projection.load(folder)

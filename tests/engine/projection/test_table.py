@@ -12,7 +12,7 @@ from lexicell.embedding import fold
 from lexicell.embedding.candidates import CandidateGenes
 from lexicell.errors import InputError
 from lexicell.lexicon import Alignment, Lexicon, align_genes
-from lexicell.projection import KernelFeatures, Projection
+from lexicell.projection import Projection, Residual
 
 
 def by_definition(
@@ -20,10 +20,7 @@ def by_definition(
 ) -> np.ndarray:
     """The formula in the class's docstring, in float64: ``z = normalise(head(sum w T / sum w + b))``."""
     e = lexicon.vectors(lexicon.rows).astype(np.float64)
-    seen = e - p.features.mean
-    seen /= np.linalg.norm(seen, axis=1, keepdims=True)
-    f = np.exp(p.features.gamma * (seen @ seen[p.features.landmarks].T - 1))
-    table = f @ p.weight.T.astype(np.float64) + p.offset
+    table = e @ p.weight.T.astype(np.float64) + p.offset
     table[p.residual.rows] += p.residual.coefficients.astype(np.float64) @ p.residual.basis
     table *= p.gene_scale[:, None]
 
@@ -84,34 +81,16 @@ def test_vectors_keep_their_length_where_the_projection_was_learned_so(bundled, 
 @pytest.mark.parametrize("linear", [False, True])
 def test_a_genes_row_has_the_same_bits_whichever_others_are_asked_for(bundled, full, linear):
     weight = np.random.default_rng(1).standard_normal((96, bundled.dim))
-    absent = dict.fromkeys(("features", "bias", "offset", "residual", "classifier"))
+    absent = dict.fromkeys(("bias", "offset", "residual", "classifier"))
     p = full(weight=weight, head=(), **absent) if linear else full()
     everything = p.table_rows(bundled, bundled.rows)
     assert (everything.dtype, everything.shape) == (np.float32, (bundled.n_genes, len(p.weight)))
     shuffled = np.random.default_rng(2).permutation(bundled.n_genes)[:700]
     for some in (bundled.rows[:1], bundled.rows[-1:], np.arange(0, 9_000, 7), shuffled):
         np.testing.assert_array_equal(p.table_rows(bundled, some), everything[some])
-    landmarks = None if linear else bundled.vectors(p.features.landmarks)
-    applied = p.apply(bundled.vectors(shuffled), shuffled, landmarks)
+    applied = p.apply(bundled.vectors(shuffled), shuffled)
     np.testing.assert_allclose(applied, everything[shuffled], rtol=0, atol=1e-5 * np.abs(everything).max())
     assert p.table_rows(bundled, bundled.rows[:0]).shape == (0, len(p.weight))
-
-
-def test_four_thousand_landmarks_fold_in_bounded_memory(bundled, pbmc3k):
-    import tracemalloc
-
-    rng = np.random.default_rng(0)
-    landmarks = rng.choice(bundled.n_genes, 4_000, replace=False)
-    features = KernelFeatures(np.zeros(bundled.dim), landmarks, 3)
-    p = Projection(rng.standard_normal((64, 4_000)), features=features)
-    aligned = align_genes(bundled, pbmc3k.var)
-    bundled.vectors(bundled.rows[:1])
-    tracemalloc.start()
-    folded = fold(bundled, CandidateGenes.of(aligned.rows), p)
-    peak = tracemalloc.get_traced_memory()[1]
-    tracemalloc.stop()
-    held = folded.table.vectors.nbytes + 2 * landmarks.size * bundled.dim * 4
-    assert peak < 2 * held + 50e6 < folded.table.n_genes * 4_000 * 4
 
 
 def test_mask_and_rank_factors_of_the_projection_are_the_tables(bundled, blood, full):
@@ -142,9 +121,9 @@ def test_another_lexicon_is_refused_with_both_names_and_hashes(bundled, full):
 @pytest.mark.parametrize(
     ("changed", "said"),
     [
-        ({"features": None, "weight": np.ones((24, 9))}, "expects vectors of 9 dimensions .* has 384"),
+        ({"weight": np.ones((24, 9))}, "expects vectors of 9 dimensions .* has 384"),
         ({"gene_scale": None, "rank_factor": None, "masked": np.zeros(5, bool)}, "has a masked for 5 genes"),
-        ({"features": KernelFeatures(np.ones(384), [10**6] * 40, 1)}, "names the gene of row 1,000,000"),
+        ({"residual": Residual([10**6], np.ones((1, 1)), np.ones((1, 24)))}, "names the gene of row 1,000,000"),
     ],
 )
 def test_a_lexicon_of_another_shape_is_refused(bundled, full, changed, said):
