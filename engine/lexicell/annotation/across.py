@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lexicell.annotation.namer import CellNamer, Cells, fit_cells
+from lexicell.annotation.namer import CellNamer, Cells, NamesCells, fit_cells
 from lexicell.embedding import Listener, Note
 from lexicell.learn.bridge import Bridge, fit_bridge
 from lexicell.learn.classify import held_out_accuracy
@@ -17,10 +18,15 @@ from lexicell.learn.gene_atlas import atlas_likenesses
 from lexicell.learn.likeness import Likeness
 from lexicell.lexicon import GeneAtlas
 
-__all__ = ["LEAST_GENES", "Evidence", "Likenesses", "connect_panels"]
+__all__ = ["LEAST_GENES", "Evidence", "Likenesses", "connect_panels", "name_by_composition"]
 
 #: Genes that are enough to say something.
 LEAST_GENES = 3
+#: A query is another mixture of classes if more of its cells than this would have to be of another class; the
+#: same mixture comes to 0.17 at most, half of the classes to 0.26 and more (PBMC3k, Baron).
+_SHIFTED = 0.2
+#: Rounds in which the reference is made like it, and the least part of a class there.
+_ROUNDS, _LEAST_SHARE = 4, 0.01
 
 
 @dataclass(frozen=True)
@@ -133,8 +139,14 @@ def connect_panels(
     if len(common) < LEAST_GENES:
         facts["why"] = f"{connected}, and {transductive}"
         listener(Note(facts["why"], serious=True))
+
+        def fitted(shares: NDArray[np.float64]) -> NamesCells:
+            return fit_cells(bridge.recentred(shares).held_out, named, method, seed)
+
         classifier = fit_cells(bridge.held_out, named, method, seed)
-        return CellNamer("bridge", classifier, plan, bridge.finish, facts)
+        return CellNamer(
+            "bridge", classifier, plan, bridge.finish, facts, shares=bridge.shares, recentred=fitted
+        )
     sides = common_components(reference.select(common).take(known), query.select(common))
     of_common = fit_cells(sides[0], labels[known], method, seed)
     by_common = held_out_accuracy(sides[0], labels[known], seed=seed)
@@ -146,5 +158,54 @@ def connect_panels(
         f"classes). What the two say is multiplied, and {transductive}"
     )
     listener(Note(facts["why"], serious=True))
-    evidence = Evidence(bridge, of_common.threshold)
-    return CellNamer("both", evidence, plan, bridge.finish, facts, common=of_common.predict_proba(sides[1]))
+
+    def evidence(shares: NDArray[np.float64]) -> NamesCells:
+        return Evidence(bridge.recentred(shares), of_common.threshold)
+
+    return CellNamer(
+        "both",
+        Evidence(bridge, of_common.threshold),
+        plan,
+        bridge.finish,
+        facts,
+        common=of_common.predict_proba(sides[1]),
+        shares=bridge.shares,
+        recentred=evidence,
+    )
+
+
+def name_by_composition(
+    namer: CellNamer,
+    probability: NDArray[np.float32],
+    mixed_by: Callable[[NamesCells], NDArray[np.float32]],
+    listener: Listener,
+) -> tuple[NDArray[np.float32], float]:
+    """Name cells again where classes are not as frequent as in the reference; and how much they differ.
+
+    Parameters
+    ----------
+    namer
+        With `shares` and `recentred`.
+    probability
+        ``[N, C]`` of the query's cells by its first classifier, after the mixture.
+    mixed_by
+        Gives the same by another one.
+    listener
+        Is told where it is done.
+    """
+    assert namer.shares is not None  # noqa: S101 -- they come together
+    assert namer.recentred is not None  # noqa: S101
+    shift = float(np.abs(probability.mean(axis=0) - namer.shares).sum() / 2)
+    if shift <= _SHIFTED:
+        return probability, shift
+    now = namer.shares
+    for _ in range(_ROUNDS):
+        now = (now + np.maximum(probability.mean(axis=0), _LEAST_SHARE)) / 2
+        now = now / now.sum()
+        probability = mixed_by(namer.recentred(now))
+    text = (
+        f"classes seem to be other parts of the query than of the reference (by {shift:.2f} of 1), so the "
+        "reference was weighed to be like it; where classes are missing, names are less right: look at them"
+    )
+    listener(Note(text, serious=True))
+    return probability, shift

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from lexicell.annotation.across import Likenesses
-from lexicell.annotation.namer import CellNamer, Cells
+from lexicell.annotation.across import Likenesses, name_by_composition
+from lexicell.annotation.namer import CellNamer, Cells, NamesCells
 from lexicell.annotation.reference import check_projection, fit_reference, of_projection, projection_of
 from lexicell.annotation.result import Annotation, check_output, make_annotation
 from lexicell.atlas import Values, check_writable
@@ -287,7 +287,8 @@ def _annotate(
 ) -> Annotation:
     """Name all cells of the query."""
     listener, source = cells.listener, cells.aligned.source
-    probability, quality = namer.probability(listener)
+    vectors, quality = namer.embed(listener)
+    probability = namer.name(vectors, quality)
     spread = namer.together is not None
     across = namer.mode in ("bridge", "both")
     mixed = not spread and (across if mixture is None else mixture)
@@ -297,7 +298,15 @@ def _annotate(
         )
         # What two kinds of evidence say together is said once.
         trust = 1.0 if namer.mode == "both" else 2.0
-        probability = _mixed(probability, replace(cells, listener=ignore), seed, trust)
+        components = _components(replace(cells, listener=ignore), seed)
+
+        def mixed_by(classifier: NamesCells | None = None) -> NDArray[np.float32]:
+            return mix(namer.name(vectors, quality, classifier), components, trust=trust).astype(np.float32)
+
+        probability = mixed_by()
+        if namer.recentred is not None:
+            probability, shift = name_by_composition(namer, probability, mixed_by, listener)
+            namer.facts["composition_shift"] = shift
     if empty := quality.n_empty:
         listener(Note(f"{empty:,} cells have no gene in use, so they are unknown", serious=True))
     facts = {
@@ -361,10 +370,10 @@ def _annotate_by_sentences(
     return replace(annotation, types=found.types, genes=found.genes)
 
 
-def _mixed(probability: NDArray[np.float32], cells: Cells, seed: int, trust: float) -> NDArray[np.float32]:
-    """Hold cells that look alike to be of one class; a cell of which nothing is known gets what they say."""
+def _components(cells: Cells, seed: int) -> NDArray[np.float64]:
+    """Components of the query's own expression."""
     weights, _ = weight_matrix(cells.select(cells.highly_variable()))
-    return mix(probability, own_components(weights, seed=seed), trust=trust).astype(np.float32)
+    return own_components(weights, seed=seed)
 
 
 def _threshold(asked: float) -> float:

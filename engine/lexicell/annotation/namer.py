@@ -101,6 +101,8 @@ class CellNamer:
         ``[N, C]`` in place of what the classifier says, where few labels were spread to the query's cells.
     common
         ``[N, C]`` what the genes say that both sides have, to be multiplied with what the classifier says.
+    shares, recentred
+        ``[C]`` parts that classes are of the reference, and a classifier for a query where they are others.
     """
 
     mode: Mode
@@ -110,23 +112,39 @@ class CellNamer:
     facts: dict[str, Any] = field(default_factory=dict)
     together: NDArray[np.float32] | None = None
     common: NDArray[np.float32] | None = None
+    shares: NDArray[np.float64] | None = None
+    recentred: Callable[[NDArray[np.float64]], NamesCells] | None = None
 
     def probability(self, listener: Listener) -> tuple[NDArray[np.float32], Quality]:
         """Of each class, ``[N, C]``, for all cells of the query; 0 for cells without any gene in use."""
+        vectors, quality = self.embed(listener)
+        return self.name(vectors, quality), quality
+
+    def embed(self, listener: Listener) -> tuple[NDArray[np.float32], Quality]:
+        """Finished vectors of all cells of the query; 0 for cells without any gene in use."""
         plan = self.plan
         vectors, quality = embed_in_memory(plan.cells.source, plan.embedder, listener=listener)
         full = quality.n_genes > 0
-        if self.together is not None:
-            return np.where(full[:, None], self.together, np.float32(0)), quality
         if self.finish is None or not full.any():
-            return self.classifier.predict_proba(vectors), quality
-        found = np.zeros((len(full), len(self.classifier.classes)), np.float32)
+            return vectors, quality
         finished = self.finish(vectors[full], quality.n_genes[full])
-        found[full] = self.classifier.predict_proba(finished)
-        if self.common is not None:
-            found = np.where(full[:, None], found, np.float32(1)) * self.common
-            found /= np.maximum(found.sum(axis=1, keepdims=True), np.finfo(np.float32).tiny)
-        return found, quality
+        placed = np.zeros((len(full), finished.shape[1]), np.float32)
+        placed[full] = finished
+        return placed, quality
+
+    def name(
+        self, vectors: NDArray[np.float32], quality: Quality, classifier: NamesCells | None = None
+    ) -> NDArray[np.float32]:
+        """Probabilities ``[N, C]`` for the vectors of `embed`, by another classifier where one is given."""
+        full = (quality.n_genes > 0)[:, None]
+        if self.together is not None:
+            return np.where(full, self.together, np.float32(0))
+        found = (classifier or self.classifier).predict_proba(vectors)
+        if self.common is None:
+            return np.where(full, found, np.float32(0))
+        product = np.where(full, found, np.float32(1)) * self.common
+        sums = np.maximum(product.sum(axis=1, keepdims=True), np.finfo(np.float32).tiny)
+        return np.asarray(product / sums, np.float32)
 
 
 def fit_cells(vectors: NDArray[np.float32], labels: NDArray[Any], method: str, seed: int) -> NamesCells:

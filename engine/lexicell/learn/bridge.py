@@ -10,7 +10,7 @@ other genes gave.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -59,6 +59,10 @@ class Bridge:
         ``[n]`` positions of these cells among those given.
     means
         ``[C, C - 1]`` float64: the classes' means of `held_out`.
+    codes
+        ``[n]`` numbers of the classes of these cells.
+    sums
+        ``[n, C]`` float32: what `held_out` was before it was centred, scaled and turned.
     """
 
     projection: Projection
@@ -67,6 +71,8 @@ class Bridge:
     held_out: NDArray[np.float32]
     labelled: NDArray[np.int64]
     means: NDArray[np.float64]
+    codes: NDArray[np.int64]
+    sums: NDArray[np.float32]
 
     def finish(self, vectors: NDArray[np.float32], n_genes: NDArray[np.integer[Any]]) -> NDArray[np.float32]:
         """Make vectors of one data set comparable with those of another panel.
@@ -88,6 +94,26 @@ class Bridge:
             float32 ``[n, C - 1]``.
         """
         return _standardised(vectors * np.asarray(n_genes)[:, None]) @ self.rotation
+
+    @property
+    def shares(self) -> NDArray[np.float64]:
+        """``[C]`` part of the labelled cells that each class is."""
+        return np.asarray(np.bincount(self.codes, minlength=len(self.classes)) / len(self.codes))
+
+    def recentred(self, shares: NDArray[np.floating[Any]]) -> Bridge:
+        """Centre and scale the labelled cells as if classes were as frequent as in a query.
+
+        A query is centred by its own mean. Where it lacks classes, or has them in other numbers, that is not
+        the mean of the reference; weighing the classes makes it so.
+
+        Parameters
+        ----------
+        shares
+            ``[C]`` parts of the query's cells.
+        """
+        weights = (np.asarray(shares, np.float64) / self.shares)[self.codes]
+        held_out = _standardised(self.sums, weights) @ self.rotation
+        return replace(self, held_out=held_out, means=_means(held_out, self.codes, len(self.classes)))
 
     def evidence(self, finished: NDArray[np.float32]) -> NDArray[np.float64]:
         """Probabilities of classes by the distance to their means, to be multiplied with other evidence.
@@ -184,7 +210,8 @@ def fit_bridge(
     likenesses = _weighed(Likeness("texts", vectors, centred=True), beside, through)
     coefficients, unseen = _regress(likeness_matrix(likenesses, rows, rows, gamma), profiles, ridge)
     rotation = _rotation(weights, unseen, codes, len(names), seed)
-    held_out = _standardised(_evidence(weights, unseen)) @ rotation
+    sums = _evidence(weights, unseen)
+    held_out = _standardised(sums) @ rotation
     pooling = Pooling(None, str(Weight.LOG1P), normalise=False)
     wanted = np.arange(len(vectors), dtype=np.int32) if genes is None else genes
     table = np.concatenate(
@@ -200,8 +227,8 @@ def fit_bridge(
         masked=None if genes is None else ~np.isin(np.arange(len(vectors)), wanted),
         pooling=pooling,
     )
-    means = _sums(held_out.astype(np.float64), codes, classes) / np.bincount(codes)[:, None]
-    return Bridge(projection, tuple(map(str, names)), rotation, held_out, labelled, means)
+    means = _means(held_out, codes, classes)
+    return Bridge(projection, tuple(map(str, names)), rotation, held_out, labelled, means, codes, sums)
 
 
 def _profiles(weights: sp.csr_array, codes: NDArray[np.int64], n_classes: int) -> NDArray[np.float64]:
@@ -243,10 +270,15 @@ def _evidence(weights: sp.csr_array, table: NDArray[np.float32]) -> NDArray[np.f
     return np.asarray((weights @ table) * (n_genes / totals)[:, None], np.float32)
 
 
-def _standardised(evidence: NDArray[Any]) -> NDArray[np.float32]:
-    spread = evidence.std(axis=0, dtype=np.float64)
-    centred = evidence - evidence.mean(axis=0, dtype=np.float64)
+def _standardised(evidence: NDArray[Any], weights: NDArray[np.float64] | None = None) -> NDArray[np.float32]:
+    """Columns of mean 0 and standard deviation 1, cells counting as they are weighed."""
+    centred = evidence - np.average(evidence.astype(np.float64), axis=0, weights=weights)
+    spread = np.sqrt(np.average(centred**2, axis=0, weights=weights))
     return np.asarray(centred / np.where(spread > 0, spread, 1), np.float32)
+
+
+def _means(vectors: NDArray[np.float32], codes: NDArray[np.int64], n_classes: int) -> NDArray[np.float64]:
+    return _sums(vectors.astype(np.float64), codes, n_classes) / np.bincount(codes)[:, None]
 
 
 def _rotation(
