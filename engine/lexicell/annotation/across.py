@@ -18,13 +18,13 @@ from lexicell.learn.gene_atlas import atlas_likenesses
 from lexicell.learn.likeness import Likeness
 from lexicell.lexicon import GeneAtlas
 
-__all__ = ["LEAST_GENES", "Evidence", "Likenesses", "connect_panels", "name_by_composition"]
+__all__ = ["LEAST_GENES", "SHIFTED", "Evidence", "Likenesses", "connect_panels", "name_by_composition"]
 
 #: Genes that are enough to say something.
 LEAST_GENES = 3
 #: A query is another mixture of classes if more of its cells than this would have to be of another class; the
 #: same mixture comes to 0.17 at most, half of the classes to 0.26 and more (PBMC3k, Baron).
-_SHIFTED = 0.2
+SHIFTED = 0.2
 #: Rounds in which the reference is made like it, and the least part of a class there.
 _ROUNDS, _LEAST_SHARE = 4, 0.01
 
@@ -196,7 +196,7 @@ def name_by_composition(
     assert namer.shares is not None  # noqa: S101 -- they come together
     assert namer.recentred is not None  # noqa: S101
     shift = float(np.abs(probability.mean(axis=0) - namer.shares).sum() / 2)
-    if shift <= _SHIFTED:
+    if shift <= SHIFTED:
         return probability, shift
     now = namer.shares
     for _ in range(_ROUNDS):

@@ -77,7 +77,7 @@ def learn_gene_atlas(
     ----------
     data
         Data sets, each of one tissue or more and of at least 20 cells; by names, or called by their files.
-        Each is read twice, block by block; components are those of up to 20,000 of its cells.
+        Each is read twice or thrice, block by block; components are those of up to 20,000 of its cells.
     output
         Parquet file to write.
     lexicon
@@ -125,11 +125,13 @@ def learn_gene_atlas(
             statistics.append(gene_statistics(aligned, listener=listener))
             cells = _sampled(aligned, seed, listener)
             names = np.asarray(source.names(0, source.n_cells).astype(str), object)
+            # Cells that were not drawn are known again, too: they are of the same experiment.
+            totals = (cells if len(cells) == len(names) else aligned.select(1, listener=listener)).totals
         loadings = gene_loadings(cells, seed=seed)
         measured = int(loadings.any(axis=1).sum())
         start = sum(block.shape[1] for block in blocks)
-        hashes = cell_hashes(names[_chosen(len(names), seed)], cells.totals)
-        learned.append(AtlasCells.of(name, measured, (start, start + loadings.shape[1]), hashes))
+        columns = (start, start + loadings.shape[1])
+        learned.append(AtlasCells.of(name, len(cells), measured, columns, cell_hashes(names, totals)))
         blocks.append(np.asarray(unit_rows(loadings), np.float32))
         foretold.append(foretell_loadings(loadings, features))
         listener(Note(f"{name}: loadings of {measured:,} genes from {len(cells):,} cells"))
@@ -282,26 +284,23 @@ def resolve_atlas(atlas: str | Path | GeneAtlas | None, lexicon: Lexicon) -> Gen
 
 def _named(data: Data | Sequence[Data] | Mapping[str, Data]) -> dict[str, Data]:
     if isinstance(data, Mapping):
-        return dict(data)
-    given = list(data) if isinstance(data, Sequence) and not isinstance(data, str) else [data]
-    names = [
-        Path(one).stem if isinstance(one, str | Path) else f"data {i + 1}" for i, one in enumerate(given)
-    ]
+        names, given = [*data], [*data.values()]
+    else:
+        given = list(data) if isinstance(data, Sequence) and not isinstance(data, str) else [data]
+        names = [
+            Path(one).stem if isinstance(one, str | Path) else f"data {i + 1}" for i, one in enumerate(given)
+        ]
     if not given or len(set(names)) < len(names):
-        msg = "two data sets have the same name; give each its own, as NAME=FILE" if given else "give cells"
-        raise InputError(msg)
+        msg = "two data sets have the same name; give each its own, as NAME=FILE"
+        raise InputError(msg if given else "a gene atlas is learned from cells: give a data set or more")
     return dict(zip(names, given, strict=True))
 
 
-def _chosen(n: int, seed: int) -> NDArray[np.intp]:
-    if n <= _MOST_CELLS:
-        return np.arange(n)
-    return np.sort(np.random.default_rng(seed).choice(n, _MOST_CELLS, replace=False))
-
-
 def _sampled(cells: AlignedCells, seed: int, listener: Listener = ignore) -> SelectedCells:
-    n = cells.source.n_cells
-    return cells.select(None, only=None if n <= _MOST_CELLS else _chosen(n, seed), listener=listener)
+    only, n = None, cells.source.n_cells
+    if n > _MOST_CELLS:
+        only = np.sort(np.random.default_rng(seed).choice(n, _MOST_CELLS, replace=False))
+    return cells.select(None, only=only, listener=listener)
 
 
 def _words(lexicon: Lexicon, seed: int) -> NDArray[np.float32]:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import blake3
 import numpy as np
 from numpy.typing import NDArray
 
@@ -57,9 +58,11 @@ class AtlasCells:
     sketch: NDArray[np.uint64]
 
     @classmethod
-    def of(cls, name: str, genes: int, columns: tuple[int, int], hashes: NDArray[np.uint64]) -> AtlasCells:
-        """Keep the lowest hashes of its cells."""
-        return cls(name, len(hashes), genes, columns, np.unique(hashes)[:_SKETCH])
+    def of(
+        cls, name: str, cells: int, genes: int, columns: tuple[int, int], hashes: NDArray[np.uint64]
+    ) -> AtlasCells:
+        """Keep the lowest hashes of all cells that it has, also of those that were not learned from."""
+        return cls(name, cells, genes, columns, np.unique(hashes)[:_SKETCH])
 
     def shares_cells(self, hashes: NDArray[np.uint64]) -> bool:
         """Whether more than 5 % of some cells are among those that were learned from."""
@@ -145,6 +148,7 @@ class GeneAtlas:
             for cells in self.data
         ]
         described = {"format_version": _VERSION, "data": data, "card": dict(self.card)}
+        described["checksum"] = _checksum(table, described)
         table = table.replace_schema_metadata({_METADATA: json.dumps(described).encode()})
         with staged_path(target, replace=overwrite) as staging:
             pq.write_table(table, staging, compression="zstd")
@@ -185,9 +189,12 @@ def open_gene_atlas(lexicon: Lexicon, path: str | Path = "bundled") -> GeneAtlas
         except (pa.ArrowInvalid, KeyError, ValueError) as error:
             msg = f"{file} is no gene atlas; `lexicell genes learn` makes one"
             raise InputError(msg) from error
-    if described["format_version"] > _VERSION:
-        msg = f"{file} was written by a newer version of lexicell: upgrade it"
-        raise InputError(msg)
+        if described["format_version"] > _VERSION:
+            msg = f"{file} was written by a newer version of lexicell: upgrade it"
+            raise InputError(msg)
+        if described.pop("checksum", None) != _checksum(table, described):
+            msg = f"{file} was changed after it was written (checksum); make it again"
+            raise CorruptDataError(msg)
     row_of = _matched(lexicon, table)
     if not (row_of >= 0).any():
         msg = f"{file}: none of its genes is in {lexicon.name}"
@@ -235,6 +242,18 @@ def cell_hashes(names: Sequence[str] | NDArray[Any], totals: NDArray[np.floating
     named = hash_array(np.asarray(names, object).astype(str).astype(object))
     summed = hash_array(np.asarray(totals, np.float32).astype(np.float64))
     return np.asarray(named ^ (summed * np.uint64(0x9E3779B97F4A7C15)), np.uint64)
+
+
+def _checksum(table: Any, described: Mapping[str, Any]) -> str:
+    """BLAKE3 of all numbers and names, as hex."""
+    named = {name: table.column(name).to_pylist() for name in ("ncbi_id", "symbol")}
+    digest = blake3.blake3(json.dumps([described, named], sort_keys=True).encode())
+    digest.update(table.column("scale").to_numpy().tobytes())
+    for name in ("loadings", "foretold", "words"):
+        column = table.column(name).combine_chunks()
+        digest.update(f"{name} {column.type.list_size}".encode())
+        digest.update(column.flatten().to_numpy(zero_copy_only=False).tobytes())
+    return digest.hexdigest()
 
 
 def _matched(lexicon: Lexicon, table: Any) -> NDArray[np.int64]:
