@@ -121,6 +121,8 @@ class GeneAtlas:
 
         Raises
         ------
+        InputError
+            There is no data set in it.
         OutputExistsError
             There is such a file.
         WriteError
@@ -129,6 +131,9 @@ class GeneAtlas:
         import pyarrow as pa
         import pyarrow.parquet as pq
 
+        if not self.data:
+            msg = "a gene atlas of no data set tells nothing, so it is not written"
+            raise InputError(msg)
         target = Path(path)
         check_new_file(target, overwrite=overwrite)
         table = lexicon.read_genes(["ncbi_id", "symbol"])
