@@ -17,6 +17,7 @@ import pytest
 from lexicell.atlas import open_counts
 from lexicell.embedding import AlignOptions, align_cells
 from lexicell.embedding.selected import SelectedCells
+from lexicell.lexicon import subset_lexicon
 from lexicell_kernels import Weight
 
 KEY = "test-key-4f9a1c77d2e8b6"
@@ -126,6 +127,14 @@ def vector_folder(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.
     folder = tmp_path_factory.mktemp("vectors")
     monkeypatch.setattr("lexicell.lexicon.encoders.vector_cache.vector_folder", lambda: folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def few(bundled, _blood, tmp_path_factory):
+    """The bundled lexicon of some 2,700 genes, with those of scanpy's cells: words of all 21,609 take long."""
+    symbols = bundled.genes.column("symbol").to_pylist()
+    genes = ["CD3D", "CD3E", "INS", *symbols[::11], *_blood.var_names]
+    return subset_lexicon("human-go-minilm", tmp_path_factory.mktemp("few") / "few", genes=genes)
 
 
 # Cells to learn from: PBMC3k, selected once, and few that are quick to train on
