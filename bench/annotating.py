@@ -1,7 +1,7 @@
 """How right `annotate` is, and how sure: the table of "Names for cells" in ``docs/learning.md``.
 
-``python -m bench.annotating [--draws 5]`` with ``$LEXICELL_DATA``; some minutes. Data sets of the bundled atlas that
-the cells are from are left out.
+``python -m bench.annotating [--draws 5]`` with ``$LEXICELL_DATA``; some minutes. Data sets of the gene atlas that
+that the cells are from are left out.
 """
 
 from __future__ import annotations
@@ -101,9 +101,8 @@ def main(argv: Sequence[str]) -> int:
         "query",
         *(f"{name}, {what}" for name in _DATA for what in ("accuracy", "macro-F1", "calibration error")),
     ]
-    PAGE.write_text(
-        with_tables(PAGE.read_text(encoding="utf-8"), "annotate", table(heads, rows.values())), "utf-8"
-    )
+    page = with_tables(PAGE.read_text(encoding="utf-8"), "annotate", table(heads, list(rows.values())))
+    PAGE.write_text(page, encoding="utf-8")
     return 0
 
 

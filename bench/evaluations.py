@@ -240,9 +240,10 @@ def _draw_disjoint(scores: pd.DataFrame, path: Path) -> None:
         None, len(names), (3.4 * len(names) + 2.4, 4.2), columns=len(names), show=False, save=path
     ) as axes:
         for axis, name in zip(axes, names, strict=True):
-            for place, (label, method, control, colour) in enumerate(_ROWS):
-                rows = scores.query("data == @name and method == @method and control == @control")
-                found = mean_interval(rows["macro_f1"].to_numpy())
+            of_data = scores[scores["data"] == name]
+            for place, (_, method, control, colour) in enumerate(_ROWS):
+                chosen = (of_data["method"] == method) & (of_data["control"] == control)
+                found = mean_interval(of_data.loc[chosen, "macro_f1"].to_numpy())
                 axis.plot([found.low, found.high], [place, place], color=colour, linewidth=1.6)
                 axis.plot(found.mean, place, marker="o", color=colour)
             axis.set_yticks(
