@@ -108,7 +108,9 @@ def blocks(n=240, m=120, module=40):
 @pytest.mark.parametrize("made", ["cells", "loadings"])
 def test_genes_that_are_expressed_together_are_alike(made):
     cells = blocks()
-    vectors = expression_of_genes(cells.take(np.arange(50))).vectors if made == "cells" else gene_loadings(cells)
+    vectors = (
+        expression_of_genes(cells.take(np.arange(50))).vectors if made == "cells" else gene_loadings(cells)
+    )
     assert vectors.shape == (150, 50)
     assert not vectors[:10].any()
     assert not vectors[130:].any()  # not measured

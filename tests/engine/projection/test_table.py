@@ -123,7 +123,10 @@ def test_another_lexicon_is_refused_with_both_names_and_hashes(bundled, full):
     [
         ({"weight": np.ones((24, 9))}, "expects vectors of 9 dimensions .* has 384"),
         ({"gene_scale": None, "rank_factor": None, "masked": np.zeros(5, bool)}, "has a masked for 5 genes"),
-        ({"residual": Residual([10**6], np.ones((1, 1)), np.ones((1, 24)))}, "names the gene of row 1,000,000"),
+        (
+            {"residual": Residual([10**6], np.ones((1, 1)), np.ones((1, 24)))},
+            "names the gene of row 1,000,000",
+        ),
     ],
 )
 def test_a_lexicon_of_another_shape_is_refused(bundled, full, changed, said):
