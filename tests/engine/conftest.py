@@ -131,7 +131,7 @@ def vector_folder(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.
 
 @pytest.fixture(scope="session")
 def few(bundled, _blood, tmp_path_factory):
-    """The bundled lexicon of some 2,700 genes, with those of scanpy's cells: words of all 21,609 take long."""
+    """The bundled lexicon of 2,700 genes, of scanpy's cells too: words of all take long."""
     symbols = bundled.genes.column("symbol").to_pylist()
     genes = ["CD3D", "CD3E", "INS", *symbols[::11], *_blood.var_names]
     return subset_lexicon("human-go-minilm", tmp_path_factory.mktemp("few") / "few", genes=genes)

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from lexicell.errors import InputError, OutputExistsError
 from lexicell.evaluation import METHODS, CellProtocol, Method, Panel, Task, cells, evaluate_panels
 from lexicell.evaluation.controls import CONTROLS
 from lexicell.evaluation.figures import write_figures
+from lexicell.evaluation.splits import partial_splits
 
 SMALL = CellProtocol(n=(2, 4), draws=3, panels=3, n_genes=500, least=10)
 
@@ -214,6 +216,39 @@ def test_a_transfer_and_batches_are_evaluated_too(panel, clustered):
         ("transfer", "common genes", "pca50-all"),
         ("transfer", "text alone", "paper"),
     }
+
+
+def test_panels_that_share_some_genes_are_evaluated_by_these_and_by_the_others(panel, clustered, monkeypatch):
+    monkeypatch.setattr(
+        cells, "partial_splits", partial(partial_splits, n_genes=(60,), shares=(0, 0.02, 0.5))
+    )
+    whole = ("common genes", "common genes x bridge+atlas", "common genes x bridge+atlas+mixture", "bridge")
+    found = evaluate(panel, clustered, (*whole, "pca50-all"), CellProtocol(("partial",), panels=3, least=10))
+    settings = {r.setting for r in found.records}
+    assert settings == {f"{n} of 60 {kind}" for n in ("0%", "2%", "50%") for kind in ("variable", "random")}
+    assert {r.method for r in found.records} == set(whole)
+    scores = {
+        (setting, method): np.mean(
+            [
+                r.macro_f1 for r in found.records
+                if (r.setting, r.method, r.control, r.classifier) == (setting, method, "", "logistic")
+            ]
+        )
+        for setting in settings for method in whole
+    }  # fmt: skip
+    for kind in ("variable", "random"):
+        assert scores[f"0% of 60 {kind}", "common genes"] < 0.6  # nothing to go by
+        for n in ("0%", "2%"):
+            by_both = scores[f"{n} of 60 {kind}", "common genes x bridge+atlas"]
+            assert by_both > scores[f"{n} of 60 {kind}", "common genes"] + 0.05
+        assert scores[f"50% of 60 {kind}", "common genes"] > 0.9
+    elsewhere = evaluate(
+        panel,
+        clustered,
+        ("common genes", "paper"),
+        CellProtocol(("disjoint",), panels=2, n_genes=500, least=10),
+    )
+    assert {r.method for r in elsewhere.records} == {"paper"}
 
 
 def test_expression_without_batches_is_for_batches_and_transfers_only(panel, clustered, monkeypatch):

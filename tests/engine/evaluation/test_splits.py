@@ -6,9 +6,16 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
+from lexicell.embedding.gene_statistics import highly_variable_columns
 from lexicell.errors import InputError
 from lexicell.evaluation import Panel
-from lexicell.evaluation.splits import batch_splits, disjoint_splits, few_shot_splits, transfer_splits
+from lexicell.evaluation.splits import (
+    batch_splits,
+    disjoint_splits,
+    few_shot_splits,
+    partial_splits,
+    transfer_splits,
+)
 
 SIZES = {"a": 40, "b": 25, "c": 6}
 
@@ -70,6 +77,62 @@ def test_disjoint_sides_share_neither_cells_nor_genes():
     assert set(splits[0].genes[0]) != set(splits[1].genes[0])
     seen = [set(split.genes[0]) | set(split.genes[1]) for split in splits]
     assert seen[0] == seen[1] == seen[2]  # the most dispersed ones, whichever side has them
+
+
+def test_partial_panels_are_as_large_as_asked_and_share_as_many_genes_as_asked():
+    panel = make(rows=range(5, 65))
+    shares = (0, 0.1, 0.5, 1)
+    splits, skipped = partial_splits(panel, 3, 0, n_genes=(20, 40), shares=shares, least=20)
+    assert [s.label for s in skipped] == ["c"]
+    settings = [
+        f"{share:.0%} of {n} {kind}" for n in (20, 40) for share in shares for kind in ("variable", "random")
+    ]
+    possible = [
+        name
+        for name in settings
+        if name not in {f"{share} of 40 {kind}" for share in ("0%", "10%") for kind in ("variable", "random")}
+    ]
+    assert [split.setting for split in splits] == [name for name in possible for _ in range(3)]
+    for split in splits:
+        share, n = split.setting.replace("%", "").split(" of ")
+        n = int(n.split()[0])
+        reference, query = split.reference, split.query
+        assert len(reference.rows) == len(query.rows) == n
+        assert len(np.intersect1d(reference.rows, query.rows)) == int(share) * n // 100
+        assert set(reference.rows) | set(query.rows) <= set(panel.rows)
+        assert not set(split.cells[0]) & set(split.cells[1])
+        assert (reference.classes(), query.classes()) == ({"a": 20, "b": 13}, {"a": 20, "b": 12})
+        np.testing.assert_allclose(query.totals, query.counts.sum(axis=1))
+        assert split.scenario == "partial"
+
+
+def test_partial_panels_are_of_the_most_variable_genes_or_of_any_that_cells_have():
+    panel = make(rows=range(60))
+    dense = panel.counts.toarray()
+    dense[:, 50:] = 0
+    panel = Panel(sp.csr_array(dense), panel.rows, dense.sum(axis=1).astype(np.float32) + 1, panel.labels)
+    splits, _ = partial_splits(panel, 4, 0, n_genes=(6,), shares=(0.5,), least=20)
+    seen = [set(split.genes[0]) | set(split.genes[1]) for split in splits]
+    part = panel.take(np.flatnonzero(panel.labels != "c"))
+    most = set(highly_variable_columns(part.counts, part.totals, 9))
+    assert seen[:4] == [most] * 4
+    assert len(set().union(*seen[4:])) > 20
+    assert set().union(*seen) < set(range(50))
+
+
+def test_partial_draws_are_those_of_the_seed():
+    first, again, other = (
+        partial_splits(make(), 2, seed, n_genes=(20,), shares=(0.1,))[0] for seed in (3, 3, 4)
+    )
+    for one, two in zip(first, again, strict=True):
+        for side in (0, 1):
+            np.testing.assert_array_equal(one.cells[side], two.cells[side])
+            np.testing.assert_array_equal(one.genes[side], two.genes[side])
+    assert not np.array_equal(first[0].cells[0], other[0].cells[0])
+    assert not np.array_equal(first[2].genes[0], other[2].genes[0])
+    assert not np.array_equal(first[2].genes[0], first[3].genes[0])
+    with pytest.raises(InputError, match="no two panels of 300 genes can be made of 60 described genes"):
+        partial_splits(make(), 1, 0)
 
 
 def test_each_batch_is_left_out_once():

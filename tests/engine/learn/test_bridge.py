@@ -21,7 +21,7 @@ from lexicell.lexicon import cell_hashes, open_gene_atlas
 
 @pytest.fixture(scope="module")
 def halves(pbmc3k, bundled):
-    """Three draws of disjoint panels: selected cells of both sides, labels, and 50 cells that measured both."""
+    """Three draws of disjoint panels: cells of both sides, labels, and 50 cells that measured both."""
     panel = panel_of(pbmc3k, Options(), label="cell_type")
     atlas = open_gene_atlas(bundled).apart_from(cell_hashes(panel.names, panel.totals))
     assert [cells.name for cells in atlas.data] == ["pancreas (GSE84133, donor 1)"]

@@ -17,8 +17,8 @@ def sides(first=range(0, 50), second=range(30, 90), seed=0):
     rng = np.random.default_rng(seed)
     rate = rng.gamma(0.7, 1, (2, 100))
     made = []
-    for n, rows, depth in ((70, first, 1), (90, second, 3)):
-        rows = np.array(rows, np.int32)
+    for n, genes, depth in ((70, first, 1), (90, second, 3)):
+        rows = np.array(genes, np.int32)
         counts = sp.csr_array(rng.poisson(depth * rate[np.arange(n) % 2][:, rows]).astype(np.float32))
         totals = np.asarray(counts.sum(axis=1), np.float32)
         made.append(select_counts(counts, rows, totals, n_lexicon=100))

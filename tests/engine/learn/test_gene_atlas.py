@@ -28,6 +28,12 @@ QUIET = {"listener": lambda event: None}
 
 
 @pytest.fixture(scope="module")
+def scanpys(_blood):
+    """700 blood cells that come with scanpy."""
+    return _blood
+
+
+@pytest.fixture(scope="module")
 def two(_blood, few, tmp_path_factory):
     """An atlas of two halves of scanpy's cells, one of which has half of the genes; and its file."""
     path = tmp_path_factory.mktemp("atlas") / "atlas.parquet"
@@ -67,12 +73,12 @@ def test_the_same_cells_and_seed_give_the_same_atlas(two, few):
         learn_gene_atlas(data, path, lexicon=few)
 
 
-def test_cells_that_were_not_drawn_are_known_too(_blood, few, monkeypatch):
+def test_cells_that_were_not_drawn_are_known_too(scanpys, few, monkeypatch):
     monkeypatch.setattr(gene_atlas, "_MOST_CELLS", 30)
-    atlas = learn_gene_atlas({"blood": _blood}, lexicon=few, min_coverage=0.1, **QUIET)
-    assert (atlas.data[0].cells, len(atlas.data[0].sketch)) == (30, _blood.n_obs)
-    totals = np.asarray(_blood.X.sum(axis=1)).ravel()
-    assert not atlas.apart_from(cell_hashes(_blood.obs_names, totals)).data
+    atlas = learn_gene_atlas({"blood": scanpys}, lexicon=few, min_coverage=0.1, **QUIET)
+    assert (atlas.data[0].cells, len(atlas.data[0].sketch)) == (30, scanpys.n_obs)
+    totals = np.asarray(scanpys.X.sum(axis=1)).ravel()
+    assert not atlas.apart_from(cell_hashes(scanpys.obs_names, totals)).data
 
 
 def test_what_texts_foretell_is_right_more_often_than_by_chance(pbmc3k, bundled):
@@ -130,22 +136,22 @@ def test_expression_of_genes_is_scaled_and_cut():
     assert np.abs(found.vectors).max() <= 10
 
 
-def test_too_few_cells_are_one_sentence(_blood, few, bundled):
+def test_too_few_cells_are_one_sentence(scanpys, few, bundled):
     with pytest.raises(InputError, match="from 20 cells and genes or more, not 19"):
-        learn_gene_atlas({"blood": _blood[:19].copy()}, lexicon=few, min_coverage=0.1, **QUIET)
+        learn_gene_atlas({"blood": scanpys[:19].copy()}, lexicon=few, min_coverage=0.1, **QUIET)
     with pytest.raises(InputError, match="through three cells or more, not 2"):
-        read_through(_blood[:2].copy(), AlignOptions(lexicon=bundled))
+        read_through(scanpys[:2].copy(), AlignOptions(lexicon=bundled))
     with pytest.raises(InputError, match="give a data set"):
         learn_gene_atlas({})
     with pytest.raises(InputError, match="two data sets have the same name"):
         learn_gene_atlas(["a/cells.h5ad", "b/cells.h5ad"])
 
 
-def test_of_many_cells_that_measured_both_a_sample_is_read(_blood, bundled, monkeypatch):
+def test_of_many_cells_that_measured_both_a_sample_is_read(scanpys, bundled, monkeypatch):
     options = AlignOptions(lexicon=bundled)
-    assert read_through(_blood, options).vectors.shape == (bundled.n_genes, _blood.n_obs)
+    assert read_through(scanpys, options).vectors.shape == (bundled.n_genes, scanpys.n_obs)
     monkeypatch.setattr(gene_atlas, "_MOST_THROUGH", 40)
-    first, again, other = (read_through(_blood, options, seed=seed).vectors for seed in (0, 0, 1))
+    first, again, other = (read_through(scanpys, options, seed=seed).vectors for seed in (0, 0, 1))
     assert first.shape == (bundled.n_genes, 40)
     np.testing.assert_array_equal(first, again)
     assert (first != other).any()
