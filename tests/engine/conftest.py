@@ -130,6 +130,12 @@ def vector_folder(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.
 
 
 @pytest.fixture(scope="session")
+def scanpys(_blood):
+    """700 x 765 real counts that come with scanpy; shared, so never written to."""
+    return _blood
+
+
+@pytest.fixture(scope="session")
 def few(bundled, _blood, tmp_path_factory):
     """The bundled lexicon of 2,700 genes, of scanpy's cells too: words of all take long."""
     symbols = bundled.genes.column("symbol").to_pylist()

@@ -136,7 +136,11 @@ def connect_panels(
         "the query's vectors are centred and scaled by its own mean and standard deviation (transductive: a "
         "cell's label depends on the others)"
     )
-    if len(common) < LEAST_GENES:
+    sides = None
+    if len(common) >= LEAST_GENES:
+        sides = reference.select(common).take(known), query.select(common)
+        common = np.intersect1d(sides[0].used, sides[1].used)
+    if sides is None or len(common) < LEAST_GENES:
         facts["why"] = f"{connected}, and {transductive}"
         listener(Note(facts["why"], serious=True))
 
@@ -147,9 +151,9 @@ def connect_panels(
         return CellNamer(
             "bridge", classifier, plan, bridge.finish, facts, shares=bridge.shares, recentred=fitted
         )
-    sides = common_components(reference.select(common).take(known), query.select(common))
-    of_common = fit_cells(sides[0], labels[known], method, seed)
-    by_common = held_out_accuracy(sides[0], labels[known], seed=seed)
+    components = common_components(*sides)
+    of_common = fit_cells(components[0], labels[known], method, seed)
+    by_common = held_out_accuracy(components[0], labels[known], seed=seed)
     by_other = held_out_accuracy(bridge.held_out, named, seed=seed)
     facts |= {"genes_common": len(common), "held_out_common": by_common, "held_out_other": by_other}
     facts["why"] = (
@@ -168,7 +172,7 @@ def connect_panels(
         plan,
         bridge.finish,
         facts,
-        common=of_common.predict_proba(sides[1]),
+        common=np.where(sides[1].sizes[:, None] > 0, of_common.predict_proba(components[1]), np.float32(0)),
         shares=bridge.shares,
         recentred=evidence,
     )

@@ -168,6 +168,9 @@ def annotate(
         if reference_layer is not None or reference_use_raw or reference_modality is not None:
             msg = f"the projection {projection.name} is no matrix; leave the --reference-... options out"
             raise InputError(msg)
+    if through is not None and (reference is None or projection is not None):
+        msg = "cells that measured both panels connect labelled cells with a query: leave --through out"
+        raise InputError(msg)
     read = AlignOptions(
         lexicon=opened, values=values, gene_column=gene_column, organism=organism,
         min_coverage=min_coverage, mask_genes=mask_genes, genes=genes,
@@ -289,6 +292,7 @@ def _annotate(
     listener, source = cells.listener, cells.aligned.source
     vectors, quality = namer.embed(listener)
     probability = namer.name(vectors, quality)
+    empty = ~probability.any(axis=1)
     spread = namer.together is not None
     across = namer.mode in ("bridge", "both")
     mixed = not spread and (across if mixture is None else mixture)
@@ -307,8 +311,10 @@ def _annotate(
         if namer.recentred is not None:
             probability, shift = name_by_composition(namer, probability, mixed_by, listener)
             namer.facts["composition_shift"] = shift
-    if empty := quality.n_empty:
-        listener(Note(f"{empty:,} cells have no gene in use, so they are unknown", serious=True))
+    if empty.any():
+        probability[empty] = 0
+        text = f"{empty.sum():,} cells have no gene in use, so they are unknown"
+        listener(Note(text, serious=True))
     facts = {
         **namer.facts,
         "cells": source.n_cells,

@@ -100,7 +100,8 @@ class CellNamer:
     together
         ``[N, C]`` in place of what the classifier says, where few labels were spread to the query's cells.
     common
-        ``[N, C]`` what the genes say that both sides have, to be multiplied with what the classifier says.
+        ``[N, C]`` what the genes say that both sides have, to be multiplied with what the classifier says; 0
+        for cells without any of them.
     shares, recentred
         ``[C]`` parts that classes are of the reference, and a classifier for a query where they are others.
     """
@@ -142,7 +143,8 @@ class CellNamer:
         found = (classifier or self.classifier).predict_proba(vectors)
         if self.common is None:
             return np.where(full, found, np.float32(0))
-        product = np.where(full, found, np.float32(1)) * self.common
+        has_common = self.common.any(axis=1, keepdims=True)
+        product = np.where(full, found, has_common) * np.where(has_common, self.common, full)
         sums = np.maximum(product.sum(axis=1, keepdims=True), np.finfo(np.float32).tiny)
         return np.asarray(product / sums, np.float32)
 

@@ -91,8 +91,8 @@ def fit_reference(
         f"the query measures {here:,} of the {len(informative):,} most variable genes of the reference, "
         f"with {share:.0%} of their variance"
     )
-    only = len(np.setdiff1d(measured, reference.aligned.genes.rows))
-    if share >= _SHARED or only < LEAST_GENES:
+    alone = np.setdiff1d(measured, reference.aligned.genes.rows)
+    if share >= _SHARED or len(alone) < LEAST_GENES or len(query.highly_variable(alone)) < LEAST_GENES:
         genes = reference.highly_variable(np.intersect1d(reference.aligned.genes.rows, measured))
         facts["why"] = f"{where}, so cells are compared by the {len(genes):,} most variable genes of both"
         listener(Note(facts["why"]))

@@ -6,12 +6,14 @@ import anndata
 import numpy as np
 import pandas as pd
 import pytest
+import scipy.sparse as sp
 
 from lexicell.annotation import Annotation, annotate, annotate_anndata
 from lexicell.atlas import open_counts
 from lexicell.embedding import Note, Options, embed_source, make_plan
 from lexicell.errors import InputError, InputNotFoundError, OutputExistsError
 from lexicell.learn.classify import calibration_error, fit_classifier
+from lexicell.learn.gene_atlas import learn_gene_atlas
 from lexicell.projection import UNKNOWN, Pooling, Projection
 
 
@@ -72,10 +74,123 @@ def test_panels_without_a_common_gene_are_connected_by_texts_and_it_is_said(pane
 
 def test_a_mixture_helps_across_panels_and_is_made_there_unless_asked_otherwise(panels):
     reference, query = panels
-    options = {"reference": reference, "label": "type", "threshold": 0}
+    options = {"reference": reference, "label": "type", "threshold": 0, "atlas": "none"}
     alone, mixed = (annotate(query, **options, mixture=asked) for asked in (False, None))
     assert right(mixed, query) > right(alone, query)
     assert (mixed.facts["mixture"], alone.facts["mixture"]) == (True, False)
+
+
+def test_the_facts_name_what_connected_the_panels(panels, scanpys, few, tmp_path):
+    reference, query = panels
+    options = {"reference": reference, "label": "type", "threshold": 0}
+    bundled = ["PBMC3k (10x Genomics)", "pancreas (GSE84133, donor 1)"]
+    made = annotate(query, **options)
+    assert (made.facts["atlas"], made.facts["through"]) == (bundled, 0)
+    assert f"so the genes' texts and a gene atlas ({', '.join(bundled)}) connect them" in made.facts["why"]
+    none = annotate(query, **options, atlas="none", through=scanpys[::14].copy())
+    assert (none.facts["atlas"], none.facts["through"]) == ([], 50)
+    assert "so the genes' texts and 50 cells that measured both panels connect them" in none.facts["why"]
+    learn_gene_atlas({"mine": scanpys}, tmp_path / "mine.parquet", lexicon=few, min_coverage=0.1)
+    mine = annotate(query, **options, atlas=tmp_path / "mine.parquet")
+    assert mine.facts["atlas"] == ["mine"]
+    scores = [one.cells["confidence"].to_numpy() for one in (made, none, mine)]
+    assert not np.array_equal(scores[0], scores[1])
+    assert not np.array_equal(scores[0], scores[2])
+    assert all(right(one, query) > 0.75 for one in (made, none, mine))
+
+
+@pytest.fixture(scope="session")
+def partly(halves, panels):
+    """The query's panel, and 40 genes of the reference's."""
+    names = [*panels[0].var_names[:40], *panels[1].var_names]
+    return halves[1][:, names].copy()
+
+
+def test_genes_that_both_measure_are_weighed_with_those_of_one_side(panels, partly):
+    reference, _ = panels
+    notes = []
+    made = annotate(partly, reference=reference, label="type", threshold=0, listener=notes.append)
+    assert made.mode == "both"
+    assert (made.facts["transductive"], made.facts["mixture"]) == (True, True)
+    assert made.facts["genes_common"] == 38  # two are in no cell of one of the halves
+    assert 0.5 < made.facts["held_out_common"] < 1
+    assert 0.5 < made.facts["held_out_other"] < 1
+    said = (
+        f"name {made.facts['held_out_other']:.0%} of held-out reference cells rightly, the 38 genes that "
+        f"both have {made.facts['held_out_common']:.0%}"
+    )
+    assert said in made.facts["why"]
+    assert any(note.text == made.facts["why"] for note in notes if isinstance(note, Note) and note.serious)
+    by_common = annotate(
+        partly[:, :40].copy(), reference=reference, label="type", threshold=0, min_coverage=0
+    )
+    assert by_common.mode == "loadings"  # the reference has all of these
+    assert by_common.facts["informative_variance"] < 0.3
+    assert right(made, partly) > right(by_common, partly) + 0.05
+
+
+def test_columns_may_come_in_any_order_and_cells_nearly(panels, partly):
+    reference, _ = panels
+    rng = np.random.default_rng(5)
+    options = {"label": "type", "threshold": 0}
+    made = annotate(partly, reference=reference, **options).cells
+    shuffled = [cells[:, rng.permutation(cells.n_vars)].copy() for cells in (partly, reference)]
+    pd.testing.assert_frame_equal(annotate(shuffled[0], reference=shuffled[1], **options).cells, made)
+    moved = [cells[rng.permutation(cells.n_obs)].copy() for cells in (partly, reference)]
+    again = annotate(moved[0], reference=moved[1], **options, mixture=False).cells.loc[made.index]
+    plain = annotate(partly, reference=reference, **options, mixture=False).cells
+    np.testing.assert_allclose(again["confidence"], plain["confidence"], atol=0.05)
+    assert (again["label"].astype(str) == plain["label"].astype(str)).mean() > 0.98
+
+
+def _silenced(adata, genes=None, cells=slice(None)):
+    """The same without the counts of some genes in some cells."""
+    dense = adata.X.toarray()
+    columns = np.arange(adata.n_vars) if genes is None else np.flatnonzero(adata.var_names.isin(genes))
+    dense[np.ix_(np.arange(adata.n_obs)[cells], columns)] = 0
+    return anndata.AnnData(sp.csr_matrix(dense), adata.obs, adata.var)
+
+
+def test_genes_that_are_in_no_cell_connect_nothing(panels, partly):
+    reference, query = panels
+    options = {"reference": reference, "label": "type", "threshold": 0}
+    alone = annotate(_silenced(partly, reference.var_names), **options)
+    assert (alone.mode, "genes_common" in alone.facts) == ("bridge", False)
+    common = annotate(_silenced(partly, query.var_names), **options)
+    assert common.mode == "loadings"
+
+
+@pytest.mark.parametrize("mixture", [None, False])
+def test_a_cell_without_genes_in_use_is_unknown_and_one_with_some_is_not(panels, partly, mixture):
+    reference, query = panels
+    some = _silenced(partly, cells=slice(3, 4))
+    some = _silenced(some, query.var_names, slice(4, 5))
+    some = _silenced(some, reference.var_names, slice(5, 6))
+    notes = []
+    options = {"reference": reference, "label": "type", "threshold": 0, "mixture": mixture}
+    made = annotate(some, **options, listener=notes.append).cells
+    assert (made["label"].iloc[3], made["confidence"].iloc[3]) == (UNKNOWN, 0)
+    assert (made["label"].iloc[[4, 5]] != UNKNOWN).all()
+    assert any(
+        note.text.startswith("1 cells have no gene in use") for note in notes if isinstance(note, Note)
+    )
+    bridged = annotate(_silenced(query, cells=slice(3, 4)), **options).cells
+    assert (bridged["label"].iloc[3], bridged["confidence"].iloc[3]) == (UNKNOWN, 0)
+    assert (bridged["label"] == UNKNOWN).sum() == 1
+
+
+def test_a_query_of_other_parts_of_classes_is_told_of(panels):
+    reference, query = panels
+    lacks = query[query.obs["type"].isin(["CD14+ Monocyte", "Dendritic"])].copy()
+    told = []
+    options = {"reference": reference, "label": "type", "threshold": 0}
+    made = annotate(lacks, **options, listener=told.append)
+    text = "classes seem to be other parts of the query than of the reference"
+    assert made.facts["composition_shift"] > 0.2
+    assert any(note.text.startswith(text) for note in told if isinstance(note, Note) and note.serious)
+    told.clear()
+    assert annotate(query, **options, listener=told.append).facts["composition_shift"] < 0.2
+    assert not any(note.text.startswith(text) for note in told if isinstance(note, Note))
 
 
 def test_few_labels_are_spread_within_an_experiment_and_not_between_two(halves):
@@ -197,8 +312,10 @@ def test_an_anndata_is_named_in_place(halves):
     assert query.uns["named"]["why"].startswith("the query measures")
 
 
-def test_what_cannot_be_done_is_one_sentence(halves, trained, files, tmp_path):
+def test_what_cannot_be_done_is_one_sentence(halves, panels, scanpys, trained, files, tmp_path):
     reference, query = halves
+    apart = {"reference": panels[0], "label": "type"}
+    (tmp_path / "text.parquet").write_text("no atlas")
     bare = Projection(trained.weight, pooling=trained.pooling, card={"name": "bare"})
     other = Projection(trained.weight, classifier=trained.classifier, lexicon="0" * 64)
     one = reference[reference.obs["type"] == "Dendritic"].copy()
@@ -215,6 +332,10 @@ def test_what_cannot_be_done_is_one_sentence(halves, trained, files, tmp_path):
         ({"reference": trained, "label": "type"}, "leave --label out"),
         ({"reference": trained, "method": "knn"}, "holds no cells"),
         ({"reference": other}, "is another"),
+        ({"reference": trained, "through": scanpys}, "leave --through out"),
+        ({"types": "B cell,T cell", "through": scanpys}, "leave --through out"),
+        ({**apart, "through": scanpys[:2].copy()}, "through three cells or more, not 2"),
+        ({**apart, "atlas": tmp_path / "text.parquet"}, "is no gene atlas; `lexicell genes learn` makes one"),
         ({"reference": reference, "label": "type", "output": "a.txt"}, "a.txt: labels are written to .h5ad"),
         ({"reference": reference, "label": "type", "output": "a.h5ad"}, "copy of an .h5ad"),
     ):

@@ -28,16 +28,10 @@ QUIET = {"listener": lambda event: None}
 
 
 @pytest.fixture(scope="module")
-def scanpys(_blood):
-    """700 blood cells that come with scanpy."""
-    return _blood
-
-
-@pytest.fixture(scope="module")
-def two(_blood, few, tmp_path_factory):
+def two(scanpys, few, tmp_path_factory):
     """An atlas of two halves of scanpy's cells, one of which has half of the genes; and its file."""
     path = tmp_path_factory.mktemp("atlas") / "atlas.parquet"
-    data = {"all": _blood[:350].copy(), "half": _blood[350:, ::2].copy()}
+    data = {"all": scanpys[:350].copy(), "half": scanpys[350:, ::2].copy()}
     return learn_gene_atlas(data, path, lexicon=few, min_coverage=0.1, **QUIET), path, data
 
 
