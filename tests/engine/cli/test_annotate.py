@@ -48,6 +48,26 @@ def test_json_is_all_there_is_on_stdout_and_repeats_itself(lexicell, files):
     assert sum(row["cells"] for row in found["labels"]) == found["cells"] == 50
 
 
+def test_what_connects_panels_can_be_chosen_and_is_told(lexicell, tmp_path, cells):
+    cells.obs["type"] = (cells.obs["bulk_labels"].astype(str) == "CD14+ Monocyte").map(
+        {True: "mono", False: "no"}
+    )
+    paths = [tmp_path / name for name in ("reference.h5ad", "query.h5ad", "both.h5ad")]
+    parts = cells[:70, ::2], cells[70:, 1::2], cells[70:90]
+    for path, part in zip(paths, parts, strict=True):
+        part.copy().write_h5ad(path)
+    command = ("annotate", paths[1], "--reference", paths[0], "--label", "type")
+    texts = lexicell(*command, "--atlas", "none")
+    assert "so the genes' texts connect them" in texts.out
+    told = json.loads(lexicell(*command, "--through", paths[2], "--json").out)
+    assert (told["mode"], told["through"]) == ("bridge", 20)
+    assert told["atlas"] == ["PBMC3k (10x Genomics)", "pancreas (GSE84133, donor 1)"]
+    cells[:2].copy().write_h5ad(paths[2])
+    ended = lexicell(*command, "--through", paths[2])
+    assert (ended.code, ended.out) == (2, "")
+    assert "both.h5ad: genes are compared through three cells or more, not 2" in ended.complaint
+
+
 def test_types_are_named_by_sentences_with_the_genes_that_speak(lexicell, files, tmp_path):
     query, _ = files
     (tmp_path / "types.txt").write_text(
@@ -79,6 +99,8 @@ def test_types_are_named_by_sentences_with_the_genes_that_speak(lexicell, files,
         (["--reference", "none.h5ad", "--label", "type"], "none.h5ad"),
         (["--reference", "REF", "--label", "type", "--out", "a.txt"], "labels are written to .h5ad"),
         (["--reference", "REF", "--label", "type", "--threshold", "3"], "from 0 to 1, not 3"),
+        (["--reference", "REF", "--label", "type", "--atlas", "no.parquet"], "there is no such gene atlas"),
+        (["--types", "B cell,T cell", "--through", "REF"], "leave --through out"),
     ],
 )
 def test_what_cannot_be_done_is_one_sentence(lexicell, files, options, says):

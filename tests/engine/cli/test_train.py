@@ -80,6 +80,23 @@ def test_json_is_the_card_and_where_it_is(lexicell, labelled, tmp_path):
     assert not (tmp_path / "map" / "loss.png").exists()
 
 
+def test_a_bridge_learns_from_an_atlas_and_from_cells_that_measured_both(lexicell, labelled, tmp_path):
+    found = []
+    for name, options in (
+        ("texts", ["--atlas", "none"]),
+        ("bundled", []),
+        ("through", ["--atlas", "none", "--through", labelled]),
+    ):
+        out = tmp_path / name
+        ended = lexicell(
+            "train", labelled, out, "--label", "type", "--objective", "bridge", *options, "--json"
+        )
+        assert ended.code == 0, ended.err
+        found.append(json.loads(ended.out))
+    assert len({one["identity"] for one in found}) == 3
+    assert found[0]["settings"] != found[2]["settings"]
+
+
 @pytest.mark.parametrize("background", ["file", "column"])
 def test_a_background_is_a_file_or_a_value(lexicell, labelled, tmp_path, background):
     named = labelled if background == "file" else "batch=1"
@@ -128,6 +145,9 @@ def test_a_rate_at_which_nothing_is_learned_is_one_sentence(lexicell, labelled, 
         (["--label", "type", "--top-k", "5"], "by --n-top-genes, not --top-k"),
         (["--label", "type", "--lexicon", "nope"], "nope"),
         (["--label", "type", "--resume"], "nothing to go on with"),
+        (["--objective", "loadings", "--atlas", "X"], "--atlas and --through are of bridge"),
+        (["--label", "type", "--through", "X"], "loadings does not ask which genes are alike"),
+        (["--label", "type", "--objective", "bridge", "--atlas", "no.parquet"], "no such gene atlas"),
     ],
 )
 def test_what_cannot_be_done_is_one_sentence(lexicell, labelled, tmp_path, options, says):
