@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager, nullco
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,6 +39,9 @@ from lexicell.learn.training_data import (
 from lexicell.lexicon import GeneAtlas, GeneList, Lexicon
 from lexicell.projection import Classifier, Projection
 
+if TYPE_CHECKING:
+    from anndata import AnnData
+
 __all__ = ["train"]
 
 
@@ -53,7 +56,7 @@ def train(
     background: Data | tuple[str, str] | None = None,
     alpha: float | None = None,
     atlas: str | Path | GeneAtlas = "bundled",
-    through: Data | None = None,
+    through: str | Path | AnnData | None = None,
     top_k: int | None = None,
     n_top_genes: int | None = 4_000,
     dim: int | None = None,
@@ -240,7 +243,7 @@ def _check_options(
         raise InputError(message)
 
 
-def _check_beside(chosen: Objective, atlas: str | Path | GeneAtlas, through: Data | None) -> None:
+def _check_beside(chosen: Objective, atlas: str | Path | GeneAtlas, through: object) -> None:
     if "beside" not in chosen.options and (through is not None or atlas not in ("bundled", "none")):
         message = f"{chosen.name} does not ask which genes are alike: --atlas and --through are of bridge"
         raise InputError(message)
@@ -284,7 +287,7 @@ def _checkpoint(
     if not chosen.trained:
         if resume or checkpoint is not None:
             message = (
-                f"{chosen.name} is solved for at once: there is no checkpoint, and nothing to go on with"
+                f"{chosen.name} is solved for at once: there is nothing to go on with, and no checkpoint"
             )
             raise InputError(message)
         return None
