@@ -14,6 +14,7 @@ import lexicell
 from lexicell.annotation import annotate
 from lexicell.atlas import open_counts
 from lexicell.embedding import AlignOptions, Note, align_cells, gene_coverage
+from lexicell.embedding.blocks import read_blocks
 from lexicell.embedding.gene_statistics import gene_statistics
 from lexicell.errors import CountsError, CoverageError, InputError, InputNotFoundError
 from lexicell.evaluation import panel_of
@@ -282,3 +283,19 @@ def test_several_anndata_are_refused_in_a_sentence(cells, tmp_path):
     ):
         with pytest.raises(InputError, match=r"by their paths, not as AnnData; see anndata\.concat"):
             run()
+
+
+def test_some_cells_are_selected_as_among_all(cells, monkeypatch):
+    only = np.array([0, 3, 4, 50, 118, 119])
+    with open_counts(cells) as source:
+        whole = aligned(source).select(9).take(only)
+        monkeypatch.setattr("lexicell.embedding.aligned.read_blocks", lambda of, _: read_blocks(of, 3_000))
+        some = aligned(source)
+        starts = [part.start for part in some.selections(9, only=only)]
+        found = some.select(9, only=only)
+        nothing = some.select(9, only=only[:0])
+    assert len(starts) > 3
+    assert starts == sorted(starts)
+    for name in ("genes", "counts", "indptr", "totals"):
+        np.testing.assert_array_equal(getattr(found, name), getattr(whole, name))
+    assert len(nothing) == 0

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from lexicell.errors import InputError
-from lexicell.learn.classify import calibration_error, fit_classifier, fit_knn
+from lexicell.learn.classify import calibration_error, fit_classifier, fit_knn, held_out_accuracy
 from lexicell.projection import UNKNOWN
 
 pytest.importorskip("sklearn")
@@ -140,3 +140,18 @@ def test_what_cannot_be_fitted_is_one_sentence(change, says):
     with pytest.raises(InputError) as error:
         fit_classifier(**({"vectors": vectors, "labels": labels} | change))
     assert says in str(error.value)
+
+
+def test_held_out_accuracy_counts_classes_alike_and_no_cell_that_was_learned_from():
+    rng = np.random.default_rng(0)
+    labels = np.repeat(["a", "b", "c"], [200, 20, 1])
+    apart = np.eye(3, 30, dtype=np.float32)[np.unique(labels, return_inverse=True)[1]] * 9
+    noise = rng.standard_normal((221, 30)).astype(np.float32)
+    assert held_out_accuracy(apart + noise, labels) > 0.95
+    assert held_out_accuracy(noise, labels) < 0.75
+    half = apart.copy()
+    half[200:220] = apart[:20]  # all of class b look like a
+    assert 0.3 < held_out_accuracy(half + noise, labels) < 0.75
+    assert held_out_accuracy(apart + noise, labels) == held_out_accuracy(apart + noise, labels)
+    with pytest.raises(InputError, match="one class only"):
+        held_out_accuracy(noise, np.full(221, "a"))
