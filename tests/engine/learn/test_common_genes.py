@@ -87,3 +87,11 @@ def test_few_common_genes_give_few_components_and_none_gives_zeros(second, colum
     assert [side.shape for side in found] == [(70, columns), (90, columns)]
     assert all(np.isfinite(side).all() for side in found)
     assert any(side.any() for side in found) == (second.start < 50)
+
+
+def test_the_sign_that_a_solver_gives_does_not_show(monkeypatch):
+    known = common_components(*sides())
+    solve = np.linalg.eigh
+    monkeypatch.setattr(np.linalg, "eigh", lambda scatter: (solve(scatter)[0], -solve(scatter)[1]))
+    for found, wanted in zip(common_components(*sides()), known, strict=True):
+        np.testing.assert_array_equal(found, wanted)
