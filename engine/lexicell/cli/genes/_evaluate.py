@@ -37,8 +37,8 @@ def evaluate(
 ) -> None:
     """Show how good the vectors of a lexicon are: neighbours, geometry, and what they tell of gene sets.
 
-    Membership of gene sets is predicted for held-out genes, beside two controls on the same splits: the
-    vectors shuffled over the genes, and random ones.
+    Membership of gene sets is predicted for held-out genes, beside controls on the same splits: the vectors
+    shuffled over the genes, random ones, and the same texts as bags of words and as sets of GO terms.
     """
     from lexicell.evaluation import GO_SETS, MembershipProtocol, evaluate_genes
     from lexicell.lexicon import Lexicon
