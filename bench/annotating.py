@@ -1,7 +1,7 @@
 """How right `annotate` is, and how sure: the table of "Names for cells" in ``docs/learning.md``.
 
-``python -m bench.annotating [--draws 5]`` with ``$LEXICELL_DATA``; some minutes. Data sets of the bundled gene
-atlas that the cells are from are left out.
+``python -m bench.annotating [--draws 5]`` with ``$LEXICELL_DATA``; some minutes. What the bundled atlas has
+learned from the same cells is left out.
 """
 
 from __future__ import annotations

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from lexicell.annotation.namer import CellNamer, Cells, NamesCells, fit_cells
 from lexicell.embedding import Listener, Note
+from lexicell.errors import InputError
 from lexicell.learn.bridge import Bridge, fit_bridge
-from lexicell.learn.classify import held_out_accuracy
+from lexicell.learn.classify import fit_classifier, held_out_accuracy, threshold_of
 from lexicell.learn.common_genes import common_components
 from lexicell.learn.gene_atlas import atlas_likenesses
 from lexicell.learn.likeness import Likeness
@@ -20,8 +21,9 @@ from lexicell.lexicon import GeneAtlas
 
 __all__ = ["LEAST_GENES", "SHIFTED", "Evidence", "Likenesses", "connect_panels", "name_by_composition"]
 
-#: Genes that are enough to say something.
+#: Genes that are enough to say something; those of a panel of their own, or of cells between panels.
 LEAST_GENES = 3
+_LEAST_VARYING = 10
 #: A query is another mixture of classes if more of its cells than this would have to be of another class; the
 #: same mixture comes to 0.17 at most, half of the classes to 0.26 and more (PBMC3k, Baron).
 SHIFTED = 0.2
@@ -74,6 +76,19 @@ class Likenesses:
         """Those of the atlas."""
         return atlas_likenesses(self.atlas)
 
+    def check(self, first: NDArray[np.int32], second: NDArray[np.int32]) -> None:
+        """Raise InputError where the cells given as having measured both panels have not."""
+        if self.through is None:
+            return
+        seen = (self.through.vectors != 0).any(axis=1)
+        here = [int(seen[genes].sum()) for genes in (first, second)]
+        if min(here) < _LEAST_VARYING:
+            msg = (
+                f"the cells of --through vary in {here[0]:,} of the reference's own {len(first):,} genes and "
+                f"in {here[1]:,} of the query's {len(second):,}: they have not measured both panels"
+            )
+            raise InputError(msg)
+
     @property
     def facts(self) -> dict[str, Any]:
         """What there is to say."""
@@ -117,7 +132,15 @@ def connect_panels(
     common = np.intersect1d(reference.aligned.genes.rows, measured)
     alone = np.setdiff1d(measured, common)
     genes = query.highly_variable(alone)
-    cells = reference.select(reference.highly_variable(np.setdiff1d(reference.aligned.genes.rows, common)))
+    if len(genes) < _LEAST_VARYING:
+        msg = (
+            f"{query.aligned.source.label}: its cells vary in {len(genes)} genes that the reference lacks, "
+            "too few to compare them with another panel: give more cells, or genes that both measure"
+        )
+        raise InputError(msg)
+    of_reference = reference.highly_variable(np.setdiff1d(reference.aligned.genes.rows, common))
+    likenesses.check(of_reference, genes)
+    cells = reference.select(of_reference)
     bridge = fit_bridge(
         cells.take(known),
         lexicon.vectors(lexicon.rows),
@@ -152,23 +175,26 @@ def connect_panels(
             "bridge", classifier, plan, bridge.finish, facts, shares=bridge.shares, recentred=fitted
         )
     components = common_components(*sides)
-    of_common = fit_cells(components[0], labels[known], method, seed)
+    # Whichever classifier is asked for: a product needs probabilities, and votes are 0 or 1.
+    of_common = fit_classifier(components[0], labels[known], seed=seed)
     by_common = held_out_accuracy(components[0], labels[known], seed=seed)
     by_other = held_out_accuracy(bridge.held_out, named, seed=seed)
     facts |= {"genes_common": len(common), "held_out_common": by_common, "held_out_other": by_other}
     facts["why"] = (
-        f"{connected} as to the genes that only one side has; these name {by_other:.0%} of held-out "
-        f"reference cells rightly, the {len(common):,} genes that both have {by_common:.0%} (mean over "
-        f"classes). What the two say is multiplied, and {transductive}"
+        f"{connected} as to the genes that only one side has; of held-out reference cells, which a query is "
+        f"not, these name {by_other:.0%} rightly, and the {len(common):,} genes that both have "
+        f"{by_common:.0%} (mean over classes). What the two say is multiplied, and {transductive}"
     )
     listener(Note(facts["why"], serious=True))
+    product = of_common.predict_proba(components[0])[bridge.labelled] * bridge.evidence(bridge.held_out)
+    threshold = threshold_of(product / product.sum(axis=1, keepdims=True), bridge.codes)
 
     def evidence(shares: NDArray[np.float64]) -> NamesCells:
-        return Evidence(bridge.recentred(shares), of_common.threshold)
+        return Evidence(bridge.recentred(shares), threshold)
 
     return CellNamer(
         "both",
-        Evidence(bridge, of_common.threshold),
+        Evidence(bridge, threshold),
         plan,
         bridge.finish,
         facts,

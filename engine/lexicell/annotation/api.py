@@ -192,7 +192,7 @@ def annotate(
                 spread = False if described is not None else mixture
                 beside = Likenesses(resolve_atlas(atlas, opened))
                 if through is not None:
-                    alike = read_through(through, genes_alike, listener, follow_links=follow_links)
+                    alike = read_through(through, genes_alike, listener, follow_links=follow_links, seed=seed)
                     beside = replace(beside, through=alike)
                 namer = _fit(labelled, label, genes_alike, cells, method, spread, beside, seed)
         if described is not None:
@@ -294,7 +294,7 @@ def _annotate(
     probability = namer.name(vectors, quality)
     empty = ~probability.any(axis=1)
     spread = namer.together is not None
-    across = namer.mode in ("bridge", "both")
+    across = namer.mode in ("bridge", "both") or namer.facts.get("objective") == "bridge"
     mixed = not spread and (across if mixture is None else mixture)
     if mixed:
         listener(

@@ -182,8 +182,15 @@ def check_projection(projection: Projection, label: str | None, method: str) -> 
 def of_projection(projection: Projection, cells: Cells) -> CellNamer:
     """Name cells by the classifier of a trained projection."""
     plan = plan_cells(cells.aligned, projection, listener=cells.listener)
+    if projection.card.get("objective") == "bridge":
+        text = (
+            "a trained bridge does not centre vectors by the query, so another panel is named less rightly "
+            "than by the labelled cells themselves: give these as --reference, if they are at hand"
+        )
+        cells.listener(Note(text, serious=True))
     facts = {
         "why": f"the reference is the trained projection {projection.name}",
+        "objective": projection.card.get("objective"),
         "projection": projection.identity,
         "genes": plan.folded.table.n_genes,
     }

@@ -133,7 +133,10 @@ class Tables:
             apart = self._atlas
             for source in split.sources:
                 if source.names is not None:
-                    apart = apart.apart_from(cell_hashes(source.names, source.totals))
+                    detected = np.zeros(len(self.texts))
+                    seen = np.bincount(source.counts.indices, minlength=len(source.rows))
+                    detected[source.rows] = seen / source.n_cells
+                    apart = apart.apart_from(cell_hashes(source.names, source.totals), detected)
             self._last = key, apart
         return self._last[1]
 

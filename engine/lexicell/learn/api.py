@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
-from dataclasses import dataclass, replace
+from contextlib import ExitStack, contextmanager, nullcontext
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,8 +23,8 @@ from lexicell.embedding.labels import read_labels
 from lexicell.embedding.selected import SelectedCells
 from lexicell.errors import InputError, OutputExistsError
 from lexicell.learn._tensors import hash_arrays
-from lexicell.learn.embed_selected import embed_selected
 from lexicell.learn.gene_atlas import atlas_likenesses, read_through, resolve_atlas
+from lexicell.learn.judging import judge, one_thread
 from lexicell.learn.objectives import DEFAULT_OBJECTIVE, FitResult, Objective, fit, resolve_objective
 from lexicell.learn.settings import TrainSettings
 from lexicell.learn.training_data import (
@@ -37,7 +37,7 @@ from lexicell.learn.training_data import (
     tell_small_classes,
 )
 from lexicell.lexicon import GeneAtlas, GeneList, Lexicon
-from lexicell.projection import Classifier, Projection
+from lexicell.projection import Projection
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -192,7 +192,9 @@ def train(
     if "beside" in chosen.options:
         options["beside"] = atlas_likenesses(resolve_atlas(atlas, aligned.lexicon))
         if through is not None:
-            options["through"] = read_through(through, align_options, listener, follow_links=follow_links)
+            options["through"] = read_through(
+                through, align_options, listener, follow_links=follow_links, seed=seed
+            )
     vectors = aligned.lexicon.vectors(aligned.lexicon.rows).astype(np.float32)
     used, tested = split_labelled(cells, labels, chosen, background_mask, held_out, seed)
     if background_mask is not None:
@@ -202,7 +204,7 @@ def train(
     if checkpoint_path is not None:
         options |= {"checkpoint": checkpoint_path, "resume": resume}
     targets = None if labels is None else labels[used]
-    limited = _one_thread() if chosen.trained else nullcontext()
+    limited = one_thread() if chosen.trained else nullcontext()
     with _keeping(checkpoint_path, listener), limited:
         model = fit(objective, cells.take(used), vectors, targets, seed=seed, listener=listener, **options)
     masks = [part for part in (model.projection.masked, masked) if part is not None]
@@ -213,8 +215,8 @@ def train(
     )
     card = _card(chosen, model, aligned, cells, target, seed) | {"held_out": held_out}
     if labels is not None:
-        with _one_thread():
-            judged = _judge(projection, cells, vectors, labels, used, tested, options.get("batches"), seed)
+        with one_thread():
+            judged = judge(projection, cells, vectors, labels, used, tested, options.get("batches"), seed)
         projection = replace(projection, classifier=judged.classifier)
         card |= {"label": label, "classes": _counts(labels), "scores": judged.scores}
     card |= {"seconds": round(time.perf_counter() - started, 2)}
@@ -316,59 +318,6 @@ def _keeping(checkpoint: Path | None, listener: Listener) -> Iterator[None]:
         if checkpoint is not None and checkpoint.exists():
             listener(Note(f"{checkpoint} is kept: go on with --resume", serious=True))
         raise
-
-
-@dataclass(frozen=True)
-class _Judged:
-    classifier: Classifier
-    scores: dict[str, Any]
-
-
-def _one_thread() -> AbstractContextManager[Any]:
-    """Let linear algebra compute on one thread: its pieces are small here, and waiting threads cost more."""
-    try:
-        from threadpoolctl import threadpool_limits
-    except ImportError:  # it comes with scikit-learn, which says so where it is missing
-        return nullcontext()
-    limits: AbstractContextManager[Any] = threadpool_limits(1)
-    return limits
-
-
-def _judge(
-    projection: Projection,
-    cells: SelectedCells,
-    vectors: NDArray[np.float32],
-    labels: NDArray[np.object_],
-    used: NDArray[np.int64],
-    tested: NDArray[np.int64],
-    batches: NDArray[Any] | None,
-    seed: int,
-) -> _Judged:
-    """A classifier on the cells that were learned from, and how right it is on those that were not."""
-    from lexicell.learn.classify import calibration_error, fit_classifier
-
-    labelled = labels[used] != ""
-    labelled_cells = used[labelled]
-    z = embed_selected(cells.take(labelled_cells), vectors, projection)
-    their_batches = None if batches is None else batches[labelled]
-    classifier = fit_classifier(z, labels[labelled_cells].astype(str), seed=seed, batches=their_batches)
-    scores: dict[str, Any] = {"cells": len(tested), "classes": len(np.unique(labels[tested]))}
-    if len(tested):
-        from sklearn.metrics import f1_score
-
-        true = labels[tested].astype(str)
-        queries = embed_selected(cells.take(tested), vectors, projection)
-        predicted, confidence = classifier.predict(queries, threshold=0)
-        right = predicted == true
-        scores |= {
-            "macro_f1": float(
-                f1_score(true, predicted, labels=np.unique(true), average="macro", zero_division=0)
-            ),
-            "accuracy": float(right.mean()),
-            "calibration_error": calibration_error(confidence, right),
-            "unknown": float((confidence < classifier.threshold).mean()),
-        }
-    return _Judged(classifier, scores)
 
 
 def _counts(labels: NDArray[np.object_]) -> dict[str, int]:

@@ -20,6 +20,7 @@ __all__ = [
     "fit_knn",
     "fit_logistic",
     "held_out_accuracy",
+    "threshold_of",
 ]
 
 #: Inverse strength of the L2 penalty, where the largest standard deviation of a column is 1.
@@ -110,6 +111,24 @@ def held_out_accuracy(vectors: NDArray[np.float32], labels: NDArray[Any], *, see
     right = _held_out(vectors, codes, folds, seed).argmax(axis=1) == codes
     judged = [right[(codes == code) & (folds >= 0)] for code in np.unique(codes)]
     return float(np.mean([cells.mean() for cells in judged if len(cells)])) if len(codes) else 0.0
+
+
+def threshold_of(
+    probability: NDArray[np.floating[Any]], codes: NDArray[np.integer[Any]], *, lost: float = 0.05
+) -> float:
+    """Largest threshold below which at most a share `lost` of the cells lies that are named rightly.
+
+    Parameters
+    ----------
+    probability
+        ``[n, C]``.
+    codes
+        ``[n]`` numbers of their classes.
+    lost
+        That share.
+    """
+    right = probability.argmax(axis=1) == codes
+    return _threshold(probability[right].max(axis=1), lost)
 
 
 def _held_out(

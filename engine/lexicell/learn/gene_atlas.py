@@ -118,7 +118,7 @@ def learn_gene_atlas(
     words = _words(opened, seed)
     features = _features(vectors, words)
     blocks: list[NDArray[np.float32]] = []
-    foretold, learned, statistics = [], [], []
+    foretold, learned, statistics, detected = [], [], [], []
     for name, given in named.items():
         with open_data(given, layer, modality, use_raw=use_raw, follow_links=follow_links) as source:
             aligned = align_cells(source, options, listener)
@@ -131,6 +131,7 @@ def learn_gene_atlas(
         measured = int(loadings.any(axis=1).sum())
         start = sum(block.shape[1] for block in blocks)
         columns = (start, start + loadings.shape[1])
+        detected.append(np.bincount(cells.genes, minlength=opened.n_genes) / len(cells))
         learned.append(AtlasCells.of(name, len(cells), measured, columns, cell_hashes(names, totals)))
         blocks.append(np.asarray(unit_rows(loadings), np.float32))
         foretold.append(foretell_loadings(loadings, features))
@@ -139,6 +140,7 @@ def learn_gene_atlas(
         np.hstack(blocks),
         np.hstack(foretold),
         words,
+        np.stack(detected, axis=1).astype(np.float32),
         predict_gene_scales(statistics, vectors),
         tuple(learned),
         {
@@ -167,7 +169,7 @@ def gene_loadings(cells: SelectedCells, *, seed: int = 0) -> NDArray[np.float32]
     Raises
     ------
     InputError
-        There are fewer than 20 cells or genes.
+        There are fewer than 20 cells or genes, or no two cells differ.
     MissingExtraError
         scikit-learn is not installed.
     """
@@ -179,6 +181,9 @@ def gene_loadings(cells: SelectedCells, *, seed: int = 0) -> NDArray[np.float32]
         msg = f"loadings are learned from 20 cells and genes or more, not {len(cells)} and {common.sum()}"
         raise InputError(msg)
     scaled = scaled_to_variance(weights[:, common])
+    if not scaled.nnz:
+        msg = "no two cells differ, so genes have no loadings; give cells of several types"
+        raise InputError(msg)
     n = min(_COMPONENTS, min(scaled.shape) - 1)
     solver = PCA(n, svd_solver="arpack", random_state=seed).fit(scaled)
     loadings = np.zeros((cells.n_lexicon, n), np.float32)

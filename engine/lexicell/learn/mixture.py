@@ -18,6 +18,8 @@ __all__ = ["Spread", "mix", "mixing", "own_components", "scaled_to_variance", "s
 
 #: Values are cut where they are so many standard deviations from the mean.
 _CLIP = 10.0
+#: A gene whose cells differ by less than this part of their mean does not vary: it is rounding.
+_LEAST_SPREAD = 1e-6
 #: No class is impossible because of one cell.
 _LEAST = 1e-4
 #: Share of the covariance within classes that is replaced by a part of the variance of all cells.
@@ -62,8 +64,11 @@ def own_components(weights: sp.csr_array, *, n_components: int = 20, seed: int =
     d = min(n_components, n - 1, m - 1)
     if d < 1:
         return np.zeros((n, 0))
+    scaled = scaled_to_variance(weights)
+    if not scaled.nnz:  # no two cells differ
+        return np.zeros((n, 0))
     solver = PCA(d, svd_solver="arpack", random_state=seed)
-    return np.asarray(solver.fit_transform(scaled_to_variance(weights)), np.float64)
+    return np.asarray(solver.fit_transform(scaled), np.float64)
 
 
 def scaled_to_variance(weights: sp.csr_array) -> sp.csr_matrix:
@@ -71,9 +76,11 @@ def scaled_to_variance(weights: sp.csr_array) -> sp.csr_matrix:
     mean = np.asarray(weights.mean(axis=0, dtype=np.float64)).ravel()
     square = np.asarray(weights.multiply(weights).mean(axis=0, dtype=np.float64)).ravel()
     spread = np.sqrt(np.maximum(square - mean**2, 0))
-    scale = np.where(spread > 0, 1 / np.where(spread > 0, spread, 1), 0)
+    varies = spread > _LEAST_SPREAD * np.abs(mean)
+    scale = np.where(varies, 1 / np.where(varies, spread, 1), 0)
     scaled = sp.csr_matrix(weights.multiply(scale[None, :]))
     np.minimum(scaled.data, _CLIP, out=scaled.data)
+    scaled.eliminate_zeros()
     return scaled
 
 

@@ -31,7 +31,12 @@ GENE_ATLAS_FILE = Path(__file__).with_name("data") / "gene-atlas.parquet"
 _SKETCH = 1_000
 #: A data set has been learned from if it shares more than this part of its cells: names of a few may recur.
 _SAME = 0.05
+#: Or if genes are seen in its cells as often as in these, but for the chance of drawing them: the median of
+#: squared differences, in variances, is 0.45 for cells of one experiment, and 2 and more for another donor's.
+#: Of genes that so many of the cells have, and not nearly all.
+_ALIKE, _DETECTED, _GENES = 1.0, 0.02, 50
 _METADATA = b"lexicell"
+_PARTS = ("loadings", "foretold", "words", "detected")
 _VERSION = 1
 
 
@@ -83,6 +88,8 @@ class GeneAtlas:
         ``[G, c]`` float32: the same as the genes' texts foretell it, for all genes that have one.
     words
         ``[G, w]`` float32: the texts as bags of words (latent semantic analysis).
+    detected
+        ``[G, S]`` float32: share of each data set's cells that have the gene.
     scale
         ``[G]`` float32 from 0.05 to 4: how much a gene counts, see `gene_scales`.
     data
@@ -94,19 +101,33 @@ class GeneAtlas:
     loadings: NDArray[np.float32]
     foretold: NDArray[np.float32]
     words: NDArray[np.float32]
+    detected: NDArray[np.float32]
     scale: NDArray[np.float32]
     data: tuple[AtlasCells, ...]
     card: Mapping[str, Any] = field(default_factory=dict)
 
-    def apart_from(self, hashes: NDArray[np.uint64]) -> GeneAtlas:
+    def apart_from(
+        self, hashes: NDArray[np.uint64], detected: NDArray[np.floating[Any]] | None = None
+    ) -> GeneAtlas:
         """Leave out the data sets that some cells are from; the words and scales are kept.
+
+        They are known by their names and sums, or, where they were renamed, filtered or normalised, by how
+        often genes are seen in them. Few cells of one type, or thinned counts, are not known again that way.
 
         Parameters
         ----------
         hashes
-            Of these cells, see `cell_hashes`.
+            Of these ``n`` cells, see `cell_hashes`.
+        detected
+            ``[G]`` share of them that have each gene, 0 for genes that were not measured; None to compare
+            names only.
         """
-        kept = [cells for cells in self.data if not cells.shares_cells(hashes)]
+        same = [
+            cells.shares_cells(hashes)
+            or (detected is not None and _alike(self.detected[:, i], cells.cells, detected, len(hashes)))
+            for i, cells in enumerate(self.data)
+        ]
+        kept = [cells for cells, is_same in zip(self.data, same, strict=True) if not is_same]
         columns = np.concatenate([np.arange(0), *(np.arange(*cells.columns) for cells in kept)])
         stops = np.cumsum([cells.columns[1] - cells.columns[0] for cells in kept]).tolist()
         data = tuple(
@@ -114,7 +135,8 @@ class GeneAtlas:
             for cells, start, stop in zip(kept, [0, *stops], stops, strict=False)
         )
         parts = (self.loadings[:, columns], self.foretold[:, columns])
-        return GeneAtlas(*parts, self.words, self.scale, data, self.card)
+        rates = self.detected[:, ~np.array(same, bool)]
+        return GeneAtlas(*parts, self.words, rates, self.scale, data, self.card)
 
     def save(self, path: str | Path, lexicon: Lexicon, *, overwrite: bool = False) -> Path:
         """Write a Parquet file with a row for each gene: ids, and numbers as float16.
@@ -138,7 +160,7 @@ class GeneAtlas:
         check_new_file(target, overwrite=overwrite)
         table = lexicon.read_genes(["ncbi_id", "symbol"])
         table = table.append_column("scale", pa.array(self.scale, pa.float32()))
-        for name in ("loadings", "foretold", "words"):
+        for name in _PARTS:
             part = np.ascontiguousarray(getattr(self, name), np.float16)
             values = pa.array(part.ravel(), pa.float16())
             table = table.append_column(name, pa.FixedSizeListArray.from_arrays(values, part.shape[1]))
@@ -204,7 +226,7 @@ def open_gene_atlas(lexicon: Lexicon, path: str | Path = "bundled") -> GeneAtlas
     if not (row_of >= 0).any():
         msg = f"{file}: none of its genes is in {lexicon.name}"
         raise InputError(msg)
-    parts = {name: _numbers(table, name, row_of) for name in ("loadings", "foretold", "words")}
+    parts = {name: _numbers(table, name, row_of) for name in _PARTS}
     scale = table.column("scale").to_numpy()
     if not all(np.isfinite(part).all() for part in (scale, *parts.values())):
         msg = f"{file}: a number is not finite; make it again"
@@ -249,12 +271,22 @@ def cell_hashes(names: Sequence[str] | NDArray[Any], totals: NDArray[np.floating
     return np.asarray(named ^ (summed * np.uint64(0x9E3779B97F4A7C15)), np.uint64)
 
 
+def _alike(first: NDArray[np.floating[Any]], n: int, second: NDArray[np.floating[Any]], m: int) -> bool:
+    """Whether genes are seen as often in n cells as in m others, but for chance."""
+    mean = (first + second) / 2
+    chosen = (first > 0) & (second > 0) & (mean > _DETECTED) & (mean < 1 - _DETECTED)
+    if chosen.sum() < _GENES or not n or not m:
+        return False
+    variance = mean[chosen] * (1 - mean[chosen]) * (1 / n + 1 / m)
+    return float(np.median((first[chosen] - second[chosen]) ** 2 / variance)) < _ALIKE
+
+
 def _checksum(table: Any, described: Mapping[str, Any]) -> str:
     """BLAKE3 of all numbers and names, as hex."""
     named = {name: table.column(name).to_pylist() for name in ("ncbi_id", "symbol")}
     digest = blake3.blake3(json.dumps([described, named], sort_keys=True).encode())
     digest.update(table.column("scale").to_numpy().tobytes())
-    for name in ("loadings", "foretold", "words"):
+    for name in _PARTS:
         column = table.column(name).combine_chunks()
         digest.update(f"{name} {column.type.list_size}".encode())
         digest.update(column.flatten().to_numpy(zero_copy_only=False).tobytes())
