@@ -116,8 +116,8 @@ def test_genes_that_both_measure_are_weighed_with_those_of_one_side(panels, part
     assert 0.5 < made.facts["held_out_common"] < 1
     assert 0.5 < made.facts["held_out_other"] < 1
     said = (
-        f"name {made.facts['held_out_other']:.0%} of held-out reference cells rightly, the 38 genes that "
-        f"both have {made.facts['held_out_common']:.0%}"
+        f"name {made.facts['held_out_other']:.0%} rightly, and the 38 genes that both have "
+        f"{made.facts['held_out_common']:.0%}"
     )
     assert said in made.facts["why"]
     assert any(note.text == made.facts["why"] for note in notes if isinstance(note, Note) and note.serious)
