@@ -92,8 +92,10 @@ def fit_reference(
         f"with {share:.0%} of their variance"
     )
     alone = np.setdiff1d(measured, reference.aligned.genes.rows)
-    if share >= _SHARED or len(alone) < LEAST_GENES or len(query.highly_variable(alone)) < LEAST_GENES:
-        genes = reference.highly_variable(np.intersect1d(reference.aligned.genes.rows, measured))
+    common = np.intersect1d(reference.aligned.genes.rows, measured)
+    few = len(alone) < LEAST_GENES or len(query.highly_variable(alone)) < LEAST_GENES
+    if share >= _SHARED or (few and len(common) >= LEAST_GENES):
+        genes = reference.highly_variable(common)
         facts["why"] = f"{where}, so cells are compared by the {len(genes):,} most variable genes of both"
         listener(Note(facts["why"]))
         cells = reference.select(genes).take(known)
@@ -106,8 +108,8 @@ def fit_reference(
         plan = query.plan(projection, genes)
         facts["genes"] = plan.folded.table.n_genes
         together = None
-        few = len(known) <= _FEW * len(classifier.classes)
-        if mixture or (mixture is None and few and query.aligned.source.n_cells <= _MOST_CELLS):
+        spreads = len(known) <= _FEW * len(classifier.classes)
+        if mixture or (mixture is None and spreads and query.aligned.source.n_cells <= _MOST_CELLS):
             codes = np.searchsorted(np.array(classifier.classes), labels[known].astype(str))
             together, facts["mixture_why"] = _spread(reference, known, codes, query, seed)
             listener(Note(facts["mixture_why"], serious=together is not None))

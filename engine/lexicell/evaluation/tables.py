@@ -138,6 +138,11 @@ class Tables:
                     detected[source.rows] = seen / source.n_cells
                     apart = apart.apart_from(cell_hashes(source.names, source.totals), detected)
             self._last = key, apart
+            if left_out := {cells.name for cells in self._atlas.data} - {cells.name for cells in apart.data}:
+                names = ", ".join(sorted(left_out))
+                self._listener(
+                    Note(f"the gene atlas is used without {names}: these cells are of the same experiment")
+                )
         return self._last[1]
 
     def components(self, data: str, split: Split) -> NDArray[np.float64]:

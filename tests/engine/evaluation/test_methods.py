@@ -107,7 +107,7 @@ def test_scelmo_is_the_mean_of_log_expression_with_undescribed_genes_as_zeros(ta
 def test_an_atlas_and_cells_that_measured_both_change_what_a_bridge_says(task):
     rng = np.random.default_rng(4)
     parts = [rng.standard_normal((G, 3)).astype(np.float32) for _ in range(3)]
-    atlas = GeneAtlas(*parts, np.ones(G, np.float32), ())
+    atlas = GeneAtlas(*parts, np.zeros((G, 0), np.float32), np.ones(G, np.float32), ())
     asked = []
 
     def through(n):

@@ -46,7 +46,7 @@ def atlas(few):
         for name, columns, of in (("one", (0, 2), panel(0)), ("two", (2, 5), panel(1)))
     )
     parts = (rng.standard_normal((few.n_genes, n)).astype(np.float32) for n in (5, 5, 4))
-    return GeneAtlas(*parts, np.ones(few.n_genes, np.float32), data)
+    return GeneAtlas(*parts, np.zeros((few.n_genes, 2), np.float32), np.ones(few.n_genes, np.float32), data)
 
 
 def test_cells_through_which_genes_are_compared_are_of_the_query_and_drawn_anew(few):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import fields
+from dataclasses import fields, replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -30,7 +30,8 @@ def atlas(few):
         AtlasCells.of("one", 300, few.n_genes // 2, (0, 3), hashes(0, 300)),
         AtlasCells.of("two", 20_000, few.n_genes, (3, 5), hashes(10**6, 30_000)),
     )
-    return GeneAtlas(loadings, foretold, words, scale, data, {"lexicon": few.name, "seed": 7})
+    detected = rng.uniform(0, 1, (few.n_genes, 2)).astype(np.float32)
+    return GeneAtlas(loadings, foretold, words, detected, scale, data, {"lexicon": few.name, "seed": 7})
 
 
 @pytest.fixture
@@ -40,7 +41,7 @@ def saved(atlas, few, tmp_path):
 
 def test_a_saved_atlas_comes_back(atlas, few, saved):
     again = open_gene_atlas(few, saved)
-    for name in ("loadings", "foretold", "words"):
+    for name in ("loadings", "foretold", "words", "detected"):
         part = getattr(again, name)
         assert part.dtype == np.float32
         np.testing.assert_array_equal(part, getattr(atlas, name).astype(np.float16).astype(np.float32))
@@ -83,6 +84,19 @@ def test_a_data_set_that_shares_cells_is_left_out_and_no_other(atlas, first, n, 
             apart.loadings[:, slice(*cells.columns)], atlas.loadings[:, slice(*old.columns)]
         )
     assert [cells.name for cells in apart.apart_from(hashes(0, 300)).data] == [n for n in kept if n != "one"]
+
+
+def test_renamed_cells_of_an_experiment_are_known_by_how_often_genes_are_seen(atlas):
+    rng = np.random.default_rng(0)
+    rates = rng.uniform(0.05, 0.9, len(atlas.words)).astype(np.float32)
+    seen = replace(atlas, detected=np.stack([rates, rates[::-1]], axis=1))
+    strangers = np.arange(10**9, 10**9 + 400, dtype=np.uint64)
+    drawn = rng.binomial(400, rates) / 400
+    assert [cells.name for cells in seen.apart_from(strangers, drawn).data] == [
+        cells.name for cells in atlas.data[1:]
+    ]
+    other = rng.binomial(400, np.clip(rates + rng.normal(0, 0.2, len(rates)), 0, 1)) / 400
+    assert len(seen.apart_from(strangers, other).data) == len(atlas.data)
 
 
 def test_a_cell_is_its_name_and_its_counts_in_any_type_and_order():
@@ -179,7 +193,7 @@ def test_a_newer_file_asks_for_an_upgrade_and_a_changed_one_is_noticed(few, save
 
 
 def test_numbers_that_are_not_finite_are_refused(atlas, few, tmp_path):
-    wide = GeneAtlas(atlas.loadings * 1e9, atlas.foretold, atlas.words, atlas.scale, atlas.data)
+    wide = replace(atlas, loadings=atlas.loadings * 1e9)
     with np.errstate(over="ignore"):
         path = wide.save(tmp_path / "wide.parquet", few)
     with pytest.raises(CorruptDataError, match="a number is not finite"):
