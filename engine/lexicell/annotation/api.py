@@ -294,7 +294,7 @@ def _annotate(
     probability = namer.name(vectors, quality)
     empty = ~probability.any(axis=1)
     spread = namer.together is not None
-    across = namer.mode in ("bridge", "both") or namer.facts.get("objective") == "bridge"
+    across = namer.across or namer.facts.get("objective") == "bridge"
     mixed = not spread and (across if mixture is None else mixture)
     if mixed:
         listener(
@@ -346,10 +346,10 @@ def _annotate_by_sentences(
     why = f"no labelled cells were given, so {len(described):,} sentences compete for the cells"
     if namer is not None:
         probability, _ = namer.probability(listener)
-        if namer.mode not in ("bridge", "both"):
+        if not namer.across:
             text = "where the reference has the same genes, sentences seldom add to it: try it without them"
             listener(Note(text, serious=True))
-        known = Foretold(namer.classifier.classes, probability, across=namer.mode in ("bridge", "both"))
+        known = Foretold(namer.classifier.classes, probability, across=namer.across)
         why = (
             f"{len(described):,} sentences and the reference are weighed; of the latter: {namer.facts['why']}"
         )

@@ -116,6 +116,11 @@ class CellNamer:
     shares: NDArray[np.float64] | None = None
     recentred: Callable[[NDArray[np.float64]], NamesCells] | None = None
 
+    @property
+    def across(self) -> bool:
+        """Whether panels were connected by more than the genes that both have, which is transductive."""
+        return self.mode in ("bridge", "both")
+
     def probability(self, listener: Listener) -> tuple[NDArray[np.float32], Quality]:
         """Of each class, ``[N, C]``, for all cells of the query; 0 for cells without any gene in use."""
         vectors, quality = self.embed(listener)

@@ -217,7 +217,7 @@ class _Runner:
         seed = self._seed(split.draw)
         task = Task(
             vectors, split.reference, bare, bare, seed, self._gene_scale, self._refined,
-            self._tables.atlas(self.control, split, seed),
+            self._tables.atlas(self.control, split, seed) if self.method.atlas else None,
             partial(self._tables.through, split=split, seed=seed),
         )  # fmt: skip
         reference, query = self.method(task)

@@ -119,13 +119,16 @@ LEARNED: dict[str, Method] = {
         *(
             Method(
                 f"loadings{'+mixture' if mixture else ''}",
-                _learn("loadings", unlabelled=True, labels=False),
+                run,
                 transductive=True,
                 per_draw=False,
                 mixture=mixture,
                 source="components of expression; genes that were not measured get what their text predicts"
                 + "; then a mixture of classes" * mixture,
             )
+            for run in [
+                _learn("loadings", unlabelled=True, labels=False)
+            ]  # one, so that vectors are made once
             for mixture in (False, True)
         ),
         _objective(

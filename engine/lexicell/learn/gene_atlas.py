@@ -123,7 +123,7 @@ def learn_gene_atlas(
         with open_data(given, layer, modality, use_raw=use_raw, follow_links=follow_links) as source:
             aligned = align_cells(source, options, listener)
             statistics.append(gene_statistics(aligned, listener=listener))
-            cells = _sampled(aligned, seed, listener)
+            cells = _sampled(aligned, _MOST_CELLS, seed, listener)
             names = np.asarray(source.names(0, source.n_cells).astype(str), object)
             # Cells that were not drawn are known again, too: they are of the same experiment.
             totals = (cells if len(cells) == len(names) else aligned.select(1, listener=listener)).totals
@@ -264,14 +264,10 @@ def read_through(
     with open_data(data, None, None, use_raw=False, follow_links=follow_links) as source:
         alike = AlignOptions(lexicon=options.lexicon, mask_genes=options.mask_genes, genes=options.genes)
         aligned = align_cells(source, alike, listener)
-        n = source.n_cells
-        if n < 3:
-            msg = f"{source.label}: genes are compared through three cells or more, not {n}"
+        if source.n_cells < 3:
+            msg = f"{source.label}: genes are compared through three cells or more, not {source.n_cells}"
             raise InputError(msg)
-        only = None
-        if n > _MOST_THROUGH:
-            only = np.sort(np.random.default_rng(seed).choice(n, _MOST_THROUGH, replace=False))
-        return expression_of_genes(aligned.select(None, only=only, listener=listener))
+        return expression_of_genes(_sampled(aligned, _MOST_THROUGH, seed, listener))
 
 
 def resolve_atlas(atlas: str | Path | GeneAtlas | None, lexicon: Lexicon) -> GeneAtlas | None:
@@ -301,10 +297,10 @@ def _named(data: Data | Sequence[Data] | Mapping[str, Data]) -> dict[str, Data]:
     return dict(zip(names, given, strict=True))
 
 
-def _sampled(cells: AlignedCells, seed: int, listener: Listener = ignore) -> SelectedCells:
+def _sampled(cells: AlignedCells, most: int, seed: int, listener: Listener) -> SelectedCells:
     only, n = None, cells.source.n_cells
-    if n > _MOST_CELLS:
-        only = np.sort(np.random.default_rng(seed).choice(n, _MOST_CELLS, replace=False))
+    if n > most:
+        only = np.sort(np.random.default_rng(seed).choice(n, most, replace=False))
     return cells.select(None, only=only, listener=listener)
 
 
