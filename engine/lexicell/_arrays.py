@@ -26,6 +26,8 @@ from lexicell_kernels import (
 __all__ = [
     "Array",
     "Device",
+    "compact",
+    "concatenated",
     "device_of",
     "in_order",
     "move",
@@ -117,3 +119,27 @@ def unit_rows(vectors: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
     """Scale vectors ``[..., d]`` to length 1; a zero vector stays one."""
     length = np.linalg.norm(vectors, axis=-1, keepdims=True)
     return np.asarray(vectors / np.where(length > 0, length, 1), np.float32)
+
+
+def compact(values: NDArray[Any]) -> NDArray[Any]:
+    """Return the same numbers as uint8 or uint16, where one of these holds them all; else as they are."""
+    for dtype in (np.uint8, np.uint16):
+        if values.dtype == dtype:
+            return values
+        if values.size and values.min() < 0:
+            return values
+        if values.max(initial=0) <= np.iinfo(dtype).max:
+            small = values.astype(dtype)
+            return small if np.array_equal(small, values) else values
+    return values
+
+
+def concatenated(parts: list[NDArray[Any]], dtype: Any) -> NDArray[Any]:
+    """Concatenate a list as `dtype` and empty it, each part being freed once it is copied."""
+    at = sum(map(len, parts))
+    out = np.empty(at, dtype)
+    while parts:
+        part = parts.pop()
+        at -= len(part)
+        out[at : at + len(part)] = part
+    return out

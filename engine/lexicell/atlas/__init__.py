@@ -9,6 +9,7 @@ from lexicell.atlas.counts._input_paths import expand_inputs
 from lexicell.atlas.counts._memory import check_writable, chunk_block, dask_counts
 from lexicell.atlas.counts._obsm import StoredObsm, open_obsm
 from lexicell.atlas.counts._open import is_mudata, open_counts
+from lexicell.atlas.counts._take import take_cells
 from lexicell.atlas.counts._values import (
     Resolved,
     check_values,
@@ -46,5 +47,6 @@ __all__ = [
     "open_obsm",
     "read_sample",
     "resolve_values",
+    "take_cells",
     "write_obs",
 ]

@@ -15,7 +15,7 @@ from lexicell.projection import UNKNOWN
 if TYPE_CHECKING:
     from lexicell.atlas import CountSource
 
-__all__ = ["find_cell", "read_column", "read_labels"]
+__all__ = ["as_text", "find_cell", "read_column", "read_labels"]
 
 
 def find_cell(names: pd.Index[Any], cell: str) -> int:
@@ -46,7 +46,11 @@ def read_column(source: CountSource, name: str) -> NDArray[np.object_]:
         have = ", ".join(source.obs_columns) or "no columns at all"
         msg = f"{source.label}: obs has no column {name!r}; it has {have}"
         raise InputError(msg)
-    column = source.read_obs([name], 0, source.n_cells)[name]
+    return as_text(source.read_obs([name], 0, source.n_cells)[name])
+
+
+def as_text(column: pd.Series[Any]) -> NDArray[np.object_]:
+    """A column of any type as str, ``[N]``; "" where a cell has no value."""
     text: NDArray[np.object_] = column.astype(object).where(column.notna(), "").astype(str).to_numpy(object)
     return text
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lexicell._arrays import compact, concatenated
 from lexicell._trace import stage
 from lexicell.atlas import MAX_NNZ
 from lexicell.embedding.candidates import CandidateGenes
@@ -217,14 +218,14 @@ class SelectedCells:
         totals: list[NDArray[Any]] = []
         for part in selections:
             genes.append(part.genes.astype(gene_type))
-            counts.append(_compact(part.counts))
+            counts.append(compact(part.counts))
             sizes.append(np.diff(part.indptr))
             totals.append(part.totals)
         return cls(
-            _concat(genes, gene_type),
-            _concat(counts, np.result_type(np.uint8, *{part.dtype for part in counts})),
-            np.concatenate([[0], np.cumsum(_concat(sizes, np.int64))]),
-            _concat(totals, np.float32),
+            concatenated(genes, gene_type),
+            concatenated(counts, np.result_type(np.uint8, *{part.dtype for part in counts})),
+            np.concatenate([[0], np.cumsum(concatenated(sizes, np.int64))]),
+            concatenated(totals, np.float32),
             n_lexicon,
             **settings,
         )
@@ -273,25 +274,3 @@ def select_counts(
     )
     selected = SelectedCells.of(selections, n_lexicon, lexicon=lexicon, top_k=top_k, weight=weight)
     return replace(selected, totals=np.asarray(totals, np.float32))
-
-
-def _compact(counts: NDArray[np.float32]) -> NDArray[Any]:
-    """Return the same numbers in the smallest type that holds them."""
-    for dtype in (np.uint8, np.uint16):
-        if counts.max(initial=0) <= np.iinfo(dtype).max:
-            small = counts.astype(dtype)
-            if np.array_equal(small, counts):
-                return small
-            break
-    return counts
-
-
-def _concat(parts: list[NDArray[Any]], dtype: Any) -> NDArray[Any]:
-    """Concatenate a list and empty it, each part being freed once it is copied."""
-    at = sum(map(len, parts))
-    out = np.empty(at, dtype)
-    while parts:
-        part = parts.pop()
-        at -= len(part)
-        out[at : at + len(part)] = part
-    return out

@@ -18,6 +18,9 @@ from lexicell.explanation.sums import GroupSums
 
 __all__ = ["CellContributions", "GeneRows", "check_linear", "contributions", "pooled_vectors", "select_cell"]
 
+#: Cells whose products with their genes are made at once.
+_CELLS = 256
+
 
 @dataclass(frozen=True)
 class GeneRows:
@@ -93,7 +96,7 @@ def check_linear(plan: Plan) -> None:
 
 
 def contributions(
-    selection: Selection, genes: GeneRows, vector: NDArray[np.float64], *, unit: bool = True
+    selection: Selection, genes: GeneRows, vector: NDArray[np.float64] | None, *, unit: bool = True
 ) -> CellContributions:
     """Take the scores of cells apart, gene by gene.
 
@@ -104,7 +107,7 @@ def contributions(
     genes
         What they are pooled of.
     vector
-        ``[p]`` what they are scored by.
+        ``[p]`` what they are scored by; None for each cell's own vector.
     unit
         Whether it is the score of the vectors of length 1, or of those before.
 
@@ -118,9 +121,13 @@ def contributions(
     inverse = _inverse_lengths(pooled) if unit else (sizes > 0).astype(np.float64)
     at = np.searchsorted(genes.rows, selection.genes)
     cell = np.repeat(np.arange(n), sizes)
-    gains = genes.table.astype(np.float64) @ vector
-    values = selection.shares * gains[at] * inverse[cell]
-    bias = float(genes.bias @ vector) * inverse
+    if vector is None:
+        own = pooled * inverse[:, None]
+        gains, of_bias = _own_gains(genes.table, at, selection.indptr, own), own @ genes.bias
+    else:
+        gains, of_bias = (genes.table.astype(np.float64) @ vector)[at], np.full(n, float(genes.bias @ vector))
+    values = selection.shares * gains * inverse[cell]
+    bias = of_bias * inverse
     return CellContributions(
         selection.indptr, at, values, bias, np.bincount(cell, values, minlength=n) + bias
     )
@@ -137,6 +144,23 @@ def _pooled(selection: Selection, genes: GeneRows) -> NDArray[np.float64]:
     shares = sp.csr_array((selection.shares, at, selection.indptr), (len(selection), len(genes.rows)))
     has = np.diff(selection.indptr) > 0
     return np.asarray(shares @ genes.table.astype(np.float64) + np.outer(has, genes.bias), np.float64)
+
+
+def _own_gains(
+    table: NDArray[np.float32],
+    at: NDArray[np.intp],
+    indptr: NDArray[np.int64],
+    vectors: NDArray[np.float64],
+) -> NDArray[np.float64]:
+    """``<T_g, z>`` of each cell's genes and its own vector, ``[nnz]``; cells that follow share products."""
+    gains = np.empty(len(at))
+    for first in range(0, len(vectors), _CELLS):
+        cells = vectors[first : first + _CELLS]
+        ends = indptr[first : first + len(cells) + 1]
+        used, place = np.unique(at[ends[0] : ends[-1]], return_inverse=True)
+        products = table[used].astype(np.float64) @ cells.T
+        gains[ends[0] : ends[-1]] = products[place, np.repeat(np.arange(len(cells)), np.diff(ends))]
+    return gains
 
 
 def _inverse_lengths(vectors: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -33,7 +33,7 @@ from lexicell.words.table import Search
 if TYPE_CHECKING:
     from anndata import AnnData
 
-__all__ = ["Text", "describe", "score_text", "search"]
+__all__ = ["Text", "describe", "descriptions_of", "score_text", "search", "search_counts"]
 
 #: One sentence, several, or several by names.
 Text = str | Sequence[str] | Mapping[str, str]
@@ -134,7 +134,7 @@ def search(
             )
             raise InputError(msg)
         if text is not None:
-            found = search_by_text(store, _descriptions(text), opened, listener)
+            found = search_by_text(store, descriptions_of(text), opened, listener)
         elif genes is not None:
             found = search_by_genes(store, _listed(genes), opened, listener)
         else:
@@ -152,7 +152,7 @@ def search(
                 if text is not None and folder is not None:
                     found = score_to_folder(
                         cells,
-                        _descriptions(text),
+                        descriptions_of(text),
                         folder,
                         inputs,
                         seed=seed,
@@ -160,7 +160,7 @@ def search(
                         listener=listener,
                     )
                 elif text is not None:
-                    found = _by_text(cells, _descriptions(text), seed, listener)
+                    found = search_counts(cells, descriptions_of(text), seed, listener)
                 else:
                     plan = plan_cells(cells, listener=listener)
                     vectors, _ = embed_in_memory(source, plan.embedder, listener=listener)
@@ -214,7 +214,7 @@ def describe(
     InputError, CoverageError, CorruptDataError, MissingExtraError
         As `search`.
     """
-    descriptions = _descriptions(text)
+    descriptions = descriptions_of(text)
     opened = lexicon if isinstance(lexicon, Lexicon) else Lexicon.open(lexicon)
     likeness, null = likeness_of(descriptions, opened, listener)
     called = called_up(likeness)
@@ -282,17 +282,18 @@ def score_text(adata: AnnData, text: Text, *, prefix: str = "", **options: Any) 
         adata.obs[prefix + name] = found.scores[name].to_numpy()
 
 
-def _descriptions(text: Text) -> tuple[Description, ...]:
-    """Sentences with names: a sentence's own is itself, and a type's own is the shipped one."""
+def descriptions_of(text: Text) -> tuple[Description, ...]:
+    """Make descriptions of sentences: a sentence's name is itself, and a type's sentence the shipped one."""
     if isinstance(text, Mapping):
         return read_descriptions(text)
     asked = [text] if isinstance(text, str) else list(text)
     return read_descriptions([shipped_type(str(one)) or Description(str(one), str(one)) for one in asked])
 
 
-def _by_text(
+def search_counts(
     cells: AlignedCells, descriptions: tuple[Description, ...], seed: int, listener: Listener
 ) -> Search:
+    """Score the cells of a data set by sentences, each looked for alone; see `search`."""
     question = ask(cells, descriptions, seed=seed, listener=listener)
     scores = score_cells(cells, question.scorer, listener)
     names = cells.source.names(0, cells.source.n_cells)

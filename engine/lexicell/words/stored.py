@@ -14,6 +14,7 @@ from lexicell.atlas.store import StoredVectors
 from lexicell.embedding import Advanced, Listener, Note
 from lexicell.embedding.default_projection import default_projection
 from lexicell.embedding.labels import find_cell
+from lexicell.embedding.remake import check_lexicon, is_imported
 from lexicell.errors import InputError
 from lexicell.lexicon import GeneList, Lexicon, find_genes, read_gene_list
 from lexicell.words.descriptions import Description
@@ -172,18 +173,13 @@ def _by_weights(
 
 def _table(stored: StoredVectors, lexicon: Lexicon) -> NDArray[np.float32]:
     """``[G, p]``: what a cell with one gene only would be."""
-    if "imported" in stored.facts:
+    if is_imported(stored.facts):
         msg = (
             f"{stored.target} holds vectors of another model, which say nothing of genes: name the data that "
             "they are of, or a cell (--like)"
         )
         raise InputError(msg)
-    used = stored.facts["lexicon"]
-    if str(used["identity"]) != lexicon.identity:
-        msg = (
-            f"{stored.target} was made with another lexicon, {used['name']}, than {lexicon.name} (--lexicon)"
-        )
-        raise InputError(msg)
+    check_lexicon(stored.facts, lexicon, stored.target)
     made = str(stored.facts["projection"])
     if made == "none":
         return np.asarray(lexicon.vectors(lexicon.rows), np.float32)

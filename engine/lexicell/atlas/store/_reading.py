@@ -37,8 +37,8 @@ class StoredVectors:
     ----------
     target
         Where they are.
-    names
-        Of the cells.
+    obs
+        Cells, index = names: quality, and the columns that were kept.
     facts
         ``uns["lexicell"]``.
     shape
@@ -46,10 +46,15 @@ class StoredVectors:
     """
 
     target: str
-    names: pd.Index[Any]
+    obs: pd.DataFrame
     facts: Mapping[str, Any]
     shape: tuple[int, int]
     _array: Any
+
+    @property
+    def names(self) -> pd.Index[Any]:
+        """``[N]`` names of the cells."""
+        return self.obs.index
 
     def rows(self, start: int, stop: int) -> NDArray[np.float32]:
         """Vectors of cells ``start:stop``; CorruptDataError where they can't be read any more."""
@@ -86,13 +91,13 @@ def open_vectors(target: str | Path) -> StoredVectors:
     objects = _intact(place)
     try:
         root = bounded(zarr.open_group(objects.zarr_store(), mode="r"))
-        names = anndata.io.read_elem(root["obs"]).index
+        obs = anndata.io.read_elem(root["obs"])
         facts = anndata.io.read_elem(root["uns/lexicell"])
         array = root[f"obsm/{KEY}"]
     except Exception as error:  # whatever it is: all that was to be read is there
         raise _damaged(place.target, error) from error
     n, p = array.shape
-    return StoredVectors(place.target, names, facts, (int(n), int(p)), array)
+    return StoredVectors(place.target, obs, facts, (int(n), int(p)), array)
 
 
 def vectors_of(data: Any) -> StoredVectors | None:

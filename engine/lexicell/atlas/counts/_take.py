@@ -1,0 +1,102 @@
+"""Some cells of a data set, in memory: read once, as a CountSource of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from lexicell._arrays import compact, concatenated, move
+from lexicell._say import silent
+from lexicell.atlas.counts._blocks import MAX_NNZ, Where, gather_rows
+from lexicell.atlas.counts._dataset import RowsSource
+from lexicell.atlas.counts._rows import CsrRows, MatrixRows, PickedRows
+from lexicell.atlas.counts._tables import FrameTable
+from lexicell.atlas.source import CountSource
+from lexicell_kernels.cpu import available_cpus
+from lexicell_kernels.types import CsrBlock
+
+__all__ = ["take_cells"]
+
+
+def take_cells(
+    source: CountSource,
+    rows: NDArray[np.integer[Any]],
+    obs: pd.DataFrame | None = None,
+    *,
+    tick: Callable[[int, int], Any] = silent,
+) -> RowsSource:
+    """Read some cells into memory, the values as they are stored.
+
+    Parameters
+    ----------
+    source
+        ``N`` cells.
+    rows
+        ``[n]`` numbers of the cells, in any order, none twice.
+    obs
+        ``n`` rows, in the order of `rows`; None for names only.
+    tick
+        Is told how many of all cells were passed, and how many there are.
+
+    Returns
+    -------
+    RowsSource
+        ``n`` cells in that order, which take 3 to 8 bytes for each stored value: values and columns are held
+        in the smallest type that loses nothing.
+
+    Raises
+    ------
+    CorruptDataError
+        The input is damaged.
+    """
+    data: list[NDArray[Any]] = []
+    columns: list[NDArray[Any]] = []
+    sizes: list[NDArray[Any]] = []
+    order = np.argsort(rows, kind="stable")
+    for stop, part in _read(source, np.asarray(rows)[order]):
+        data.append(part.data)
+        columns.append(part.indices)
+        sizes.append(np.diff(part.indptr))
+        tick(stop, source.n_cells)
+    indptr = np.concatenate([[0], np.cumsum(np.concatenate(sizes))])
+    if obs is None:
+        obs = pd.DataFrame(index=_names(source, rows))
+    where = Where(source.label, f"{len(rows):,} of its cells")
+    values, indices = (
+        concatenated(of, np.result_type(*{part.dtype for part in of})) for of in (data, columns)
+    )
+    matrix: MatrixRows = CsrRows(values, indices, indptr, (len(rows), source.n_columns), where)
+    if (order[1:] < order[:-1]).any():
+        matrix = PickedRows(matrix, np.argsort(order), None)
+    return RowsSource(matrix, FrameTable(obs, source.label), source.var, log_base=source.log_base)
+
+
+def _read(source: CountSource, rows: NDArray[np.integer[Any]]) -> Iterator[tuple[int, CsrBlock]]:
+    """Read the spans that have one of these cells, several at once; the last cell passed, and the cells."""
+
+    def read(span: tuple[int, int]) -> CsrBlock:
+        start, stop = span
+        first, last = np.searchsorted(rows, [start, stop])
+        part = gather_rows(move(source.read(start, stop), "cpu"), np.asarray(rows[first:last]) - start)
+        return CsrBlock(
+            data=compact(part.data),
+            indices=compact(part.indices),
+            indptr=part.indptr,
+            n_columns=part.n_columns,
+        )
+
+    spans = [(a, b) for a, b in source.spans(MAX_NNZ) if np.diff(np.searchsorted(rows, [a, b]))[0]]
+    if source.device == "cuda":  # read in the calling thread only
+        yield from ((stop, read((start, stop))) for start, stop in spans)
+        return
+    with ThreadPoolExecutor(available_cpus(), thread_name_prefix="lexicell-take") as readers:
+        yield from ((stop, part) for (_, stop), part in zip(spans, readers.map(read, spans), strict=True))
+
+
+def _names(source: CountSource, rows: NDArray[np.integer[Any]]) -> pd.Index[Any]:
+    return source.names(0, source.n_cells)[rows]

@@ -1,0 +1,201 @@
+"""Columns that cells can be coloured by: names or numbers, of any type that a column of ``obs`` can have."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from lexicell._files import reading_file
+from lexicell._say import listed
+from lexicell.embedding import Listener, Note
+from lexicell.errors import InputError, LexicellError
+from lexicell.pl import colours
+from lexicell.reporting.content import Categories, Numbers, Origin
+from lexicell.reporting.opened import OpenedRun
+
+__all__ = [
+    "MOST_CATEGORIES",
+    "OTHER",
+    "categories_of",
+    "column_of",
+    "read_annotation",
+    "read_obs_columns",
+]
+
+#: Categories of a column that are told apart.
+MOST_CATEGORIES = 200
+OTHER = "other"
+#: A column of more names than half as many as there are cells holds ids, which no colour can tell apart.
+_IDS = 0.5
+#: Columns that `lexicell.embed` writes.
+_QUALITY = "lexicell_"
+
+
+def categories_of(
+    name: str, column: pd.Series[Any], shown: NDArray[np.integer[Any]], origin: Origin, listener: Listener
+) -> Categories:
+    """Make a column of names.
+
+    Parameters
+    ----------
+    name
+        What it is called.
+    column
+        ``[N]`` of any type; what is missing or blank is none.
+    shown
+        ``[n]`` numbers of the cells that are shown, in their order.
+    origin
+        See `Categories`.
+    listener
+        Is told where there are more than 200 names.
+    """
+    text = column.astype(object).where(column.notna(), "")
+    codes, found = pd.factorize(text)  # few, where cells may be many
+    names = np.array([str(label).strip() for label in found], object)
+    order = _order(column, names)
+    renamed = {label: place for place, label in enumerate(order)}
+    number = np.array([renamed.get(label, -1) for label in names], np.int64)
+    codes = number[codes]
+    totals = np.bincount(codes[codes >= 0], minlength=len(order))
+    note = ""
+    if len(order) > MOST_CATEGORIES:
+        kept = np.sort(np.argsort(-totals, kind="stable")[:MOST_CATEGORIES])
+        place = np.full(len(order), MOST_CATEGORIES)
+        place[kept] = np.arange(MOST_CATEGORIES)
+        codes = np.where(codes >= 0, place[codes], -1)
+        other = OTHER if OTHER not in {order[i] for i in kept} else f"{OTHER} (rest)"
+        note = (
+            f"{name} has {len(order):,} categories: the {MOST_CATEGORIES} with most cells are told apart, "
+            f'the rest is "{other}"'
+        )
+        listener(Note(note, serious=True))
+        rest = int(totals.sum() - totals[kept].sum())
+        order, totals = [*(order[i] for i in kept), other], np.append(totals[kept], rest)
+    palette = colours(len(order))
+    return Categories(
+        name,
+        origin,
+        tuple(order),
+        codes[shown].astype(np.int16),
+        tuple(totals.tolist()),
+        tuple(palette),
+        note,
+    )
+
+
+def column_of(
+    name: str, column: pd.Series[Any], shown: NDArray[np.integer[Any]], origin: Origin, listener: Listener
+) -> Categories | Numbers | None:
+    """Make a column of names or of numbers; None for one of ids, which is told."""
+    kind = column.dtype
+    if pd.api.types.is_bool_dtype(kind) or not pd.api.types.is_numeric_dtype(kind):
+        if not isinstance(kind, pd.CategoricalDtype):
+            column = column.reset_index(drop=True)
+        n = column.nunique()
+        if n > MOST_CATEGORIES and n > _IDS * len(column):
+            listener(Note(f"{name} has {n:,} values in {len(column):,} cells, so it is left out as a colour"))
+            return None
+        return categories_of(name, column, shown, origin, listener)
+    if pd.api.types.is_complex_dtype(kind):
+        listener(Note(f"{name} holds complex numbers, so it is left out as a colour"))
+        return None
+    values = column.iloc[np.asarray(shown)].to_numpy(np.float64, na_value=np.nan)
+    with np.errstate(over="ignore"):
+        small = values.astype(np.float32)
+    infinite = int(np.isinf(small).sum())
+    note = f"{infinite:,} values are infinite or too large, and are shown as missing" if infinite else ""
+    return Numbers(name, origin, np.where(np.isinf(small), np.float32(np.nan), small), note)
+
+
+def read_obs_columns(
+    run: OpenedRun,
+    shown: NDArray[np.integer[Any]],
+    asked: tuple[str, ...],
+    listener: Listener,
+    *,
+    present: set[str],
+) -> list[Categories | Numbers]:
+    """Read columns of ``obs``, by default all and quality; what can't be read of these is told."""
+    columns: list[Categories | Numbers] = []
+    quality = tuple(name for name in run.columns if name.startswith(_QUALITY))
+    for name in dict.fromkeys((*asked, *quality)) if asked else run.columns:
+        if name in present:
+            continue
+        try:
+            column = run.column(name)
+        except LexicellError as error:
+            if name in asked:
+                raise
+            listener(Note(f"{error}; it is left out as a colour", serious=True))
+            continue
+        origin: Origin = "quality" if name.startswith(_QUALITY) else "obs"
+        made = column_of(name, column, shown, origin, listener)
+        if made is not None:
+            columns.append(made)
+    return columns
+
+
+def read_annotation(path: Path, names: pd.Index[Any], label: str) -> pd.DataFrame:
+    """Read what `lexicell annotate` wrote, in the order of the cells of a store.
+
+    Parameters
+    ----------
+    path
+        ``.csv`` or ``.parquet``.
+    names
+        ``[N]`` names of the cells.
+    label
+        What messages call the store.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``N`` rows: ``label``, ``confidence`` and ``second``, or whatever columns the table has.
+
+    Raises
+    ------
+    InputError
+        It is no such table, or one of other cells.
+    """
+    if path.suffix not in {".csv", ".parquet"}:
+        msg = f"{path}: an annotation is the .csv or .parquet that `lexicell annotate --output` wrote"
+        raise InputError(msg)
+    with reading_file(path, "name the table that `lexicell annotate` wrote", InputError):
+        if path.suffix == ".csv":
+            table = pd.read_csv(path, dtype={"cell": str}, keep_default_na=False, na_values=[""])
+        else:
+            table = pd.read_parquet(path)
+    if "cell" not in table:
+        msg = f"{path} has no column cell with the cells' names; it has {listed(map(str, table.columns))}"
+        raise InputError(msg)
+    theirs = pd.Index(table.pop("cell").astype(str))
+    if len(theirs) == len(names) and bool((theirs == names).all()):
+        return table
+    place = theirs.get_indexer(names) if theirs.is_unique and names.is_unique else np.full(len(names), -1)
+    if len(theirs) != len(names) or (place < 0).any():
+        lacking = names[place < 0]
+        which = f"cells such as {lacking[0]!r} are not in it" if len(lacking) else "it has more of them"
+        msg = f"{path} names other cells than {label} has: {which}; annotate the cells of this run"
+        raise InputError(msg)
+    return table.iloc[place].reset_index(drop=True)
+
+
+def _order(column: pd.Series[Any], names: NDArray[np.object_]) -> list[str]:
+    """Categories in the order that the column gives them, else sorted; blank ones are none."""
+    there = set(names.tolist()) - {""}
+    if isinstance(column.dtype, pd.CategoricalDtype):
+        known = [str(name).strip() for name in column.cat.categories]
+        return list(dict.fromkeys(name for name in known if name in there))
+    return sorted(there, key=_natural)
+
+
+def _natural(name: str) -> tuple[int, float, str]:
+    """Numbers before text, in their own order."""
+    try:
+        return (0, float(name), name)
+    except ValueError:
+        return (1, 0.0, name)

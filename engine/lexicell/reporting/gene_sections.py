@@ -1,0 +1,158 @@
+"""Parts of a page about genes: what puts groups where they are, and what scores of sentences are made of."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from lexicell.explanation import Explanation
+from lexicell.reporting.content import (
+    Block,
+    Categories,
+    Cells,
+    Folded,
+    Matrix,
+    Section,
+    Sentence,
+    Table,
+    TableColumn,
+)
+
+__all__ = ["group_section", "sentence_section"]
+
+#: Rows of tables: genes that count more and less in a group, its sets, genes and groups of a sentence.
+_GENES, _LESS, _SETS, _CALLED, _BEST = 10, 5, 6, 12, 8
+#: Groups whose similarity is a matrix.
+_MOST_IN_MATRIX = 40
+
+
+def group_section(
+    column: Categories, found: Explanation | None, vectors: NDArray[np.float32], why: str
+) -> Section:
+    """What puts groups of cells where they are, and how near they are to each other.
+
+    Parameters
+    ----------
+    column
+        The groups of the ``n`` cells that are shown.
+    found
+        Of the same cells; None where nothing is known of their genes.
+    vectors
+        ``[n, p]`` of these cells.
+    why
+        Why nothing is known; a sentence.
+    """
+    blocks: list[Block] = []
+    if found is None:
+        blocks.append(Sentence(why))
+    else:
+        blocks.append(
+            Sentence(
+                "What a gene contributes to where a group stands, less what it does elsewhere; contributions "
+                "of all genes and of the bias sum to the score. They tell why vectors are where they are; to "
+                "find markers, differential expression is better."
+            )
+        )
+        pathways = None if found.pathways is None else found.pathways.query("redundant_with == ''")
+        for group, of in found.groups.to_dict("index").items():
+            genes = found.genes[(found.genes["group"] == group)]
+            parts = _genes(genes)
+            if pathways is not None:
+                parts += _sets(pathways[(pathways["group"] == group) & (pathways["contribution"] > 0)])
+            first = ", ".join(genes[genes["more"]]["gene"][:4])
+            line = f"{group}: {of['cells']:,} cells, score {of['score']:.3f} ({first})"
+            blocks.append(Folded(line, tuple(parts), str(group), opened=len(blocks) == 1))
+    blocks.append(_similarity(column, vectors))
+    return Section("groups", f"Groups of {column.name}", tuple(blocks))
+
+
+def _genes(genes: pd.DataFrame) -> list[Table]:
+    columns = (
+        TableColumn("gene"), TableColumn("contribution", "bar", ".4f"), TableColumn("cells", "number", ".0%"),
+        TableColumn("rest", "number", ".0%"), TableColumn("effect", "number", ".1f"),
+    )  # fmt: skip
+    fields = ["gene", "contribution", "share_of_cells", "share_of_rest", "effect"]
+    more, less = genes[genes["more"]], genes[~genes["more"] & (genes["contribution"] > 0)]
+    tables = [
+        ("Genes that count more here", more.head(_GENES)),
+        ("Genes that count less here", less.head(_LESS)),
+    ]
+    note = "cells and rest: the share that uses the gene; effect: Cohen's d of the cells' contributions."
+    return [Table(title, columns, _rows(part[fields]), note) for title, part in tables if len(part)]
+
+
+def _sets(sets: pd.DataFrame) -> list[Table]:
+    if not len(sets):
+        return []
+    columns = (
+        TableColumn("gene set"), TableColumn("contribution", "bar", ".4f"),
+        TableColumn("genes", "number", ",.0f"), TableColumn("adjusted p", "number", ".3f"),
+        TableColumn("leading genes"),
+    )  # fmt: skip
+    fields = ["pathway", "contribution", "n_genes", "p_adjusted", "genes"]
+    return [Table("Gene sets that contribute most", columns, _rows(sets.head(_SETS)[fields]))]
+
+
+def _rows(table: pd.DataFrame) -> tuple[tuple[str | float | None, ...], ...]:
+    def cell(value: Any) -> str | float | None:
+        if isinstance(value, str):
+            return value
+        return None if pd.isna(value) else float(value)
+
+    return tuple(tuple(cell(value) for value in row) for row in table.itertuples(index=False))
+
+
+def _similarity(column: Categories, vectors: NDArray[np.float32]) -> Block:
+    """Cosines of the groups' mean vectors, seen from the mean of all cells that are shown."""
+    sizes = np.bincount(column.codes[column.codes >= 0], minlength=len(column.names))
+    there = np.flatnonzero(sizes > 1)
+    means = np.stack([vectors[column.codes == group].mean(axis=0, dtype=np.float64) for group in there])
+    means -= vectors.mean(axis=0, dtype=np.float64)
+    means /= np.maximum(np.linalg.norm(means, axis=1, keepdims=True), 1e-12)
+    cosines = means @ means.T
+    names = [column.names[group] for group in there]
+    title = "How alike groups are"
+    note = "Cosine of the groups' mean vectors, seen from the mean of all cells that are drawn."
+    if len(names) <= _MOST_IN_MATRIX:
+        return Matrix(title, tuple(names), cosines, note)
+    np.fill_diagonal(cosines, -2)
+    nearest = np.argsort(-cosines, axis=1, kind="stable")[:, :3]
+    rows = tuple(
+        (name, *(f"{names[other]} ({cosines[i, other]:.2f})" for other in nearest[i]))
+        for i, name in enumerate(names)
+    )
+    columns = (TableColumn("group"), *(TableColumn(rank) for rank in ("nearest", "second", "third")))
+    return Table(title, columns, rows, note)
+
+
+def sentence_section(genes: pd.DataFrame, cells: Cells) -> Section:
+    """Which genes a sentence's scores are made of, and which groups score highest."""
+    blocks: list[Block] = [
+        Sentence(
+            "Genes that a sentence calls up are the evidence: look at them before the cells. Scores have "
+            "mean 0 and standard deviation 1 over the cells; those of two sentences can't be compared."
+        )
+    ]
+    group = next((column for column in cells.columns if column.name == cells.group), None)
+    for column in cells.columns:
+        if column.origin != "sentence" or isinstance(column, Categories):
+            continue
+        of = genes[genes["type"] == column.name].head(_CALLED)
+        parts = [
+            Table(
+                "Genes that it calls up, by how much they count",
+                (TableColumn("gene"), TableColumn("weight", "signed", ".3f")),
+                _rows(of[["gene", "weight"]]),
+            )
+        ]
+        if isinstance(group, Categories):
+            mean = pd.Series(column.values).groupby(group.codes).mean().drop(-1, errors="ignore")
+            best = mean.sort_values(ascending=False).head(_BEST)
+            rows = tuple((group.names[int(code)], float(value)) for code, value in best.items())
+            columns = (TableColumn(cells.group), TableColumn("mean score", "signed", ".2f"))
+            parts.append(Table("Groups that score highest", columns, rows))
+        blocks.append(Folded(column.name, tuple(parts), opened=True))
+    return Section("sentences", "Sentences", tuple(blocks))
