@@ -62,6 +62,9 @@ function visible(colour, theme) {
 /** @param {boolean} signed @param {'light' | 'dark'} theme @returns {string[]} */
 const stopsOf = (signed, theme) => (signed ? SIGNED[theme] : VIRIDIS);
 
+/** @param {string[]} stops @returns {string} from left to right, for a style */
+const gradient = (stops) => `linear-gradient(to right, ${stops.join(', ')})`;
+
 /**
  * Range that colours span: from the 1st to the 99th percentile; around zero for what has a sign.
  * @typedef {{low: number, high: number, least: number, most: number, missing: number, robust: boolean,

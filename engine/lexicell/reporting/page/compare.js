@@ -102,11 +102,14 @@ async function compare(outdated) {
     if (!await next()) return null;
     genes.push(contributionOf(field, steps, meta.genes.scales[gene]));
   }
+  // Less than a twentieth of the largest difference is noise beside it.
+  const most = Math.max(...genes.map((row) => Math.abs(row.score)), 0);
+  const telling = genes.filter((row) => Math.abs(row.score) >= most / 20);
   const best = (rows) => rows.sort((a, b) => Math.abs(b.score) - Math.abs(a.score)).slice(0, ROWS);
   return {
     categories: best(categories),
     numbers: best(numbers.filter((row) => row && Math.abs(row.score) >= 0.05)),
-    more: best(genes.filter((row) => row.score > 0)),
-    less: best(genes.filter((row) => row.score < 0)),
+    more: best(telling.filter((row) => row.score > 0)),
+    less: best(telling.filter((row) => row.score < 0)),
   };
 }

@@ -166,6 +166,16 @@ function words(value) {
 }
 
 /**
+ * What writes numbers with as many decimals as the largest needs.
+ * @param {number} most
+ * @returns {(value: number) => string}
+ */
+function alike(most) {
+  const digits = Math.min(Math.max(2 - Math.floor(Math.log10(most || 1)), 0), 8);
+  return (value) => (Math.abs(value) < 0.5 * 10 ** -digits ? '0' : value.toFixed(digits));
+}
+
+/**
  * @param {number} count
  * @param {string} noun
  * @returns {string}

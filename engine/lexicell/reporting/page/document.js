@@ -41,6 +41,8 @@ function drawForPaper(positions) {
   drawFlat(at('print'), positions, painted, {...stageSize, ratio: 2});
   const swatches = at('legend').querySelectorAll('.swatch');
   swatches.forEach((swatch, i) => swatch.style.setProperty('--on-paper', painted.colours[i]));
+  const scale = at('legend').querySelector('.scale');
+  scale?.style.setProperty('--on-paper', gradient(stopsOf(state.field.signed, 'light')));
 }
 
 /** What changed, for those who can't see it. @param {HTMLElement} status */

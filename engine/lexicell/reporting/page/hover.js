@@ -90,8 +90,9 @@ function tipOn(tip, positions) {
     const told = await about(state.hovered);
     if (mine !== asked) return;
     const rows = told.values.flatMap(([name, value]) => [make('dt', {textContent: name}), make('dd', {textContent: value})]);
+    const text = alike(Math.max(...told.genes.map(({value}) => Math.abs(value))));
     const genes = told.genes.flatMap(({name, value}) => [
-      make('dt', {textContent: name}), make('dd', {textContent: words(value)}),
+      make('dt', {textContent: name}), make('dd', {textContent: text(value)}),
     ]);
     tip.replaceChildren(
       make('strong', {textContent: told.id}),

@@ -63,7 +63,7 @@ function categoriesLegend(legend, field, values) {
   const none = make('button', {type: 'button', textContent: 'None'});
   none.addEventListener('click', () => hide(new Set(codes)));
   legend.append(
-    make('p', {className: 'bar'}, [all, none, make('span', {className: 'count', textContent: 'shown of all'})]),
+    make('p', {className: 'tools'}, [all, none, make('span', {className: 'count', textContent: 'shown of all'})]),
     make('ul', {}, rows.map((row) => row.item)),
   );
   return () => {
@@ -114,7 +114,7 @@ function numbersLegend(legend, field, range) {
   }));
   bars.setAttribute('aria-hidden', 'true');
   const scale = make('div', {className: 'scale'});
-  scale.style.background = `linear-gradient(to right, ${stops.join(', ')})`;
+  scale.style.background = gradient(stops);
   const ends = field.signed ? [range.low, 0, range.high] : [range.low, range.high];
   const [from, to] = ['From', 'To'].map((name) => {
     const input = make('input', {type: 'number', step: 'any', placeholder: 'any'});

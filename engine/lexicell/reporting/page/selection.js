@@ -54,10 +54,11 @@ function tablesOf(told) {
   }
   const genes = [...told.more, ...told.less];
   const most = Math.max(...genes.map((row) => Math.abs(row.score)));
+  const text = alike(most);
   for (const [title, rows] of [['Genes that contribute more', told.more], ['Genes that contribute less', told.less]]) {
     if (rows.length) {
       tables.push(differences(title, ['', 'here', 'elsewhere'], rows, (row) => [
-        coloured(row.field, row.name), words(row.here), words(row.there),
+        coloured(row.field, row.name), text(row.here), text(row.there),
       ], (row) => Math.abs(row.score) / most));
     }
   }
@@ -65,7 +66,7 @@ function tablesOf(told) {
 }
 
 /** @param {number} value @returns {string} */
-const signedWords = (value) => (Number.isFinite(value) ? `${value > 0 ? '+' : '−'}${Math.abs(value).toFixed(2)}` : 'apart');
+const signedWords = (value) => (Number.isFinite(value) ? `${value > 0 ? '+' : '-'}${Math.abs(value).toFixed(2)}` : 'apart');
 
 /** @returns {Promise<string[]>} */
 async function selectedNames() {
