@@ -1,0 +1,199 @@
+'use strict';
+// What the page holds: its columns, unpacked when they are first asked for.
+
+/**
+ * @typedef {{name: string, origin: string, note: string, kind: 'categories' | 'numbers', type: string, block: number,
+ *   names?: string[], totals?: number[], colours?: string[]}} Column
+ * @typedef {{names: string[], note: string, scales: number[], blocks: number[], allNames: string[], top: number,
+ *   topSteps: number, topScale: number, topCount: number}} Genes
+ * @typedef {{n: number, total: number, layout: string, extent: number[], positions: number, names: number,
+ *   columns: Column[], group: number, genes: Genes | null}} Meta
+ *
+ * A field is what cells can be coloured by: a column, or a gene.
+ * @typedef {{key: string, name: string, origin: string, note: string, kind: 'categories' | 'numbers', signed: boolean,
+ *   missing: number, names: string[], totals: number[], colours: string[],
+ *   load: () => Promise<Uint8Array | Int16Array | Float32Array>}} Field
+ */
+
+/** Code of cells without a category: as bytes hold it, and as two bytes do. */
+const NONE = {u1: 255, i2: -1};
+
+const TYPES = {u1: Uint8Array, i1: Int8Array, u2: Uint16Array, i2: Int16Array, f4: Float32Array};
+
+/** @type {Meta} */
+const meta = JSON.parse(document.getElementById('lx-meta').textContent);
+
+/** @type {Map<number, Promise<Uint8Array>>} */
+const opened = new Map();
+
+/**
+ * The bytes of a block; its text is let go.
+ * @param {number} place
+ * @returns {Promise<Uint8Array>}
+ */
+function bytesOf(place) {
+  if (!opened.has(place)) opened.set(place, inflate(place));
+  return opened.get(place);
+}
+
+/**
+ * @param {number} place
+ * @returns {Promise<Uint8Array>}
+ */
+async function inflate(place) {
+  const element = document.getElementById(`lx-block-${place}`);
+  const text = atob(element.textContent);
+  element.remove();
+  const packed = new Uint8Array(text.length);
+  for (let i = 0; i < text.length; i += 1) packed[i] = text.charCodeAt(i);
+  const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream('deflate-raw'));
+  return new Uint8Array(await new Response(stream).arrayBuffer());
+}
+
+/**
+ * Numbers of a block. Their first bytes come first, then their second bytes, and so on.
+ * @param {number} place
+ * @param {'u1' | 'i1' | 'u2' | 'i2' | 'f4'} type
+ * @returns {Promise<any>} an array of that type
+ */
+async function numbersOf(place, type) {
+  const planes = await bytesOf(place);
+  const width = TYPES[type].BYTES_PER_ELEMENT;
+  if (width === 1) return new TYPES[type](planes.buffer);
+  const n = planes.length / width;
+  const joined = new Uint8Array(planes.length);
+  for (let plane = 0; plane < width; plane += 1) {
+    for (let i = 0, to = plane, from = plane * n; i < n; i += 1, to += width) joined[to] = planes[from + i];
+  }
+  return new TYPES[type](joined.buffer);
+}
+
+/**
+ * A function that works once and remembers.
+ * @template T
+ * @param {() => T} work
+ * @returns {() => T}
+ */
+function once(work) {
+  /** @type {{value: T} | null} */
+  let kept = null;
+  return () => (kept ??= {value: work()}).value;
+}
+
+/** Ids of the cells. @type {() => Promise<string[]>} */
+const loadNames = once(async () => JSON.parse(new TextDecoder().decode(await bytesOf(meta.names))));
+
+/**
+ * Positions of the cells: x of each, then y of each; the longer side reaches from -1 to 1.
+ * @type {() => Promise<{x: Float32Array, y: Float32Array}>}
+ */
+const loadPositions = once(async () => {
+  const steps = await numbersOf(meta.positions, 'u2');
+  const [x, y] = [0, 1].map((axis) => {
+    const half = meta.extent[axis];
+    return Float32Array.from(
+      steps.subarray(axis * meta.n, (axis + 1) * meta.n), (step) => (step / 65535 * 2 - 1) * half,
+    );
+  });
+  return {x, y};
+});
+
+/**
+ * The genes that contribute most to each cell.
+ * @type {() => Promise<(cell: number) => {name: string, value: number}[]>}
+ */
+const loadTop = once(async () => {
+  const {genes, n} = meta;
+  if (!genes) return () => [];
+  const [places, steps] = await Promise.all([numbersOf(genes.top, 'u2'), numbersOf(genes.topSteps, 'i2')]);
+  return (cell) => {
+    const rows = [];
+    for (let t = 0; t < genes.topCount; t += 1) {
+      const step = steps[t * n + cell];
+      if (step) rows.push({name: genes.allNames[places[t * n + cell]], value: step * genes.topScale});
+    }
+    return rows;
+  };
+});
+
+/** @type {Field[]} */
+const columnFields = meta.columns.map((column, i) => ({
+  key: `c${i}`,
+  name: column.name,
+  origin: column.origin,
+  note: column.note,
+  kind: column.kind,
+  signed: false,
+  missing: NONE[column.type] ?? 0,
+  names: column.names ?? [],
+  totals: column.totals ?? [],
+  colours: column.colours ?? [],
+  load: once(() => numbersOf(column.block, column.type)),
+}));
+
+/** Contributions of a gene in steps of its scale. @param {number} gene @returns {Promise<Int8Array>} */
+const loadSteps = (gene) => numbersOf(meta.genes.blocks[gene], 'i1');
+
+/** @type {Field[]} */
+const geneFields = (meta.genes?.names ?? []).map((name, gene) => ({
+  key: `g${gene}`,
+  name,
+  origin: 'gene',
+  note: meta.genes.note,
+  kind: 'numbers',
+  signed: true,
+  missing: 0,
+  names: [],
+  totals: [],
+  colours: [],
+  load: once(async () => Float32Array.from(await loadSteps(gene), (step) => step * meta.genes.scales[gene])),
+}));
+
+/** @type {Map<string, Field>} */
+const fields = new Map([...columnFields, ...geneFields].map((field) => [field.key, field]));
+
+/**
+ * @param {number} value
+ * @returns {string} with three digits that say something
+ */
+function words(value) {
+  if (!Number.isFinite(value)) return 'no value';
+  if (value === 0) return '0';
+  const size = Math.abs(value);
+  if (Number.isInteger(value) || size >= 10000) return Math.round(value).toLocaleString('en');
+  if (size < 0.001) return value.toExponential(1);
+  return value.toLocaleString('en', {maximumSignificantDigits: size >= 1000 ? 4 : 3});
+}
+
+/**
+ * What writes numbers with as many decimals as the largest needs.
+ * @param {number} most
+ * @returns {(value: number) => string}
+ */
+function alike(most) {
+  const digits = Math.min(Math.max(2 - Math.floor(Math.log10(most || 1)), 0), 8);
+  return (value) => (Math.abs(value) < 0.5 * 10 ** -digits ? '0' : value.toFixed(digits));
+}
+
+/**
+ * @param {number} count
+ * @param {string} noun
+ * @returns {string}
+ */
+const several = (count, noun) => `${count.toLocaleString('en')} ${noun}${count === 1 ? '' : 's'}`;
+
+/**
+ * An element, with text as text.
+ * @param {string} tag
+ * @param {{[name: string]: any}} [properties]
+ * @param {(Node | string)[]} [children]
+ * @returns {any}
+ */
+function make(tag, properties = {}, children = []) {
+  const element = Object.assign(document.createElement(tag), properties);
+  element.append(...children);
+  return element;
+}
+
+/** @param {string} id @returns {any} */
+const at = (id) => document.getElementById(`lx-${id}`);

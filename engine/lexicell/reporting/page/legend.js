@@ -1,0 +1,184 @@
+'use strict';
+// What colours mean; and which cells are shown.
+
+/**
+ * Cells of each category, and of none, that are shown.
+ * @param {Field} field
+ * @param {any} values
+ * @returns {number[]}
+ */
+function shownCounts(field, values) {
+  const counts = new Array(field.names.length + 1).fill(0);
+  for (let i = 0; i < meta.n; i += 1) {
+    if (state.shown[i]) counts[values[i] === field.missing ? field.names.length : values[i]] += 1;
+  }
+  return counts;
+}
+
+/** @param {Field} field @returns {Set<number>} */
+function hiddenOf(field) {
+  const filter = state.filters.get(field.key);
+  return filter?.kind === 'categories' ? filter.hidden : new Set();
+}
+
+/**
+ * @param {HTMLElement} legend
+ * @param {Field} field
+ * @param {any} values
+ * @returns {() => void} what brings its counts and ticks up to date
+ */
+function categoriesLegend(legend, field, values) {
+  const present = shownCountsOfAll(field, values);
+  const codes = field.names.map((_, code) => code);
+  if (present[field.names.length]) codes.push(field.missing);
+  const colours = paint(field, values, null, themeNow()).colours;
+  const hide = (hidden) => filterBy(field, {kind: 'categories', hidden});
+  const rows = codes.map((code, i) => {
+    const none = code === field.missing;
+    const name = none ? 'no value' : field.names[code];
+    const box = make('input', {type: 'checkbox'});
+    box.addEventListener('change', () => {
+      const hidden = new Set(hiddenOf(field));
+      if (box.checked) hidden.delete(code);
+      else hidden.add(code);
+      hide(hidden);
+    });
+    const swatch = make('span', {className: 'swatch'});
+    swatch.style.background = colours[i];
+    const count = make('span', {className: 'count'});
+    const only = make('button', {type: 'button', textContent: 'only', title: `Show only ${name}`});
+    only.setAttribute('aria-label', `Show only ${name}`);
+    only.addEventListener('click', () => hide(new Set(codes.filter((other) => other !== code))));
+    const select = make('button', {type: 'button', textContent: 'select', title: `Select ${name}`});
+    select.setAttribute('aria-label', `Select the cells of ${name}`);
+    select.addEventListener('click', () => selectCategory(field, code));
+    const label = make('label', {title: name}, [
+      box, swatch, make('span', {className: none ? 'name none' : 'name', textContent: name}), count,
+    ]);
+    const item = make('li', {}, [label, make('span', {className: 'acts'}, [only, select])]);
+    return {code, box, count, item, total: none ? present[field.names.length] : field.totals[code]};
+  });
+  const all = make('button', {type: 'button', textContent: 'All'});
+  all.addEventListener('click', () => hide(new Set()));
+  const none = make('button', {type: 'button', textContent: 'None'});
+  none.addEventListener('click', () => hide(new Set(codes)));
+  legend.append(
+    make('p', {className: 'tools'}, [all, none, make('span', {className: 'count', textContent: 'shown of all'})]),
+    make('ul', {}, rows.map((row) => row.item)),
+  );
+  return () => {
+    const hidden = hiddenOf(field);
+    const counts = shownCounts(field, values);
+    for (const row of rows) {
+      const shown = counts[row.code === field.missing ? field.names.length : row.code];
+      row.box.checked = !hidden.has(row.code);
+      row.item.classList.toggle('off', hidden.has(row.code));
+      row.count.replaceChildren(shown.toLocaleString('en'), make('small', {textContent: ` / ${row.total.toLocaleString('en')}`}));
+    }
+  };
+}
+
+/** Cells of each category, and of none, on this page. @param {Field} field @param {any} values @returns {number[]} */
+function shownCountsOfAll(field, values) {
+  const counts = new Array(field.names.length + 1).fill(0);
+  for (const code of values) counts[code === field.missing ? field.names.length : code] += 1;
+  return counts;
+}
+
+/** @param {Range} range @param {Field} field @returns {string} what the colours span */
+function rangeWords(range, field) {
+  const reach = `${words(range.least)} to ${words(range.most)}`;
+  let text = field.signed ? 'Blue raises, orange lowers. ' : '';
+  if (range.robust) {
+    text += field.signed
+      ? `Colours reach as far as 98 % of the cells that use the gene; contributions reach from ${reach}.`
+      : `Colours span the 1st to the 99th percentile; values reach from ${reach}.`;
+  }
+  if (range.missing) text += ` ${several(range.missing, 'cell')} without a value, in grey; a bound hides them.`;
+  return text.trim();
+}
+
+/**
+ * @param {HTMLElement} legend
+ * @param {Field} field
+ * @param {Range} range
+ * @returns {() => void} what brings its bounds up to date
+ */
+function numbersLegend(legend, field, range) {
+  const stops = stopsOf(field.signed, themeNow());
+  const most = Math.max(...range.bars, 1);
+  const bars = make('div', {className: 'bars'}, range.bars.map((count) => {
+    const bar = make('i');
+    bar.style.height = `${Math.sqrt(count / most) * 100}%`;
+    return bar;
+  }));
+  bars.setAttribute('aria-hidden', 'true');
+  const scale = make('div', {className: 'scale'});
+  scale.style.background = gradient(stops);
+  const ends = field.signed ? [range.low, 0, range.high] : [range.low, range.high];
+  const [from, to] = ['From', 'To'].map((name) => {
+    const input = make('input', {type: 'number', step: 'any', placeholder: 'any'});
+    input.id = `lx-${name.toLowerCase()}`;
+    return input;
+  });
+  const read = (input, open) => (input.value.trim() === '' || Number.isNaN(Number(input.value)) ? open : Number(input.value));
+  const apply = () => filterBy(field, {kind: 'numbers', from: read(from, -Infinity), to: read(to, Infinity)});
+  from.addEventListener('change', apply);
+  to.addEventListener('change', apply);
+  const all = make('button', {type: 'button', textContent: 'All'});
+  all.addEventListener('click', () => filterBy(field, null));
+  legend.append(
+    bars, scale,
+    make('p', {className: 'ends'}, ends.map((end) => make('span', {textContent: words(end)}))),
+    make('p', {className: 'note', textContent: rangeWords(range, field)}),
+    make('div', {className: 'bounds'}, [
+      make('label', {}, ['from', from]), make('label', {}, ['to', to]), all,
+    ]),
+  );
+  return () => {
+    const filter = state.filters.get(field.key);
+    const [low, high] = filter?.kind === 'numbers' ? [filter.from, filter.to] : [-Infinity, Infinity];
+    from.value = Number.isFinite(low) ? String(low) : '';
+    to.value = Number.isFinite(high) ? String(high) : '';
+  };
+}
+
+/** @param {HTMLElement} legend */
+function keepLegend(legend) {
+  let refresh = () => {};
+  const build = () => {
+    legend.replaceChildren();
+    const {field, values, range} = state;
+    refresh = () => {};
+    if (!field) return;
+    legend.append(make('h3', {textContent: field.origin === 'gene' ? `Contribution of ${field.name}` : field.name}));
+    refresh = field.kind === 'categories' ? categoriesLegend(legend, field, values) : numbersLegend(legend, field, range);
+    if (field.note) legend.append(make('p', {className: 'note', textContent: field.note}));
+    refresh();
+  };
+  listen('colour', build);
+  listen('shown', () => refresh());
+}
+
+/** Filters of all fields in words, each with a button that removes it. @param {HTMLElement} chips */
+function keepChips(chips) {
+  listen('shown', () => {
+    const rows = [...state.filters].map(([key, filter]) => {
+      const field = fields.get(key);
+      const open = (bound) => (Number.isFinite(bound) ? words(bound) : 'any');
+      const what = filter.kind === 'categories'
+        ? `${several(filter.hidden.size, 'group')} hidden`
+        : `${open(filter.from)} to ${open(filter.to)}`;
+      const chip = make('button', {type: 'button', textContent: `${field.name}: ${what} ×`});
+      chip.setAttribute('aria-label', `Remove the filter ${field.name}: ${what}`);
+      chip.addEventListener('click', () => filterBy(field, null));
+      return chip;
+    });
+    if (rows.length > 1) {
+      const all = make('button', {type: 'button', textContent: 'Show all'});
+      all.addEventListener('click', clearFilters);
+      rows.push(all);
+    }
+    chips.replaceChildren(...rows);
+  });
+}

@@ -1,0 +1,131 @@
+'use strict';
+// Puts the parts together.
+
+/** @param {{x: Float32Array, y: Float32Array}} positions @returns {Renderer} */
+function rendererFor(positions) {
+  const canvas = at('canvas');
+  if (hasWebGl()) {
+    try {
+      return glRenderer(canvas, positions);
+    } catch {
+      // A canvas that WebGL did not take can still be drawn on.
+    }
+  }
+  at('without').hidden = false;
+  return flatRenderer(canvas, positions);
+}
+
+/** @param {(text: string) => void} say @param {{x: Float32Array, y: Float32Array}} positions */
+function keepFinder(say, positions) {
+  at('find-form').addEventListener('submit', async (event) => {
+    event.preventDefault();
+    const id = at('find').value.trim();
+    if (!id) return;
+    const names = await loadNames();
+    let cell = names.indexOf(id);
+    if (cell < 0) cell = names.findIndex((name) => name.startsWith(id));
+    if (cell < 0) {
+      say(`No cell of this page is called ${id}.`);
+    } else if (!state.shown[cell]) {
+      say(`${names[cell]} is hidden by a filter.`);
+    } else {
+      selectCells([cell]);
+      centreOn(positions.x[cell], positions.y[cell]);
+      hover(cell);
+      say(`${names[cell]} is selected and in the middle of the map.`);
+    }
+  });
+}
+
+function keepButtons() {
+  at('in').addEventListener('click', () => zoomBy(1.6));
+  at('out').addEventListener('click', () => zoomBy(1 / 1.6));
+  at('reset').addEventListener('click', resetView);
+  at('lasso').addEventListener('click', () => setLasso(!state.lasso));
+  at('select-shown').addEventListener('click', () => setSelected(state.shown.slice()));
+  listen('lasso', () => {
+    at('lasso').setAttribute('aria-pressed', String(state.lasso));
+    at('stage').classList.toggle('lassoing', state.lasso);
+  });
+}
+
+/** @param {Renderer} renderer */
+function keepCanvas(renderer) {
+  const stage = at('stage');
+  const repaint = () => renderer.recolour(paint(state.field, state.values, state.range, themeNow()));
+  listen('colour', () => {
+    repaint();
+    at('canvas').setAttribute('aria-label', `Scatter plot of the cells, coloured by ${state.field?.name ?? 'nothing'}`);
+  });
+  listen('shown', renderer.refilter);
+  listen('selected', renderer.reselect);
+  listen('hovered', renderer.rehover);
+  listen('view', renderer.review);
+  darkQuery.addEventListener('change', () => tell('colour'));
+  new ResizeObserver(() => {
+    const [width, height] = [stage.clientWidth, stage.clientHeight];
+    if (!width || (width === stageSize.width && height === stageSize.height)) return;
+    const zoom = view.scale / wholeScale();
+    Object.assign(stageSize, {width, height});
+    renderer.resize();
+    setView({scale: wholeScale() * zoom, x: view.x, y: view.y});
+  }).observe(stage);
+}
+
+async function start() {
+  const stage = at('stage');
+  const positions = await loadPositions();
+  at('cells').hidden = false;
+  Object.assign(stageSize, {width: stage.clientWidth, height: stage.clientHeight});
+  Object.assign(view, {scale: wholeScale(), x: 0, y: 0});
+  const renderer = rendererFor(positions);
+  const say = keepStatus(at('status'));
+  keepCanvas(renderer);
+  keepLegend(at('legend'));
+  keepChips(at('chips'));
+  keepChooser(at('colour'), at('gene-box'), at('gene'), at('genes'));
+  keepButtons();
+  keepPanel(at('panel'), at('panel-words'), at('panel-tables'));
+  keepFinder(say, positions);
+  keepDocument(positions);
+  tipOn(at('tip'), positions);
+  followPointers(stage, at('lasso-line').firstElementChild, positions);
+  followKeys(stage);
+  resetView();
+  await colourBy(columnFields[meta.group] ?? columnFields[0] ?? null);
+  await renderer.idle();
+  return {renderer, positions};
+}
+
+const started = start();
+
+/**
+ * The map from the outside, for the console and for tests.
+ *
+ * `ready` resolves to the milliseconds from the start of loading to drawn points; `idle()` when all is drawn and
+ * counted; `state()` tells what is shown, selected and in colour, and the view; `position(cell)` tells where a cell
+ * is on the screen; `names()` resolves to the ids.
+ */
+window.lexicellReport = Object.freeze({
+  ready: started.then(() => performance.now()),
+  async idle() {
+    const {renderer} = await started;
+    await comparing;
+    await renderer.idle();
+  },
+  state: () => ({
+    cells: meta.n,
+    shown: state.shownCount,
+    selected: state.selectedCount,
+    colour: state.field?.name ?? null,
+    hovered: state.hovered,
+    view: {...view},
+  }),
+  async position(cell) {
+    const {positions} = await started;
+    const box = at('stage').getBoundingClientRect();
+    const [px, py] = toPixels(positions.x[cell], positions.y[cell]);
+    return [box.left + at('stage').clientLeft + px, box.top + at('stage').clientTop + py];
+  },
+  names: loadNames,
+});

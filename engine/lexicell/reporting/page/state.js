@@ -1,0 +1,139 @@
+'use strict';
+// What is shown and selected. Who wants to know listens; nobody else writes.
+
+/**
+ * @typedef {{kind: 'categories', hidden: Set<number>} | {kind: 'numbers', from: number, to: number}} Filter
+ */
+
+const state = {
+  /** @type {Field | null} What cells are coloured by. */
+  field: null,
+  /** @type {any} Its values. */
+  values: null,
+  /** @type {Range | null} Of its numbers. */
+  range: null,
+  /** @type {Map<string, Filter>} By keys of fields. */
+  filters: new Map(),
+  shown: new Uint8Array(meta.n).fill(1),
+  shownCount: meta.n,
+  selected: new Uint8Array(meta.n),
+  selectedCount: 0,
+  hovered: -1,
+  lasso: false,
+};
+
+/** @type {Map<string, ((detail?: any) => void)[]>} */
+const listeners = new Map();
+
+/** @param {'colour' | 'shown' | 'selected' | 'hovered' | 'view' | 'lasso'} what @param {(detail?: any) => void} act */
+function listen(what, act) {
+  listeners.set(what, [...(listeners.get(what) ?? []), act]);
+}
+
+/** @param {string} what @param {any} [detail] */
+function tell(what, detail) {
+  for (const act of listeners.get(what) ?? []) act(detail);
+}
+
+/** Which of several quick choices of colour is the last. */
+let colourings = 0;
+
+/**
+ * Colour cells.
+ * @param {Field | null} field
+ */
+async function colourBy(field) {
+  colourings += 1;
+  const mine = colourings;
+  const values = field ? await field.load() : null;
+  if (mine !== colourings) return;
+  state.field = field;
+  state.values = values;
+  state.range = field?.kind === 'numbers' ? rangeOf(values, field.signed) : null;
+  tell('colour');
+}
+
+/**
+ * Set or remove the filter of a field.
+ * @param {Field} field
+ * @param {Filter | null} filter
+ */
+async function filterBy(field, filter) {
+  const idle = !filter || (filter.kind === 'categories' ? !filter.hidden.size
+    : filter.from === -Infinity && filter.to === Infinity);
+  if (idle) state.filters.delete(field.key);
+  else state.filters.set(field.key, filter);
+  await applyFilters();
+}
+
+async function clearFilters() {
+  state.filters.clear();
+  await applyFilters();
+}
+
+/** Which of several quick filterings is the last. */
+let filterings = 0;
+
+async function applyFilters() {
+  filterings += 1;
+  const mine = filterings;
+  const shown = new Uint8Array(meta.n).fill(1);
+  for (const [key, filter] of [...state.filters]) {
+    const field = fields.get(key);
+    const values = await field.load();
+    if (filter.kind === 'categories') {
+      for (let i = 0; i < meta.n; i += 1) if (filter.hidden.has(values[i])) shown[i] = 0;
+    } else {
+      // NaN is in no range.
+      for (let i = 0; i < meta.n; i += 1) if (!(values[i] >= filter.from && values[i] <= filter.to)) shown[i] = 0;
+    }
+  }
+  if (mine !== filterings) return;
+  state.shown = shown;
+  state.shownCount = shown.reduce((sum, is) => sum + is, 0);
+  // A selection that can't be seen would be compared without anybody knowing.
+  if (state.selectedCount) {
+    const selected = state.selected.map((is, i) => is & shown[i]);
+    const count = selected.reduce((sum, is) => sum + is, 0);
+    if (count !== state.selectedCount) setSelected(selected);
+  }
+  tell('shown');
+}
+
+/** @param {Uint8Array} mask of cells; those that are not shown are left out */
+function setSelected(mask) {
+  let count = 0;
+  for (let i = 0; i < meta.n; i += 1) {
+    mask[i] &= state.shown[i];
+    count += mask[i];
+  }
+  state.selected = mask;
+  state.selectedCount = count;
+  tell('selected');
+}
+
+/** @param {number[] | Uint32Array} cells */
+function selectCells(cells) {
+  const mask = new Uint8Array(meta.n);
+  for (const cell of cells) mask[cell] = 1;
+  setSelected(mask);
+}
+
+/** @param {Field} field @param {number} code */
+async function selectCategory(field, code) {
+  const values = await field.load();
+  setSelected(Uint8Array.from(values, (value) => Number(value === code)));
+}
+
+/** @param {number} cell or -1 */
+function hover(cell) {
+  if (cell === state.hovered) return;
+  state.hovered = cell;
+  tell('hovered');
+}
+
+/** @param {boolean} on */
+function setLasso(on) {
+  state.lasso = on;
+  tell('lasso');
+}
