@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from lexicell.embedding.aligned import DEFAULT_LEXICON
 from lexicell.embedding.default_projection import default_projection
-from lexicell.embedding.plan import Options
+from lexicell.embedding.events import Event, Listener
+from lexicell.embedding.plan import Options, Plan, make_plan
 from lexicell.embedding.recipe import Recipe
 from lexicell.errors import InputError
 from lexicell.lexicon import GeneList, Lexicon
@@ -17,7 +19,9 @@ from lexicell_kernels import Weight
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["check_lexicon", "is_imported", "remake_options"]
+    from lexicell.atlas import CountSource
+
+__all__ = ["check_lexicon", "is_imported", "remake_plan"]
 
 
 def is_imported(facts: Mapping[str, Any]) -> bool:
@@ -33,22 +37,28 @@ def check_lexicon(facts: Mapping[str, Any], lexicon: Lexicon, label: str) -> Non
         raise InputError(msg)
 
 
-def remake_options(
+def remake_plan(
+    source: CountSource,
     facts: Mapping[str, Any],
     label: str,
+    listener: Listener,
     *,
     lexicon: str | Lexicon = DEFAULT_LEXICON,
     projection: Projection | str | Path | None = None,
     genes: GeneList | None = None,
-) -> Options:
-    """Options with which `lexicell.embedding.make_plan` plans the same vectors.
+) -> Plan:
+    """Plan the same vectors for cells of the same data set.
 
     Parameters
     ----------
+    source
+        Cells that the run had, or some of them.
     facts
         ``uns["lexicell"]`` of a store.
     label
         What messages call it.
+    listener
+        Is told how the data were understood.
     lexicon, projection, genes
         What a run only keeps the identity of, see `lexicell.embed`.
 
@@ -56,16 +66,38 @@ def remake_options(
     ------
     InputError
         The run used another lexicon, a projection or a list of genes that is not given, or another one.
+    CountsError, CoverageError, CorruptDataError
+        See `lexicell.embedding.make_plan`.
     """
+    options = _options(facts, label, lexicon, projection, genes)
+    told: list[Event] = []
+    plan = make_plan(source, options, told.append)
+    used = facts["genes"]
+    if [plan.provenance()["genes"][name] for name in ("genes", "matched_columns")] != [
+        int(used["genes"]), int(used["matched_columns"])
+    ]:  # fmt: skip
+        # The column was named: where it is found out, what it does not match is looked for in others too.
+        told.clear()
+        plan = make_plan(source, replace(options, gene_column=str(used["column"])), told.append)
+    for event in told:
+        listener(event)
+    return plan
+
+
+def _options(
+    facts: Mapping[str, Any],
+    label: str,
+    lexicon: str | Lexicon,
+    projection: Projection | str | Path | None,
+    genes: GeneList | None,
+) -> Options:
     opened = lexicon if isinstance(lexicon, Lexicon) else Lexicon.open(lexicon)
     check_lexicon(facts, opened, label)
     made = str(facts["projection"])
     if not isinstance(projection, Projection | None):
         projection = Projection.load(projection)
     if projection is not None and projection.identity != made:
-        msg = (
-            f"{label} was not made with the projection {projection.name}; name the one that it was made with"
-        )
+        msg = f"{label} was not made with the projection {projection.name}, but with another"
         raise InputError(msg)
     is_refined = projection is None and made != "none"
     if is_refined and default_projection(opened).identity != made:
@@ -89,6 +121,5 @@ def remake_options(
     )
     return Options(
         lexicon=opened, projection=projection, recipe=recipe, values=str(facts["values"]),
-        gene_column=str(read["column"]), organism=str(read["organism"]), min_coverage=None,
-        mask_genes=masks, genes=genes,
+        organism=str(read["organism"]), min_coverage=None, mask_genes=masks, genes=genes,
     )  # fmt: skip

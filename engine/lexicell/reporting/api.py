@@ -301,11 +301,13 @@ def _columns(
 ) -> list[Categories | Numbers]:
     """All that cells can be coloured by, but genes: groups, annotation, sentences, ``obs``."""
     columns: list[Categories | Numbers] = [] if grouped is None else [grouped]
-    for name in () if annotated is None else annotated.columns:
-        column = column_of(f"annotation: {name}", annotated[name], shown, "annotation", listener)
-        columns += [] if column is None else [column]
-    for name in () if scores is None else scores.scores.columns:
-        columns.append(Numbers(str(name), "sentence", scores.scores[name].to_numpy(np.float32)))
+    if annotated is not None:
+        for name, values in annotated.items():
+            column = column_of(f"annotation: {name}", values, shown, "annotation", listener)
+            columns += [] if column is None else [column]
+    if scores is not None:
+        for name, values in scores.scores.items():
+            columns.append(Numbers(str(name), "sentence", values.to_numpy(np.float32)))
     asked = (obs_columns,) if isinstance(obs_columns, str) else tuple(obs_columns)
     present = {column.name for column in columns}
     return columns + read_obs_columns(run, shown, asked, listener, present=present)

@@ -13,7 +13,7 @@ from lexicell._files import reading_file
 from lexicell._say import listed
 from lexicell.embedding import Listener, Note
 from lexicell.errors import InputError, LexicellError
-from lexicell.pl import colours
+from lexicell.pl._style import colours
 from lexicell.reporting.content import Categories, Numbers, Origin
 from lexicell.reporting.opened import OpenedRun
 

@@ -52,8 +52,7 @@ def embed_command(run: OpenedRun, given: dict[str, Any], *, data: str | None) ->
     masks = [mask for mask in str(facts["genes"]["mask"]).split(",") if mask not in {"none", "projection"}]
     for mask in masks:
         words += ["--mask-genes", mask]
-    words += ["--values", str(facts["values"]), "--gene-column", str(facts["genes"]["column"]),
-              "--organism", str(facts["genes"]["organism"])]  # fmt: skip
+    words += ["--values", str(facts["values"]), "--organism", str(facts["genes"]["organism"])]
     words += _typed(given)
     return Command("Makes the store again", shlex.join(words))
 

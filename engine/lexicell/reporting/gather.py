@@ -12,8 +12,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from lexicell.atlas import take_cells
-from lexicell.embedding import Advanced, GeneCoverage, Listener, Note, Plan, gene_coverage, make_plan
-from lexicell.embedding.remake import is_imported, remake_options
+from lexicell.embedding import Advanced, GeneCoverage, Listener, Note, Plan, gene_coverage
+from lexicell.embedding.remake import is_imported, remake_plan
 from lexicell.errors import InputError
 from lexicell.explanation import Explanation
 from lexicell.explanation.api import GeneSets
@@ -177,9 +177,10 @@ def of_counts(
         return OfCounts(why="Contributions of genes need the counts of the cells (--data).")
     if is_imported(run.facts):
         return OfCounts(why="The vectors are of another model, so genes have no contributions to them.")
-    options = remake_options(run.facts, run.label, lexicon=lexicon, projection=projection, genes=genes)
     with _taken(run, shown, group, listener) as source:
-        plan = make_plan(source, options, listener)
+        plan = remake_plan(
+            source, run.facts, run.label, listener, lexicon=lexicon, projection=projection, genes=genes
+        )
         check_vectors(plan, vectors, run.label)
         coverage = gene_coverage(plan.cells)
         search = None

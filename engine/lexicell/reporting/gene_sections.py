@@ -149,9 +149,12 @@ def sentence_section(genes: pd.DataFrame, cells: Cells) -> Section:
             )
         ]
         if isinstance(group, Categories):
-            mean = pd.Series(column.values).groupby(group.codes).mean().drop(-1, errors="ignore")
-            best = mean.sort_values(ascending=False).head(_BEST)
-            rows = tuple((group.names[int(code)], float(value)) for code, value in best.items())
+            has = (group.codes >= 0) & np.isfinite(column.values)
+            sizes = np.bincount(group.codes[has], minlength=len(group.names))
+            sums = np.bincount(group.codes[has], column.values[has], minlength=len(group.names))
+            mean = np.where(sizes > 0, sums / np.maximum(sizes, 1), -np.inf)
+            best = np.argsort(-mean, kind="stable")[: min(_BEST, int((sizes > 0).sum()))]
+            rows = tuple((group.names[code], float(mean[code])) for code in best)
             columns = (TableColumn(cells.group), TableColumn("mean score", "signed", ".2f"))
             parts.append(Table("Groups that score highest", columns, rows))
         blocks.append(Folded(column.name, tuple(parts), opened=True))

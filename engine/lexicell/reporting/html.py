@@ -147,7 +147,9 @@ def _column(column: Categories | Numbers, add: partial[int]) -> _Json:
     if isinstance(column, Numbers):
         return common | {"kind": "numbers", "type": "f4", "block": add(column.values.astype("<f4"))}
     small = len(column.names) <= _NONE
-    codes = np.where(column.codes < 0, _NONE, column.codes).astype("u1") if small else column.codes.astype("<i2")
+    codes = (
+        np.where(column.codes < 0, _NONE, column.codes).astype("u1") if small else column.codes.astype("<i2")
+    )
     return common | {
         "kind": "categories",
         "type": "u1" if small else "i2",
@@ -220,7 +222,9 @@ def _number(value: float | str | None, column: TableColumn) -> str:
     return "" if value != value else format(value, column.form)  # noqa: PLR0124 - NaN
 
 
-def _lengths(rows: Sequence[Sequence[str | float | None]], column: TableColumn, place: int) -> Mapping[int, str]:
+def _lengths(
+    rows: Sequence[Sequence[str | float | None]], column: TableColumn, place: int
+) -> Mapping[int, str]:
     """Return lengths of a column's bars by rows, in percent."""
     values = {
         i: float(row[place])  # type: ignore[arg-type]

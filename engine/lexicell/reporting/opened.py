@@ -86,11 +86,10 @@ class OpenedRun:
             There is no such column, or it can't be read.
         """
         if self._obs is not None and name in self._obs:
-            column = self._obs[name]
-            if isinstance(column, pd.DataFrame):
+            if list(self._obs.columns).count(name) > 1:
                 msg = f"{self.label}: several columns of obs are called {name!r}; rename all but one"
                 raise InputError(msg)
-            return column
+            return self._obs[name]
         if name not in self.columns or self.counts is None:
             have = ", ".join(self.columns) or "no columns at all"
             hint = "" if self.counts is not None else "; name the cells' data too (--data)"

@@ -145,7 +145,8 @@ def _by(
         TableColumn("median coverage", "bar", ".1%", 1.0), TableColumn("median genes", "number", ",.0f"),
         TableColumn("without genes", "number", ".2%"), TableColumn("tied", "number", ".1%"),
     )  # fmt: skip
-    rows = tuple((str(of), *map(float, row)) for of, row in zip(each.index, each.to_numpy(), strict=True))
+    numbers = each.to_numpy(np.float64).tolist()
+    rows = tuple((str(of), *row) for of, row in zip(each.index, numbers, strict=True))
     return Table(f"By {name}", columns, rows)
 
 
