@@ -4,9 +4,10 @@
 ``lexicell.tl`` write into an AnnData as scanpy's do, and those of ``lexicell.pl`` draw. ``lexicell.train``
 learns a `Projection` from cells, ``lexicell.annotate`` names cells, by labelled ones or by sentences,
 ``lexicell.search`` finds cells by a sentence, ``lexicell.explain`` tells which genes put cells where they
-are, ``lexicell.evaluate`` scores embeddings beside controls, ``lexicell.export`` writes cells as other models
-read them, and ``lexicell.import_embedding`` reads the vectors that these make. ``lexicell.Lexicon`` is the
-table of gene texts and vectors that all use; ``lexicell.pack`` makes one fast atlas of many files.
+are, ``lexicell.evaluate`` scores embeddings beside controls, ``lexicell.report`` writes one page about a run,
+``lexicell.export`` writes cells as other models read them, and ``lexicell.import_embedding`` reads the
+vectors that these make. ``lexicell.Lexicon`` is the table of gene texts and vectors that all use;
+``lexicell.pack`` makes one fast atlas of many files.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from lexicell.learn.api import train
     from lexicell.lexicon import Lexicon
     from lexicell.projection import Projection
+    from lexicell.reporting import report
     from lexicell.words import describe, search
 
     #: Version of the package that is installed.
@@ -56,6 +58,7 @@ __all__ = [
     "open_embedding",
     "pack",
     "pl",
+    "report",
     "search",
     "tl",
     "train",
@@ -73,6 +76,7 @@ _LAZY = {
     "import_embedding": "lexicell.imports",
     "open_embedding": "lexicell.atlas.store",
     "pack": "lexicell.embedding.packing",
+    "report": "lexicell.reporting",
     "search": "lexicell.words",
     "train": "lexicell.learn.api",
 }

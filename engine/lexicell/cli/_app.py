@@ -21,6 +21,7 @@ from lexicell.cli import (
     genes,
     import_embedding,
     pack,
+    report,
     search,
     train,
     verify,
@@ -60,6 +61,7 @@ app.command("describe")(search.describe)
 app.command("evaluate")(evaluate.evaluate)
 app.add_typer(export.app, name="export")
 app.command("import-embedding")(import_embedding.import_embedding)
+app.command("report")(report.report)
 app.command("verify")(verify.verify)
 app.command("gc")(gc.gc)
 app.add_typer(genes.app, name="genes")

@@ -29,6 +29,8 @@ _TYPES = {
     "Dendritic": "dendritic cell",
 }
 _ABSENT = "hepatocyte"
+#: Types whose sentences score the cells of the page.
+_ASKED = ("B cell", "natural killer cell")
 
 
 def demo(
@@ -42,7 +44,8 @@ def demo(
     from lexicell.errors import needing
 
     with needing("demo", "The demo"):
-        import scanpy  # noqa: F401 - looked for before any work is done
+        import jinja2  # noqa: F401 - looked for before any work is done
+        import scanpy  # noqa: F401
         import umap  # noqa: F401
     results = run_demo(folder, seed)
     if as_json:
@@ -69,11 +72,13 @@ def load_cells() -> AnnData:
     sizes = np.repeat(old.obs["n_counts"].to_numpy(np.float64), np.diff(logged.indptr))
     counts = np.rint(np.expm1(logged.data.astype(np.float64)) * sizes / 1e4).astype(np.float32)
     x = sp.csr_matrix((counts, logged.indices, logged.indptr), shape=logged.shape)
-    return AnnData(x, obs=old.obs[[_LABELS]].copy(), var=old.raw.var[[]].copy())
+    labels = old.obs[_LABELS].astype(str).str.replace("/", " ")  # HDF5 takes a slash for a folder
+    obs = old.obs[[]].assign(**{_LABELS: labels.astype("category")})
+    return AnnData(x, obs=obs, var=old.raw.var[[]].copy())
 
 
 def run_demo(folder: Path, seed: int) -> dict[str, Any]:
-    """Write ``demo.h5ad`` and ``demo.png`` into `folder`; return what there is to say about them."""
+    """Write cells, pictures and a page about them into `folder`; return what there is to say about them."""
     import numpy as np
 
     import lexicell
@@ -81,6 +86,7 @@ def run_demo(folder: Path, seed: int) -> dict[str, Any]:
     from lexicell.embedding import Options, embed_source, make_plan
     from lexicell.embedding.events import ignore
     from lexicell.evaluation import knn_accuracy, pca_of_expression
+    from lexicell.reporting.layout import umap_of_vectors
 
     folder.mkdir(parents=True, exist_ok=True)
     _console.note("loading 700 blood cells that come with scanpy")
@@ -108,7 +114,7 @@ def run_demo(folder: Path, seed: int) -> dict[str, Any]:
         "random gene vectors": float(np.mean([knn_accuracy(z, labels, seed=seed) for z in random])),
         "largest type": float(np.unique(labels, return_counts=True)[1].max() / len(labels)),
     }
-    adata.obsm["X_umap"] = _umap(vectors, seed)
+    adata.obsm["X_umap"], _ = umap_of_vectors(vectors, seed)
     picture, cells = folder / "demo.png", folder / "demo.h5ad"
     lexicell.pl.embedding(
         adata,
@@ -123,6 +129,11 @@ def run_demo(folder: Path, seed: int) -> dict[str, Any]:
     title = "Genes that put the types where they are"
     lexicell.pl.contributions(adata, n_genes=4, title=title, show=False, save=genes)
     adata.write_h5ad(cells)
+    _console.note("writing a page about all of it")
+    page = lexicell.report(
+        cells, folder / "report.html", group=_LABELS, text=list(_ASKED), basis="X_umap", seed=seed,
+        title="700 blood cells", overwrite=True, listener=ignore,
+    )  # fmt: skip
     contributed = adata.uns["lexicell_explain"]["contributions"].groupby("group", sort=False).head(5)
     return {
         **named,
@@ -140,6 +151,7 @@ def run_demo(folder: Path, seed: int) -> dict[str, Any]:
         "picture": str(picture),
         "contributions": str(genes),
         "embedded": str(cells),
+        "report": str(page.output),
     }
 
 
@@ -248,15 +260,6 @@ def _cells_per_second(run: Any, source: Any) -> float:
     return float(source.n_cells / sorted(seconds)[2])
 
 
-def _umap(vectors: NDArray[np.float32], seed: int) -> NDArray[np.float32]:
-    from umap import UMAP
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # that a seed means one thread is what we ask for
-        positions: NDArray[np.float32] = UMAP(metric="cosine", random_state=seed).fit_transform(vectors)
-    return positions
-
-
 def _print(results: dict[str, Any]) -> None:
     _console.table(
         ("names for the cells, from", "right"),
@@ -295,5 +298,6 @@ def _print(results: dict[str, Any]) -> None:
     _console.result(
         f"pictures: {results['picture']} and {results['contributions']}\ncells:    {results['embedded']}"
     )
+    _console.result(f"report:   {results['report']} (open it in a browser)")
     _console.result(f'\nnext: lexicell search {results["embedded"]} "B cell receptor signaling"')
     _console.result("then: lexicell embed YOUR.h5ad YOUR.zarr")

@@ -21,6 +21,7 @@ _EXTRAS = {
     "encoders": ("torch", "transformers", "tokenizers", "onnxscript"),
     "evaluate": ("sklearn", "matplotlib"),
     "plot": ("matplotlib", "datashader"),
+    "report": ("jinja2", "umap", "sklearn"),
     "distributed": ("dask", "distributed"),
     "cuda12 or cuda13": ("cupy",),
     "rapids12 or rapids13": ("cudf", "rapids_singlecell"),
