@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
@@ -29,7 +30,11 @@ __all__ = [
 ]
 
 #: Bins of genes of a similar mean.
+#: Rows of a matrix that are looked at together.
+_ROWS = 512
 _BINS = 20
+#: Rows of a matrix that are looked at together.
+_ROWS = 512
 #: Cells that have a gene.
 _ENOUGH = 10
 
@@ -123,15 +128,25 @@ def highly_variable_columns(
     n_top_genes: int,
     *,
     least_cells: int = 0,
+    undo: Callable[[NDArray[np.float64]], NDArray[np.float64]] | None = None,
 ) -> NDArray[np.int64]:
-    """Return the same, as columns of a matrix ``[N, m]`` in memory, with the ``[N]`` totals of its cells."""
-    cells = counts.shape[0]
-    per_value = np.repeat(1e4 / np.maximum(np.asarray(totals, np.float64), 1e-12), np.diff(counts.indptr))
-    share = counts.data * per_value
-    mean = np.bincount(counts.indices, weights=share, minlength=counts.shape[1]) / max(cells, 1)
-    squares = np.bincount(counts.indices, weights=share * share, minlength=counts.shape[1])
-    variance = (squares - cells * mean * mean).clip(0) / max(cells - 1, 1)
-    detected = np.bincount(counts.indices[counts.data > 0], minlength=counts.shape[1])
+    """Return the same, as columns of a matrix ``[N, m]`` in memory, with the ``[N]`` totals of its cells.
+
+    `undo` makes counts of its values, where these are none.
+    """
+    n, m = counts.shape
+    factor = 1e4 / np.maximum(np.asarray(totals, np.float64), 1e-12)
+    mean, squares, detected = np.zeros(m), np.zeros(m), np.zeros(m, np.int64)
+    for start in range(0, n, _ROWS):  # a copy of all values as float64 would be the largest thing in memory
+        ends = counts.indptr[start : start + _ROWS + 1]
+        columns, data = (part[ends[0] : ends[-1]] for part in (counts.indices, counts.data))
+        share = data.astype(np.float64) if undo is None else undo(data.astype(np.float64))
+        share *= np.repeat(factor[start : start + _ROWS], np.diff(ends))
+        np.add.at(mean, columns, share)
+        np.add.at(squares, columns, share * share)
+        np.add.at(detected, columns[data > 0], 1)
+    mean /= max(n, 1)
+    variance = (squares - n * mean * mean).clip(0) / max(n - 1, 1)
     mean[detected < least_cells] = 0
     return _highest(standardised_dispersion(mean, variance), n_top_genes)
 

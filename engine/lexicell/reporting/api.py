@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +23,7 @@ from lexicell.embedding.events import log
 from lexicell.embedding.labels import as_text
 from lexicell.embedding.profile import read_profile
 from lexicell.embedding.remake import is_imported
-from lexicell.errors import InputError, needing
+from lexicell.errors import InputError, MissingExtraError
 from lexicell.evaluation.report_files import read_report
 from lexicell.explanation.api import GeneSets
 from lexicell.explanation.pathways import TEXTS
@@ -49,6 +50,8 @@ __all__ = ["MOST_CELLS", "Reported", "report"]
 
 #: Cells of a page at most: what a browser moves smoothly and a file of 10 MB holds.
 MOST_CELLS = 50_000
+#: Modules that the extra brings.
+_NEEDED = ("jinja2", "umap", "sklearn")
 
 
 @dataclass(frozen=True)
@@ -189,11 +192,8 @@ def report(
     """
     began = time.perf_counter()
     target = _check(output, max_cells, seed, overwrite=overwrite)
-    with needing(EXTRA, "A report"):
-        import jinja2  # noqa: F401 -- looked for before any work is done
-
-        if basis is None:
-            import umap  # noqa: F401
+    if any(find_spec(module) is None for module in _NEEDED):
+        raise MissingExtraError.of(EXTRA, "A report")
     notes: list[Sentence] = []
 
     def tell(event: Event) -> None:

@@ -86,8 +86,7 @@ def placed_cells(run: OpenedRun, basis: str | None, listener: Listener) -> tuple
     InputError
         There are no such coordinates, or no cell has a place.
     """
-    n_genes = run.quality("lexicell_n_genes")
-    there = np.ones(len(run.names), bool) if n_genes is None else n_genes > 0
+    there = run.has_vector
     points = None
     if basis is not None:
         if run.counts is None:

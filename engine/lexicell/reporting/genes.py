@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from lexicell._arrays import unit_rows
 from lexicell._say import listed
-from lexicell.embedding import Listener, Note, Plan, embed_in_memory
+from lexicell.embedding import Listener, Note, Plan, embed_source
 from lexicell.errors import InputError
 from lexicell.explanation import GeneRows, contributions
 from lexicell.lexicon import find_genes
@@ -42,8 +42,14 @@ def check_vectors(plan: Plan, stored: NDArray[np.float32], label: str) -> None:
     label
         Of the store.
     """
-    vectors, _ = embed_in_memory(plan.cells.source, plan.embedder)
-    apart = np.abs(unit_rows(vectors) - unit_rows(stored)).max(axis=1) > _APART
+    apart: NDArray[np.bool_] = np.zeros(0, bool)
+
+    def compare(block: NDArray[np.float32]) -> None:
+        nonlocal apart
+        mine = unit_rows(stored[len(apart) : len(apart) + len(block)])
+        apart = np.append(apart, np.abs(unit_rows(block) - mine).max(axis=1) > _APART)
+
+    embed_source(plan.cells.source, plan.embedder, compare)
     if apart.any():
         first = plan.cells.source.names(0, len(apart))[int(np.argmax(apart))]
         msg = (

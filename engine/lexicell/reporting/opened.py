@@ -17,6 +17,7 @@ from lexicell.atlas import CountSource
 from lexicell.atlas._remote import is_url
 from lexicell.atlas.store import KEY, QUALITY, StoredVectors, open_vectors, vectors_of
 from lexicell.embedding.inputs import open_data
+from lexicell.embedding.remake import is_imported
 from lexicell.errors import InputError
 
 if TYPE_CHECKING:
@@ -71,6 +72,17 @@ class OpenedRun:
         return found
 
     @property
+    def has_vector(self) -> NDArray[np.bool_]:
+        """``[N]`` which cells have a vector that is not 0."""
+        n_genes = None if is_imported(self.facts) else self.quality("lexicell_n_genes")
+        if n_genes is not None:
+            return n_genes > 0
+        starts = range(0, len(self.names), _BLOCK)
+        return np.concatenate(
+            [self._rows(at, min(at + _BLOCK, len(self.names))).any(axis=1) for at in starts]
+        )
+
+    @property
     def columns(self) -> tuple[str, ...]:
         """Names of the columns of ``obs``, those of the store first."""
         own = () if self._obs is None else tuple(str(name) for name in self._obs.columns)
@@ -100,7 +112,7 @@ class OpenedRun:
 
     def quality(self, name: str) -> NDArray[np.float64] | None:
         """A column of quality, such as "lexicell_coverage", ``[N]``; None where there is none."""
-        if name not in self.columns:
+        if name not in self.columns or is_imported(self.facts):
             return None
         return self.column(name).to_numpy(np.float64, na_value=np.nan)
 

@@ -10,6 +10,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from lexicell._arrays import concatenated
 from lexicell.embedding import AlignedCells, Listener
 from lexicell.embedding.events import ignore
 from lexicell.embedding.gene_statistics import highly_variable_columns
@@ -28,6 +29,8 @@ _GROUPS = (40, 80, 40, 80, 40, 80)
 _CELLS_OF_A_GROUP = 6
 #: Least standard deviation of a gene, so that one cell with one count is no event; of log1p(1e4 x / N).
 _LEAST_SPREAD = 0.5
+#: Rows that are widened at once.
+_ROWS = 512
 #: Where standardised values are cut for components: scanpy's.
 _LARGEST = 10.0
 #: Genes are compared with the groups that express them least: types that are most of a data set, or relatives
@@ -160,19 +163,19 @@ def group_cells(
         from sklearn.decomposition import PCA
     chosen = _chosen(cells.source.n_cells, always, seed)
     logged = _sample(cells, chosen, listener)
-    full = np.flatnonzero(np.diff(logged.indptr) > 0)
-    order = full[_own_order(logged[full])]
+    order = _own_order(logged)
+    order = order[np.diff(logged.indptr)[order] > 0]
     logged, chosen = logged[order], chosen[order]
     n = logged.shape[0]
     if n < 10:
         msg = f"{cells.source.label}: {n} cells have a gene that is described; sentences need ten or more"
         raise InputError(msg)
     mean = np.asarray(logged.mean(axis=0, dtype=np.float64)).ravel()
-    squares = np.asarray(logged.power(2).mean(axis=0, dtype=np.float64)).ravel()
+    squared = sp.csr_array((logged.data**2, logged.indices, logged.indptr), shape=logged.shape)
+    squares = np.asarray(squared.mean(axis=0, dtype=np.float64)).ravel()
+    del squared
     deviation = np.sqrt((squares - mean * mean).clip(0))
-    shares = logged.astype(np.float64)
-    shares.data = np.expm1(shares.data)
-    genes = highly_variable_columns(shares, np.full(n, 1e4), _GENES)
+    genes = highly_variable_columns(logged, np.full(n, 1e4), _GENES, undo=np.expm1)
     scaled = _scaled(logged[:, genes], mean[genes], deviation[genes])
     k = max(1, min(_COMPONENTS, n - 1, len(genes)))
     model = PCA(k, svd_solver="randomized", random_state=seed).fit(scaled)
@@ -216,20 +219,25 @@ def _chosen(n: int, always: NDArray[np.intp] | None, seed: int) -> NDArray[np.in
 def _sample(cells: AlignedCells, chosen: NDArray[np.intp], listener: Listener) -> sp.csr_array:
     """``log1p(1e4 x / N)`` of some cells, ``[n, m]``."""
     only = None if len(chosen) == cells.source.n_cells else chosen
-    parts = [
-        logged_counts(selection, cells.genes.rows)
-        for selection in cells.selections(None, only=only, listener=listener)
-    ]
-    if not parts:
-        return sp.csr_array(np.zeros((0, len(cells.genes.rows)), np.float32))
-    stacked: Any = sp.vstack(parts, format="csr")
-    return stacked  # type: ignore[no-any-return]  # of arrays, so an array
+    values: list[NDArray[Any]] = []
+    columns: list[NDArray[Any]] = []
+    sizes: list[NDArray[Any]] = []
+    for selection in cells.selections(None, only=only, listener=listener):
+        part = logged_counts(selection, cells.genes.rows)
+        values.append(part.data)
+        columns.append(part.indices)
+        sizes.append(np.diff(part.indptr))
+    indptr = np.concatenate([[0], np.cumsum(concatenated(sizes, np.int64))])
+    parts = concatenated(values, np.float32), concatenated(columns, np.int32), indptr
+    return sp.csr_array(parts, shape=(len(indptr) - 1, len(cells.genes.rows)))
 
 
 def _own_order(logged: sp.csr_array) -> NDArray[np.intp]:
     """Order of cells by what they express, so that the order of a file decides nothing."""
     direction = np.random.default_rng(0).standard_normal(logged.shape[1])
-    return np.argsort(logged.astype(np.float64) @ direction, kind="stable")
+    starts = range(0, logged.shape[0], _ROWS)
+    parts = [logged[start : start + _ROWS].astype(np.float64) @ direction for start in starts]
+    return np.argsort(np.concatenate([np.empty(0), *parts]), kind="stable")
 
 
 def logged_counts(selection: Selection, rows: NDArray[np.int32]) -> sp.csr_array:

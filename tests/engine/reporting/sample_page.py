@@ -144,7 +144,10 @@ def groups_section():
         tuple(
             Folded(
                 f"{name}: cells and genes",
-                (Sentence(f"What speaks for {name}."), Table("", columns, ((MARKER, 0.4), (LACKING, 0.1), ("GENE2", 0.05)))),
+                (
+                    Sentence(f"What speaks for {name}."),
+                    Table("", columns, ((MARKER, 0.4), (LACKING, 0.1), ("GENE2", 0.05))),
+                ),
                 category=name,
                 opened=i == 0,
             )
