@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import math
 import zlib
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -44,7 +45,7 @@ def render(page: Page) -> str:
     Parameters
     ----------
     page
-        What it says. Names of cells, of columns and of categories may be any text: the page shows them as text.
+        What it says. Names of cells, columns and categories may be any text: they are shown as text.
 
     Returns
     -------
@@ -147,7 +148,9 @@ def _column(column: Categories | Numbers, add: partial[int]) -> _Json:
     if isinstance(column, Numbers):
         return common | {"kind": "numbers", "type": "f4", "block": add(column.values.astype("<f4"))}
     small = len(column.names) <= _NONE
-    codes = np.where(column.codes < 0, _NONE, column.codes).astype("u1") if small else column.codes.astype("<i2")
+    codes = (
+        np.where(column.codes < 0, _NONE, column.codes).astype("u1") if small else column.codes.astype("<i2")
+    )
     return common | {
         "kind": "categories",
         "type": "u1" if small else "i2",
@@ -220,13 +223,15 @@ def _number(value: float | str | None, column: TableColumn) -> str:
     return "" if value != value else format(value, column.form)  # noqa: PLR0124 - NaN
 
 
-def _lengths(rows: Sequence[Sequence[str | float | None]], column: TableColumn, place: int) -> Mapping[int, str]:
+def _lengths(
+    rows: Sequence[Sequence[str | float | None]], column: TableColumn, place: int
+) -> Mapping[int, str]:
     """Return lengths of a column's bars by rows, in percent."""
-    values = {
-        i: float(row[place])  # type: ignore[arg-type]
-        for i, row in enumerate(rows)
-        if isinstance(row[place], (int, float, np.number)) and np.isfinite(row[place])
-    }
+    values = {}
+    for i, row in enumerate(rows):
+        value = row[place]
+        if value is not None and not isinstance(value, str) and math.isfinite(value):
+            values[i] = float(value)
     full = column.full or max(map(abs, values.values()), default=0.0) or 1.0
     return {i: f"{min(abs(value) / full, 1) * 100:.4g}" for i, value in values.items()}
 

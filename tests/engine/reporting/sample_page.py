@@ -1,11 +1,27 @@
 """A page about cells that do not exist, whose truths are known."""
 
+from importlib.resources import files
+
 import numpy as np
+
 from lexicell.pl._style import colours
 from lexicell.reporting.content import (
-    Categories, Cells, Command, Facts, Folded, Genes, Matrix, Numbers, Page, Section, Sentence, Table, TableColumn,
-)  # fmt: skip
+    Categories,
+    Cells,
+    Command,
+    Facts,
+    Folded,
+    Genes,
+    Matrix,
+    Numbers,
+    Page,
+    Section,
+    Sentence,
+    Table,
+    TableColumn,
+)
 
+ASSETS = files("lexicell.reporting") / "page"
 HOSTILE = "<script>alert(1)</script>"
 IMAGE = '"><img src=x onerror="alert(2)">'
 ENDS = "</script><b>bold</b>&amp;\u2028"
@@ -13,8 +29,8 @@ TYPES = (
     "naive B cell", "memory B cell", "CD4-positive, alpha-beta T cell", "natural killer cell", HOSTILE,
     IMAGE, "classical monocyte", "plasmacytoid dendritic cell", ENDS, "platelet",
 )  # fmt: skip
-#: Alone on the left of the map, and the only cells to which MARKER contributes much, to which LACKING does not, and
-#: that have a high score.
+#: Alone on the left of the map, and the only cells to which MARKER contributes much, to which LACKING does
+#: not, and that have a high score.
 ISLAND, MARKER, LACKING = "natural killer cell", "GENE7", "GENE11"
 
 
@@ -105,10 +121,12 @@ def run_section():
         "run",
         "The run",
         (
-            Facts((("Cells", "12,000"), ("Genes described", "18,204 of 20,112"), ("Lexicon", "sentences-1536"), ("Label", HOSTILE))),
-            Command("Make these vectors again:", "lexicell embed counts.h5ad --lexicon sentences-1536 --out vectors.zarr"),
+            Facts((("Cells", "12,000"), ("Genes described", "18,204 of 20,112"), ("Label", HOSTILE))),
+            Command(
+                "Make these vectors again:", "lexicell embed counts.h5ad --lexicon small --out vectors.zarr"
+            ),
         ),
-    )  # fmt: skip
+    )
 
 
 def quality_section():
@@ -118,12 +136,12 @@ def quality_section():
     values = (values + values.T) / 2
     np.fill_diagonal(values, 1)
     columns = (
-        TableColumn("vectors"), TableColumn("macro F1", "bar", ".3f", full=1.0), TableColumn("against PCA", "signed", "+.3f"),
-        TableColumn("cells", "number", ",d"),
+        TableColumn("vectors"), TableColumn("macro F1", "bar", ".3f", full=1.0),
+        TableColumn("against PCA", "signed", "+.3f"), TableColumn("cells", "number", ",d"),
     )  # fmt: skip
     rows = (
-        ("weighted", 0.871, 0.04, 3000), ("plain mean", 0.802, -0.02, 3000), ("shuffled genes", 0.41, -0.41, 3000),
-        (IMAGE, None, None, None),
+        ("weighted", 0.871, 0.04, 3000), ("plain mean", 0.802, -0.02, 3000),
+        ("shuffled genes", 0.41, -0.41, 3000), (IMAGE, None, None, None),
     )  # fmt: skip
     return Section(
         "quality",
@@ -144,7 +162,10 @@ def groups_section():
         tuple(
             Folded(
                 f"{name}: cells and genes",
-                (Sentence(f"What speaks for {name}."), Table("", columns, ((MARKER, 0.4), (LACKING, 0.1), ("GENE2", 0.05)))),
+                (
+                    Sentence(f"What speaks for {name}."),
+                    Table("", columns, ((MARKER, 0.4), (LACKING, 0.1), ("GENE2", 0.05))),
+                ),
                 category=name,
                 opened=i == 0,
             )

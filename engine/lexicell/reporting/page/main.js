@@ -110,6 +110,7 @@ window.lexicellReport = Object.freeze({
   ready: started.then(() => performance.now()),
   async idle() {
     const {renderer} = await started;
+    await loading;
     await comparing;
     await renderer.idle();
   },
