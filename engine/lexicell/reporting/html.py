@@ -25,9 +25,15 @@ if TYPE_CHECKING:
 __all__ = ["render"]
 
 #: The libraries come first; each of our own files only uses what is above it when it is read.
-_LIBRARIES = ("regl.min.js", "pub-sub-es.iife.js", "regl-scatterplot.min.js")
+_LIBRARIES = (
+    "before.js",
+    "vendor/regl.min.js",
+    "vendor/pub-sub-es.iife.js",
+    "vendor/regl-scatterplot.min.js",
+    "after.js",
+)
 _SCRIPTS = (
-    "data.js", "colours.js", "state.js", "view.js", "gl.js", "flat.js", "hover.js", "pointer.js",
+    "data.js", "colours.js", "state.js", "view.js", "gl.js", "flat.js", "hover.js", "labels.js", "pointer.js",
     "legend.js", "chooser.js", "compare.js", "selection.js", "document.js", "main.js",
 )  # fmt: skip
 
@@ -62,7 +68,7 @@ def render(page: Page) -> str:
 
     blocks: list[str] = []
     meta = _cells(page.cells, blocks)
-    libraries = [_asset(f"vendor/{name}") for name in _LIBRARIES]
+    libraries = map(_asset, _LIBRARIES)
     own = "\n".join(_asset(name) for name in _SCRIPTS)
     scripts = [*libraries, f"(() => {{\n'use strict';\n{own}\n}})();\n"]
     environment = Environment(
@@ -146,7 +152,8 @@ def _column(column: Categories | Numbers, add: partial[int]) -> _Json:
     """Return what the scripts read of a column."""
     common = {"name": column.name, "origin": column.origin, "note": column.note}
     if isinstance(column, Numbers):
-        return common | {"kind": "numbers", "type": "f4", "block": add(column.values.astype("<f4"))}
+        numbers = np.where(np.isfinite(column.values), column.values, np.nan).astype("<f4")
+        return common | {"kind": "numbers", "type": "f4", "block": add(numbers)}
     small = len(column.names) <= _NONE
     codes = (
         np.where(column.codes < 0, _NONE, column.codes).astype("u1") if small else column.codes.astype("<i2")

@@ -95,7 +95,7 @@ def test_only_our_scripts_run(elements):
         if attrs.get("http-equiv") == "Content-Security-Policy"
     )
     running = [text for attrs, text in elements.scripts if "type" not in attrs]
-    assert len(running) == 4
+    assert len(running) == 6
     for text in running:
         assert f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'" in policy
     assert policy.startswith("default-src 'none'; script-src 'sha256-")

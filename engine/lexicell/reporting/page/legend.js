@@ -1,6 +1,9 @@
 'use strict';
 // What colours mean; and which cells are shown.
 
+/** More categories than these can be searched. */
+const SEARCHED = 20;
+
 /**
  * Cells of each category, and of none, that are shown.
  * @param {Field} field
@@ -52,17 +55,24 @@ function categoriesLegend(legend, field, values) {
     const select = make('button', {type: 'button', textContent: 'select', title: `Select ${name}`});
     select.setAttribute('aria-label', `Select the cells of ${name}`);
     select.addEventListener('click', () => selectCategory(field, code));
-    const label = make('label', {title: name}, [
+    const label = make('label', {}, [
       box, swatch, make('span', {className: none ? 'name none' : 'name', textContent: name}), count,
     ]);
-    const item = make('li', {}, [label, make('span', {className: 'acts'}, [only, select])]);
+    const item = make('li', {title: name}, [label, make('span', {className: 'acts'}, [only, select])]);
     return {code, box, count, item, total: none ? present[field.names.length] : field.totals[code]};
   });
   const all = make('button', {type: 'button', textContent: 'All'});
   all.addEventListener('click', () => hide(new Set()));
   const none = make('button', {type: 'button', textContent: 'None'});
   none.addEventListener('click', () => hide(new Set(codes)));
+  const search = make('input', {type: 'search', placeholder: 'Find a group', hidden: codes.length <= SEARCHED});
+  search.setAttribute('aria-label', 'Find a group');
+  search.addEventListener('input', () => {
+    const wanted = search.value.trim().toLowerCase();
+    for (const row of rows) row.item.hidden = !row.item.title.toLowerCase().includes(wanted);
+  });
   legend.append(
+    search,
     make('p', {className: 'tools'}, [all, none, make('span', {className: 'count', textContent: 'shown of all'})]),
     make('ul', {}, rows.map((row) => row.item)),
   );

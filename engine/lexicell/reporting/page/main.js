@@ -59,7 +59,6 @@ function keepCanvas(renderer) {
   });
   listen('shown', renderer.refilter);
   listen('selected', renderer.reselect);
-  listen('hovered', renderer.rehover);
   listen('view', renderer.review);
   darkQuery.addEventListener('change', () => tell('colour'));
   new ResizeObserver(() => {
@@ -88,8 +87,10 @@ async function start() {
   keepPanel(at('panel'), at('panel-words'), at('panel-tables'));
   keepFinder(say, positions);
   keepDocument(positions);
+  keepLabels(at('labels'), at('names'), positions);
+  keepRing(at('ring'), positions);
   tipOn(at('tip'), positions);
-  followPointers(stage, at('lasso-line').firstElementChild, positions);
+  followPointers(stage, at('line'), positions);
   followKeys(stage);
   resetView();
   await colourBy(columnFields[meta.group] ?? columnFields[0] ?? null);
@@ -98,6 +99,7 @@ async function start() {
 }
 
 const started = start();
+started.catch(() => { at('failed').hidden = false; });
 
 /**
  * The map from the outside, for the console and for tests.
