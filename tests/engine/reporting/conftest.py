@@ -2,7 +2,9 @@
 
 import shutil
 
+import numpy as np
 import pytest
+from tests.engine.reporting import sample_page
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 #: Draws WebGL in software, and asks nothing of any network.
@@ -123,3 +125,30 @@ def open_page(browser):
         assert seen.said == []
         assert [url for url in seen.asked if not url.startswith(("data:", "blob:"))] == seen.asked[:1]
         seen.page.close()
+
+
+@pytest.fixture(scope="package")
+def sample():
+    return sample_page.sample()
+
+
+@pytest.fixture(scope="package")
+def path(sample, tmp_path_factory):
+    """A report."""
+    pytest.importorskip("jinja2")
+    from lexicell.reporting.html import render
+
+    path = tmp_path_factory.mktemp("page") / "report.html"
+    path.write_text(render(sample), encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="package")
+def island(sample):
+    """Numbers of the cells that lie alone."""
+    return np.flatnonzero(sample.cells.columns[0].codes == sample_page.TYPES.index(sample_page.ISLAND))
+
+
+@pytest.fixture
+def look(open_page, path):
+    return open_page(path)

@@ -22,6 +22,8 @@ from lexicell.reporting.content import (
 )
 
 ASSETS = files("lexicell.reporting") / "page"
+#: Cells of a page.
+N = 3000
 HOSTILE = "<script>alert(1)</script>"
 IMAGE = '"><img src=x onerror="alert(2)">'
 ENDS = "</script><b>bold</b>&amp;\u2028"
@@ -34,7 +36,7 @@ TYPES = (
 ISLAND, MARKER, LACKING = "natural killer cell", "GENE7", "GENE11"
 
 
-def sample(n=3000, genes=128, columns=6, seed=0):
+def sample(n=N, genes=128, columns=6, seed=0):
     """A page of `n` cells."""
     random = np.random.default_rng(seed)
     types = random.choice(len(TYPES), n, p=[0.2, 0.16, 0.14, 0.12, 0.1, 0.08, 0.08, 0.06, 0.04, 0.02])

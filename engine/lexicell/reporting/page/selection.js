@@ -49,7 +49,8 @@ function tablesOf(told) {
   if (told.numbers.length) {
     const most = Math.max(...told.numbers.map((row) => Math.abs(row.score)).filter(Number.isFinite), 1);
     tables.push(differences('Means', ['', 'here', 'elsewhere', 'in SD'], told.numbers, (row) => [
-      coloured(row.field, row.name), words(row.here), words(row.there), signedWords(row.score),
+      coloured(row.field, row.name), ...[row.here, row.there].map(alike(Math.max(Math.abs(row.here), Math.abs(row.there)))),
+      signedWords(row.score),
     ], (row) => Math.abs(row.score) / most));
   }
   const genes = [...told.more, ...told.less];
