@@ -18,19 +18,31 @@ def around(look, sample, cells):
     return [(x0, y0), (x1, y0), (x1, y1), (x0, y1), (x0, y0)]
 
 
+def drawn_at(look, x, y):
+    """Whether there is a point at a place on the screen."""
+    alpha = look.page.evaluate(
+        """([x, y]) => {
+          const canvas = document.getElementById('lx-canvas');
+          const box = canvas.getBoundingClientRect(), ratio = canvas.width / box.width;
+          const copy = new OffscreenCanvas(1, 1), context = copy.getContext('2d', {willReadFrequently: true});
+          context.drawImage(canvas, (box.left - x) * ratio, (box.top - y) * ratio);
+          return context.getImageData(0, 0, 1, 1).data[3];
+        }""",
+        [x, y],
+    )
+    return alpha > 128
+
+
 def test_points_are_drawn_where_they_are(look, island):
     count, *_ = look.pixels()
     assert count > N
     x, y = look.position(int(island[0]))
-    alpha = look.page.evaluate(
-        """([x, y]) => {
-          const canvas = document.getElementById('lx-canvas'), context = canvas.getContext('2d');
-          const box = canvas.getBoundingClientRect(), ratio = canvas.width / box.width;
-          return context.getImageData((x - box.left) * ratio, (y - box.top) * ratio, 1, 1).data[3];
-        }""",
-        [x, y],
-    )
-    assert alpha > 128
+    assert drawn_at(look, x, y)
+    look.page.set_viewport_size({"width": 900, "height": 700})
+    look.idle()
+    x, y = look.position(int(island[0]))
+    assert drawn_at(look, x, y)
+    assert look.pixels()[0] > N
 
 
 def test_a_cell_below_the_mouse_tells_its_id_its_group_and_its_genes(look, sample, island):
