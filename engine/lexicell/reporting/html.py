@@ -260,4 +260,4 @@ def _shade(value: float) -> tuple[str, str, str]:
     luminance = float(linear @ (0.2126, 0.7152, 0.0722))
     # Where black and white are as readable, both have a contrast of 4.58.
     ink = "#000000" if luminance > 0.179 else "#ffffff"
-    return f"{value:.2f}", "#" + "".join(f"{int(part):02x}" for part in parts), ink
+    return f"{round(value, 2) + 0.0:.2f}", "#" + "".join(f"{int(part):02x}" for part in parts), ink

@@ -111,6 +111,19 @@ def test_without_webgl_points_are_drawn_all_the_same(browser, open_page, path, i
     assert look.pixels()[0] < before
 
 
+def test_a_browser_that_is_too_old_says_so(browser, path):
+    page = browser.new_page()
+    errors = []
+    page.on("pageerror", errors.append)
+    page.add_init_script("delete window.DecompressionStream")
+    page.goto(path.as_uri())
+    page.evaluate("lexicellReport.ready")
+    assert page.get_by_text("too old to draw the map").is_visible()
+    assert page.locator("#lx-cells").is_hidden()
+    assert errors == []
+    page.close()
+
+
 def test_without_scripts_tables_can_be_read(browser, path):
     page = browser.new_page(java_script_enabled=False)
     page.goto(path.as_uri())

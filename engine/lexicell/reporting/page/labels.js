@@ -42,9 +42,10 @@ function namesOnMap(positions) {
 function apart(names) {
   const taken = [];
   for (const {name, x, y} of names) {
-    const [px, py] = toPixels(x, y);
+    const [middle, py] = toPixels(x, y);
     const half = name.length * 3.6 + 4;
-    const outside = px < 0 || py < 0 || px > stageSize.width || py > stageSize.height;
+    const outside = middle < 0 || py < 0 || middle > stageSize.width || py > stageSize.height;
+    const px = Math.max(Math.min(middle, stageSize.width - half), half);
     const hides = taken.some((other) => Math.abs(other.px - px) < other.half + half && Math.abs(other.py - py) < 17);
     if (!outside && !hides) taken.push({name, px, py, half});
   }

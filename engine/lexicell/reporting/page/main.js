@@ -104,12 +104,12 @@ started.catch(() => { at('failed').hidden = false; });
 /**
  * The map from the outside, for the console and for tests.
  *
- * `ready` resolves to the milliseconds from the start of loading to drawn points; `idle()` when all is drawn and
+ * `ready` resolves to the milliseconds from the start of loading to drawn points, NaN where they can't be drawn; `idle()` when all is drawn and
  * counted; `state()` tells what is shown, selected and in colour, and the view; `position(cell)` tells where a cell
  * is on the screen; `names()` resolves to the ids.
  */
 window.lexicellReport = Object.freeze({
-  ready: started.then(() => performance.now()),
+  ready: started.then(() => performance.now(), () => NaN),
   async idle() {
     const {renderer} = await started;
     await loading;
