@@ -50,7 +50,7 @@ def sample(n=N, genes=128, columns=6, seed=0):
     missing = random.normal(2, 1, n).astype(np.float32)
     missing[::5] = np.nan
     coarse = np.where(random.random(n) < 0.03, -1, types // 2)
-    made = [
+    drawn = [
         categories("cell_type", "obs", TYPES, types),
         categories("predicted", "annotation", tuple(f"class {i}" for i in range(5)), coarse),
         categories("donor", "obs", tuple(f"donor {i:03d}" for i in range(130)), random.integers(0, 130, n)),
@@ -71,7 +71,7 @@ def sample(n=N, genes=128, columns=6, seed=0):
         positions=positions,
         layout="Cells whose vectors are alike lie together; distances between groups mean little.",
         total=n * 4,
-        columns=tuple(made),
+        columns=tuple(drawn),
         group="cell_type",
         genes=contributions(random, n, genes, island) if genes else None,
     )

@@ -83,7 +83,8 @@ function categoriesLegend(legend, field, values) {
       const shown = counts[row.code === field.missing ? field.names.length : row.code];
       row.box.checked = !hidden.has(row.code);
       row.item.classList.toggle('off', hidden.has(row.code));
-      row.count.replaceChildren(shown.toLocaleString('en'), make('small', {textContent: ` / ${row.total.toLocaleString('en')}`}));
+      const total = make('small', {textContent: ` / ${row.total.toLocaleString('en')}`});
+      row.count.replaceChildren(shown.toLocaleString('en'), total);
     }
   };
 }
@@ -131,7 +132,7 @@ function numbersLegend(legend, field, range) {
     input.id = `lx-${name.toLowerCase()}`;
     return input;
   });
-  const read = (input, open) => (input.value.trim() === '' || Number.isNaN(Number(input.value)) ? open : Number(input.value));
+  const read = (input, open) => (input.value.trim() === '' ? open : Number(input.value));
   const apply = () => filterBy(field, {kind: 'numbers', from: read(from, -Infinity), to: read(to, Infinity)});
   from.addEventListener('change', apply);
   to.addEventListener('change', apply);
@@ -162,7 +163,9 @@ function keepLegend(legend) {
     refresh = () => {};
     if (!field) return;
     legend.append(make('h3', {textContent: field.origin === 'gene' ? `Contribution of ${field.name}` : field.name}));
-    refresh = field.kind === 'categories' ? categoriesLegend(legend, field, values) : numbersLegend(legend, field, range);
+    refresh = field.kind === 'categories'
+      ? categoriesLegend(legend, field, values)
+      : numbersLegend(legend, field, range);
     if (field.note) legend.append(make('p', {className: 'note', textContent: field.note}));
     refresh();
   };

@@ -104,9 +104,9 @@ started.catch(() => { at('failed').hidden = false; });
 /**
  * The map from the outside, for the console and for tests.
  *
- * `ready` resolves to the milliseconds from the start of loading to drawn points, NaN where they can't be drawn; `idle()` when all is drawn and
- * counted; `state()` tells what is shown, selected and in colour, and the view; `position(cell)` tells where a cell
- * is on the screen; `names()` resolves to the ids.
+ * `ready` resolves to the milliseconds from the start of loading to drawn points, NaN where they can't be drawn;
+ * `idle()` when all is drawn and counted; `state()` tells what is shown, selected and in colour, and the view;
+ * `position(cell)` resolves to where a cell is on the screen, and `names()` to the ids.
  */
 window.lexicellReport = Object.freeze({
   ready: started.then(() => performance.now(), () => NaN),
