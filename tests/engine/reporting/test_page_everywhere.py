@@ -114,7 +114,7 @@ def test_without_webgl_points_are_drawn_all_the_same(browser, open_page, path, i
 def test_a_browser_that_is_too_old_says_so(browser, path):
     page = browser.new_page()
     errors = []
-    page.on("pageerror", lambda error: errors.append(error))
+    page.on("pageerror", lambda error: errors.append(str(error)))
     page.add_init_script("delete window.DecompressionStream")
     page.goto(path.as_uri())
     page.evaluate("lexicellReport.ready")

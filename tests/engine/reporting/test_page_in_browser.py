@@ -57,6 +57,13 @@ def test_a_cell_below_the_mouse_tells_its_id_its_group_and_its_genes(look, sampl
     assert f"{sample_page.MARKER}0.400" in told
     look.page.mouse.move(*look.box()[:2])
     tip.wait_for(state="hidden")
+    look.page.select_option("#lx-colour", label="missing in some")
+    look.idle()
+    look.page.mouse.move(*look.position(cell))
+    tip.wait_for(state="visible")
+    value = sample.cells.columns[5].values[look.state()["hovered"]]
+    wanted = "no value" if np.isnan(value) else f"{value:.3g}"
+    assert f"missing in some{wanted}" in tip.text_content()
 
 
 def test_the_wheel_zooms_at_the_mouse(look, island):
