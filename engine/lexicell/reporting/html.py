@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import math
 import zlib
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -24,9 +25,15 @@ if TYPE_CHECKING:
 __all__ = ["render"]
 
 #: The libraries come first; each of our own files only uses what is above it when it is read.
-_LIBRARIES = ("regl.min.js", "pub-sub-es.iife.js", "regl-scatterplot.min.js")
+_LIBRARIES = (
+    "before.js",
+    "vendor/regl.min.js",
+    "vendor/pub-sub-es.iife.js",
+    "vendor/regl-scatterplot.min.js",
+    "after.js",
+)
 _SCRIPTS = (
-    "data.js", "colours.js", "state.js", "view.js", "gl.js", "flat.js", "hover.js", "pointer.js",
+    "data.js", "colours.js", "state.js", "view.js", "gl.js", "flat.js", "hover.js", "labels.js", "pointer.js",
     "legend.js", "chooser.js", "compare.js", "selection.js", "document.js", "main.js",
 )  # fmt: skip
 
@@ -44,7 +51,7 @@ def render(page: Page) -> str:
     Parameters
     ----------
     page
-        What it says. Names of cells, of columns and of categories may be any text: the page shows them as text.
+        What it says. Names of cells, columns and categories may be any text: they are shown as text.
 
     Returns
     -------
@@ -61,7 +68,7 @@ def render(page: Page) -> str:
 
     blocks: list[str] = []
     meta = _cells(page.cells, blocks)
-    libraries = [_asset(f"vendor/{name}") for name in _LIBRARIES]
+    libraries = map(_asset, _LIBRARIES)
     own = "\n".join(_asset(name) for name in _SCRIPTS)
     scripts = [*libraries, f"(() => {{\n'use strict';\n{own}\n}})();\n"]
     environment = Environment(
@@ -145,7 +152,8 @@ def _column(column: Categories | Numbers, add: partial[int]) -> _Json:
     """Return what the scripts read of a column."""
     common = {"name": column.name, "origin": column.origin, "note": column.note}
     if isinstance(column, Numbers):
-        return common | {"kind": "numbers", "type": "f4", "block": add(column.values.astype("<f4"))}
+        numbers = np.where(np.isfinite(column.values), column.values, np.nan).astype("<f4")
+        return common | {"kind": "numbers", "type": "f4", "block": add(numbers)}
     small = len(column.names) <= _NONE
     codes = (
         np.where(column.codes < 0, _NONE, column.codes).astype("u1") if small else column.codes.astype("<i2")
@@ -226,11 +234,11 @@ def _lengths(
     rows: Sequence[Sequence[str | float | None]], column: TableColumn, place: int
 ) -> Mapping[int, str]:
     """Return lengths of a column's bars by rows, in percent."""
-    values = {
-        i: float(row[place])  # type: ignore[arg-type]
-        for i, row in enumerate(rows)
-        if isinstance(row[place], (int, float, np.number)) and np.isfinite(row[place])
-    }
+    values = {}
+    for i, row in enumerate(rows):
+        value = row[place]
+        if value is not None and not isinstance(value, str) and math.isfinite(value):
+            values[i] = float(value)
     full = column.full or max(map(abs, values.values()), default=0.0) or 1.0
     return {i: f"{min(abs(value) / full, 1) * 100:.4g}" for i, value in values.items()}
 
@@ -252,4 +260,4 @@ def _shade(value: float) -> tuple[str, str, str]:
     luminance = float(linear @ (0.2126, 0.7152, 0.0722))
     # Where black and white are as readable, both have a contrast of 4.58.
     ink = "#000000" if luminance > 0.179 else "#ffffff"
-    return f"{value:.2f}", "#" + "".join(f"{int(part):02x}" for part in parts), ink
+    return f"{round(value, 2) + 0.0:.2f}", "#" + "".join(f"{int(part):02x}" for part in parts), ink

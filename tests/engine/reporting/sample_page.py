@@ -1,11 +1,29 @@
 """A page about cells that do not exist, whose truths are known."""
 
+from importlib.resources import files
+
 import numpy as np
+
 from lexicell.pl._style import colours
 from lexicell.reporting.content import (
-    Categories, Cells, Command, Facts, Folded, Genes, Matrix, Numbers, Page, Section, Sentence, Table, TableColumn,
-)  # fmt: skip
+    Categories,
+    Cells,
+    Command,
+    Facts,
+    Folded,
+    Genes,
+    Matrix,
+    Numbers,
+    Page,
+    Section,
+    Sentence,
+    Table,
+    TableColumn,
+)
 
+ASSETS = files("lexicell.reporting") / "page"
+#: Cells of a page.
+N = 3000
 HOSTILE = "<script>alert(1)</script>"
 IMAGE = '"><img src=x onerror="alert(2)">'
 ENDS = "</script><b>bold</b>&amp;\u2028"
@@ -13,12 +31,12 @@ TYPES = (
     "naive B cell", "memory B cell", "CD4-positive, alpha-beta T cell", "natural killer cell", HOSTILE,
     IMAGE, "classical monocyte", "plasmacytoid dendritic cell", ENDS, "platelet",
 )  # fmt: skip
-#: Alone on the left of the map, and the only cells to which MARKER contributes much, to which LACKING does not, and
-#: that have a high score.
+#: Alone on the left of the map, and the only cells to which MARKER contributes much, to which LACKING does
+#: not, and that have a high score.
 ISLAND, MARKER, LACKING = "natural killer cell", "GENE7", "GENE11"
 
 
-def sample(n=3000, genes=128, columns=6, seed=0):
+def sample(n=N, genes=128, columns=6, seed=0):
     """A page of `n` cells."""
     random = np.random.default_rng(seed)
     types = random.choice(len(TYPES), n, p=[0.2, 0.16, 0.14, 0.12, 0.1, 0.08, 0.08, 0.06, 0.04, 0.02])
@@ -32,7 +50,7 @@ def sample(n=3000, genes=128, columns=6, seed=0):
     missing = random.normal(2, 1, n).astype(np.float32)
     missing[::5] = np.nan
     coarse = np.where(random.random(n) < 0.03, -1, types // 2)
-    made = [
+    drawn = [
         categories("cell_type", "obs", TYPES, types),
         categories("predicted", "annotation", tuple(f"class {i}" for i in range(5)), coarse),
         categories("donor", "obs", tuple(f"donor {i:03d}" for i in range(130)), random.integers(0, 130, n)),
@@ -53,7 +71,7 @@ def sample(n=3000, genes=128, columns=6, seed=0):
         positions=positions,
         layout="Cells whose vectors are alike lie together; distances between groups mean little.",
         total=n * 4,
-        columns=tuple(made),
+        columns=tuple(drawn),
         group="cell_type",
         genes=contributions(random, n, genes, island) if genes else None,
     )
@@ -105,10 +123,12 @@ def run_section():
         "run",
         "The run",
         (
-            Facts((("Cells", "12,000"), ("Genes described", "18,204 of 20,112"), ("Lexicon", "sentences-1536"), ("Label", HOSTILE))),
-            Command("Make these vectors again:", "lexicell embed counts.h5ad --lexicon sentences-1536 --out vectors.zarr"),
+            Facts((("Cells", "12,000"), ("Genes described", "18,204 of 20,112"), ("Label", HOSTILE))),
+            Command(
+                "Make these vectors again:", "lexicell embed counts.h5ad --lexicon small --out vectors.zarr"
+            ),
         ),
-    )  # fmt: skip
+    )
 
 
 def quality_section():
@@ -118,12 +138,12 @@ def quality_section():
     values = (values + values.T) / 2
     np.fill_diagonal(values, 1)
     columns = (
-        TableColumn("vectors"), TableColumn("macro F1", "bar", ".3f", full=1.0), TableColumn("against PCA", "signed", "+.3f"),
-        TableColumn("cells", "number", ",d"),
+        TableColumn("vectors"), TableColumn("macro F1", "bar", ".3f", full=1.0),
+        TableColumn("against PCA", "signed", "+.3f"), TableColumn("cells", "number", ",d"),
     )  # fmt: skip
     rows = (
-        ("weighted", 0.871, 0.04, 3000), ("plain mean", 0.802, -0.02, 3000), ("shuffled genes", 0.41, -0.41, 3000),
-        (IMAGE, None, None, None),
+        ("weighted", 0.871, 0.04, 3000), ("plain mean", 0.802, -0.02, 3000),
+        ("shuffled genes", 0.41, -0.41, 3000), (IMAGE, None, None, None),
     )  # fmt: skip
     return Section(
         "quality",

@@ -30,7 +30,7 @@ function sharesOf(field, values) {
       const [share, other] = [here[code] / state.selectedCount, there[code] / rest];
       return {field, name, here: share, there: other, score: share - other};
     })
-    .filter((row) => row.score > 0.01)
+    .filter((row) => row.score >= 0.02)
     .sort((a, b) => b.score - a.score)
     .slice(0, ROWS_OF_COLUMN);
 }

@@ -172,7 +172,8 @@ function words(value) {
  */
 function alike(most) {
   const digits = Math.min(Math.max(2 - Math.floor(Math.log10(most || 1)), 0), 8);
-  return (value) => (Math.abs(value) < 0.5 * 10 ** -digits ? '0' : value.toFixed(digits));
+  const form = {minimumFractionDigits: digits, maximumFractionDigits: digits};
+  return (value) => (Math.abs(value) < 0.5 * 10 ** -digits ? '0' : value.toLocaleString('en', form));
 }
 
 /**

@@ -20,6 +20,11 @@ function keepDocument(positions) {
       at('stage').focus({preventScroll: true});
     });
   }
+  // A box that does not scroll needs no stop for the Tab key.
+  const watch = new ResizeObserver((entries) => {
+    for (const {target} of entries) target.tabIndex = target.scrollWidth > target.clientWidth ? 0 : -1;
+  });
+  for (const box of document.querySelectorAll('.scroll, pre')) watch.observe(box);
   /** @type {Element[]} Those that are only open for paper. */
   let openedForPaper = [];
   window.addEventListener('beforeprint', () => {
@@ -38,7 +43,8 @@ const calm = () => window.matchMedia('(prefers-reduced-motion: reduce)').matches
 /** Paper is white, whatever the screen is. @param {{x: Float32Array, y: Float32Array}} positions */
 function drawForPaper(positions) {
   const painted = paint(state.field, state.values, state.range, 'light');
-  drawFlat(at('print'), positions, painted, {...stageSize, ratio: 2});
+  const context = drawFlat(at('print'), positions, painted, {...stageSize, ratio: 2});
+  if (at('names').getAttribute('aria-pressed') === 'true') drawNames(context, positions);
   const swatches = at('legend').querySelectorAll('.swatch');
   swatches.forEach((swatch, i) => swatch.style.setProperty('--on-paper', painted.colours[i]));
   const scale = at('legend').querySelector('.scale');

@@ -6,6 +6,7 @@
  * @param {{x: Float32Array, y: Float32Array}} positions
  * @param {Paint} painted
  * @param {{width: number, height: number, ratio: number}} size in CSS pixels, and how many pixels one has
+ * @returns {CanvasRenderingContext2D}
  */
 function drawFlat(canvas, positions, painted, {width, height, ratio}) {
   canvas.width = Math.round(width * ratio);
@@ -29,14 +30,7 @@ function drawFlat(canvas, positions, painted, {width, height, ratio}) {
   };
   if (painted.order) painted.order.forEach(draw);
   else for (let cell = 0; cell < meta.n; cell += 1) draw(cell);
-  if (state.hovered >= 0) {
-    context.globalAlpha = 1;
-    context.lineWidth = 2;
-    context.strokeStyle = themeNow() === 'dark' ? '#ffffff' : '#000000';
-    context.beginPath();
-    context.arc(...toPixels(positions.x[state.hovered], positions.y[state.hovered]), r + 2, 0, 2 * Math.PI);
-    context.stroke();
-  }
+  return context;
 }
 
 /**
@@ -64,7 +58,6 @@ function flatRenderer(canvas, positions) {
     },
     refilter: redraw,
     reselect: redraw,
-    rehover: redraw,
     review: redraw,
     idle: () => new Promise((done) => { requestAnimationFrame(() => requestAnimationFrame(() => done())); }),
   };

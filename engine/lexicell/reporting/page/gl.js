@@ -3,7 +3,7 @@
 
 /**
  * @typedef {{resize: () => void, recolour: (paint: Paint) => void, refilter: () => void, reselect: () => void,
- *   rehover: () => void, review: () => void, idle: () => Promise<void>}} Renderer
+ *   review: () => void, idle: () => Promise<void>}} Renderer
  */
 
 /** @returns {boolean} whether WebGL has what regl-scatterplot asks for; it would complain on the console */
@@ -109,7 +109,6 @@ function glRenderer(canvas, positions) {
       mark('shown');
     },
     reselect: () => mark('selected'),
-    rehover: () => plot.hover(state.hovered, {preventEvent: true}),
     review,
     async idle() {
       while (pumping) await pumping;

@@ -89,14 +89,14 @@ function tipOn(tip, positions) {
     }
     const told = await about(state.hovered);
     if (mine !== asked) return;
-    const rows = told.values.flatMap(([name, value]) => [make('dt', {textContent: name}), make('dd', {textContent: value})]);
-    const text = alike(Math.max(...told.genes.map(({value}) => Math.abs(value))));
-    const genes = told.genes.flatMap(({name, value}) => [
-      make('dt', {textContent: name}), make('dd', {textContent: text(value)}),
+    const pairs = (rows) => rows.flatMap(([name, value]) => [
+      make('dt', {textContent: name}), make('dd', {textContent: value}),
     ]);
+    const text = alike(Math.max(...told.genes.map(({value}) => Math.abs(value))));
+    const genes = pairs(told.genes.map(({name, value}) => [name, text(value)]));
     tip.replaceChildren(
       make('strong', {textContent: told.id}),
-      make('dl', {}, rows),
+      make('dl', {}, pairs(told.values)),
       ...(genes.length ? [make('p', {textContent: 'contributes most'}), make('dl', {className: 'genes'}, genes)] : []),
     );
     tip.hidden = false;

@@ -1,6 +1,9 @@
 'use strict';
 // What colours mean; and which cells are shown.
 
+/** More categories than these can be searched. */
+const SEARCHED = 20;
+
 /**
  * Cells of each category, and of none, that are shown.
  * @param {Field} field
@@ -52,17 +55,24 @@ function categoriesLegend(legend, field, values) {
     const select = make('button', {type: 'button', textContent: 'select', title: `Select ${name}`});
     select.setAttribute('aria-label', `Select the cells of ${name}`);
     select.addEventListener('click', () => selectCategory(field, code));
-    const label = make('label', {title: name}, [
+    const label = make('label', {}, [
       box, swatch, make('span', {className: none ? 'name none' : 'name', textContent: name}), count,
     ]);
-    const item = make('li', {}, [label, make('span', {className: 'acts'}, [only, select])]);
+    const item = make('li', {title: name}, [label, make('span', {className: 'acts'}, [only, select])]);
     return {code, box, count, item, total: none ? present[field.names.length] : field.totals[code]};
   });
   const all = make('button', {type: 'button', textContent: 'All'});
   all.addEventListener('click', () => hide(new Set()));
   const none = make('button', {type: 'button', textContent: 'None'});
   none.addEventListener('click', () => hide(new Set(codes)));
+  const search = make('input', {type: 'search', placeholder: 'Find a group', hidden: codes.length <= SEARCHED});
+  search.setAttribute('aria-label', 'Find a group');
+  search.addEventListener('input', () => {
+    const wanted = search.value.trim().toLowerCase();
+    for (const row of rows) row.item.hidden = !row.item.title.toLowerCase().includes(wanted);
+  });
   legend.append(
+    search,
     make('p', {className: 'tools'}, [all, none, make('span', {className: 'count', textContent: 'shown of all'})]),
     make('ul', {}, rows.map((row) => row.item)),
   );
@@ -73,7 +83,8 @@ function categoriesLegend(legend, field, values) {
       const shown = counts[row.code === field.missing ? field.names.length : row.code];
       row.box.checked = !hidden.has(row.code);
       row.item.classList.toggle('off', hidden.has(row.code));
-      row.count.replaceChildren(shown.toLocaleString('en'), make('small', {textContent: ` / ${row.total.toLocaleString('en')}`}));
+      const total = make('small', {textContent: ` / ${row.total.toLocaleString('en')}`});
+      row.count.replaceChildren(shown.toLocaleString('en'), total);
     }
   };
 }
@@ -121,7 +132,7 @@ function numbersLegend(legend, field, range) {
     input.id = `lx-${name.toLowerCase()}`;
     return input;
   });
-  const read = (input, open) => (input.value.trim() === '' || Number.isNaN(Number(input.value)) ? open : Number(input.value));
+  const read = (input, open) => (input.value.trim() === '' ? open : Number(input.value));
   const apply = () => filterBy(field, {kind: 'numbers', from: read(from, -Infinity), to: read(to, Infinity)});
   from.addEventListener('change', apply);
   to.addEventListener('change', apply);
@@ -152,7 +163,9 @@ function keepLegend(legend) {
     refresh = () => {};
     if (!field) return;
     legend.append(make('h3', {textContent: field.origin === 'gene' ? `Contribution of ${field.name}` : field.name}));
-    refresh = field.kind === 'categories' ? categoriesLegend(legend, field, values) : numbersLegend(legend, field, range);
+    refresh = field.kind === 'categories'
+      ? categoriesLegend(legend, field, values)
+      : numbersLegend(legend, field, range);
     if (field.note) legend.append(make('p', {className: 'note', textContent: field.note}));
     refresh();
   };

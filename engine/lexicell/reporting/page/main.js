@@ -59,7 +59,6 @@ function keepCanvas(renderer) {
   });
   listen('shown', renderer.refilter);
   listen('selected', renderer.reselect);
-  listen('hovered', renderer.rehover);
   listen('view', renderer.review);
   darkQuery.addEventListener('change', () => tell('colour'));
   new ResizeObserver(() => {
@@ -88,8 +87,10 @@ async function start() {
   keepPanel(at('panel'), at('panel-words'), at('panel-tables'));
   keepFinder(say, positions);
   keepDocument(positions);
+  keepLabels(at('labels'), at('names'), positions);
+  keepRing(at('ring'), positions);
   tipOn(at('tip'), positions);
-  followPointers(stage, at('lasso-line').firstElementChild, positions);
+  followPointers(stage, at('line'), positions);
   followKeys(stage);
   resetView();
   await colourBy(columnFields[meta.group] ?? columnFields[0] ?? null);
@@ -98,18 +99,20 @@ async function start() {
 }
 
 const started = start();
+started.catch(() => { at('failed').hidden = false; });
 
 /**
  * The map from the outside, for the console and for tests.
  *
- * `ready` resolves to the milliseconds from the start of loading to drawn points; `idle()` when all is drawn and
- * counted; `state()` tells what is shown, selected and in colour, and the view; `position(cell)` tells where a cell
- * is on the screen; `names()` resolves to the ids.
+ * `ready` resolves to the milliseconds from the start of loading to drawn points, NaN where they can't be drawn;
+ * `idle()` when all is drawn and counted; `state()` tells what is shown, selected and in colour, and the view;
+ * `position(cell)` resolves to where a cell is on the screen, and `names()` to the ids.
  */
 window.lexicellReport = Object.freeze({
-  ready: started.then(() => performance.now()),
+  ready: started.then(() => performance.now(), () => NaN),
   async idle() {
     const {renderer} = await started;
+    await loading;
     await comparing;
     await renderer.idle();
   },

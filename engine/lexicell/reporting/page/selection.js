@@ -49,7 +49,7 @@ function tablesOf(told) {
   if (told.numbers.length) {
     const most = Math.max(...told.numbers.map((row) => Math.abs(row.score)).filter(Number.isFinite), 1);
     tables.push(differences('Means', ['', 'here', 'elsewhere', 'in SD'], told.numbers, (row) => [
-      coloured(row.field, row.name), words(row.here), words(row.there), signedWords(row.score),
+      coloured(row.field, row.name), ...pairWords(row), signedWords(row.score),
     ], (row) => Math.abs(row.score) / most));
   }
   const genes = [...told.more, ...told.less];
@@ -66,7 +66,12 @@ function tablesOf(told) {
 }
 
 /** @param {number} value @returns {string} */
-const signedWords = (value) => (Number.isFinite(value) ? `${value > 0 ? '+' : '-'}${Math.abs(value).toFixed(2)}` : 'apart');
+function signedWords(value) {
+  return Number.isFinite(value) ? `${value > 0 ? '+' : '-'}${Math.abs(value).toFixed(2)}` : 'apart';
+}
+
+/** @param {Difference} row @returns {string[]} its two means */
+const pairWords = ({here, there}) => [here, there].map(alike(Math.max(Math.abs(here), Math.abs(there))));
 
 /** @returns {Promise<string[]>} */
 async function selectedNames() {
@@ -123,11 +128,13 @@ function keepPanel(panel, said, tables) {
     }
     const rest = state.shownCount - state.selectedCount;
     if (!rest) {
-      said.textContent = `All ${several(state.shownCount, 'shown cell')} are selected: there are no others to compare with.`;
+      const all = several(state.shownCount, 'shown cell');
+      said.textContent = `All ${all} are selected: there are no others to compare with.`;
       tables.replaceChildren();
       return;
     }
-    said.textContent = `${several(state.selectedCount, 'cell')}, compared with the other ${several(rest, 'cell')} that are shown.`;
+    const others = several(rest, 'cell');
+    said.textContent = `${several(state.selectedCount, 'cell')}, compared with the other ${others} that are shown.`;
     const told = await compare(() => mine !== version);
     if (told) tables.replaceChildren(...tablesOf(told));
   };

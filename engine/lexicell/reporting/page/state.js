@@ -35,14 +35,24 @@ function tell(what, detail) {
   for (const act of listeners.get(what) ?? []) act(detail);
 }
 
+/** The newest loading of columns; what `lexicellReport.idle` waits for. @type {Promise<void>} */
+let loading = Promise.resolve();
+
 /** Which of several quick choices of colour is the last. */
 let colourings = 0;
 
 /**
  * Colour cells.
  * @param {Field | null} field
+ * @returns {Promise<void>}
  */
-async function colourBy(field) {
+function colourBy(field) {
+  loading = Promise.all([loading, colour(field)]).then(() => {});
+  return loading;
+}
+
+/** @param {Field | null} field */
+async function colour(field) {
   colourings += 1;
   const mine = colourings;
   const values = field ? await field.load() : null;
@@ -74,7 +84,13 @@ async function clearFilters() {
 /** Which of several quick filterings is the last. */
 let filterings = 0;
 
-async function applyFilters() {
+/** @returns {Promise<void>} */
+function applyFilters() {
+  loading = Promise.all([loading, show()]).then(() => {});
+  return loading;
+}
+
+async function show() {
   filterings += 1;
   const mine = filterings;
   const shown = new Uint8Array(meta.n).fill(1);
@@ -119,10 +135,11 @@ function selectCells(cells) {
   setSelected(mask);
 }
 
-/** @param {Field} field @param {number} code */
-async function selectCategory(field, code) {
-  const values = await field.load();
-  setSelected(Uint8Array.from(values, (value) => Number(value === code)));
+/** @param {Field} field @param {number} code @returns {Promise<void>} */
+function selectCategory(field, code) {
+  const select = (values) => setSelected(Uint8Array.from(values, (value) => Number(value === code)));
+  loading = Promise.all([loading, field.load().then(select)]).then(() => {});
+  return loading;
 }
 
 /** @param {number} cell or -1 */

@@ -1,0 +1,3 @@
+'use strict';
+window.BroadcastChannel = window.keptBroadcastChannel;
+delete window.keptBroadcastChannel;
