@@ -26,8 +26,8 @@ from lexicell_kernels import (
 __all__ = [
     "Array",
     "Device",
+    "Growing",
     "compact",
-    "concatenated",
     "device_of",
     "in_order",
     "move",
@@ -38,6 +38,9 @@ __all__ = [
     "to_host",
     "unit_rows",
 ]
+
+#: Room for parts to come: over what is expected of them, and where nothing is known of them.
+_SPARE, _GROWTH = 1.05, 1.5
 
 #: An array of NumPy or CuPy.
 Array = NDArray[Any]
@@ -134,12 +137,42 @@ def compact(values: NDArray[Any]) -> NDArray[Any]:
     return values
 
 
-def concatenated(parts: list[NDArray[Any]], dtype: Any) -> NDArray[Any]:
-    """Concatenate a list as `dtype` and empty it, each part being freed once it is copied."""
-    at = sum(map(len, parts))
-    out = np.empty(at, dtype)
-    while parts:
-        part = parts.pop()
-        at -= len(part)
-        out[at : at + len(part)] = part
-    return out
+class Growing:
+    """An array that parts are copied into as they come, of the smallest type that holds them.
+
+    A list of parts takes twice their memory when it is concatenated, and the allocator does not give it back.
+
+    Parameters
+    ----------
+    dtype
+        Of an array without parts.
+    """
+
+    def __init__(self, dtype: Any = np.uint8) -> None:
+        self._held: NDArray[Any] = np.empty(0, dtype)
+        self._size = 0
+
+    def append(self, part: NDArray[Any], progress: float = 0.0) -> None:
+        """Add a part.
+
+        Parameters
+        ----------
+        part
+            What is added.
+        progress
+            How much of all parts together is there then, up to 1; 0 where that is not known.
+        """
+        size = self._size + len(part)
+        dtype = np.result_type(self._held, part)
+        if size > len(self._held) or dtype != self._held.dtype:
+            expected = size * _GROWTH if progress == 0 else size / progress * (_SPARE if progress < 1 else 1)
+            grown = np.empty(max(size, int(expected)), dtype)
+            grown[: self._size] = self._held[: self._size]
+            self._held = grown
+        self._held[self._size : size] = part
+        self._size = size
+
+    @property
+    def array(self) -> NDArray[Any]:
+        """All parts; no page of what is not filled was touched."""
+        return self._held[: self._size]

@@ -30,8 +30,6 @@ __all__ = [
 ]
 
 #: Bins of genes of a similar mean.
-#: Rows of a matrix that are looked at together.
-_ROWS = 512
 _BINS = 20
 #: Rows of a matrix that are looked at together.
 _ROWS = 512

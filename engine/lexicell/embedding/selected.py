@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lexicell._arrays import compact, concatenated
+from lexicell._arrays import Growing, compact
 from lexicell._trace import stage
 from lexicell.atlas import MAX_NNZ
 from lexicell.embedding.candidates import CandidateGenes
@@ -212,20 +212,18 @@ class SelectedCells:
             See `SelectedCells`.
         """
         gene_type = np.uint16 if n_lexicon <= 1 << 16 else np.int32
-        genes: list[NDArray[Any]] = []
-        counts: list[NDArray[Any]] = []
-        sizes: list[NDArray[Any]] = []
-        totals: list[NDArray[Any]] = []
+        genes, counts = Growing(gene_type), Growing(np.uint8)
+        sizes, totals = Growing(np.int64), Growing(np.float32)
         for part in selections:
             genes.append(part.genes.astype(gene_type))
             counts.append(compact(part.counts))
             sizes.append(np.diff(part.indptr))
-            totals.append(part.totals)
+            totals.append(part.totals.astype(np.float32))
         return cls(
-            concatenated(genes, gene_type),
-            concatenated(counts, np.result_type(np.uint8, *{part.dtype for part in counts})),
-            np.concatenate([[0], np.cumsum(concatenated(sizes, np.int64))]),
-            concatenated(totals, np.float32),
+            genes.array,
+            counts.array,
+            np.concatenate([[0], np.cumsum(sizes.array)]),
+            totals.array,
             n_lexicon,
             **settings,
         )

@@ -10,7 +10,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from lexicell._arrays import concatenated
+from lexicell._arrays import Growing
 from lexicell.embedding import AlignedCells, Listener
 from lexicell.embedding.events import ignore
 from lexicell.embedding.gene_statistics import highly_variable_columns
@@ -170,10 +170,7 @@ def group_cells(
     if n < 10:
         msg = f"{cells.source.label}: {n} cells have a gene that is described; sentences need ten or more"
         raise InputError(msg)
-    mean = np.asarray(logged.mean(axis=0, dtype=np.float64)).ravel()
-    squared = sp.csr_array((logged.data**2, logged.indices, logged.indptr), shape=logged.shape)
-    squares = np.asarray(squared.mean(axis=0, dtype=np.float64)).ravel()
-    del squared
+    mean, squares = _moments(logged)
     deviation = np.sqrt((squares - mean * mean).clip(0))
     genes = highly_variable_columns(logged, np.full(n, 1e4), _GENES, undo=np.expm1)
     scaled = _scaled(logged[:, genes], mean[genes], deviation[genes])
@@ -219,17 +216,27 @@ def _chosen(n: int, always: NDArray[np.intp] | None, seed: int) -> NDArray[np.in
 def _sample(cells: AlignedCells, chosen: NDArray[np.intp], listener: Listener) -> sp.csr_array:
     """``log1p(1e4 x / N)`` of some cells, ``[n, m]``."""
     only = None if len(chosen) == cells.source.n_cells else chosen
-    values: list[NDArray[Any]] = []
-    columns: list[NDArray[Any]] = []
-    sizes: list[NDArray[Any]] = []
+    values, columns, sizes = Growing(np.float32), Growing(np.int32), Growing(np.int64)
+    n = 0
     for selection in cells.selections(None, only=only, listener=listener):
         part = logged_counts(selection, cells.genes.rows)
-        values.append(part.data)
-        columns.append(part.indices)
-        sizes.append(np.diff(part.indptr))
-    indptr = np.concatenate([[0], np.cumsum(concatenated(sizes, np.int64))])
-    parts = concatenated(values, np.float32), concatenated(columns, np.int32), indptr
-    return sp.csr_array(parts, shape=(len(indptr) - 1, len(cells.genes.rows)))
+        n += part.shape[0]
+        for whole, more in ((values, part.data), (columns, part.indices), (sizes, np.diff(part.indptr))):
+            whole.append(more, n / len(chosen))
+    indptr = np.concatenate([[0], np.cumsum(sizes.array, dtype=np.int64)])
+    return sp.csr_array((values.array, columns.array, indptr), shape=(n, len(cells.genes.rows)))
+
+
+def _moments(logged: sp.csr_array) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Mean of each column and of its squares, ``[m]``, without a copy of all values as float64."""
+    n, m = logged.shape
+    mean, squares = np.zeros(m), np.zeros(m)
+    for start in range(0, n, _ROWS):
+        ends = logged.indptr[start : start + _ROWS + 1]
+        columns, data = (part[ends[0] : ends[-1]] for part in (logged.indices, logged.data))
+        np.add.at(mean, columns, data.astype(np.float64) * (1.0 / n))
+        np.add.at(squares, columns, (data**2).astype(np.float64) * (1.0 / n))
+    return mean, squares
 
 
 def _own_order(logged: sp.csr_array) -> NDArray[np.intp]:

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from lexicell._arrays import compact, move
+from lexicell._arrays import Growing, compact, move
 from lexicell._say import silent
 from lexicell.atlas.counts._blocks import MAX_NNZ, Where, gather_rows
 from lexicell.atlas.counts._dataset import RowsSource
@@ -21,9 +21,6 @@ from lexicell_kernels.cpu import available_cpus
 from lexicell_kernels.types import CsrBlock
 
 __all__ = ["take_cells"]
-
-#: Room for parts to come, over what was expected of them.
-_SPARE = 1.05
 
 
 def take_cells(
@@ -58,7 +55,7 @@ def take_cells(
         The input is damaged.
     """
     order = np.argsort(rows, kind="stable")
-    values, columns, sizes = _Growing(), _Growing(), np.zeros(len(rows), np.int64)
+    values, columns, sizes = Growing(), Growing(), np.zeros(len(rows), np.int64)
     done = 0
     for stop, part in _read(source, np.asarray(rows)[order]):
         sizes[done : done + part.n_rows] = np.diff(part.indptr)
@@ -75,34 +72,6 @@ def take_cells(
     if (order[1:] < order[:-1]).any():
         matrix = PickedRows(matrix, np.argsort(order), None)
     return RowsSource(matrix, FrameTable(obs, source.label), source.var, log_base=source.log_base)
-
-
-class _Growing:
-    """An array that parts are copied into as they come, of the smallest type that holds them.
-
-    A list of parts would keep the allocator from giving their memory back.
-    """
-
-    def __init__(self) -> None:
-        self._held: NDArray[Any] = np.empty(0, np.uint8)
-        self._size = 0
-
-    def append(self, part: NDArray[Any], progress: float) -> None:
-        """Add a part, after which so much of all parts together is there, 0 to 1."""
-        size = self._size + len(part)
-        dtype = np.result_type(self._held, part)
-        if size > len(self._held) or dtype != self._held.dtype:
-            expected = size if progress >= 1 else int(size / progress * _SPARE)
-            grown = np.empty(max(size, expected), dtype)
-            grown[: self._size] = self._held[: self._size]
-            self._held = grown
-        self._held[self._size : size] = part
-        self._size = size
-
-    @property
-    def array(self) -> NDArray[Any]:
-        """All parts; of what is not filled no page was touched."""
-        return self._held[: self._size]
 
 
 def _read(source: CountSource, rows: NDArray[np.integer[Any]]) -> Iterator[tuple[int, CsrBlock]]:
