@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
@@ -50,6 +51,8 @@ __all__ = ["MOST_CELLS", "Reported", "report"]
 
 #: Cells of a page at most: what a browser moves smoothly and a file of 10 MB holds.
 MOST_CELLS = 50_000
+#: Folders of a path, which are the user's own and no part of a page.
+_FOLDERS = re.compile(r"(?<![\w:/.])(?:~|[A-Za-z]:)?/(?:[^\s/:]+/)+")
 #: Modules that the extra brings.
 _NEEDED = ("jinja2", "umap", "sklearn")
 
@@ -198,7 +201,7 @@ def report(
 
     def tell(event: Event) -> None:
         if isinstance(event, Note):
-            notes.append(Sentence(event.text, event.serious))
+            notes.append(Sentence(_FOLDERS.sub("", event.text), event.serious))
         listener(event)
 
     with ExitStack() as opened:
@@ -260,7 +263,7 @@ def report(
     name = title or name_of(run.label)
     page = Page(
         name,
-        _summary(run, there, shown, layout, told.why),
+        _summary(run, there, shown, told.why),
         (sections.run_section(run, commands, notes, told.coverage), quality),
         cells,
         tuple(after),
@@ -366,7 +369,7 @@ def _sentences(text: Text | None) -> tuple[str, ...]:
 
 
 def _summary(
-    run: OpenedRun, there: NDArray[np.bool_], shown: NDArray[np.intp], layout: str, why: str
+    run: OpenedRun, there: NDArray[np.bool_], shown: NDArray[np.intp], why: str
 ) -> tuple[Sentence, ...]:
     n, placed = len(run.names), int(there.sum())
     sentences = [Sentence(f"{n:,} cells, embedded through the texts of their genes.")]
@@ -380,7 +383,6 @@ def _summary(
             "and sentences is of these. Quality is of all cells."
         )
         sentences.append(Sentence(text, serious=True))
-    sentences.append(Sentence(f"Drawn by {layout}."))
     if why:
         sentences.append(Sentence(why))
     return tuple(sentences)

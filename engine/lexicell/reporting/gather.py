@@ -35,8 +35,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Beside", "OfCounts", "files_beside", "of_counts", "placed_cells", "search_stored"]
 
-#: Of the nulls of gene sets; `lexicell.explain` has ten times as many, and a group takes a second there.
-_PERMUTATIONS = 1_000
+#: Groups up to which sets of genes have p-values, and permutations of their nulls: a second a group.
+_MOST_WITH_P, _PERMUTATIONS = 20, 10_000
 #: First genes of each group, which cells can be coloured by.
 _OF_GROUPS = 5
 
@@ -214,7 +214,8 @@ def _explained(plan: Plan, group: Categories, sets: GeneSets, seed: int, listene
     if sets is not None and sets != "none":
         pathways = read_pathways(sets, plan.cells.lexicon, plan.folded.genes.rows, listener)
     groups = read_groups(plan, group.name, None, None, listener, needs_two=True)
-    question = GroupQuestion(groups, None, pathways, _PERMUTATIONS, seed, gsea=False, about={})
+    permutations = _PERMUTATIONS if pathways is not None and len(groups.names) <= _MOST_WITH_P else 0
+    question = GroupQuestion(groups, None, pathways, permutations, seed, gsea=False, about={})
     return explain_groups(plan, question, None, None, workers=None, scheduler=None, listener=listener)
 
 

@@ -87,13 +87,16 @@ def _genes(genes: pd.DataFrame) -> list[Table]:
 def _sets(sets: pd.DataFrame) -> list[Table]:
     if not len(sets):
         return []
+    note = "p: how often as many other genes of like expression contribute as much, adjusted for all sets."
+    if sets["p_adjusted"].isna().all():
+        note = "Of so many groups sets have no p-values here; `lexicell explain` has them."
     columns = (
         TableColumn("gene set"), TableColumn("contribution", "bar", ".4f"),
         TableColumn("genes", "number", ",.0f"), TableColumn("adjusted p", "number", ".3f"),
         TableColumn("leading genes"),
     )  # fmt: skip
     fields = ["pathway", "contribution", "n_genes", "p_adjusted", "genes"]
-    return [Table("Gene sets that contribute most", columns, _rows(sets.head(_SETS)[fields]))]
+    return [Table("Gene sets that contribute most", columns, _rows(sets.head(_SETS)[fields]), note)]
 
 
 def _rows(table: pd.DataFrame) -> tuple[tuple[str | float | None, ...], ...]:
@@ -144,7 +147,7 @@ def sentence_section(genes: pd.DataFrame, cells: Cells) -> Section:
         parts = [
             Table(
                 "Genes that it calls up, by how much they count",
-                (TableColumn("gene"), TableColumn("weight", "signed", ".3f")),
+                (TableColumn("gene"), TableColumn("weight", "bar", ".3f")),
                 _rows(of[["gene", "weight"]]),
             )
         ]

@@ -15,6 +15,8 @@ __all__ = ["EXTRA", "umap_of_vectors"]
 EXTRA = "report"
 #: Components that neighbours are looked for in, and neighbours; scanpy's are 50 and 15.
 _COMPONENTS, _NEIGHBOURS = 50, 15
+#: How near neighbours are drawn; scanpy's.
+_MIN_DIST = 0.5
 #: Cells below which a UMAP has nothing to place; their first two components are shown.
 _LEAST = 20
 
@@ -60,6 +62,11 @@ def umap_of_vectors(vectors: NDArray[np.float32], seed: int) -> tuple[NDArray[np
             from umap import UMAP
         search = NearestNeighbors(n_neighbors=_NEIGHBOURS, algorithm="brute").fit(components)
         distances, neighbours = search.kneighbors(components)
-        umap = UMAP(n_neighbors=_NEIGHBOURS, random_state=seed, precomputed_knn=(neighbours, distances))
+        umap = UMAP(
+            n_neighbors=_NEIGHBOURS,
+            min_dist=_MIN_DIST,
+            random_state=seed,
+            precomputed_knn=(neighbours, distances),
+        )
         positions: NDArray[np.float32] = umap.fit_transform(components)
     return positions, f"UMAP of the vectors of {n:,} cells ({k} principal components, seed {seed})"

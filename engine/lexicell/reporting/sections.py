@@ -36,7 +36,7 @@ __all__ = [
 ]
 
 #: Genes without a description that are told.
-_MISSING = 15
+_MISSING = 10
 #: What is known of a run whose vectors another model made.
 _IMPORTED = [("made by", "another model; they were imported")]
 

@@ -10,13 +10,13 @@ import anndata as ad
 import numpy as np
 import pandas as pd
 import pytest
+from tests.engine.explanation.conftest import donors, notes
 
 import lexicell
 from lexicell.cli._app import app
 from lexicell.errors import InputError, OutputExistsError, PartialError
 from lexicell.reporting import api
 from lexicell.reporting.content import Categories, Command, Facts, Folded, Numbers, Sentence, Table
-from tests.engine.explanation.conftest import donors, notes
 
 __all__ = ["donors", "notes"]
 
@@ -41,7 +41,7 @@ def paged(monkeypatch, tmp_path):
     monkeypatch.setattr(api, "render", lambda page: pages.append(page) or "<html>")
 
     def report(store, **options):
-        options = {"basis": "X_flat", "overwrite": True, **options}
+        options = {"basis": "X_flat", "overwrite": True, "sets": "none", **options}
         lexicell.report(store, tmp_path / "page.html", **options)
         return pages[-1]
 
@@ -379,7 +379,7 @@ def test_a_store_that_is_not_complete_or_not_there_is_told(run, paged, tmp_path)
     store, data = run
     with pytest.raises(InputError, match="does not exist"):
         paged(tmp_path / "none.zarr", data=data)
-    with pytest.raises(InputError, match="does not say how its vectors were made|has no 'X_lexicell'"):
+    with pytest.raises(InputError, match=r"does not say how its vectors were made|has no 'X_lexicell'"):
         paged(data)
     store.rename(tmp_path / "begun.zarr.partial")
     (tmp_path / "begun.zarr.partial" / ".lexicell" / "COMPLETE").unlink()
