@@ -24,7 +24,7 @@ from bench.suites._process import lexicell as command
 from bench.suites._process import run_process
 from lexicell.embedding.events import ignore
 
-__all__ = ["GROUPS", "speed"]
+__all__ = ["GROUPS", "packed_cells", "speed"]
 
 #: Random labels of the synthetic cells.
 GROUPS = 10
@@ -46,7 +46,7 @@ def speed(folder: Path, sizes: dict[int, int], *, seed: int = 0) -> dict[str, An
     rows: list[dict[str, Any]] = []
     killed: dict[str, Any] = {}
     for n, rounds in sizes.items():
-        packed = _packed(folder, n, seed)
+        packed = packed_cells(folder, n, seed)
         out, store = folder / "out", folder / "out.zarr"
         ways = {"embed": _embed(packed, store)} | {
             f"explain {sets}": _explain(packed, out, sets) for sets in ("none", "go")
@@ -77,7 +77,8 @@ def speed(folder: Path, sizes: dict[int, int], *, seed: int = 0) -> dict[str, An
     return {"machine": machine.fingerprint(), "rows": rows, "kill": killed}
 
 
-def _packed(folder: Path, n: int, seed: int) -> Path:
+def packed_cells(folder: Path, n: int, seed: int) -> Path:
+    """Write `n` synthetic cells, labelled at random, as a packed atlas."""
     plain, packed = folder / "plain.h5ad", folder / f"{n}.zarr"
     cells.write_h5ad(plain, n, seed, None, depth=cells.SHALLOW)
     labels = np.random.default_rng(seed).integers(0, GROUPS, n)

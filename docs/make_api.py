@@ -14,13 +14,14 @@ INTRO = "# All public names\n\nMade from the docstrings by `make api`: edit thos
 #: Names by part, behind their modules; of a module without names, all that its ``__all__`` lists.
 PARTS = {
     "To begin with": """lexicell embed pack open_embedding train annotate search describe explain
-        evaluate export import_embedding Lexicon Projection pl tl errors __version__""",
+        evaluate report export import_embedding Lexicon Projection pl tl errors __version__""",
     "On an AnnData": "lexicell.tl",
     "Pictures": "lexicell.pl",
     "What these take and return": """lexicell.embedding Embedded, lexicell.embedding.packing Packed,
         lexicell.annotation Annotation,
         lexicell.words Description Described Search read_descriptions shipped_types shipped_groups name_cells,
         lexicell.explanation Explanation, lexicell.explanation.api GeneSets,
+        lexicell.reporting Reported,
         lexicell.evaluation Evaluation CellProtocol Method evaluate_generated GeneratedReport
         DistanceLine Distance, lexicell.evaluation.api Data Scenario,
         lexicell.learn TrainSettings,

@@ -63,7 +63,9 @@ def test_every_command_runs(line: str, here: Path) -> None:
             if maker == line:
                 break
             assert typed(shlex.split(maker)[1:], here).returncode == 0
-    if any(name in line for name in ("atlas.zarr", "out.zarr", "my-map")):  # made by the lines before
+    if any(
+        name in line for name in ("atlas.zarr", "out.zarr", "my-map", "my.zarr")
+    ):  # made by the lines before
         block = next(block for block in blocks("sh") if line in block).splitlines()
         for before in block[: block.index(line)]:
             assert typed(shlex.split(before)[1:], here).returncode == 0

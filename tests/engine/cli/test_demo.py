@@ -34,7 +34,12 @@ def test_the_demo_embeds_real_cells_and_tells_the_truth_about_them(tmp_path, cap
 
 
 def writes_a_picture_and_the_cells(folder: Path, told: dict[str, Any]) -> None:
-    assert sorted(p.name for p in folder.iterdir()) == ["contributions.png", "demo.h5ad", "demo.png"]
+    assert sorted(p.name for p in folder.iterdir()) == [
+        "contributions.png",
+        "demo.h5ad",
+        "demo.png",
+        "report.html",
+    ]
     assert (told["picture"], told["embedded"]) == (str(folder / "demo.png"), str(folder / "demo.h5ad"))
     for name in ("demo.png", "contributions.png"):
         assert (folder / name).read_bytes().startswith(b"\x89PNG")

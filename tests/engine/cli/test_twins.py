@@ -17,7 +17,7 @@ import typer
 
 import lexicell
 from lexicell.annotation.api import SURE
-from lexicell.cli import annotate, embed, evaluate, explain, import_embedding, pack, search, train
+from lexicell.cli import annotate, embed, evaluate, explain, import_embedding, pack, report, search, train
 from lexicell.cli._app import app
 from lexicell.embedding import DEFAULT_RECIPE, RECIPES, AlignOptions, Options
 from lexicell.embedding.aligned import DEFAULT_LEXICON
@@ -34,6 +34,7 @@ TWINS: Mapping[str, tuple[Callable[..., Any], Callable[..., Any], str]] = Mappin
     "train": (train.train, lexicell.train, "lexicell.learn.api.train"),
     "annotate": (annotate.annotate, lexicell.annotate, "lexicell.annotation.annotate"),
     "explain": (explain.explain, lexicell.explain, "lexicell.explanation.explain"),
+    "report": (report.report, lexicell.report, "lexicell.reporting.report"),
     "search": (search.search, lexicell.search, "lexicell.words.search"),
     "describe": (search.describe, lexicell.describe, "lexicell.words.describe"),
     "evaluate": (evaluate.evaluate, lexicell.evaluate, "lexicell.evaluation.evaluate"),
@@ -66,6 +67,8 @@ ONLY_CALLED = {
 NO_LIST = {
     **{(verb, "mask_genes"): () for verb in ("embed", "train", "annotate", "explain", "search", "evaluate")},
     ("embed", "obs_columns"): (),
+    ("report", "obs_columns"): (),
+    ("report", "color_genes"): (),
 }
 #: (verb, name) -> the verb's and the function's default.
 OTHER_DEFAULTS = {
