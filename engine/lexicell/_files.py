@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import blake3
 
 from lexicell._limits import limit_reached
-from lexicell._say import spreadsheet_cells
+from lexicell._say import listed, spreadsheet_cells, without_mark
 from lexicell.errors import (
     CorruptDataError,
     InputError,
@@ -40,6 +40,7 @@ __all__ = [
     "hash_file",
     "is_taken",
     "parse_json",
+    "read_cells",
     "read_file",
     "read_maybe_gzipped",
     "read_utf8",
@@ -215,6 +216,34 @@ def write_cells(cells: pd.DataFrame, path: Path, suffix: str) -> None:
         spreadsheet_cells(cells).to_csv(path, index_label="cell", lineterminator="\n")
     else:
         cells.rename_axis("cell").reset_index().to_parquet(path, index=False)
+
+
+def read_cells(path: Path) -> pd.DataFrame:
+    """Read what `write_cells` wrote, index = names as text; what was marked for spreadsheets is as it was.
+
+    Raises
+    ------
+    InputError
+        It is no ``.csv`` or ``.parquet``, or has no column "cell".
+    """
+    import pandas as pd
+
+    if path.suffix not in _TABLES:
+        message = f"{path}: tables of cells are {' or '.join(_TABLES)}; name such a file"
+        raise InputError(message)
+    with reading_file(path, "name a table that lexicell wrote", InputError):
+        if path.suffix == ".csv":
+            kinds = dict.fromkeys(("cell", "label", "second"), str)  # a label may look like a number
+            table = pd.read_csv(path, dtype=kinds, keep_default_na=False, na_values=[""])
+            texts = table.select_dtypes(exclude=["number", "bool"]).columns
+            table = table.assign(**{name: table[name].map(without_mark) for name in texts})
+        else:
+            table = pd.read_parquet(path)
+    if "cell" not in table:
+        message = f"{path} has no column cell with names; it has {listed(map(str, table.columns))}"
+        raise InputError(message)
+    names = table.pop("cell").astype(str)
+    return table.set_axis(pd.Index(names.array, dtype=object), axis=0)
 
 
 def is_taken(path: Path) -> bool:

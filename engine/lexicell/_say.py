@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["RunFacts", "listed", "printable", "silent", "spreadsheet_cell", "spreadsheet_cells"]
+__all__ = [
+    "RunFacts",
+    "listed",
+    "printable",
+    "silent",
+    "spreadsheet_cell",
+    "spreadsheet_cells",
+    "without_mark",
+]
 
 # Control characters but tab and new line; marks that turn the direction of writing; halves of characters,
 # which cannot be written at all.
@@ -46,6 +54,12 @@ def spreadsheet_cell(value: Any) -> Any:
     except ValueError:
         return f"'{value}"
     return value
+
+
+def without_mark(value: Any) -> Any:
+    """Undo `spreadsheet_cell`."""
+    marked = isinstance(value, str) and value[:1] == "'" and spreadsheet_cell(value[1:]) == value
+    return value[1:] if marked else value
 
 
 def spreadsheet_cells(table: pd.DataFrame) -> pd.DataFrame:

@@ -6,9 +6,19 @@ import errno
 import gzip
 import os
 
+import pandas as pd
 import pytest
 
-from lexicell._files import check_new_file, parse_json, read_file, read_utf8, reading_file, staged_path
+from lexicell._files import (
+    check_new_file,
+    parse_json,
+    read_cells,
+    read_file,
+    read_utf8,
+    reading_file,
+    staged_path,
+    write_cells,
+)
 from lexicell.errors import (
     CorruptDataError,
     InputError,
@@ -136,3 +146,26 @@ def test_a_file_that_appears_meanwhile_is_kept(tmp_path):
     with pytest.raises(OutputExistsError, match="exists"):
         write()
     assert target.read_text() == "theirs"
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+def test_a_table_of_cells_is_read_as_it_was_written(tmp_path, suffix):
+    table = pd.DataFrame(
+        {"label": ["=1+1", "0", "'quoted", "NA"], "confidence": [0.5, 1.0, float("nan"), -1.0]},
+        index=["-cell", "cell", "7", "@home"],
+    )
+    path = tmp_path / f"cells{suffix}"
+    write_cells(table, path, suffix)
+    pd.testing.assert_frame_equal(read_cells(path), table, check_index_type=False, check_dtype=False)
+
+
+def test_what_is_no_table_of_cells_is_told(tmp_path):
+    (tmp_path / "a.csv").write_text("name,label\nx,y\n")
+    (tmp_path / "b.parquet").write_bytes(b"no parquet")
+    for name, message in (
+        ("a.csv", "no column cell"),
+        ("b.parquet", "cannot be read"),
+        ("c.txt", "are .csv or"),
+    ):
+        with pytest.raises(InputError, match=message):
+            read_cells(tmp_path / name)

@@ -9,8 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from lexicell._files import reading_file
-from lexicell._say import listed
+from lexicell._files import read_cells
 from lexicell.embedding import Listener, Note
 from lexicell.errors import InputError, LexicellError
 from lexicell.pl._style import colours
@@ -161,18 +160,9 @@ def read_annotation(path: Path, names: pd.Index[Any], label: str) -> pd.DataFram
     InputError
         It is no such table, or one of other cells.
     """
-    if path.suffix not in {".csv", ".parquet"}:
-        msg = f"{path}: an annotation is the .csv or .parquet that `lexicell annotate --output` wrote"
-        raise InputError(msg)
-    with reading_file(path, "name the table that `lexicell annotate` wrote", InputError):
-        if path.suffix == ".csv":
-            table = pd.read_csv(path, dtype={"cell": str}, keep_default_na=False, na_values=[""])
-        else:
-            table = pd.read_parquet(path)
-    if "cell" not in table:
-        msg = f"{path} has no column cell with the cells' names; it has {listed(map(str, table.columns))}"
-        raise InputError(msg)
-    theirs = pd.Index(table.pop("cell").astype(str))
+    table = read_cells(path)
+    theirs = table.index
+    table = table.reset_index(drop=True)
     if len(theirs) == len(names) and bool((theirs == names).all()):
         return table
     place = theirs.get_indexer(names) if theirs.is_unique and names.is_unique else np.full(len(names), -1)

@@ -335,7 +335,7 @@ def test_vectors_of_another_model_have_no_genes(run, paged, tmp_path):
         ({"seed": -1}, "seed must be"),
         ({"evaluation": "nowhere"}, "evaluation.json"),
         ({"profile": "nowhere.json"}, "nowhere.json"),
-        ({"annotation": "labels.txt"}, "is the .csv or .parquet"),
+        ({"annotation": "labels.txt"}, r"tables of cells are \.csv or \.parquet"),
         ({"text": " "}, "sentence"),
     ],
 )
