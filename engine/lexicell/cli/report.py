@@ -41,20 +41,23 @@ def report(
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="A .csv or .parquet of lexicell annotate. Default: NAME.annotation.csv beside NAME.zarr.",
+            help="A .csv or .parquet of lexicell annotate. Default: NAME.annotation.csv beside STORE; "
+            "none for none.",
         ),
     ] = None,
     evaluation: Annotated[
         Path | None,
         typer.Option(
-            metavar="FOLDER", help="A folder of lexicell evaluate. Default: NAME.evaluation beside NAME.zarr."
+            metavar="FOLDER",
+            help="A folder of lexicell evaluate. Default: NAME.evaluation beside STORE; none for none.",
         ),
     ] = None,
     profile: Annotated[
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="A .json of lexicell embed --profile. Default: NAME.profile.json beside NAME.zarr.",
+            help="A .json of lexicell embed --profile. Default: NAME.profile.json beside STORE; "
+            "none for none.",
         ),
     ] = None,
     basis: Annotated[
@@ -75,7 +78,9 @@ def report(
     obs_columns: Annotated[
         list[str] | None,
         typer.Option(
-            "--obs-column", help="Column of obs that cells can be coloured by; may be repeated. Default: all."
+            "--obs-column",
+            metavar="KEY",
+            help="Column of obs that cells can be coloured by; may be repeated. Default: all.",
         ),
     ] = None,
     max_cells: Annotated[

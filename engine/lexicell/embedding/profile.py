@@ -9,12 +9,12 @@ from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Any
 
-from lexicell._files import check_new_file, parse_json, reading_file, staged_path
+from lexicell._files import check_new_file, staged_path
 from lexicell._trace import Worker, recording
 from lexicell.atlas.store._objects import refusals
 from lexicell.errors import InputError, LexicellError
 
-__all__ = ["STAGES", "Profile", "profiled", "read_profile"]
+__all__ = ["STAGES", "Profile", "profiled"]
 
 #: What a worker does. "wait" is what is left of its time: it waits for others, for Python's lock, or has
 #: nothing to do.
@@ -195,22 +195,6 @@ def profiled(path: str | Path | None, *, replace: bool) -> Iterator[Profile | No
                 profile.write(path, replace=replace)
         raise
     profile.write(path, replace=replace)
-
-
-def read_profile(path: str | Path) -> dict[str, Any]:
-    """Read what `Profile.write` wrote, but for the trace, which may be long: `Profile.facts`.
-
-    Raises
-    ------
-    InputError
-        It is no such file.
-    """
-    with reading_file(path, "name the .json that --profile wrote", InputError):
-        with Path(path).open(encoding="utf-8") as file:
-            head = file.readline()
-        facts: dict[str, Any] = parse_json(head + "]}")["otherData"]
-        dict[str, float](facts["stages"])
-        return facts
 
 
 def _check(path: Path, *, replace: bool) -> None:

@@ -21,12 +21,31 @@ if TYPE_CHECKING:
 
     from lexicell.atlas import CountSource
 
-__all__ = ["check_lexicon", "is_imported", "remake_plan"]
+__all__ = ["check_facts", "check_lexicon", "is_imported", "remake_plan"]
 
 
 def is_imported(facts: Mapping[str, Any]) -> bool:
     """Whether vectors are of another model, which `lexicell.import_embedding` has stored."""
     return "imported" in facts
+
+
+def check_facts(facts: Any, label: str) -> Mapping[str, Any]:
+    """Return what a run says of itself, or raise InputError where that is not what one writes."""
+    try:
+        if not is_imported(facts):
+            {name: str(facts[name]) for name in ("recipe", "weight", "values", "projection", "normalise")}
+            {name: str(facts["lexicon"][name]) for name in ("name", "identity")}
+            {name: str(facts["genes"][name]) for name in ("column", "organism", "mask")}
+            {name: int(facts["genes"][name]) for name in ("genes", "columns", "matched_columns")}
+            int(facts["top_k"]), int(facts["input"]["cells"]), str(facts["input"]["names"])
+            Weight(str(facts["weight"]))
+    except (KeyError, TypeError, ValueError) as error:
+        msg = (
+            f"{label} does not say how its vectors were made (uns['lexicell']); `lexicell embed` writes that"
+        )
+        raise InputError(msg) from error
+    found: Mapping[str, Any] = facts
+    return found
 
 
 def check_lexicon(facts: Mapping[str, Any], lexicon: Lexicon, label: str) -> None:
@@ -46,7 +65,7 @@ def remake_plan(
     lexicon: str | Lexicon = DEFAULT_LEXICON,
     projection: Projection | str | Path | None = None,
     genes: GeneList | None = None,
-) -> Plan:
+) -> tuple[Plan, str | None]:
     """Plan the same vectors for cells of the same data set.
 
     Parameters
@@ -62,6 +81,11 @@ def remake_plan(
     lexicon, projection, genes
         What a run only keeps the identity of, see `lexicell.embed`.
 
+    Returns
+    -------
+    tuple
+        The plan, and the column of ``var`` that the run was told to read genes from; None where it found out.
+
     Raises
     ------
     InputError
@@ -71,6 +95,7 @@ def remake_plan(
     """
     options = _options(facts, label, lexicon, projection, genes)
     told: list[Event] = []
+    named = None
     plan = make_plan(source, options, told.append)
     used = facts["genes"]
     if [plan.provenance()["genes"][name] for name in ("genes", "matched_columns")] != [
@@ -78,10 +103,11 @@ def remake_plan(
     ]:  # fmt: skip
         # The column was named: where it is found out, what it does not match is looked for in others too.
         told.clear()
-        plan = make_plan(source, replace(options, gene_column=str(used["column"])), told.append)
+        named = str(used["column"])
+        plan = make_plan(source, replace(options, gene_column=named), told.append)
     for event in told:
         listener(event)
-    return plan
+    return plan, named
 
 
 def _options(

@@ -11,12 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from lexicell._files import check_new_file, parse_json, reading_file, staged_path
+from lexicell._files import check_new_file, staged_path
 from lexicell._say import spreadsheet_cell
 from lexicell.errors import InputError
 from lexicell.evaluation.intervals import Interval
 
-__all__ = ["OUTPUTS", "check_output", "csv_of", "interval_text", "plain", "read_report", "write_report"]
+__all__ = ["OUTPUTS", "check_output", "csv_of", "interval_text", "plain", "write_report"]
 
 #: What `write_report` writes.
 OUTPUTS = ("scores.csv", "evaluation.json", "tables.md")
@@ -43,22 +43,6 @@ def write_report(
             staging.write_text(text, encoding="utf-8")
         paths.append(path)
     return paths
-
-
-def read_report(folder: str | Path) -> dict[str, Any]:
-    """Read the numbers of `write_report`: what ``as_dict`` of an evaluation gave.
-
-    Raises
-    ------
-    InputError
-        There is no such file in the folder, or it is no evaluation of cells.
-    """
-    path = Path(folder) / OUTPUTS[1]
-    with reading_file(path, "name the folder that `lexicell evaluate --output` wrote", InputError):
-        content: dict[str, Any] = parse_json(path.read_text(encoding="utf-8"))
-        for line in content["lines"]:
-            float(line["scores"]["macro_f1"]["mean"])
-    return content
 
 
 def csv_of(rows: Sequence[Mapping[str, Any]]) -> str:

@@ -33,6 +33,9 @@ def read_coordinates(source: CountSource, name: str) -> NDArray[np.float64]:
     """
     if "," in name:
         names = [part.strip() for part in name.split(",")]
+        if len(set(names)) < len(names):
+            msg = f"{source.label}: {name} names a column twice; coordinates are columns of their own"
+            raise InputError(msg)
         table = source.read_obs(names, 0, source.n_cells)
         for column in names:
             if not pd.api.types.is_numeric_dtype(table[column].dtype):

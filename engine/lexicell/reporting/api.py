@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
@@ -18,23 +17,24 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from lexicell._files import check_new_file, staged_path
+from lexicell._say import printable
 from lexicell.embedding import Event, Listener, Note
 from lexicell.embedding.aligned import DEFAULT_LEXICON
-from lexicell.embedding.events import log
+from lexicell.embedding.events import ignore, log
 from lexicell.embedding.labels import as_text
-from lexicell.embedding.profile import read_profile
 from lexicell.embedding.remake import is_imported
 from lexicell.errors import InputError, MissingExtraError
-from lexicell.evaluation.report_files import read_report
 from lexicell.explanation.api import GeneSets
 from lexicell.explanation.pathways import TEXTS
 from lexicell.lexicon import GeneList, Lexicon
 from lexicell.projection import Projection
 from lexicell.reporting import sections
-from lexicell.reporting.columns import categories_of, column_of, read_annotation, read_obs_columns
-from lexicell.reporting.commands import embed_command, name_of, report_command
-from lexicell.reporting.content import Categories, Cells, Command, Genes, Numbers, Page, Section, Sentence
-from lexicell.reporting.gather import files_beside, of_counts, placed_cells, search_stored
+from lexicell.reporting.columns import categories_of, read_annotation
+from lexicell.reporting.commands import commands_of, name_of
+from lexicell.reporting.content import Page, Section, Sentence
+from lexicell.reporting.drawn import columns_of, drawn_cells
+from lexicell.reporting.files import EvaluationFile, ProfileFile, files_beside
+from lexicell.reporting.gather import of_counts, placed_cells, search_stored
 from lexicell.reporting.gene_sections import group_section, sentence_section
 from lexicell.reporting.html import render
 from lexicell.reporting.layout import EXTRA, umap_of_vectors
@@ -45,14 +45,11 @@ from lexicell.words.api import Text
 if TYPE_CHECKING:
     from anndata import AnnData
 
-    from lexicell.words import Search
 
 __all__ = ["MOST_CELLS", "Reported", "report"]
 
 #: Cells of a page at most: what a browser moves smoothly and a file of 10 MB holds.
 MOST_CELLS = 50_000
-#: Folders of a path, which are the user's own and no part of a page.
-_FOLDERS = re.compile(r"(?<![\w:/.])(?:~|[A-Za-z]:)?/(?:[^\s/:]+/)+")
 #: Modules that the extra brings.
 _NEEDED = ("jinja2", "umap", "sklearn")
 
@@ -197,11 +194,20 @@ def report(
     target = _check(output, max_cells, seed, overwrite=overwrite)
     if any(find_spec(module) is None for module in _NEEDED):
         raise MissingExtraError.of(EXTRA, "A report")
+    given = {
+        "data": data, "group": group, "batch_key": batch_key, "text": text, "annotation": annotation,
+        "evaluation": evaluation, "profile": profile, "basis": basis, "color_genes": _several(color_genes),
+        "obs_columns": _several(obs_columns), "max_cells": max_cells, "title": title, "sets": sets,
+        "lexicon": lexicon, "projection": projection, "genes": genes, "layer": layer, "use_raw": use_raw,
+        "modality": modality, "follow_links": follow_links, "seed": seed,
+    }  # fmt: skip
+    options = {name: value for name, value in given.items() if not _is_default(name, value)}
     notes: list[Sentence] = []
+    private = _private(store, data, annotation, evaluation, profile, lexicon, projection, genes, output)
 
     def tell(event: Event) -> None:
         if isinstance(event, Note):
-            notes.append(Sentence(_FOLDERS.sub("", event.text), event.serious))
+            notes.append(Sentence(printable(_without(event.text, private)), event.serious))
         listener(event)
 
     with ExitStack() as opened:
@@ -211,45 +217,47 @@ def report(
         for note in () if run.counts is None else run.counts.notes:
             tell(Note(note))
         beside = files_beside(store, annotation, evaluation, profile, tell)
-        annotated = read_annotation(beside.annotation, run.names, run.label) if beside.annotation else None
-        evaluated = read_report(beside.evaluation) if beside.evaluation else None
-        profiled = read_profile(beside.profile) if beside.profile else None
+        annotated, evaluated, profiled = None, None, None
+        if beside.annotation is not None:
+            with beside.reading(beside.annotation):
+                annotated = read_annotation(beside.annotation, run.names, run.label)
+        if beside.evaluation is not None:
+            with beside.reading(beside.evaluation):
+                evaluated = EvaluationFile.read(beside.evaluation)
+        if beside.profile is not None:
+            with beside.reading(beside.profile):
+                profiled = ProfileFile.read(beside.profile)
         there, points = placed_cells(run, basis, tell)
         labels = None if group is None else run.column(group)
         places = np.flatnonzero(there)
-        strata = np.zeros(len(places), np.int64) if labels is None else pd.factorize(labels.iloc[places])[0]
+        strata = (
+            np.zeros(len(places), np.int64) if labels is None else pd.factorize(as_text(labels)[places])[0]
+        )
         shown = places[choose_cells(strata, max_cells, seed)]
         vectors = run.vectors(shown)
         grouped = None if labels is None else categories_of(str(group), labels, shown, "obs", tell)
         told = of_counts(
-            run, shown, vectors, grouped, text, color_genes, sets,
+            run, shown, vectors, grouped, text, _several(color_genes), sets,
             lexicon=lexicon, projection=projection, genes=genes, seed=seed, listener=tell,
         )  # fmt: skip
         scores = told.search
         if text is not None and scores is None:
             scores = search_stored(run, text, lexicon, tell)
             scores = replace(scores, scores=scores.scores.iloc[shown])
-        columns = _columns(run, shown, grouped, annotated, scores, obs_columns, tell)
-        by = {name: as_text(run.column(name)) for name in (batch_key, group) if name is not None}
+        columns = columns_of(run, shown, grouped, annotated, scores, _several(obs_columns), group, tell)
+        everywhere = np.arange(len(run.names))
+        by = [
+            categories_of(name, run.column(name), everywhere, "obs", ignore)
+            for name in dict.fromkeys((batch_key, group))
+            if name is not None
+        ]
         quality = sections.quality_section(run, told.coverage, len(shown), by)
     if points is None:
-        tell(Note(f"laying out {len(shown):,} cells by UMAP"))
+        listener(Note(f"laying out {len(shown):,} cells by UMAP"))
         positions, layout = umap_of_vectors(vectors, seed)
     else:
-        positions, layout = points[shown].astype(np.float32), f"{basis}, as the data have it"
-    cells = _cells(run, shown, positions, layout, columns, group, told.genes, seed)
-    commands = _commands(
-        run, target, data,
-        embed={
-            "projection": projection, "genes": genes, "layer": layer, "use_raw": use_raw,
-            "modality": modality,
-        },
-        report={
-            "group": group, "batch_key": batch_key, "text": _sentences(text), "basis": basis,
-            "color_gene": tuple(color_genes), "obs_column": tuple(obs_columns), "seed": seed or None,
-            "max_cells": max_cells if max_cells != MOST_CELLS else None,
-        },
-    )  # fmt: skip
+        positions, layout = points[shown], f"{basis}, as the data have it"
+    cells = drawn_cells(run, shown, positions, layout, columns, grouped, told.genes, seed)
     after: list[Section] = []
     if scores is not None:
         after.append(sentence_section(scores.genes, cells))
@@ -257,12 +265,13 @@ def report(
         after.append(group_section(grouped, told.explanation, vectors, told.why))
     if evaluated is not None:
         used = str(run.facts.get("lexicon", {}).get("identity", ""))
-        after.append(sections.evaluation_section(evaluated, len(run.names), used))
+        n_labelled = len(run.names) if grouped is None else sum(grouped.totals)
+        after.append(sections.evaluation_section(evaluated, len(run.names), n_labelled, used))
     if profiled is not None:
         after.append(sections.time_section(profiled))
-    name = title or name_of(run.label)
+    commands = commands_of(run, store, target, options, told.gene_column)
     page = Page(
-        name,
+        printable(title or name_of(run.label)),
         _summary(run, there, shown, told.why),
         (sections.run_section(run, commands, notes, told.coverage), quality),
         cells,
@@ -278,9 +287,43 @@ def report(
     return Reported(target, n, len(shown), n - len(places), layout, parts, size, seconds)
 
 
+#: What an option is that nobody has given.
+_DEFAULTS: Mapping[str, Any] = {
+    "color_genes": (), "obs_columns": (), "max_cells": MOST_CELLS, "sets": TEXTS, "lexicon": DEFAULT_LEXICON,
+    "use_raw": False, "follow_links": False, "seed": 0,
+}  # fmt: skip
+
+
+def _is_default(name: str, value: Any) -> bool:
+    default = _DEFAULTS.get(name)
+    return value is default or (isinstance(value, str | int | tuple) and value == default)
+
+
+def _several(names: Sequence[str]) -> tuple[str, ...]:
+    """Names; one that is given as text is one."""
+    return (names,) if isinstance(names, str) else tuple(names)
+
+
+def _private(*given: Any) -> tuple[str, ...]:
+    """Paths as messages may tell them, the longest first."""
+    paths = set()
+    for value in given:
+        for part in value if isinstance(value, list | tuple) else (value,):
+            if isinstance(part, str | Path) and "/" in str(part) and "://" not in str(part):
+                paths |= {str(part), str(Path(part)), str(Path(part).parent)}
+    return tuple(sorted(paths - {".", "/"}, key=len, reverse=True))
+
+
+def _without(text: str, paths: Sequence[str]) -> str:
+    """A note with names of files in place of their paths, which are the user's own."""
+    for path in paths:
+        text = text.replace(path + "/", "").replace(path, name_of(path))
+    return text
+
+
 def _check(output: str | Path, max_cells: int, seed: int, *, overwrite: bool) -> Path:
     target = Path(output)
-    if target.suffix not in {".html", ".htm"}:
+    if target.suffix.lower() not in {".html", ".htm"}:
         msg = f"{target}: a report is an .html; name such a file"
         raise InputError(msg)
     if isinstance(max_cells, bool) or not isinstance(max_cells, int) or not 1 <= max_cells <= MOST_CELLS:
@@ -291,81 +334,6 @@ def _check(output: str | Path, max_cells: int, seed: int, *, overwrite: bool) ->
         raise InputError(msg)
     check_new_file(target, overwrite=overwrite)
     return target
-
-
-def _columns(
-    run: OpenedRun,
-    shown: NDArray[np.intp],
-    grouped: Categories | None,
-    annotated: pd.DataFrame | None,
-    scores: Search | None,
-    obs_columns: Sequence[str],
-    listener: Listener,
-) -> list[Categories | Numbers]:
-    """All that cells can be coloured by, but genes: groups, annotation, sentences, ``obs``."""
-    columns: list[Categories | Numbers] = [] if grouped is None else [grouped]
-    if annotated is not None:
-        for name, values in annotated.items():
-            column = column_of(f"annotation: {name}", values, shown, "annotation", listener)
-            columns += [] if column is None else [column]
-    if scores is not None:
-        for name, values in scores.scores.items():
-            columns.append(Numbers(str(name), "sentence", values.to_numpy(np.float32)))
-    asked = (obs_columns,) if isinstance(obs_columns, str) else tuple(obs_columns)
-    present = {column.name for column in columns}
-    return columns + read_obs_columns(run, shown, asked, listener, present=present)
-
-
-def _cells(
-    run: OpenedRun,
-    shown: NDArray[np.intp],
-    positions: NDArray[np.float32],
-    layout: str,
-    columns: Sequence[Categories | Numbers],
-    group: str | None,
-    genes: Genes | None,
-    seed: int,
-) -> Cells:
-    """Shuffle cells, so that no group is drawn over the others."""
-    order = np.random.default_rng(seed).permutation(len(shown))
-    shuffled = [
-        replace(column, codes=column.codes[order])
-        if isinstance(column, Categories)
-        else replace(column, values=column.values[order])
-        for column in columns
-    ]
-    if genes is not None:
-        genes = replace(
-            genes, contributions=genes.contributions[:, order], top=genes.top[order],
-            top_contributions=genes.top_contributions[order],
-        )  # fmt: skip
-    names = run.names[shown[order]].astype(str).tolist()
-    return Cells(names, positions[order], layout, len(run.names), tuple(shuffled), group or "", genes)
-
-
-def _commands(
-    run: OpenedRun, output: Path, data: Any, *, embed: dict[str, Any], report: dict[str, Any]
-) -> tuple[Command, ...]:
-    of_data = {"data": [name_of(part) for part in data] if isinstance(data, list | tuple) else data}
-    if data is not None and not isinstance(data, str | Path | list | tuple):
-        of_data = {"data": "DATA"}
-    elif isinstance(data, str | Path):
-        of_data = {"data": name_of(data)}
-    named = {name: value for name, value in embed.items() if name in {"projection", "genes"}}
-    files = {name: Path(value) for name, value in named.items() if isinstance(value, str | Path)}
-    others = {name: value for name, value in embed.items() if name not in named}
-    inputs = of_data["data"]
-    name = " ".join(inputs) if isinstance(inputs, list) else inputs
-    return (
-        embed_command(run, files | others, data=name),
-        report_command(run, output, of_data | report | files | others),
-    )
-
-
-def _sentences(text: Text | None) -> tuple[str, ...]:
-    if text is None:
-        return ()
-    return (text,) if isinstance(text, str) else tuple(text.values() if isinstance(text, Mapping) else text)
 
 
 def _summary(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from lexicell._files import read_cells
+from lexicell._say import printable
 from lexicell.embedding import Listener, Note
+from lexicell.embedding.labels import as_text
 from lexicell.errors import InputError, LexicellError
 from lexicell.pl._style import colours
 from lexicell.reporting.content import Categories, Numbers, Origin
@@ -30,6 +34,9 @@ MOST_CATEGORIES = 200
 OTHER = "other"
 #: A column of more names than half as many as there are cells holds ids, which no colour can tell apart.
 _IDS = 0.5
+#: Whole numbers up to which single precision has all.
+_EXACT = 1 << 24
+_DIGITS = re.compile(r"([0-9]+)")
 #: Columns that `lexicell.embed` writes.
 _QUALITY = "lexicell_"
 
@@ -52,9 +59,8 @@ def categories_of(
     listener
         Is told where there are more than 200 names.
     """
-    text = column.astype(object).where(column.notna(), "")
-    codes, found = pd.factorize(text)  # few, where cells may be many
-    names = np.array([str(label).strip() for label in found], object)
+    codes, found = pd.factorize(as_text(column))  # few, where cells may be many
+    names = np.array([printable(label).strip() for label in found], object)
     order = _order(column, names)
     renamed = {label: place for place, label in enumerate(order)}
     number = np.array([renamed.get(label, -1) for label in names], np.int64)
@@ -76,7 +82,7 @@ def categories_of(
         order, totals = [*(order[i] for i in kept), other], np.append(totals[kept], rest)
     palette = colours(len(order))
     return Categories(
-        name,
+        printable(name),
         origin,
         tuple(order),
         codes[shown].astype(np.int16),
@@ -91,10 +97,9 @@ def column_of(
 ) -> Categories | Numbers | None:
     """Make a column of names or of numbers; None for one of ids, which is told."""
     kind = column.dtype
+    name = printable(name)
     if pd.api.types.is_bool_dtype(kind) or not pd.api.types.is_numeric_dtype(kind):
-        if not isinstance(kind, pd.CategoricalDtype):
-            column = column.reset_index(drop=True)
-        n = column.nunique()
+        n = len(pd.unique(as_text(column)))
         if n > MOST_CATEGORIES and n > _IDS * len(column):
             listener(Note(f"{name} has {n:,} values in {len(column):,} cells, so it is left out as a colour"))
             return None
@@ -103,11 +108,14 @@ def column_of(
         listener(Note(f"{name} holds complex numbers, so it is left out as a colour"))
         return None
     values = column.iloc[np.asarray(shown)].to_numpy(np.float64, na_value=np.nan)
+    infinite = int(np.isinf(values).sum())
+    note = f"{infinite:,} values are infinite, and are shown as missing" if infinite else ""
+    values = np.where(np.isinf(values), np.nan, values)
     with np.errstate(over="ignore"):
         small = values.astype(np.float32)
-    infinite = int(np.isinf(small).sum())
-    note = f"{infinite:,} values are infinite or too large, and are shown as missing" if infinite else ""
-    return Numbers(name, origin, np.where(np.isinf(small), np.float32(np.nan), small), note)
+    # What single precision would change in a digit that is shown: counts, times, ids.
+    wide = np.isinf(small).any() or ((np.abs(values) > _EXACT) & (small != values)).any()
+    return Numbers(name, origin, values if wide else small, note)
 
 
 def read_obs_columns(
@@ -117,12 +125,13 @@ def read_obs_columns(
     listener: Listener,
     *,
     present: set[str],
+    group: str | None,
 ) -> list[Categories | Numbers]:
     """Read columns of ``obs``, by default all and quality; what can't be read of these is told."""
     columns: list[Categories | Numbers] = []
     quality = tuple(name for name in run.columns if name.startswith(_QUALITY))
     for name in dict.fromkeys((*asked, *quality)) if asked else run.columns:
-        if name in present:
+        if name == group:  # it is there already
             continue
         try:
             column = run.column(name)
@@ -133,6 +142,8 @@ def read_obs_columns(
             continue
         origin: Origin = "quality" if name.startswith(_QUALITY) else "obs"
         made = column_of(name, column, shown, origin, listener)
+        if made is not None and made.name in present:
+            made = replace(made, name=f"{made.name} (obs)")
         if made is not None:
             columns.append(made)
     return columns
@@ -178,14 +189,13 @@ def _order(column: pd.Series[Any], names: NDArray[np.object_]) -> list[str]:
     """Categories in the order that the column gives them, else sorted; blank ones are none."""
     there = set(names.tolist()) - {""}
     if isinstance(column.dtype, pd.CategoricalDtype):
-        known = [str(name).strip() for name in column.cat.categories]
+        known = [printable(str(name)).strip() for name in column.cat.categories]
         return list(dict.fromkeys(name for name in known if name in there))
     return sorted(there, key=_natural)
 
 
-def _natural(name: str) -> tuple[int, float, str]:
-    """Numbers before text, in their own order."""
-    try:
-        return (0, float(name), name)
-    except ValueError:
-        return (1, 0.0, name)
+def _natural(name: str) -> list[tuple[bool, int, str]]:
+    """Digits as numbers, so that m2 comes before m10."""
+    return [
+        (not part.isdecimal(), int(part) if part.isdecimal() else 0, part) for part in _DIGITS.split(name)
+    ]

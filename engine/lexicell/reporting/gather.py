@@ -22,7 +22,7 @@ from lexicell.explanation.groups import GroupQuestion, explain_groups
 from lexicell.explanation.pathways import read_pathways
 from lexicell.exports.coordinates import read_coordinates
 from lexicell.lexicon import GeneList, Lexicon
-from lexicell.projection import Projection
+from lexicell.projection import UNKNOWN, Projection
 from lexicell.reporting.content import Categories, Genes
 from lexicell.reporting.genes import check_vectors, gene_contributions
 from lexicell.reporting.opened import OpenedRun
@@ -33,49 +33,12 @@ from lexicell.words.stored import search_by_text
 if TYPE_CHECKING:
     from lexicell.atlas import CountSource
 
-__all__ = ["Beside", "OfCounts", "files_beside", "of_counts", "placed_cells", "search_stored"]
+__all__ = ["OfCounts", "of_counts", "placed_cells", "search_stored"]
 
 #: Groups up to which sets of genes have p-values, and permutations of their nulls: a second a group.
 _MOST_WITH_P, _PERMUTATIONS = 20, 10_000
 #: First genes of each group, which cells can be coloured by.
 _OF_GROUPS = 5
-
-
-@dataclass(frozen=True)
-class Beside:
-    """What other verbs wrote about a run; None for nothing."""
-
-    annotation: Path | None
-    evaluation: Path | None
-    profile: Path | None
-
-
-def files_beside(
-    store: Any,
-    annotation: str | Path | None,
-    evaluation: str | Path | None,
-    profile: str | Path | None,
-    listener: Listener,
-) -> Beside:
-    """What the user names, else what lies beside ``NAME.zarr`` as ``NAME.evaluation`` ..., which is told."""
-
-    def one(named: str | Path | None, *suffixes: str) -> Path | None:
-        if named is not None:
-            return Path(named)
-        if not isinstance(store, str | Path) or "://" in str(store):
-            return None
-        for suffix in suffixes:
-            path = Path(store).with_suffix(suffix)
-            if path.exists():
-                listener(Note(f"{path} lies beside the store, and is part of the page"))
-                return path
-        return None
-
-    return Beside(
-        one(annotation, ".annotation.csv", ".annotation.parquet"),
-        one(evaluation, ".evaluation"),
-        one(profile, ".profile.json"),
-    )
 
 
 def placed_cells(run: OpenedRun, basis: str | None, listener: Listener) -> tuple[NDArray[np.bool_], Any]:
@@ -125,7 +88,9 @@ class OfCounts:
     search
         Scores of sentences.
     why
-        Why there are no contributions; a sentence.
+        Why groups are not explained; a sentence.
+    gene_column
+        Column of ``var`` that the run was told to read genes from; None where it found out.
     """
 
     coverage: GeneCoverage | None = None
@@ -133,6 +98,7 @@ class OfCounts:
     explanation: Explanation | None = None
     search: Search | None = None
     why: str = ""
+    gene_column: str | None = None
 
 
 def of_counts(
@@ -177,7 +143,7 @@ def of_counts(
     if is_imported(run.facts):
         return OfCounts(why="The vectors are of another model, so genes have no contributions to them.")
     with _taken(run, shown, group, listener) as source:
-        plan = remake_plan(
+        plan, named = remake_plan(
             source, run.facts, run.label, listener, lexicon=lexicon, projection=projection, genes=genes
         )
         check_vectors(plan, vectors, run.label)
@@ -187,14 +153,17 @@ def of_counts(
             search = search_counts(plan.cells, descriptions_of(text), seed, listener)
         if plan.folded.head:
             why = "The projection has a head, which is not linear: genes have no exact contributions."
-            return OfCounts(coverage, search=search, why=why)
-        explanation = None if group is None else _explained(plan, group, sets, seed, listener)
+            return OfCounts(coverage, search=search, why=why, gene_column=named)
+        explanation, why = None, ""
+        if group is not None:
+            why = _why_not(group)
+            explanation = None if why else _explained(plan, group, sets, seed, listener)
         first: list[str] = []
         if explanation is not None:
             more = explanation.genes[explanation.genes["more"]]
             first = list(more.groupby("group", sort=False).head(_OF_GROUPS)["gene"])
         contributions = gene_contributions(plan, first, color_genes, seed=seed, listener=listener)
-    return OfCounts(coverage, contributions, explanation, search)
+    return OfCounts(coverage, contributions, explanation, search, why, named)
 
 
 def _taken(
@@ -207,6 +176,17 @@ def _taken(
         obs[group.name] = np.append(np.array(group.names, object), "")[group.codes]
     rows = run.counts_rows[shown]
     return take_cells(run.counts, rows, obs, tick=lambda *passed: listener(Advanced(*passed)))
+
+
+def _why_not(group: Categories) -> str:
+    """Why groups can't be told apart, a sentence; "" where they can."""
+    there = [name.lower() not in {UNKNOWN, "nan"} for name in group.names]  # what has no class for all verbs
+    sizes = np.bincount(group.codes[group.codes >= 0], minlength=len(there))[np.array(there, bool)]
+    if (sizes > 0).sum() < 2:
+        return f"{group.name} has fewer than two groups with cells that are drawn, so none can be compared."
+    if sizes.max() < 2:
+        return "No group has two cells that are drawn, so groups are not explained."
+    return ""
 
 
 def _explained(plan: Plan, group: Categories, sets: GeneSets, seed: int, listener: Listener) -> Explanation:

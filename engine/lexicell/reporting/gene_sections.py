@@ -57,13 +57,16 @@ def group_section(
             )
         )
         pathways = None if found.pathways is None else found.pathways.query("redundant_with == ''")
-        for group, of in found.groups.to_dict("index").items():
+        groups = found.groups.to_dict("index")
+        for group in (name for name in column.names if name in groups):  # in the order of the legend
+            of = groups[group]
             genes = found.genes[(found.genes["group"] == group)]
             parts = _genes(genes)
             if pathways is not None:
                 parts += _sets(pathways[(pathways["group"] == group) & (pathways["contribution"] > 0)])
             first = ", ".join(genes[genes["more"]]["gene"][:4])
-            line = f"{group}: {of['cells']:,} cells, score {of['score']:.3f} ({first})"
+            score = f"{of['score']:.3f}" + (f" ({first})" if first else "")
+            line = f"\u2068{group}\u2069: {of['cells']:,} cells, score {score}"  # whichever way it is read
             blocks.append(Folded(line, tuple(parts), str(group), opened=len(blocks) == 1))
     blocks.append(_similarity(column, vectors))
     return Section("groups", f"Groups of {column.name}", tuple(blocks))
@@ -95,6 +98,7 @@ def _sets(sets: pd.DataFrame) -> list[Table]:
         TableColumn("genes", "number", ",.0f"), TableColumn("adjusted p", "number", ".3f"),
         TableColumn("leading genes"),
     )  # fmt: skip
+    sets = sets.assign(genes=sets["genes"].str.replace(",", ", "))
     fields = ["pathway", "contribution", "n_genes", "p_adjusted", "genes"]
     return [Table("Gene sets that contribute most", columns, _rows(sets.head(_SETS)[fields]), note)]
 
@@ -112,13 +116,19 @@ def _similarity(column: Categories, vectors: NDArray[np.float32]) -> Block:
     """Cosines of the groups' mean vectors, seen from the mean of all cells that are shown."""
     sizes = np.bincount(column.codes[column.codes >= 0], minlength=len(column.names))
     there = np.flatnonzero(sizes > 1)
+    if len(there) < 2:
+        return Sentence("Fewer than two groups have several cells that are drawn, so none can be compared.")
+    left = int((sizes == 1).sum())
     means = np.stack([vectors[column.codes == group].mean(axis=0, dtype=np.float64) for group in there])
     means -= vectors.mean(axis=0, dtype=np.float64)
-    means /= np.maximum(np.linalg.norm(means, axis=1, keepdims=True), 1e-12)
+    with np.errstate(invalid="ignore"):  # of groups that lie where all cells do nothing is known
+        means /= np.linalg.norm(means, axis=1, keepdims=True)
     cosines = means @ means.T
     names = [column.names[group] for group in there]
     title = "How alike groups are"
     note = "Cosine of the groups' mean vectors, seen from the mean of all cells that are drawn."
+    if left:
+        note += f" Groups of one cell ({left}) are left out."
     if len(names) <= _MOST_IN_MATRIX:
         return Matrix(title, tuple(names), cosines, note)
     np.fill_diagonal(cosines, -2)
@@ -143,22 +153,24 @@ def sentence_section(genes: pd.DataFrame, cells: Cells) -> Section:
     for column in cells.columns:
         if column.origin != "sentence" or isinstance(column, Categories):
             continue
-        of = genes[genes["type"] == column.name].head(_CALLED)
-        parts = [
-            Table(
-                "Genes that it calls up, by how much they count",
-                (TableColumn("gene"), TableColumn("weight", "bar", ".3f")),
-                _rows(of[["gene", "weight"]]),
-            )
+        # What a gene adds to the score of the cells that score highest; not known of a store without counts.
+        by = "added" if "added" in genes else "weight"
+        of = genes[(genes["type"] == column.name) & (genes[by] > 0)].head(_CALLED)
+        title = f"Genes that it calls up, by {'what they add to the highest scores' if by == 'added' else by}"
+        parts: list[Table | Sentence] = [
+            Table(title, (TableColumn("gene"), TableColumn(by, "bar", ".3f")), _rows(of[["gene", by]]))
+            if len(of)
+            else Sentence("No gene that it calls up tells these cells apart.", serious=True)
         ]
         if isinstance(group, Categories):
             has = (group.codes >= 0) & np.isfinite(column.values)
             sizes = np.bincount(group.codes[has], minlength=len(group.names))
             sums = np.bincount(group.codes[has], column.values[has], minlength=len(group.names))
             mean = np.where(sizes > 0, sums / np.maximum(sizes, 1), -np.inf)
-            best = np.argsort(-mean, kind="stable")[: min(_BEST, int((sizes > 0).sum()))]
+            best = [code for code in np.argsort(-mean, kind="stable")[:_BEST] if mean[code] > 0]
             rows = tuple((group.names[code], float(mean[code])) for code in best)
             columns = (TableColumn(cells.group), TableColumn("mean score", "signed", ".2f"))
-            parts.append(Table("Groups that score highest", columns, rows))
+            if rows:
+                parts.append(Table("Groups that score above the mean", columns, rows))
         blocks.append(Folded(column.name, tuple(parts), opened=True))
     return Section("sentences", "Sentences", tuple(blocks))

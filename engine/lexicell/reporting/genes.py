@@ -21,6 +21,7 @@ __all__ = ["check_vectors", "gene_contributions"]
 
 #: Values of all genes that cells can be coloured by; a page of 50,000 cells has 128 genes.
 _MOST_VALUES = 6_400_000
+_MEANING = "What a gene contributes is its part of the product of a cell's vector with itself."
 #: Genes of a cell that are told.
 _TOLD = 6
 #: Cells that genes are chosen by.
@@ -115,10 +116,7 @@ def gene_contributions(
     note = (
         "those whose contributions differ most between cells" if len(kept) < int((spread > 0).sum()) else ""
     )
-    note = (
-        f"{len(kept):,} of the {m:,} genes{note and ': '}{note}. A gene's contribution is its share of the "
-        "length of a cell's vector; those of all genes of a cell sum to 1."
-    )
+    note = f"{len(kept):,} of the {m:,} genes{note and ': '}{note}. {_MEANING} {_sums(plan, rows)}."
     used, told_genes = np.unique(top, return_inverse=True)
     return Genes(
         _unique(rows.symbols[kept]),
@@ -128,6 +126,12 @@ def gene_contributions(
         told_genes.reshape(top.shape).astype(np.uint16),
         amounts,
     )
+
+
+def _sums(plan: Plan, rows: GeneRows) -> str:
+    """What the contributions of a cell sum to."""
+    those = "Those of all genes of a cell" + (" and of the projection's bias" if rows.bias.any() else "")
+    return f"{those} sum to {'1' if plan.recipe.normalise else 'the square of the length of its vector'}"
 
 
 def _asked(plan: Plan, rows: GeneRows, names: Sequence[str], listener: Listener) -> NDArray[np.intp]:

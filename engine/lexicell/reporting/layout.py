@@ -17,6 +17,8 @@ EXTRA = "report"
 _COMPONENTS, _NEIGHBOURS = 50, 15
 #: How near neighbours are drawn; scanpy's.
 _MIN_DIST = 0.5
+#: Vectors that differ less are the same.
+_ALIKE = 1e-6
 #: Cells below which a UMAP has nothing to place; their first two components are shown.
 _LEAST = 20
 
@@ -50,6 +52,8 @@ def umap_of_vectors(vectors: NDArray[np.float32], seed: int) -> tuple[NDArray[np
     n, p = vectors.shape
     if n < 3:
         return np.zeros((n, 2), np.float32) + np.arange(n, dtype=np.float32)[:, None], "a row, for few cells"
+    if float(np.ptp(vectors, axis=0).max()) < _ALIKE:
+        return np.zeros((n, 2), np.float32), f"nothing: the vectors of all {n:,} cells are the same"
     k = min(_COMPONENTS, n - 1, p)
     components = PCA(k, svd_solver="randomized", random_state=seed).fit_transform(vectors)
     components = np.ascontiguousarray(components, np.float32)

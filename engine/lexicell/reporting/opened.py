@@ -17,7 +17,7 @@ from lexicell.atlas import CountSource
 from lexicell.atlas._remote import is_url
 from lexicell.atlas.store import KEY, QUALITY, StoredVectors, open_vectors, vectors_of
 from lexicell.embedding.inputs import open_data
-from lexicell.embedding.remake import is_imported
+from lexicell.embedding.remake import check_facts, is_imported
 from lexicell.errors import InputError
 
 if TYPE_CHECKING:
@@ -49,6 +49,10 @@ class OpenedRun:
         ``[N]`` row of each cell in `counts`; None where both are in the same order.
     stored
         The vectors, where they lie in a store that has no counts; else None.
+    kept
+        Columns of ``obs`` that the store was told to keep.
+    dtype
+        Of the stored vectors, "" where it is not known.
     """
 
     label: str
@@ -58,17 +62,23 @@ class OpenedRun:
     counts: CountSource | None
     place: NDArray[np.intp] | None
     stored: StoredVectors | None
+    kept: tuple[str, ...]
+    dtype: str
     _rows: Callable[[int, int], NDArray[np.float32]]
     _obs: pd.DataFrame | None
 
     def vectors(self, cells: NDArray[np.integer[Any]]) -> NDArray[np.float32]:
-        """Vectors ``[n, p]`` of some cells, whose numbers are ascending."""
+        """Vectors ``[n, p]`` of some cells, numbers ascending; InputError where one is not finite."""
         found = np.empty((len(cells), self.dim), np.float32)
         for start in range(0, len(self.names), _BLOCK):
             first, last = np.searchsorted(cells, [start, start + _BLOCK])
             if last > first:
                 block = self._rows(start, min(start + _BLOCK, len(self.names)))
                 found[first:last] = block[cells[first:last] - start]
+        if not np.isfinite(found).all():
+            cell = self.names[cells[np.flatnonzero(~np.isfinite(found).all(axis=1))[0]]]
+            msg = f"{self.label}: the vector of cell {cell!r} is not finite; embed the cells anew"
+            raise InputError(msg)
         return found
 
     @property
@@ -165,10 +175,11 @@ def open_run(
     vectors = vectors_of(store)
     if vectors is not None:
         counts = None if data is None else read(data)
+        kept = tuple(str(name) for name in vectors.obs.columns if name not in QUALITY)
         place = None if counts is None else _match(vectors.names, counts, vectors.target)
         return OpenedRun(
             vectors.target, vectors.facts, vectors.names, vectors.shape[1], counts, place, vectors,
-            vectors.rows, vectors.obs,
+            kept, vectors.dtype, vectors.rows, vectors.obs,
         )  # fmt: skip
     own = read(store)
     names, label = own.names(0, own.n_cells), own.label
@@ -180,9 +191,9 @@ def open_run(
     def rows(start: int, stop: int) -> NDArray[np.float32]:
         return own.read_obsm(KEY, start, stop).astype(np.float32)
 
-    kept = [name for name in own.obs_columns if name in QUALITY] if counts is not own else []
-    obs = own.read_obs(kept, 0, own.n_cells) if kept else None
-    return OpenedRun(label, facts, names, dim, counts, place, None, rows, obs)
+    quality = [name for name in own.obs_columns if name in QUALITY] if counts is not own else []
+    obs = own.read_obs(quality, 0, own.n_cells) if quality else None
+    return OpenedRun(label, facts, names, dim, counts, place, None, (), "", rows, obs)
 
 
 def _facts(store: Any, label: str) -> Mapping[str, Any]:
@@ -204,12 +215,7 @@ def _facts(store: Any, label: str) -> Mapping[str, Any]:
 
                 with h5py.File(store, "r") as file:
                     facts = anndata.io.read_elem(file["uns/lexicell"]) if "uns/lexicell" in file else None
-    if not isinstance(facts, Mapping) or not {"recipe", "lexicon", "genes"} & facts.keys():
-        msg = (
-            f"{label} does not say how its vectors were made (uns['lexicell']); `lexicell embed` writes that"
-        )
-        raise InputError(msg)
-    return facts
+    return check_facts(facts, label)
 
 
 def _match(names: pd.Index[Any], counts: CountSource, label: str) -> NDArray[np.intp] | None:

@@ -16,6 +16,8 @@ _LEAST = 50
 def choose_cells(strata: NDArray[np.integer[Any]], most: int, seed: int) -> NDArray[np.intp]:
     """Choose at most `most` of ``N`` cells: of each stratum in proportion, and 50 of each that has so many.
 
+    Where that is more than `most` together, as many of each as there is room for.
+
     Parameters
     ----------
     strata
@@ -44,8 +46,12 @@ def choose_cells(strata: NDArray[np.integer[Any]], most: int, seed: int) -> NDAr
 
 
 def _quotas(sizes: NDArray[np.int64], most: int) -> NDArray[np.int64]:
-    """Cells of each stratum; they sum to `most`, or less where rounding leaves a few."""
+    """Cells of each stratum, `most` together: the least of each, and the rest in proportion."""
     least = np.minimum(sizes, min(_LEAST, most // len(sizes)))
-    left = most - least.sum()
     spare = sizes - least
-    return np.asarray(least + np.floor(spare * (left / max(spare.sum(), 1))), np.int64)
+    exact = spare * ((most - least.sum()) / max(spare.sum(), 1))
+    quota = least + np.floor(exact).astype(np.int64)
+    # What rounding left goes to the largest remainders; of more strata than cells, to the largest.
+    order = np.lexsort((-sizes, -(exact - np.floor(exact))))
+    quota[order[: most - quota.sum()]] += 1
+    return np.asarray(quota, np.int64)

@@ -17,6 +17,7 @@ from lexicell.embedding.remake import is_imported
 from lexicell.reporting.commands import name_of
 from lexicell.reporting.content import (
     Block,
+    Categories,
     Command,
     Facts,
     Folded,
@@ -25,6 +26,7 @@ from lexicell.reporting.content import (
     Table,
     TableColumn,
 )
+from lexicell.reporting.files import EvaluationFile, ProfileFile
 from lexicell.reporting.opened import OpenedRun
 from lexicell_kernels.cpu import available_cpus
 
@@ -61,9 +63,9 @@ def run_section(
             f"NumPy {np.__version__}",
         ),
     ]
-    blocks: list[Block] = [Facts(tuple(items)), *commands]
-    if notes:
-        blocks.append(Folded(f"{len(notes)} notes of how the data were understood", tuple(notes)))
+    blocks: list[Block] = [*(note for note in notes if note.serious), Facts(tuple(items)), *commands]
+    if quiet := tuple(note for note in notes if not note.serious):
+        blocks.append(Folded("How the data were understood", quiet))
     return Section("run", "What was run", tuple(blocks))
 
 
@@ -73,7 +75,10 @@ def _recipe(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
     chosen = f"the {int(facts['top_k'])} highest genes" if int(facts["top_k"]) else "all genes"
     projection = str(facts["projection"])
     card = facts.get("projection_card", {}).get("name", "learned")
-    described = f"{int(read['genes']):,} described, of {int(read['columns']):,} columns"
+    described = (
+        f"{int(read['matched_columns']):,} of {int(read['columns']):,} columns are described, "
+        f"{int(read['genes']):,} genes"
+    )
     return [
         ("recipe", f"{facts['recipe']}: {chosen} of a cell, weight {facts['weight']}"),
         ("lexicon", f"{lexicon['name']} ({_short(lexicon['identity'])})"),
@@ -85,7 +90,7 @@ def _recipe(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 def quality_section(
-    run: OpenedRun, genes: GeneCoverage | None, shown: int, by: Mapping[str, NDArray[np.object_]]
+    run: OpenedRun, genes: GeneCoverage | None, shown: int, by: Sequence[Categories]
 ) -> Section:
     """Coverage, cells without genes and ties; of all cells, and by batches and groups."""
     n_genes, coverage, tied = (run.quality(f"lexicell_{name}") for name in ("n_genes", "coverage", "n_tied"))
@@ -98,19 +103,18 @@ def quality_section(
     n = len(n_genes)
     blocks: list[Block] = [
         Facts((
-            ("counts in described genes", f"{middle:.1%} of a cell's at the median; 5 to 95 % of cells: "
+            ("counts in described genes", f"{middle:.1%} at the median; 5 to 95 % of cells: "
                                           f"{low:.1%} to {high:.1%}"),
             ("cells without genes", f"{empty:,} of {n:,}: they have no vector, and are not drawn" if empty
                                     else f"none of {n:,}"),
             ("genes of a cell", f"{median:,.0f} at the median; 5 to 95 % of cells: {few:,.0f} to "
                                 f"{many:,.0f}"),
-            ("tied cells", f"{(tied > 0).mean():.1%}: the last of their genes has as many counts as others "
-                           "that were not taken; the lexicon's order decides, not the file's"),
+            ("tied cells", f"{(tied[n_genes > 0] > 0).mean():.1%} of those with genes. Most counts are 1 or "
+                           "2, so this is usual and no fault: among genes with as many counts as the last "
+                           "one taken, the lexicon's order decides, and never the file's"),
         )),
     ]  # fmt: skip
-    for name, column in by.items():
-        if (table := _by(name, column, n_genes, coverage, tied)) is not None:
-            blocks.append(table)
+    blocks += [_by(column, n_genes, coverage, tied) for column in by]
     if genes is not None and genes.missing:
         rows = tuple((name, share) for name, share in genes.missing[:_MISSING])
         blocks.append(
@@ -125,92 +129,75 @@ def quality_section(
 
 
 def _by(
-    name: str,
-    column: NDArray[np.object_],
+    column: Categories,
     n_genes: NDArray[np.float64],
     coverage: NDArray[np.float64],
     tied: NDArray[np.float64],
-) -> Table | None:
-    table = pd.DataFrame({"of": column, "genes": n_genes, "coverage": coverage,
-                          "empty": n_genes == 0, "tied": tied > 0})  # fmt: skip
-    groups = table[table["of"] != ""].groupby("of", sort=True, observed=True)
-    if len(groups) < 2:
-        return None
+) -> Table:
+    """Quality of each category, and of the cells without one; `column` is of all cells."""
+    table = pd.DataFrame({"of": column.codes, "genes": n_genes, "coverage": coverage, "empty": n_genes == 0,
+                          "tied": tied > 0})  # fmt: skip
+    groups = table.groupby("of", sort=True)
     each = pd.DataFrame({
         "cells": groups.size(), "coverage": groups["coverage"].median(), "genes": groups["genes"].median(),
         "empty": groups["empty"].mean(), "tied": groups["tied"].mean(),
     })  # fmt: skip
     columns = (
-        TableColumn(name), TableColumn("cells", "number", ",.0f"),
+        TableColumn(column.name), TableColumn("cells", "number", ",.0f"),
         TableColumn("median coverage", "bar", ".1%", 1.0), TableColumn("median genes", "number", ",.0f"),
         TableColumn("without genes", "number", ".2%"), TableColumn("tied", "number", ".1%"),
     )  # fmt: skip
-    numbers = each.to_numpy(np.float64).tolist()
-    rows = tuple((str(of), *row) for of, row in zip(each.index, numbers, strict=True))
-    return Table(f"By {name}", columns, rows)
+    order = [*(code for code in each.index if code >= 0), *(code for code in each.index if code < 0)]
+    numbers = each.loc[order].to_numpy(np.float64).tolist()
+    names = [column.names[code] if code >= 0 else "(none)" for code in order]
+    rows = tuple((name, *row) for name, row in zip(names, numbers, strict=True))
+    return Table(f"By {column.name}", columns, rows, column.note)
 
 
-def evaluation_section(content: Mapping[str, Any], n_cells: int, lexicon: str) -> Section:
+def evaluation_section(content: EvaluationFile, n_cells: int, n_labelled: int, lexicon: str) -> Section:
     """Quality beside its controls, as `lexicell evaluate` measured it."""
-    blocks: list[Block] = []
-    data = content.get("data", {})
-    sizes = ", ".join(f"{name} ({of['cells']:,} cells)" for name, of in data.items())
-    blocks.append(Sentence(f"Of {sizes}, by `lexicell evaluate`. A control in grey that is as good says that "
-                           "texts have no part in it."))  # fmt: skip
-    used = content.get("settings", {}).get("lexicon", {}).get("identity", lexicon)
-    if used != lexicon:
-        blocks.append(Sentence("It was made with another lexicon than these vectors.", serious=True))
-    if all(of["cells"] > n_cells for of in data.values()):
-        text = f"Its data sets have more cells than the {n_cells:,} of this run: it is of other cells."
-        blocks.append(Sentence(text, serious=True))
-    lines = content["lines"]
-    for name, scenario, setting in dict.fromkeys(
-        (line["data"], line["scenario"], line["setting"]) for line in lines
-    ):
-        of = [
-            line for line in lines
-            if (line["data"], line["scenario"], line["setting"]) == (name, scenario, setting)
-        ]  # fmt: skip
-        of.sort(key=lambda line: line["is_control"])
-        rows = tuple(
-            (
-                ", ".join(filter(None, [line["method"], line["control"]])),
-                line["classifier"],
-                line["scores"]["macro_f1"]["mean"],
-                _interval(line["scores"]["macro_f1"]),
-                line["scores"]["accuracy"]["mean"],
-            )
-            for line in of
+    sizes = ", ".join(f"{name} ({cells:,} cells)" for name, cells in content.data.items())
+    blocks: list[Block] = [
+        Sentence(
+            f"Of {sizes}, by `lexicell evaluate`; this run has {n_cells:,} cells. A control, in grey, that "
+            "is as good says that texts have no part in it."
         )
-        columns = (
-            TableColumn("method"), TableColumn("read by"), TableColumn("macro-F1", "bar", ".3f", 1.0),
-            TableColumn("95 % of draws"), TableColumn("accuracy", "number", ".3f"),
-        )  # fmt: skip
-        faint = frozenset(i for i, line in enumerate(of) if line["is_control"])
-        title = ", ".join(filter(None, [name, scenario, setting]))
-        blocks.append(Table(title, columns, rows, faint=faint))
+    ]
+    if content.lexicon and content.lexicon != lexicon:
+        blocks.append(Sentence("It was made with another lexicon than these vectors.", serious=True))
+    if not any(n_labelled <= cells <= n_cells for cells in content.data.values()):
+        text = "No data set of it has as many cells as this run: see whether it is of the same cells."
+        blocks.append(Sentence(text, serious=True))
+    columns = (
+        TableColumn("method"), TableColumn("read by"), TableColumn("macro-F1", "bar", ".3f", 1.0),
+        TableColumn("95 % of draws"), TableColumn("accuracy", "number", ".3f"),
+    )  # fmt: skip
+    for where in dict.fromkeys(line.where for line in content.lines):
+        lines = sorted(
+            (line for line in content.lines if line.where == where), key=lambda line: line.is_control
+        )
+        rows = tuple(
+            (line.method, line.classifier, line.macro_f1, line.interval, line.accuracy) for line in lines
+        )
+        faint = frozenset(i for i, line in enumerate(lines) if line.is_control)
+        blocks.append(Table(where, columns, rows, faint=faint))
     return Section("evaluation", "Quality beside controls", tuple(blocks))
 
 
-def _interval(score: Mapping[str, Any]) -> str:
-    low, high = score.get("low"), score.get("high")
-    return "" if low is None or high is None else f"{low:.3f} to {high:.3f}"
-
-
-def time_section(profile: Mapping[str, Any]) -> Section:
+def time_section(profile: ProfileFile) -> Section:
     """Where the time of the run went."""
-    stages = {name: float(seconds) for name, seconds in profile["stages"].items() if seconds}
-    total = sum(stages.values()) or 1.0
-    ordered = sorted(stages.items(), key=lambda item: -item[1])
-    rows = tuple((name, seconds, seconds / total) for name, seconds in ordered)
+    total = sum(profile.stages.values()) or 1.0
+    ordered = sorted(profile.stages.items(), key=lambda item: -item[1])
+    rows = tuple((name, seconds, seconds / total) for name, seconds in ordered if seconds)
     columns = (
         TableColumn("stage"),
         TableColumn("seconds", "number", ",.2f"),
         TableColumn("share", "bar", ".0%", 1.0),
     )
-    workers = max(1, len(profile.get("workers", {})) - 1)
-    clock = float(profile["seconds"])
-    note = f"{clock:,.2f} s by the clock; seconds of the main thread and {workers} workers, added up."
+    note = (
+        f"{profile.seconds:,.2f} s by the clock; seconds of the main thread and {profile.workers} workers, "
+        "added up."
+    )
     return Section("time", "Where the time went", (Table("By stage", columns, rows, note),))
 
 

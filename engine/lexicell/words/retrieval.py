@@ -22,6 +22,8 @@ __all__ = ["call_up", "likeness_of", "standardised"]
 
 #: Sentences at once; each takes the likeness of all genes in memory.
 _MOST_SENTENCES = 1_000
+#: Letters of a sentence in a message.
+_SHOWN = 80
 #: A number that no standard deviation of likenesses reaches.
 _NOTHING = 1e-9
 
@@ -69,8 +71,8 @@ def call_up(
     silent = np.flatnonzero(~found.any(axis=1)) if parts else np.arange(len(sentences))
     if len(silent):
         msg = (
-            f"{sentences[silent[0]]!r} calls up no gene of {lexicon.name}: no gene's text has its words; say "
-            "in English what the cell does"
+            f"{sentences[silent[0]][:_SHOWN]!r} calls up no gene of {lexicon.name}: no gene's text has its "
+            "words; say in English what the cell does"
         )
         raise InputError(msg)
     return found

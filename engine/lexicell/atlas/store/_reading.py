@@ -56,6 +56,11 @@ class StoredVectors:
         """``[N]`` names of the cells."""
         return self.obs.index
 
+    @property
+    def dtype(self) -> str:
+        """How they are stored: "float16" or "float32"."""
+        return str(self._array.dtype)
+
     def rows(self, start: int, stop: int) -> NDArray[np.float32]:
         """Vectors of cells ``start:stop``; CorruptDataError where they can't be read any more."""
         try:
