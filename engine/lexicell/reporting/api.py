@@ -139,7 +139,8 @@ def report(
         A sentence, several, or several by names, that cells are scored by as `lexicell.search` does.
     annotation
         A ``.csv`` or ``.parquet`` of `lexicell.annotate`, of the same cells. By default
-        ``NAME.annotation.csv`` or ``.parquet`` beside the store ``NAME.zarr``, where it is there.
+        ``NAME.annotation.csv`` or ``.parquet`` beside the store ``NAME.zarr``, where it is there; "none" for
+        none.
     evaluation
         A folder of `lexicell.evaluate`; by default ``NAME.evaluation`` beside the store.
     profile
