@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from itertools import pairwise
@@ -58,13 +58,19 @@ class _Group:
         """A dictionary, and the token, median and name of each column; none for genes of two columns."""
         self.folder.mkdir(exist_ok=True)
         path, tokens, medians = dictionaries(self.folder, 0)
-        ids, _ = ids_of_columns(str(self.path), tokens)
-        for gene, n in Counter(ids).items():
-            if n > 1:
-                tokens.pop(gene, None)
-                medians.pop(gene, None)
-        path.write_text(json.dumps({"tokens": tokens, "medians": medians}))
+        while twice := self._twice(tokens):  # a gene may have another id, whose turn is next
+            tokens = {gene: token for gene, token in tokens.items() if gene not in twice}
+        path.write_text(
+            json.dumps(
+                {"tokens": tokens, "medians": {gene: m for gene, m in medians.items() if gene in tokens}}
+            )
+        )
         return path, *of_columns(str(self.path), tokens, medians)
+
+    def _twice(self, tokens: Mapping[str, int]) -> set[str]:
+        """Genes with a token that are two columns."""
+        ids, _ = ids_of_columns(str(self.path), tokens)
+        return {gene for gene, n in Counter(ids).items() if n > 1 and gene in tokens}
 
     @cached_property
     def counts(self) -> sp.csr_array:
