@@ -187,7 +187,7 @@ def _loader(group: _Group, row: Scenario) -> Parts:
 
 def _annbatch(group: _Group, row: Scenario) -> Parts:
     running = group.stack.enter_context(Annbatch(group.bench.python312, group.path(row)))
-    return {"n": group.bench.cells(row), "run": running.load}
+    return {"n": group.bench.cells(row), "run": running.load, "facts": running.facts}
 
 
 def _scanpy(group: _Group, row: Scenario) -> Parts:
