@@ -24,7 +24,7 @@ from lexicell.embedding.inputs import open_data
 from lexicell.exports.ensembl import ensembl_ids
 from lexicell.lexicon import Lexicon
 
-__all__ = ["Given", "dictionaries", "of_columns"]
+__all__ = ["Given", "dictionaries", "ids_of_columns", "of_columns"]
 
 
 @dataclass(frozen=True)
@@ -82,9 +82,7 @@ def of_columns(
     path: str | ad.AnnData, tokens: Mapping[str, int], medians: Mapping[str, float]
 ) -> tuple[NDArray[np.int64], NDArray[np.float64], list[str]]:
     """Token, median and name of each column; of columns that are one gene the first alone."""
-    with open_data(path, None, None, use_raw=False, follow_links=False) as source:
-        ids = ensembl_ids(align_cells(source, AlignOptions(min_coverage=None), ignore), tokens).ids.tolist()
-        names = source.var.index.astype(str).tolist()
+    ids, names = ids_of_columns(path, tokens)
     seen: set[str] = set()
     token, median = np.full(len(ids), -1), np.ones(len(ids))
     for i, one in enumerate(ids):
@@ -92,3 +90,10 @@ def of_columns(
             seen.add(one)
             token[i], median[i] = tokens[one], medians[one]
     return token, median, names
+
+
+def ids_of_columns(path: str | ad.AnnData, tokens: Mapping[str, int]) -> tuple[list[str], list[str]]:
+    """Ensembl id, empty for none, and name of each column."""
+    with open_data(path, None, None, use_raw=False, follow_links=False) as source:
+        ids = ensembl_ids(align_cells(source, AlignOptions(min_coverage=None), ignore), tokens).ids.tolist()
+        return ids, source.var.index.astype(str).tolist()

@@ -2,8 +2,8 @@
 
 Whatever else a machine does changes from second to second, so two times can be compared only where they lie
 side by side. Every round runs every case once, in the same order; a ratio is the median, over the rounds, of
-quotients within a round. The first round warms up and does not count. A case that has a gate counts only if
-what it computes is right.
+quotients within a round. The first round warms up and does not count. A case that takes long may leave out
+the last rounds. A case that has a gate counts only if what it computes is right.
 """
 
 from __future__ import annotations
@@ -55,6 +55,8 @@ class Case:
         Is called before each repeat and not timed.
     facts
         Is called after the rounds: what else is known, as plain values.
+    rounds
+        How many rounds are enough, since it takes long; None for all. Where it is one, the gate warms up.
     """
 
     scenario: Scenario
@@ -67,7 +69,12 @@ class Case:
     gate: Callable[[], dict[str, Any]] | None = None
     before: Callable[[], None] | None = None
     facts: Callable[[], dict[str, Any]] | None = None
+    rounds: int | None = None
     empty: str = ""
+
+    def takes_part(self, number: int) -> bool:
+        """Whether it is run in a round; the one that warms up is number 0."""
+        return self.rounds is None or (number <= self.rounds and number >= (self.rounds == 1))
 
 
 @dataclass(slots=True)
@@ -110,7 +117,7 @@ def measure(
                 one.empty, one.wrong = f"not timed, since its result is wrong: {error}", True
     for number in range(rounds + 1):
         for one in measured:
-            if one.empty:
+            if one.empty or not one.case.takes_part(number):
                 continue
             tick(f"round {number} of {rounds}: {one.case.label}")
             taken = _timed(one.case)

@@ -109,7 +109,8 @@ def _against(one: Measured, head: Measured) -> dict[str, Any]:
     if one is head or not one.seconds or not head.seconds:
         against = None if one is head else head.case.scenario.id
         return {"against": against, "ratio": None, "ratio_iqr": None, "cpu_ratio": None}
-    wall, cpu = one.each() / np.maximum(head.each(), 1e-12)
+    n = min(len(one.seconds), len(head.seconds))  # a case that takes long has only the first rounds
+    wall, cpu = one.each()[:, :n] / np.maximum(head.each()[:, :n], 1e-12)
     low, middle, high = np.quantile(wall, [0.25, 0.5, 0.75])
     return {
         "against": head.case.scenario.id,

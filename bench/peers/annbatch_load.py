@@ -13,6 +13,7 @@ import json
 import sys
 import time
 import warnings
+from importlib.metadata import version
 from typing import Any
 
 #: Cells of a batch.
@@ -42,7 +43,7 @@ def load(counts: Any, slice_cells: int, slices: int, *, summing: bool) -> dict[s
     if cells != counts.shape[0]:
         message = f"{cells} of {counts.shape[0]} cells"
         raise RuntimeError(message)
-    return {**taken, "sums": sums}
+    return {**taken, "sums": sums, "version": version("annbatch")}
 
 
 def main() -> int:

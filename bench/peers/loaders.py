@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib import import_module
@@ -16,6 +17,7 @@ from types import TracebackType
 from typing import Any, Self
 
 import anndata as ad
+import scipy.sparse as sp
 import zarr
 
 from bench.measure import Taken
@@ -78,6 +80,38 @@ def _sliced_by_zarrs(path: Path) -> Iterator[Any]:
         yield from _sliced(path)
 
 
+#: scDataset's batch, as documented, and batches at once, the fastest of 8 to 64; SCDL's batch.
+_FETCH, _SCDL_BATCH = (64, 64), 8
+
+
+def _by_scdataset(path: Path) -> Iterator[Any]:
+    scdataset: Any = import_module("scdataset")
+    data = ad.read_h5ad(path, backed="r")
+    batch, factor = _FETCH
+    try:
+        yield from scdataset.scDataset(
+            data, scdataset.Streaming(), batch_size=batch, fetch_factor=factor,
+            fetch_transform=lambda cells: cells.to_memory().X,
+        )  # fmt: skip
+    finally:
+        data.file.close()
+
+
+def _by_scdl(path: Path) -> Iterator[Any]:
+    """From the layout beside the file, which is made where it is not there yet."""
+    dataset: Any = import_module("bionemo.scdl.io.single_cell_memmap_dataset").SingleCellMemMapDataset
+    collate: Any = import_module("bionemo.scdl.util.torch_dataloader_utils").collate_sparse_matrix_batch
+    batches: Any = import_module("torch.utils.data").DataLoader
+    layout = path.with_suffix(".scdl")
+    if not layout.exists():
+        dataset(str(layout), h5ad_path=str(path), use_X_not_raw=True).save()
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta")
+        for x in batches(dataset(str(layout)), batch_size=_SCDL_BATCH, shuffle=False, collate_fn=collate):
+            parts = (x.values().numpy(), x.col_indices().numpy(), x.crow_indices().numpy())
+            yield sp.csr_matrix(parts, shape=tuple(x.shape))
+
+
 _WHOLE = "Holds the whole matrix in memory, and reads the tables of cells and genes too."
 _SLICES = f"Slices of {SLICE:,} cells, new arrays for each; the counts only, as ours."
 
@@ -101,15 +135,32 @@ LOADERS = {
         _sliced_by_zarrs,
         needs="zarrs",
     ),
+    "scdataset": Loader(
+        "scDataset, in order",
+        f"Streaming over anndata, backed: scipy batches of {_FETCH[0]} cells, {_FETCH[1]} of them fetched at "
+        "once, which is faster than its documentation's 8; h5py on one thread. Workers of a DataLoader are "
+        "left out, since they change the order.",
+        _by_scdataset,
+        needs="scdataset",
+    ),
+    "scdl": Loader(
+        "BioNeMo SCDL, its DataLoader",
+        "From its own layout of memory-mapped float32 counts, uncompressed, whose making is not timed. As "
+        f"its documentation has it: torch's DataLoader, batches of {_SCDL_BATCH}, one cell after another in "
+        "Python; larger batches are slower. Workers are left out.",
+        _by_scdl,
+        needs="bionemo.scdl",
+    ),
 }
 
 ANNBATCH_FAIRNESS = (
     "Loads in order and does nothing else; scipy batches of 4,096 cells, as training takes them, read ahead "
-    "through the zarrs pipeline. The best of three sizes of request; the start of its interpreter is not "
+    "through the zarrs pipeline. The best of four sizes of request, its default and that of its walkthrough "
+    "among them; the start of its interpreter is not "
     "timed, opening of the store neither."
 )
 #: Cells of a slice, and slices at once; all are tried, and the fastest is timed.
-_REQUESTS = ((4_096, 1), (4_096, 4), (512, 32))
+_REQUESTS = ((4_096, 1), (4_096, 4), (512, 32), (32, 256))
 
 
 class Annbatch:
@@ -140,6 +191,12 @@ class Annbatch:
             text=True,
         )
         self._best: tuple[int, int] | None = None
+        self._version = ""
+
+    def facts(self) -> dict[str, Any]:
+        """Which version, and which request was the best."""
+        cells, at_once = self._best or (0, 0)
+        return {"annbatch": self._version, "slice_cells": cells, "slices": at_once}
 
     def load(self) -> Taken:
         """Load all cells with the best request, which the first call finds."""
@@ -164,6 +221,7 @@ class Annbatch:
             msg = f"annbatch ended with {self._process.wait()}"
             raise RuntimeError(msg)
         said: dict[str, Any] = json.loads(line)
+        self._version = said["version"]
         return said
 
     def __enter__(self) -> Self:

@@ -73,7 +73,7 @@ def _updated(path: Path, shown: Sequence[select.Group]) -> str | None:
 
 def _why(shown: Sequence[select.Group]) -> str:
     if not shown:
-        return "the records hold no peer of the suites kernel, ranking, read and embed"
+        return "the records hold no peer of the suites kernel, ranking, read, embed, models and tokens"
     return f"there is no {readme.BEGIN} with a {readme.END} after it"
 
 

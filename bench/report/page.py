@@ -24,6 +24,8 @@ _SUITES = {
     "lexicon": "Building a lexicon",
     "read": "Reading counts",
     "embed": "Whole runs: file to vectors",
+    "models": "Beside other models: file to vectors",
+    "tokens": "Tokens: file to file",
     "pack": "Packing an atlas",
     "start": "Starting up",
     "dask": "On a Dask cluster",

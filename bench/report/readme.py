@@ -15,15 +15,19 @@ BEGIN, END = "<!-- bench:speed -->", "<!-- /bench:speed -->"
 def speed_table(groups: Sequence[Group]) -> str:
     """Markdown: machine and date, then each group's headline with its peers below, won or lost.
 
+    Rows for a GPU where there was none are left to the page.
+
     Parameters
     ----------
     groups
         Of one run: `select.readme_groups`.
     """
     head = groups[0].headline
+    rounds = sorted({len(row["seconds"]) for group in groups for row in group.rows if row["seconds"]})
+    said = f"{rounds[-1]} rounds" if len(rounds) == 1 else f"{rounds[0]} to {rounds[-1]} rounds"
     lines = [
         f"{_text(machine_name(head['machine']))}; {day(head['time'])}, commit {code(head)}; medians of"
-        f" {len(head['seconds'])} rounds, by `python -m bench report` from [`bench/results`](bench/results).",
+        f" {said}, by `python -m bench report` from [`bench/results`](bench/results).",
         "",
         "| | rate | lexicell is |",
         "|---|---:|---:|",
@@ -31,8 +35,14 @@ def speed_table(groups: Sequence[Group]) -> str:
     for group in groups:
         what = _text(f"{group.suite}: {setting([group.headline], brief=True)}")
         lines.append(f"| **lexicell, {what}** | **{_rate(group.headline)}** | |")
-        lines.extend(_peer(row) for row in group.peers)
+        lines.extend(_peer(row) for row in group.peers if not _needs_gpu(row, group.headline))
     return "\n".join(lines)
+
+
+def _needs_gpu(row: Record, headline: Record) -> bool:
+    """Whether a row has no number since it asks for a GPU; only the page tells of it."""
+    asks = row["scenario"]["device"] != headline["scenario"]["device"]
+    return bool(asks and row["ratio"] is None)
 
 
 def _peer(row: Record) -> str:

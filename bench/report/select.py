@@ -47,6 +47,8 @@ _README = (
     ("read", "h5ad"),
     ("embed", "packed"),
     ("embed", "peers"),
+    ("models", "synthetic"),
+    ("tokens", "synthetic"),
 )
 
 

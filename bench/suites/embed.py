@@ -42,6 +42,8 @@ __all__ = ["cases"]
 BASE = 100_000
 #: Blocks in memory for computing alone, more than any cache holds, and how often each is embedded.
 _BLOCKS, _PASSES = 12, 4
+#: From so many cells on, a run takes ten seconds, and so few rounds count.
+_MANY, _ROUNDS = 1_000_000, 3
 
 
 class _Group:
@@ -112,7 +114,8 @@ def _run(group: _Group, row: Scenario) -> Parts:
         return known
 
     timed = run if cold else group.rounds.timed("run", n, run)
-    return {"n": n, "run": timed, "gate": run.gate, "before": before, "facts": facts}
+    rounds = _ROUNDS if n >= _MANY else None
+    return {"n": n, "run": timed, "gate": run.gate, "before": before, "facts": facts, "rounds": rounds}
 
 
 def _peak(run: Run, row: Scenario) -> float:
@@ -187,7 +190,7 @@ def _loader(group: _Group, row: Scenario) -> Parts:
 
 def _annbatch(group: _Group, row: Scenario) -> Parts:
     running = group.stack.enter_context(Annbatch(group.bench.python312, group.path(row)))
-    return {"n": group.bench.cells(row), "run": running.load}
+    return {"n": group.bench.cells(row), "run": running.load, "facts": running.facts}
 
 
 def _scanpy(group: _Group, row: Scenario) -> Parts:

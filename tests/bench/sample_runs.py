@@ -1,5 +1,7 @@
 """Runs as the suites record them: coherent, with a peer that wins, one that is missing, and stages."""
 
+from dataclasses import replace
+
 import numpy as np
 from bench import record
 from bench.measure import Case, Measured
@@ -108,6 +110,31 @@ def embed(storage="packed", rate=71_000):
         peer("embed", storage, "annbatch, loading only", 1.18 * rate, n=100_000, **where,
              fairness="Only loads; computes and writes nothing."),
     ]  # fmt: skip
+
+
+def models():
+    """Rows that need other packages, or a GPU; one of them is timed once."""
+    where = {"k": "-", "p": "50", "table": "-", "storage": "zarr", "cache": "warm"}
+    return [
+        ours("models", "synthetic", "lexicell, whole run, zarr", 70_000, storage="zarr", cache="warm"),
+        peer("models", "synthetic", "pretrained PCA, scipy", 19_100, n=100_000, **where),
+        peer("models", "synthetic", "scanpy.pp.pca, fitted", 2_500, n=100_000, **where,
+             fairness="Fits components to these cells."),
+        missing("models", "synthetic", "rapids_singlecell.pp.pca", "needs rapids_singlecell: a GPU",
+                device="cuda", **where),
+        peer("models", "synthetic", "MLP, ONNX Runtime", 1_900, **(where | {"p": "128"})),
+    ]  # fmt: skip
+
+
+def tokens():
+    where = {"k": "2048", "p": "-", "table": "-", "storage": "h5ad-plain", "cache": "warm", "unit": "tokens"}
+    theirs = {name: value for name, value in where.items() if name != "unit"}
+    loop, *rest = peer("tokens", "synthetic", "Geneformer's semantics", 21_000_000, **theirs)
+    return [
+        ours("tokens", "synthetic", "lexicell export geneformer", 38_000_000, **where),
+        (replace(loop, unit="tokens"), *rest),
+        missing("tokens", "synthetic", "SLAF's loader", "no folder with slaf was given", **theirs),
+    ]
 
 
 def everything():

@@ -46,6 +46,19 @@ def test_a_ratio_is_the_median_of_quotients_within_a_round():
     assert second["rate_iqr"][0] < second["rate"] < second["rate_iqr"][1]
 
 
+def test_a_case_that_takes_long_has_fewer_rounds_and_its_ratio_those_of_the_same_rounds():
+    ran = []
+    head = Case(row("lexicell"), "ours", 10, run=slow([9, 1, 2, 100]))
+    peer = Case(row("peer"), "theirs", 5, run=slow([9, 3, 5]), peer=True, rounds=2)
+    once = Case(row("once"), "theirs", 5, run=slow([7]), peer=True, rounds=1, before=lambda: ran.append(1))
+    measured = measure([head, peer, once], 3)
+    assert [one.seconds for one in measured] == [[1, 2, 100], [3, 5], [7]]
+    assert ran == [1]  # without a round that warms up
+    _, second, third = record.make(measured, STAMP, 0.5)
+    assert second["ratio"] == 5.5  # quotients of seconds a unit: 6 and 5
+    assert (third["ratio"], third["rate_iqr"]) == (14, [third["rate"]] * 2)
+
+
 def test_a_wrong_result_gets_no_time_and_the_others_go_on():
     def wrong():
         raise GateError("off by 0.1")

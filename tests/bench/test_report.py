@@ -203,6 +203,33 @@ def test_a_row_that_we_lose_is_in_the_readme_whatever_its_group(report_of):
     assert "| slow |" not in text
 
 
+def test_other_models_and_tokens_are_in_the_readme_and_on_the_page(report_of):
+    run = sample.run_of([sample.kernel(), sample.models(), sample.tokens()])
+    once = next(row for row in run if row["label"] == "scanpy.pp.pca, fitted")
+    once["seconds"] = once["seconds"][:1]
+    assert report_of(run) == 0
+    text = (report_of.folder / "README.md").read_text()
+    table = text[text.index("lexicell, models") :].splitlines()
+    assert table.index("") == 7  # two headlines, and rows that lack a GPU are left out
+    assert (
+        "| **lexicell, models: 100,000 synthetic cells, top 128 genes, 256 dimensions, AnnData-Zarr** |"
+        in text
+    )
+    assert re.search(r"\| pretrained PCA, scipy \| [\d,]+ cells/s \| 3\.\dx faster \|", text)
+    assert re.search(r"\*\*lexicell, tokens: .* \| \*\*[\d,]+ tokens/s\*\* \|", text)
+    assert "| SLAF's loader | no folder with slaf was given | no number |" in text
+    assert "rapids" not in text
+    assert "medians of 1 to 5 rounds, by" in text
+    html = (report_of.folder / "page.html").read_text()
+    for said in (
+        "Beside other models",
+        "Tokens: file to file",
+        "Fits components to these cells.",
+        "needs rapids",
+    ):
+        assert said in html
+
+
 def test_check_writes_nothing_and_fails_on_a_stale_readme(one_run, report_of, capsys):
     assert report_of(one_run, "--check") == 1
     assert "is not what the records give" in capsys.readouterr().err

@@ -164,6 +164,13 @@ def test_a_peer_whose_package_is_missing_says_which(bench, monkeypatch):
     assert not one.wrong
 
 
+def test_a_part_of_a_package_that_is_missing_is_named_as_pip_knows_it(bench, monkeypatch):
+    needing = replace(loaders.LOADERS["scdl"], needs="no_such_package.part")
+    monkeypatch.setitem(loaders.LOADERS, "scdl", needing)
+    (one,) = measured(bench, "read", rows_of("read", "h5ad-plain", "scdl"))
+    assert one.empty == "needs the package no_such_package.part: pip install no_such_package-part"
+
+
 @pytest.mark.parametrize("suite", ["read", "embed"])
 def test_real_cells_that_are_not_here_leave_a_row_without_a_number(bench, monkeypatch, tmp_path, suite):
     monkeypatch.setenv("LEXICELL_DATA", str(tmp_path))
