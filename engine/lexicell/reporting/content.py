@@ -183,14 +183,14 @@ class Numbers:
     name, origin
         What it is called, and where it is from.
     values
-        ``[n]`` float32, NaN for none.
+        ``[n]`` float32, or float64 where float32 would lose digits; NaN for none.
     note
         A sentence about it; may be empty.
     """
 
     name: str
     origin: Origin
-    values: NDArray[np.float32]
+    values: NDArray[np.float32] | NDArray[np.float64]
     note: str = ""
 
 

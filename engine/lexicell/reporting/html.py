@@ -6,6 +6,7 @@ import base64
 import hashlib
 import json
 import math
+import re
 import zlib
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -41,6 +42,14 @@ _SCRIPTS = (
 _AROUND_ZERO = ("#7a2e00", ACCENT, "#f3b98f", "#f2f3f4", "#9fc3de", OURS, "#10305c")
 #: Code of cells without a category, where a byte holds the codes.
 _NONE = 255
+#: Steps from 0 to a gene's largest contribution, in square roots: what is little needs digits too. Two bytes
+#: hold them on pages of so many contributions that are not 0, one byte on larger ones.
+_FINE, _COARSE = 4095, 127
+_FEW = 1_500_000
+#: Texts of more letters are cut where they are shown.
+_LONG = 160
+#: Halves of characters, as broken files have them: UTF-8 has no place for these.
+_HALVES = re.compile("[\ud800-\udfff]")
 
 _Json: TypeAlias = dict[str, Any]
 
@@ -80,8 +89,9 @@ def render(page: Page) -> str:
         "number": _number,
         "lengths": _lengths,
         "heat": _heat,
+        "named": _named,
     }
-    return environment.get_template("page.html.j2").render(
+    html = environment.get_template("page.html.j2").render(
         page=page,
         selectable=_selectable(page.cells),
         css=Markup(_asset("page.css")),  # noqa: S704 - our own file
@@ -91,6 +101,7 @@ def render(page: Page) -> str:
         notice=_asset("vendor/NOTICE.md"),
         policy=_policy(scripts),
     )
+    return _whole(html)
 
 
 def _asset(name: str) -> str:
@@ -116,10 +127,25 @@ def _json(value: _Json) -> Markup:
     """Return JSON that no text in it can end the script element of."""
     from markupsafe import Markup
 
-    text = json.dumps(value, separators=(",", ":"), allow_nan=False)  # ASCII: U+2028 is escaped already
-    for mark in "<>&":
+    text = _whole(json.dumps(value, separators=(",", ":"), allow_nan=False, ensure_ascii=False))
+    for mark in "<>&\u2028\u2029":
         text = text.replace(mark, f"\\u{ord(mark):04x}")
     return Markup(text)  # noqa: S704 - escaped above
+
+
+def _whole(text: str) -> str:
+    """Return text that can be written as UTF-8."""
+    return _HALVES.sub("\ufffd", text)
+
+
+def _named(text: str) -> Markup:
+    """Return a name as HTML: its direction of writing stays its own, and it may break after "_"."""
+    from markupsafe import Markup, escape
+
+    shown = escape(text).replace("_", Markup("_<wbr>"))
+    if len(text) <= _LONG:
+        return Markup("<bdi>{}</bdi>").format(shown)
+    return Markup('<bdi class="long" title="{}">{}</bdi>').format(text, shown)
 
 
 # Cells
@@ -152,8 +178,9 @@ def _column(column: Categories | Numbers, add: partial[int]) -> _Json:
     """Return what the scripts read of a column."""
     common = {"name": column.name, "origin": column.origin, "note": column.note}
     if isinstance(column, Numbers):
-        numbers = np.where(np.isfinite(column.values), column.values, np.nan).astype("<f4")
-        return common | {"kind": "numbers", "type": "f4", "block": add(numbers)}
+        kind = "f8" if column.values.dtype.itemsize > 4 else "f4"
+        numbers = np.where(np.isfinite(column.values), column.values, np.nan).astype(f"<{kind}")
+        return common | {"kind": "numbers", "type": kind, "block": add(numbers)}
     small = len(column.names) <= _NONE
     codes = (
         np.where(column.codes < 0, _NONE, column.codes).astype("u1") if small else column.codes.astype("<i2")
@@ -171,11 +198,13 @@ def _column(column: Categories | Numbers, add: partial[int]) -> _Json:
 def _genes(genes: Genes, add: partial[int]) -> _Json:
     """Return what the scripts read of genes: a block and a scale for each, since most are never looked at."""
     scales, places = [], []
+    fine = int(np.count_nonzero(genes.contributions)) <= _FEW
+    full, kind = (_FINE, "i2") if fine else (_COARSE, "i1")
     for row in genes.contributions:
-        most = float(np.abs(row).max(initial=0.0))
-        scale = most / 127 or 1.0
-        scales.append(scale)
-        places.append(add(np.rint(row / scale).astype("i1")))
+        most = float(np.abs(row).max(initial=0.0)) or 1.0
+        scales.append(most / full**2)
+        steps = np.sign(row) * np.rint(np.sqrt(np.abs(row) / most) * full).clip(1)
+        places.append(add(steps.astype(f"<{kind}")))
     most = float(np.abs(genes.top_contributions).max(initial=0.0))
     scale = most / 32767 or 1.0
     steps = np.rint(genes.top_contributions / scale)
@@ -184,14 +213,39 @@ def _genes(genes: Genes, add: partial[int]) -> _Json:
     return {
         "names": list(genes.names),
         "note": genes.note,
+        "type": kind,
         "scales": scales,
         "blocks": places,
+        "places": _places(genes),
         "allNames": list(genes.all_names),
         "top": add(genes.top.T.astype("<u2")),
         "topSteps": add(steps.T.astype("<i2")),
         "topScale": scale,
         "topCount": int(genes.top.shape[1]),
     }
+
+
+def _places(genes: Genes) -> list[int]:
+    """Return where `all_names` has each gene, so that what is exact there is shown; -1 for nowhere.
+
+    Several genes can have one symbol: whether it is the same gene is told by its values.
+    """
+    where: dict[str, int] = {}
+    for place, name in enumerate(genes.all_names):
+        where[name] = -1 if name in where else place
+    count = genes.top.shape[1]
+    told, amounts = genes.top.reshape(-1), genes.top_contributions.reshape(-1)
+    order = np.argsort(told, kind="stable")
+    starts = np.searchsorted(told[order], np.arange(len(genes.all_names) + 1))
+    places = []
+    for name, row in zip(genes.names, genes.contributions, strict=True):
+        place = where.get(name, -1)
+        if place >= 0:
+            at = order[starts[place] : starts[place + 1]]
+            at = at[amounts[at] != 0]
+            place = place if np.allclose(row[at // count], amounts[at], rtol=1e-3, atol=1e-6) else -1
+        places.append(place)
+    return places
 
 
 def _add(blocks: list[str], values: NDArray[np.generic]) -> int:
@@ -204,7 +258,7 @@ def _add(blocks: list[str], values: NDArray[np.generic]) -> int:
 
 def _add_text(blocks: list[str], texts: list[str]) -> int:
     """Append packed texts; return their place."""
-    blocks.append(_pack(json.dumps(texts, separators=(",", ":")).encode()))
+    blocks.append(_pack(_whole(json.dumps(texts, separators=(",", ":"), ensure_ascii=False)).encode()))
     return len(blocks) - 1
 
 
@@ -214,10 +268,11 @@ def _pack(data: bytes) -> str:
     return base64.b64encode(deflate.compress(data) + deflate.flush()).decode()
 
 
-def _selectable(cells: Cells) -> frozenset[str]:
-    """Return names of categories whose cells a button can select."""
+def _selectable(cells: Cells) -> Mapping[str, int]:
+    """Return numbers of categories whose cells a button can select: attributes do not keep every name."""
     group = next((column for column in cells.columns if column.name == cells.group), None)
-    return frozenset(group.names) if cells.group and isinstance(group, Categories) else frozenset()
+    names = group.names if cells.group and isinstance(group, Categories) else ()
+    return {name: code for code, name in enumerate(names)}
 
 
 # Tables

@@ -144,6 +144,17 @@ def path(sample, tmp_path_factory):
 
 
 @pytest.fixture(scope="package")
+def odd_path(tmp_path_factory):
+    """A report of odd labels and numbers."""
+    pytest.importorskip("jinja2")
+    from lexicell.reporting.html import render
+
+    path = tmp_path_factory.mktemp("odd") / "report.html"
+    path.write_text(render(sample_page.odd()), encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="package")
 def island(sample):
     """Numbers of the cells that lie alone."""
     return np.flatnonzero(sample.cells.columns[0].codes == sample_page.TYPES.index(sample_page.ISLAND))

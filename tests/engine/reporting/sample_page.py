@@ -1,5 +1,6 @@
 """A page about cells that do not exist, whose truths are known."""
 
+from dataclasses import replace
 from importlib.resources import files
 
 import numpy as np
@@ -87,6 +88,34 @@ def sample(n=N, genes=128, columns=6, seed=0):
         after=(quality_section(), groups_section()),
         made="Made on 30 November 2026 with lexicell 0.1.0, in 12 seconds.",
     )
+
+
+#: Categories of the page below that are easily mistaken, cut or turned around.
+LETTERS = "x" * 3000
+TURNED = "\u05ea\u05d0\u05d9 T 12 \u202e"
+ODD = ("missing", "no value", LETTERS, TURNED, "lexicell_coverage_of_all_genes", "a\r\nb", "\ud800 half")
+#: A number that float32 does not hold.
+WHOLE = 2**24 + 1
+
+
+def odd(n=900, seed=0):
+    """A page of columns, labels and numbers as nobody wants them."""
+    page = sample(n, seed=seed)
+    random = np.random.default_rng(seed)
+    drawn = (
+        categories("odd", "obs", ODD, random.integers(-1, len(ODD), n)),
+        Numbers("large", "obs", np.where(np.arange(n) % 2, 1e30, 5).astype(np.float32)),
+        Numbers("whole", "obs", (WHOLE + np.arange(n)).astype(np.float64)),
+        Numbers("nothing", "obs", np.full(n, np.nan, np.float32)),
+        Numbers("the same", "obs", np.full(n, 7.5, np.float32)),
+        Numbers("y" * 3000, "obs", random.random(n).astype(np.float32)),
+    )
+    columns = (TableColumn("group"), TableColumn("genes"), TableColumn("cells", "number", ",d"))
+    table = Table("Long", columns, ((LETTERS, "ANXA5, S100A9", 1234), (TURNED, "GNLY", 5)))
+    part = Section("odd", "Odd", tuple(Folded(name, (table,), category=name) for name in ODD))
+    names = [" outer ", "two\nlines", *page.cells.names[2:]]
+    cells = replace(page.cells, names=names, columns=drawn, group="odd", layout="X_umap, as the data have it")
+    return replace(page, cells=cells, after=(part,))
 
 
 def categories(name, origin, names, codes):

@@ -161,9 +161,13 @@ def test_contributions_come_back_within_half_a_step_and_nothing_stays_nothing(pa
     for place, scale, wanted in zip(
         meta["genes"]["blocks"], meta["genes"]["scales"], genes.contributions, strict=True
     ):
-        steps = unpack(place, "i1")
-        np.testing.assert_allclose(steps * scale, wanted, atol=scale * 0.501)
-        assert not steps[wanted == 0].any()
+        steps = unpack(place, meta["genes"]["type"]).astype(float)
+        step = np.sqrt(np.abs(wanted).max()) / 4095
+        np.testing.assert_allclose(
+            np.sqrt(np.abs(steps) * np.abs(steps) * scale), np.sqrt(np.abs(wanted)), atol=step
+        )
+        np.testing.assert_array_equal(np.sign(steps), np.sign(wanted))
+        np.testing.assert_allclose(np.sign(steps) * steps**2 * scale, wanted, rtol=0.02, atol=1e-5)
     top = unpack(meta["genes"]["top"], "u2").reshape(genes.top.shape[::-1]).T
     steps = unpack(meta["genes"]["topSteps"], "i2").reshape(genes.top.shape[::-1]).T
     np.testing.assert_array_equal(top, genes.top)
@@ -171,8 +175,96 @@ def test_contributions_come_back_within_half_a_step_and_nothing_stays_nothing(pa
     np.testing.assert_allclose(steps * meta["genes"]["topScale"], genes.top_contributions, atol=2e-5)
 
 
-def test_a_page_of_fifty_thousand_cells_is_below_ten_megabytes():
-    assert len(render(sample_page.sample(50_000, columns=40)).encode()) < 10e6
+def parts(page):
+    """What the scripts read of a page, and what unpacks a block of one plane."""
+    texts = {attrs["id"]: text for attrs, text in Elements(render(page)).scripts if "id" in attrs}
+
+    def numbers(place, dtype):
+        packed = base64.b64decode(texts[f"lx-block-{place}"])
+        planes = np.frombuffer(zlib.decompress(packed, -zlib.MAX_WBITS), "u1")
+        return np.ascontiguousarray(planes.reshape(np.dtype(dtype).itemsize, -1).T).reshape(-1).view(dtype)
+
+    return json.loads(texts["lx-meta"]), numbers
+
+
+def test_with_one_byte_for_a_contribution_nothing_becomes_none_and_ten_percent_are_told_apart(monkeypatch):
+    monkeypatch.setattr("lexicell.reporting.html._FEW", 10)
+    page = sample_page.sample(400, genes=12)
+    meta, numbers = parts(page)
+    assert meta["genes"]["type"] == "i1"
+    for place, scale, wanted in zip(
+        meta["genes"]["blocks"], meta["genes"]["scales"], page.cells.genes.contributions, strict=True
+    ):
+        steps = numbers(place, "i1").astype(float)
+        np.testing.assert_array_equal(np.sign(steps), np.sign(wanted))
+        large = np.abs(wanted) > np.abs(wanted).max() / 25
+        np.testing.assert_allclose((np.sign(steps) * steps**2 * scale)[large], wanted[large], rtol=0.05)
+
+
+def test_exact_contributions_are_only_taken_for_the_gene_that_they_are_of():
+    page = sample_page.sample(400, genes=12)
+    genes = page.cells.genes
+    assert parts(page)[0]["genes"]["places"] == list(range(12))
+    twice = replace(genes, all_names=("GENE1", *genes.all_names[1:]))
+    other = replace(genes, all_names=(*genes.all_names[1:], "GENE0"))
+    for told, places in ((twice, [-1, -1, *range(2, 12)]), (other, [-1] * 12)):
+        meta, _ = parts(replace(page, cells=replace(page.cells, genes=told)))
+        assert meta["genes"]["places"] == places
+
+
+def test_whole_numbers_that_float32_does_not_hold_come_back():
+    page = sample_page.odd(50)
+    meta, numbers = parts(page)
+    told = next(column for column in meta["columns"] if column["name"] == "whole")
+    assert told["type"] == "f8"
+    np.testing.assert_array_equal(numbers(told["block"], "f8"), sample_page.WHOLE + np.arange(50))
+
+
+def test_halves_of_characters_can_be_written():
+    page = sample_page.odd(50)
+    html = render(replace(page, title="\udc80 title", made="\ud83d\ude00"))
+    assert "\ufffd title" in html
+    html.encode()
+    assert json.loads(re.search('id="lx-meta">(.*?)</script>', html, re.DOTALL)[1])["columns"][0]["names"][
+        -1
+    ] == ("\ufffd half")
+
+
+def test_a_sentence_about_positions_ends_before_that_about_the_sample():
+    html = render(sample_page.odd(50))
+    assert (
+        "as the data have it. These are a sample of 50 of 200 cells, in which small groups have more than "
+        "their share."
+    ) in html
+
+
+def test_names_keep_their_direction_and_break_after_underscores():
+    html = render(sample_page.odd(50))
+    assert f"<bdi>{sample_page.TURNED}</bdi></th>" in html
+    assert "<bdi>lexicell_<wbr>coverage_<wbr>of_<wbr>all_<wbr>genes</bdi></summary>" in html
+    assert f'<bdi class="long" title="{sample_page.LETTERS}">' in html
+
+
+def test_what_does_not_use_a_gene_is_not_as_grey_as_what_is_missing():
+    text = (sample_page.ASSETS / "colours.js").read_text()
+
+    def colour(code):
+        return np.array([int(code[i : i + 2], 16) for i in (1, 3, 5)])
+
+    for theme in ("light", "dark"):
+        missing = colour(re.search(rf"MISSING = {{.*{theme}: '(#\w+)'", text)[1])
+        for name, place in (("SIGNED", 3), ("RISING", 0)):
+            block = re.search(rf"const {name} = {{(.*?)}};", text, re.DOTALL)[1]
+            stops = re.findall(r"#\w+", re.search(rf"{theme}: \[(.*?)\]", block, re.DOTALL)[1])
+            zero = colour(stops[place])
+            assert np.abs(zero - missing).max() > 25
+            assert np.ptp(zero) > 20  # a colour, where what is missing is grey
+        assert np.ptp(missing) < 10
+
+
+@pytest.mark.parametrize("genes", [128, 72])
+def test_a_page_of_fifty_thousand_cells_is_below_ten_megabytes(genes):
+    assert len(render(sample_page.sample(50_000, columns=40, genes=genes)).encode()) < 10e6
 
 
 @pytest.mark.parametrize("n", [0, 1])
@@ -197,7 +289,7 @@ def test_a_table_has_a_caption_heads_and_grey_rows(page):
     )
     html = render(replace(page, after=(replace(page.after[0], blocks=(table,)),)))
     assert "<caption>What it shows</caption>" in html
-    assert '<th scope="row">a</th>' in html
+    assert '<th scope="row" class="text"><bdi>a</bdi></th>' in html
     assert '<tr class="faint">' in html
     assert "<span>1.00</span>" in html
 

@@ -180,3 +180,86 @@ def test_every_control_has_a_name_and_headings_are_in_order(look):
         )
         == []
     )
+
+
+def test_odd_labels_and_numbers_stay_apart(open_page, odd_path):
+    look = open_page(odd_path)
+    page = sample_page.odd()
+    legend = look.legend()
+    assert len(legend) == len(sample_page.ODD) + 1
+    assert {"missing", "(missing)", "no value"} < legend.keys()
+    codes = page.cells.columns[0].codes
+    for code in range(len(sample_page.ODD)):
+        look.page.locator("#odd summary").nth(code).click()
+        look.page.locator("#odd [data-category]").nth(code).click()
+        assert look.state()["selected"] == (codes == code).sum()
+    for name, cell in (("outer", 0), ("two lines", None), ("twolines", 1)):
+        look.page.fill("#lx-find", name)
+        look.page.press("#lx-find", "Enter")
+        look.idle()
+        if cell is not None:
+            look.page.wait_for_function(
+                "(id) => document.getElementById('lx-tip').textContent.includes(id)",
+                arg=page.cells.names[cell],
+            )
+    scale = look.page.locator("#lx-legend .scale")
+    look.page.select_option("#lx-colour", label="large")
+    look.idle()
+    assert look.page.locator("#lx-legend .ends span").all_text_contents() == ["5", "1e+30"]
+    look.page.select_option("#lx-colour", label="whole")
+    look.idle()
+    assert f"values reach from {sample_page.WHOLE:,}" in look.page.locator("#lx-legend").text_content()
+    look.page.select_option("#lx-colour", label="nothing")
+    look.idle()
+    assert "no values" in look.page.locator("#lx-legend").text_content()
+    assert scale.count() == 0
+    look.page.select_option("#lx-colour", label="the same")
+    look.idle()
+    assert look.page.locator("#lx-legend .alone .name").text_content() == "7.5"
+    assert scale.count() == 0
+
+
+@pytest.mark.parametrize("width", [400, 1280])
+def test_long_labels_leave_numbers_on_the_screen(open_page, odd_path, width):
+    look = open_page(odd_path, width)
+    codes = sample_page.odd().cells.columns[0].codes
+    cell = int(np.flatnonzero(codes == sample_page.ODD.index(sample_page.LETTERS))[0])
+    look.page.fill("#lx-find", sample_page.odd().cells.names[cell])
+    look.page.press("#lx-find", "Enter")
+    tip = look.page.locator("#lx-tip")
+    tip.wait_for(state="visible")
+    left, top, wide, high = look.box()
+    inside = tip.bounding_box()
+    assert left <= inside["x"]
+    assert top <= inside["y"]
+    assert inside["x"] + inside["width"] <= left + wide
+    assert inside["y"] + inside["height"] <= top + high
+    look.page.evaluate("document.querySelectorAll('details').forEach((details) => { details.open = true; })")
+    look.idle()
+    assert look.page.evaluate("document.documentElement.scrollWidth") == width
+    number = look.page.get_by_role("cell", name="1,234").first.bounding_box()
+    assert number["x"] + number["width"] <= width
+    assert number["height"] < 400
+    for count in look.page.locator("#lx-legend .count").all():
+        box = count.bounding_box()
+        assert box["x"] + box["width"] <= width
+    # A symbol is never broken: each is in one line.
+    assert look.page.evaluate(
+        """() => [...document.querySelectorAll('#odd td.text bdi')].every((cell) => {
+          const text = cell.firstChild, range = document.createRange();
+          return [...text.data.matchAll(/[A-Z0-9]+/g)].every((match) => {
+            range.setStart(text, match.index);
+            range.setEnd(text, match.index + match[0].length);
+            return range.getClientRects().length === 1;
+          });
+        })"""
+    )
+
+
+def test_commands_wrap_on_paper(open_page, odd_path):
+    look = open_page(odd_path)
+    look.page.emulate_media(media="print")
+    assert look.page.evaluate(
+        """() => [...document.querySelectorAll('pre')].every((box) =>
+          getComputedStyle(box).whiteSpace === 'pre-wrap' && box.scrollWidth <= box.clientWidth + 1)"""
+    )

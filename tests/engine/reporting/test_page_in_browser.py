@@ -6,6 +6,10 @@ import numpy as np
 import pytest
 from tests.engine.reporting import sample_page
 
+pytest.importorskip("jinja2")
+
+from lexicell.reporting.html import render
+
 N = sample_page.N
 
 
@@ -62,7 +66,7 @@ def test_a_cell_below_the_mouse_tells_its_id_its_group_and_its_genes(look, sampl
     look.page.mouse.move(*look.position(cell))
     tip.wait_for(state="visible")
     value = sample.cells.columns[5].values[look.state()["hovered"]]
-    wanted = "no value" if np.isnan(value) else f"{value:.3g}"
+    wanted = "missing" if np.isnan(value) else f"{value:.3g}"
     assert f"missing in some{wanted}" in tip.text_content()
 
 
@@ -106,8 +110,19 @@ def test_a_gene_is_searched_for(look, island):
     assert look.state()["shown"] == len(island)
     look.page.fill("#lx-gene", "no such gene")
     look.page.press("#lx-gene", "Enter")
-    assert look.page.get_attribute("#lx-gene", "aria-invalid") == "true"
+    said = look.page.locator("#lx-gene-said")
+    assert said.get_attribute("role") == "alert"
+    assert said.text_content() == (
+        "no such gene is none of the 128 genes that cells can be coloured by on this page; "
+        "--color-gene asks for it."
+    )
     assert look.state()["colour"] == sample_page.MARKER
+    assert look.page.input_value("#lx-gene") == sample_page.MARKER
+    assert "128 genes" in look.page.locator("#lx-gene-box label").text_content()
+    look.page.select_option("#lx-colour", label="score")
+    look.idle()
+    assert said.text_content() == ""
+    assert look.page.input_value("#lx-gene") == ""
 
 
 def test_the_legend_hides_categories_and_counts(look, sample, island):
@@ -199,7 +214,89 @@ def test_selected_cells_can_not_be_hidden_and_still_be_compared(look, island):
     assert look.state()["selected"] == N
     assert "no others to compare with" in look.page.locator("#lx-panel-words").text_content()
     look.page.get_by_role("checkbox", name=re.compile(f"^{sample_page.ISLAND}")).uncheck()
-    assert look.state()["selected"] == N - len(island)
+    state = look.state()
+    assert (state["selected"], state["picked"]) == (N - len(island), N)
+    status = look.page.get_by_text(f"3,000 selected, {len(island)} of them hidden")
+    status.wait_for()
+    words = look.page.locator("#lx-panel-words").text_content()
+    assert f"{len(island)} selected cells more are hidden" in words
+    look.page.locator("#lx-legend").get_by_role("button", name="None").click()
+    assert look.state()["selected"] == 0
+    assert "all of them hidden" in look.page.locator("#lx-panel-words").text_content()
+    assert look.page.locator("#lx-copy").is_disabled()
+    look.page.locator("#lx-legend").get_by_role("button", name="All").click()
+    assert look.state()["selected"] == N
+
+
+def test_the_panel_of_a_sample_says_so(look):
+    look.page.locator("#lx-legend").get_by_role("button", name="Select the cells of").first.click()
+    look.idle()
+    words = look.page.locator("#lx-panel-words").text_content()
+    boxes = "[...document.querySelectorAll('#lx-panel-tables .scroll')]"
+    assert look.page.evaluate(f"{boxes}.every((box) => box.scrollWidth <= box.clientWidth)")
+    assert "drawn sample of 3,000 of 12,000 cells, in which small groups have more than their share" in words
+
+
+def test_bounds_that_no_number_is_between_are_told(look):
+    look.page.select_option("#lx-colour", label="score")
+    look.idle()
+    look.page.fill("#lx-from", "5")
+    look.page.press("#lx-from", "Enter")
+    before = look.state()["shown"]
+    look.page.fill("#lx-to", "2")
+    look.page.press("#lx-to", "Enter")
+    assert look.state()["shown"] == before > 0
+    assert "No value is from 5 to 2" in look.page.locator("#lx-legend [role=alert]").text_content()
+    look.page.fill("#lx-to", "6")
+    look.page.press("#lx-to", "Enter")
+    assert 0 < look.state()["shown"] < before
+    assert look.page.locator("#lx-legend [role=alert]").text_content() == ""
+
+
+def test_a_gene_that_only_raises_has_colours_from_zero(look, island):
+    look.page.fill("#lx-gene", sample_page.MARKER)
+    look.idle()
+    assert "orange" in look.page.locator("#lx-legend").text_content()  # noise is of both signs
+    look.page.fill("#lx-gene", sample_page.LACKING)
+    look.idle()
+    assert "orange" not in look.page.locator("#lx-legend").text_content()
+    assert look.page.locator("#lx-legend .ends span").all_text_contents() == ["0", "0.3"]
+    look.page.locator("#lx-find").fill(look.page.evaluate("lexicellReport.names()")[int(island[0])])
+    look.page.press("#lx-find", "Enter")
+    look.idle()
+    look.page.click("#lx-reset")
+    assert look.pixels()[0] > N
+
+
+@pytest.mark.parametrize("most", [10, 10**9])
+def test_tip_and_panel_tell_the_same_of_a_cell(open_page, monkeypatch, tmp_path, island, sample, most):
+    monkeypatch.setattr("lexicell.reporting.html._FEW", most)
+    path = tmp_path / "page.html"
+    path.write_text(render(sample), encoding="utf-8")
+    look = open_page(path)
+    for cell in map(int, island[:3]):
+        look.page.fill("#lx-find", sample.cells.names[cell])
+        look.page.press("#lx-find", "Enter")
+        look.idle()
+        look.page.locator("#lx-tip strong", has_text=sample.cells.names[cell]).wait_for()
+        look.idle()
+        tip = look.page.locator("#lx-tip .genes")
+        told = dict(
+            zip(tip.locator("dt").all_text_contents(), tip.locator("dd").all_text_contents(), strict=True)
+        )
+        rows = {
+            row.locator("th").text_content(): row.locator("td").first.text_content()
+            for row in look.page.locator("#lx-panel-tables tr").all()
+            if row.locator("th[scope=row]").count()
+        }
+        both = told.keys() & rows.keys()
+        assert both
+        for gene in both:
+            digits = [len(text.partition(".")[2]) for text in (told[gene], rows[gene])]
+            exact = sample.cells.genes.contributions[sample.cells.genes.names.index(gene), cell]
+            for text, decimals in zip((told[gene], rows[gene]), digits, strict=True):
+                assert float(text) == pytest.approx(exact, abs=0.52 * 10**-decimals)
+            assert digits[0] != digits[1] or told[gene] == rows[gene]
 
 
 def test_a_cell_is_looked_up_by_its_id(look, sample):
@@ -211,6 +308,17 @@ def test_a_cell_is_looked_up_by_its_id(look, sample):
     look.page.fill("#lx-find", "nobody")
     look.page.press("#lx-find", "Enter")
     look.page.get_by_text("No cell of this page is called nobody.").wait_for()
+    contain = [name for name in sample.cells.names if "ACGTA" in name]
+    begin = [name for name in contain if name.startswith("ACGTA")]
+    assert len(contain) > 1
+    look.page.fill("#lx-find", " acgta ")
+    look.page.press("#lx-find", "Enter")
+    look.page.get_by_text(
+        f"{len(contain)} ids contain acgta, {len(begin)} of them at their beginning"
+    ).wait_for()
+    look.page.fill("#lx-find", sample.cells.names[5][3:14])
+    look.page.press("#lx-find", "Enter")
+    look.page.locator("#lx-tip strong", has_text=sample.cells.names[5]).wait_for()
 
 
 def test_a_group_of_the_text_shows_its_cells(look, island):

@@ -5,10 +5,17 @@ const VIRIDIS = ['#440154', '#482878', '#3e4a89', '#31688e', '#26828e', '#1f9e89
   '#fde725'];
 /** Around zero; what does not contribute is pale, and drawn below the rest. */
 const SIGNED = {
-  light: ['#7a2e00', '#d55e00', '#f3b98f', '#dde2e6', '#9fc3de', '#0072b2', '#10305c'],
-  dark: ['#ffc49b', '#e8792b', '#7d4a26', '#39424c', '#2f6386', '#4da3dc', '#b5dcf8'],
+  light: ['#7a2e00', '#d55e00', '#f3b98f', '#eee3c8', '#9fc3de', '#0072b2', '#10305c'],
+  dark: ['#ffc49b', '#e8792b', '#7d4a26', '#4d442f', '#2f6386', '#4da3dc', '#b5dcf8'],
 };
-const MISSING = {light: '#d3d8dd', dark: '#454d56'};
+/** From zero; what does not contribute has the first colour. */
+const RISING = {
+  light: ['#cfe2f1', '#9fc3de', '#4f9bcb', '#0072b2', '#10305c'],
+  dark: ['#1d3c57', '#2f6386', '#4da3dc', '#82c0ea', '#d5ecfc'],
+};
+const MISSING = {light: '#c4c6c8', dark: '#5a5d60'};
+/** How much is seen of cells that are not selected, while others are; more where colours are pale. */
+const faded = () => (state.field?.signed ? 0.5 : 0.16);
 const PLAIN = {light: '#0072b2', dark: '#58b4d1'};
 const PAPER = {light: '#ffffff', dark: '#0d1117'};
 /** Numbers are drawn in so many colours. */
@@ -59,39 +66,44 @@ function visible(colour, theme) {
   return colour;
 }
 
-/** @param {boolean} signed @param {'light' | 'dark'} theme @returns {string[]} */
-const stopsOf = (signed, theme) => (signed ? SIGNED[theme] : VIRIDIS);
+/** @param {Range} range @param {'light' | 'dark'} theme @returns {string[]} */
+const stopsOf = ({scale}, theme) => ({plain: VIRIDIS, signed: SIGNED[theme], rising: RISING[theme]})[scale];
+
+/** @param {Range} range @param {number} value @returns {number} where the range has it, from 0 to 1 */
+const placeIn = ({low, high}, value) => (value / 2 - low / 2) / (high / 2 - low / 2 || 1);
 
 /** @param {string[]} stops @returns {string} from left to right, for a style */
 const gradient = (stops) => `linear-gradient(to right, ${stops.join(', ')})`;
 
 /**
- * Range that colours span: from the 1st to the 99th percentile; around zero for what has a sign.
- * @typedef {{low: number, high: number, least: number, most: number, missing: number, robust: boolean,
- *   bars: number[]}} Range
- * @param {Float32Array} values
+ * Range that colours span: from the 1st to the 99th percentile; around zero, or from it, for what can have a sign.
+ * @typedef {{low: number, high: number, least: number, most: number, count: number, missing: number,
+ *   scale: 'plain' | 'signed' | 'rising', robust: boolean, bars: number[]}} Range
+ * @param {Float32Array | Float64Array} values
  * @param {boolean} signed
  * @returns {Range}
  */
 function rangeOf(values, signed) {
   const numbers = values.filter((value) => !Number.isNaN(value) && (!signed || value !== 0)).sort();
   const missing = values.reduce((count, value) => count + Number.isNaN(value), 0);
-  if (!numbers.length) return {low: 0, high: 1, least: 0, most: 0, missing, robust: false, bars: []};
+  const count = numbers.length;
+  /** @type {Range['scale']} */
+  const scale = signed ? (numbers[0] < 0 ? 'signed' : 'rising') : 'plain';
+  if (!count) return {low: 0, high: 1, least: 0, most: 0, count, missing, scale, robust: false, bars: []};
   const quantile = (q) => numbers[Math.round(q * (numbers.length - 1))];
   const [least, most] = [numbers[0], numbers[numbers.length - 1]];
   let [low, high] = [quantile(0.01), quantile(0.99)];
   if (signed) {
     high = Math.max(Math.abs(low), Math.abs(high)) || 1;
-    low = -high;
+    low = scale === 'signed' ? -high : 0;
   } else if (low === high) {
     [low, high] = [least, most];
   }
   const bars = new Array(48).fill(0);
-  const width = high - low || 1;
   for (const value of numbers) {
-    if (value >= low && value <= high) bars[Math.min(47, Math.floor((value - low) / width * 48))] += 1;
+    if (value >= low && value <= high) bars[Math.min(47, Math.floor(placeIn({low, high}, value) * 48))] += 1;
   }
-  return {low, high, least, most, missing, robust: signed || low > least || high < most, bars};
+  return {low, high, least, most, count, missing, scale, robust: signed || low > least || high < most, bars};
 }
 
 /**
@@ -113,15 +125,14 @@ function paint(field, values, range, theme) {
     const order = [...mixed.filter((cell) => codes[cell] === none), ...mixed.filter((cell) => codes[cell] !== none)];
     return {codes, colours: [...field.colours.map((c) => visible(c, theme)), MISSING[theme]], order};
   }
-  const stops = stopsOf(field.signed, theme);
+  const stops = stopsOf(range, theme);
   const colours = Array.from({length: STEPS}, (_, i) => between(stops, i / (STEPS - 1)));
-  const scale = (STEPS - 1) / (range.high - range.low || 1);
   const codes = new Uint8Array(n);
   for (let i = 0; i < n; i += 1) {
-    const step = Math.round((values[i] - range.low) * scale);
+    const step = Math.round(placeIn(range, values[i]) * (STEPS - 1));
     codes[i] = Number.isNaN(values[i]) ? STEPS : Math.min(Math.max(step, 0), STEPS - 1);
   }
-  return {codes, colours: [...colours, MISSING[theme]], order: orderOf(codes, field.signed)};
+  return {codes, colours: [...colours, MISSING[theme]], order: orderOf(codes, range.scale === 'signed')};
 }
 
 /**

@@ -38,7 +38,7 @@ function sharesOf(field, values) {
 /**
  * Means of numbers, here and elsewhere, and their difference in standard deviations within the two.
  * @param {Field} field
- * @param {Float32Array} values
+ * @param {Float32Array | Float64Array} values
  * @returns {Difference | null} null without a value on both sides
  */
 function meansOf(field, values) {
@@ -64,15 +64,14 @@ function meansOf(field, values) {
 /**
  * Means of a gene's contributions, here and elsewhere. Cells that do not use the gene count as 0.
  * @param {Field} field
- * @param {Int8Array} steps
- * @param {number} scale
+ * @param {Float32Array} values
  * @returns {Difference}
  */
-function contributionOf(field, steps, scale) {
+function contributionOf(field, values) {
   const sums = [0, 0];
-  for (let i = 0; i < meta.n; i += 1) if (state.shown[i]) sums[state.selected[i]] += steps[i];
-  const here = sums[1] / state.selectedCount * scale;
-  const there = sums[0] / Math.max(state.shownCount - state.selectedCount, 1) * scale;
+  for (let i = 0; i < meta.n; i += 1) if (state.shown[i]) sums[state.selected[i]] += values[i];
+  const here = sums[1] / state.selectedCount;
+  const there = sums[0] / Math.max(state.shownCount - state.selectedCount, 1);
   return {field, name: field.name, here, there, score: here - there};
 }
 
@@ -97,10 +96,10 @@ async function compare(outdated) {
     if (field.kind === 'categories') categories.push(...sharesOf(field, values));
     else numbers.push(meansOf(field, values));
   }
-  for (const [gene, field] of geneFields.entries()) {
-    const steps = await loadSteps(gene);
+  for (const field of geneFields) {
+    const values = await field.load();
     if (!await next()) return null;
-    genes.push(contributionOf(field, steps, meta.genes.scales[gene]));
+    genes.push(contributionOf(field, values));
   }
   // Less than a twentieth of the largest difference is noise beside it.
   const most = Math.max(...genes.map((row) => Math.abs(row.score)), 0);

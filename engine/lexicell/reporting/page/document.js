@@ -9,8 +9,7 @@ function keepDocument(positions) {
   }
   for (const button of document.querySelectorAll('[data-category]')) {
     const field = columnFields[meta.group];
-    const code = field ? field.names.indexOf(button.dataset.category) : -1;
-    if (code < 0) continue;
+    const code = Number(button.dataset.category);
     button.hidden = false;
     button.addEventListener('click', async () => {
       if (state.field !== field) await colourBy(field);
@@ -48,10 +47,14 @@ function drawForPaper(positions) {
   const swatches = at('legend').querySelectorAll('.swatch');
   swatches.forEach((swatch, i) => swatch.style.setProperty('--on-paper', painted.colours[i]));
   const scale = at('legend').querySelector('.scale');
-  scale?.style.setProperty('--on-paper', gradient(stopsOf(state.field.signed, 'light')));
+  scale?.style.setProperty('--on-paper', gradient(stopsOf(state.range, 'light')));
 }
 
-/** What changed, for those who can't see it. @param {HTMLElement} status */
+/**
+ * What changed, for those who can't see it.
+ * @param {HTMLElement} status
+ * @returns {(...parts: (Node | string)[]) => void} what says something else
+ */
 function keepStatus(status) {
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   let timer;
@@ -61,14 +64,16 @@ function keepStatus(status) {
       const shown = state.shownCount === meta.n
         ? `${several(meta.n, 'cell')} shown`
         : `${state.shownCount.toLocaleString('en')} of ${several(meta.n, 'cell')} shown`;
-      const picked = state.selectedCount ? `, ${state.selectedCount.toLocaleString('en')} selected` : '';
+      const lost = state.pickedCount - state.selectedCount;
+      const hidden = lost ? `, ${lost.toLocaleString('en')} of them hidden` : '';
+      const picked = state.pickedCount ? `, ${state.pickedCount.toLocaleString('en')} selected${hidden}` : '';
       const hint = state.lasso ? ' Draw around cells to select them.' : '';
-      status.textContent = `${shown}${picked}, coloured by ${state.field?.name ?? 'nothing'}.${hint}`;
+      status.replaceChildren(`${shown}${picked}, coloured by `, named(brief(state.field?.name ?? 'nothing')), `.${hint}`);
     }, 100);
   };
   for (const what of ['colour', 'shown', 'selected', 'lasso']) listen(what, say);
-  return (text) => {
+  return (...parts) => {
     clearTimeout(timer);
-    timer = setTimeout(() => { status.textContent = text; }, 100);
+    timer = setTimeout(() => { status.replaceChildren(...parts); }, 100);
   };
 }

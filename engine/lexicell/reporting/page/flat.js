@@ -14,11 +14,12 @@ function drawFlat(canvas, positions, painted, {width, height, ratio}) {
   const context = canvas.getContext('2d');
   context.scale(ratio, ratio);
   const r = pointSize() * growth() / 2;
+  const fade = faded();
   const draw = (cell) => {
     if (!state.shown[cell]) return;
     const [px, py] = toPixels(positions.x[cell], positions.y[cell]);
     if (px < -r || py < -r || px > width + r || py > height + r) return;
-    context.globalAlpha = state.selectedCount && !state.selected[cell] ? 0.16 : 0.85;
+    context.globalAlpha = state.selectedCount && !state.selected[cell] ? fade : 0.85;
     context.fillStyle = painted.colours[painted.codes[cell]];
     if (r < 1.6) {
       context.fillRect(px - r, py - r, 2 * r, 2 * r);

@@ -31,7 +31,7 @@ function glRenderer(canvas, positions) {
     deselectOnEscape: false,
     lassoInitiator: false,
     pointScaleMode: 'constant',
-    opacityInactiveMax: 0.16,
+    opacityInactiveMax: faded(),
     pointOutlineWidth: 0,
     pointSizeSelected: 1,
     colorBy: 'valueA',
@@ -58,7 +58,10 @@ function glRenderer(canvas, positions) {
       const now = new Set(stale);
       stale.clear();
       if (now.has('colour')) {
-        await plot.set({pointColor: painted.colours, backgroundColor: PAPER[themeNow()], pointOrder: painted.order});
+        await plot.set({
+          pointColor: painted.colours, backgroundColor: PAPER[themeNow()], pointOrder: painted.order,
+          opacityInactiveMax: faded(),
+        });
         await plot.draw({...positions, valueA: painted.codes}, {
           zDataType: 'categorical',
           filter: filtering(),

@@ -46,8 +46,8 @@ function nearestIn(positions) {
  * @returns {string}
  */
 function valueWords(field, value) {
-  if (field.kind === 'numbers') return words(value);
-  return value === field.missing ? 'no value' : field.names[value];
+  if (field.kind === 'numbers') return fieldWords(field, value);
+  return value === field.missing ? missingName(field) : field.names[value];
 }
 
 /**
@@ -77,10 +77,11 @@ function tipOn(tip, positions) {
     const [px, py] = toPixels(positions.x[cell], positions.y[cell]);
     const right = px + 14 + tip.offsetWidth <= stageSize.width;
     const low = py + 14 + tip.offsetHeight <= stageSize.height;
-    tip.style.left = `${Math.max(right ? px + 14 : px - 14 - tip.offsetWidth, 4)}px`;
-    tip.style.top = `${Math.max(low ? py + 14 : py - 14 - tip.offsetHeight, 4)}px`;
+    const inside = (start, length, whole) => `${Math.max(Math.min(start, whole - length - 4), 4)}px`;
+    tip.style.left = inside(right ? px + 14 : px - 14 - tip.offsetWidth, tip.offsetWidth, stageSize.width);
+    tip.style.top = inside(low ? py + 14 : py - 14 - tip.offsetHeight, tip.offsetHeight, stageSize.height);
   }
-  listen('hovered', async () => {
+  const tellAbout = async () => {
     asked += 1;
     const mine = asked;
     if (state.hovered < 0) {
@@ -90,17 +91,19 @@ function tipOn(tip, positions) {
     const told = await about(state.hovered);
     if (mine !== asked) return;
     const pairs = (rows) => rows.flatMap(([name, value]) => [
-      make('dt', {textContent: name}), make('dd', {textContent: value}),
+      make('dt', {}, [named(name)]), make('dd', {}, [named(value)]),
     ]);
-    const text = alike(Math.max(...told.genes.map(({value}) => Math.abs(value))));
+    const text = alike(Math.max(...told.genes.map(({value}) => Math.abs(value))), GENE_DIGITS);
     const genes = pairs(told.genes.map(({name, value}) => [name, text(value)]));
     tip.replaceChildren(
-      make('strong', {textContent: told.id}),
+      make('strong', {}, [named(told.id)]),
       make('dl', {}, pairs(told.values)),
       ...(genes.length ? [make('p', {textContent: 'contributes most'}), make('dl', {className: 'genes'}, genes)] : []),
     );
     tip.hidden = false;
     place();
-  });
+  };
+  listen('hovered', tellAbout);
+  listen('colour', tellAbout);
   listen('view', place);
 }

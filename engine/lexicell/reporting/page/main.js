@@ -15,24 +15,50 @@ function rendererFor(positions) {
   return flatRenderer(canvas, positions);
 }
 
-/** @param {(text: string) => void} say @param {{x: Float32Array, y: Float32Array}} positions */
+/**
+ * The cell that is meant: the one of that id, or the only one whose id contains the text. A field for text keeps
+ * no line breaks, and what is pasted often has spaces around it.
+ * @param {string[]} names
+ * @param {string} text
+ * @returns {{cell: number, starts: number, contain: number}} -1 for none or several, and how many ids there are
+ */
+function lookUp(names, text) {
+  const plain = (name) => name.replace(/[\r\n]/g, '').trim();
+  const wanted = plain(text);
+  const exact = [names.indexOf(text), names.indexOf(wanted)].find((cell) => cell >= 0)
+    ?? names.findIndex((name) => plain(name) === wanted);
+  if (exact >= 0) return {cell: exact, starts: 1, contain: 1};
+  const [small, found] = [wanted.toLowerCase(), []];
+  let starts = 0;
+  names.forEach((name, cell) => {
+    const place = plain(name).toLowerCase().indexOf(small);
+    if (place >= 0) found.push(cell);
+    if (place === 0) starts += 1;
+  });
+  return {cell: found.length === 1 ? found[0] : -1, starts, contain: found.length};
+}
+
+/** @param {(...parts: (Node | string)[]) => void} say @param {{x: Float32Array, y: Float32Array}} positions */
 function keepFinder(say, positions) {
   at('find-form').addEventListener('submit', async (event) => {
     event.preventDefault();
-    const id = at('find').value.trim();
-    if (!id) return;
+    const text = at('find').value;
+    if (!text.trim()) return;
     const names = await loadNames();
-    let cell = names.indexOf(id);
-    if (cell < 0) cell = names.findIndex((name) => name.startsWith(id));
-    if (cell < 0) {
-      say(`No cell of this page is called ${id}.`);
+    const {cell, starts, contain} = lookUp(names, text);
+    const id = named(brief(cell < 0 ? text.trim() : names[cell]));
+    if (!contain) {
+      say('No cell of this page is called ', id, '.');
+    } else if (cell < 0) {
+      const [all, first] = [contain, starts].map((count) => count.toLocaleString('en'));
+      say(`${all} ids contain `, id, `, ${first} of them at their beginning: type more of the one that is meant.`);
     } else if (!state.shown[cell]) {
-      say(`${names[cell]} is hidden by a filter.`);
+      say(id, ' is hidden by a filter.');
     } else {
       selectCells([cell]);
       centreOn(positions.x[cell], positions.y[cell]);
       hover(cell);
-      say(`${names[cell]} is selected and in the middle of the map.`);
+      say(id, ' is selected and in the middle of the map.');
     }
   });
 }
@@ -82,7 +108,7 @@ async function start() {
   keepCanvas(renderer);
   keepLegend(at('legend'));
   keepChips(at('chips'));
-  keepChooser(at('colour'), at('gene-box'), at('gene'), at('genes'));
+  keepChooser(at('colour'), at('gene-box'), at('gene'), at('genes'), at('gene-said'));
   keepButtons();
   keepPanel(at('panel'), at('panel-words'), at('panel-tables'));
   keepFinder(say, positions);
@@ -120,6 +146,7 @@ window.lexicellReport = Object.freeze({
     cells: meta.n,
     shown: state.shownCount,
     selected: state.selectedCount,
+    picked: state.pickedCount,
     colour: state.field?.name ?? null,
     hovered: state.hovered,
     view: {...view},

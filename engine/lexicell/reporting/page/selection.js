@@ -26,12 +26,13 @@ function differences(title, heads, rows, cellsOfRow, lengthOf) {
   const table = make('table', {}, [
     make('caption', {textContent: title}), make('thead', {}, [make('tr', {}, head)]), make('tbody', {}, body),
   ]);
-  return make('div', {className: 'scroll'}, [table]);
+  const broad = [...table.querySelectorAll('td')].some((cell) => cell.textContent.length > 9);
+  return make('div', {className: broad ? 'scroll broad' : 'scroll'}, [table]);
 }
 
 /** @param {Field} field @param {string} text @returns {HTMLElement} what colours the map by the field */
 function coloured(field, text) {
-  const button = make('button', {type: 'button', className: 'link', textContent: text});
+  const button = make('button', {type: 'button', className: 'link'}, [named(text)]);
   button.title = `Colour by ${field.name}`;
   button.addEventListener('click', () => colourBy(field));
   return button;
@@ -42,7 +43,7 @@ function tablesOf(told) {
   const tables = [];
   if (told.categories.length) {
     tables.push(differences('More frequent here', ['', 'here', 'elsewhere'], told.categories, (row) => [
-      make('span', {}, [make('small', {textContent: `${row.field.name} `}), coloured(row.field, row.name)]),
+      make('span', {}, [make('small', {}, [named(brief(row.field.name)), ' ']), coloured(row.field, row.name)]),
       percent(row.here), percent(row.there),
     ], (row) => row.score));
   }
@@ -54,7 +55,7 @@ function tablesOf(told) {
   }
   const genes = [...told.more, ...told.less];
   const most = Math.max(...genes.map((row) => Math.abs(row.score)));
-  const text = alike(most);
+  const text = alike(most, GENE_DIGITS);
   for (const [title, rows] of [['Genes that contribute more', told.more], ['Genes that contribute less', told.less]]) {
     if (rows.length) {
       tables.push(differences(title, ['', 'here', 'elsewhere'], rows, (row) => [
@@ -121,26 +122,36 @@ function keepPanel(panel, said, tables) {
   const refresh = async () => {
     version += 1;
     const mine = version;
-    panel.hidden = !state.selectedCount;
+    panel.hidden = !state.pickedCount;
+    for (const id of ['copy', 'download']) at(id).disabled = !state.selectedCount;
     if (!state.selectedCount) {
+      said.textContent = `${several(state.pickedCount, 'cell')} selected, all of them hidden.`;
       tables.replaceChildren();
       return;
     }
+    const lost = state.pickedCount - state.selectedCount;
+    const more = `${several(lost, 'selected cell')} more ${lost === 1 ? 'is' : 'are'}`;
+    const hidden = lost ? ` ${more} hidden, and not compared.` : '';
+    const drawn = meta.total > meta.n
+      ? ` Shares and means are of the drawn sample of ${meta.n.toLocaleString('en')} of ${several(meta.total, 'cell')}, `
+        + 'in which small groups have more than their share.'
+      : '';
     const rest = state.shownCount - state.selectedCount;
     if (!rest) {
       const all = several(state.shownCount, 'shown cell');
-      said.textContent = `All ${all} are selected: there are no others to compare with.`;
+      said.textContent = `All ${all} are selected: there are no others to compare with.${hidden}`;
       tables.replaceChildren();
       return;
     }
     const others = several(rest, 'cell');
-    said.textContent = `${several(state.selectedCount, 'cell')}, compared with the other ${others} that are shown.`;
+    said.textContent = `${several(state.selectedCount, 'cell')}, compared with the other ${others} that are shown.`
+      + hidden + drawn;
     const told = await compare(() => mine !== version);
     if (told) tables.replaceChildren(...tablesOf(told));
   };
   const start = () => { comparing = refresh(); };
   listen('selected', start);
-  listen('shown', () => { if (state.selectedCount) start(); });
+  listen('shown', () => { if (state.pickedCount) start(); });
   at('clear').addEventListener('click', () => {
     selectCells([]);
     at('stage').focus({preventScroll: true});

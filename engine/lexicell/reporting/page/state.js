@@ -16,6 +16,10 @@ const state = {
   filters: new Map(),
   shown: new Uint8Array(meta.n).fill(1),
   shownCount: meta.n,
+  /** What was selected, shown or not. */
+  picked: new Uint8Array(meta.n),
+  pickedCount: 0,
+  /** What is both selected and shown: only this is drawn and compared. */
   selected: new Uint8Array(meta.n),
   selectedCount: 0,
   hovered: -1,
@@ -107,24 +111,17 @@ async function show() {
   if (mine !== filterings) return;
   state.shown = shown;
   state.shownCount = shown.reduce((sum, is) => sum + is, 0);
-  // A selection that can't be seen would be compared without anybody knowing.
-  if (state.selectedCount) {
-    const selected = state.selected.map((is, i) => is & shown[i]);
-    const count = selected.reduce((sum, is) => sum + is, 0);
-    if (count !== state.selectedCount) setSelected(selected);
-  }
+  if (state.pickedCount) setSelected(state.picked);
   tell('shown');
 }
 
-/** @param {Uint8Array} mask of cells; those that are not shown are left out */
+/** @param {Uint8Array} mask of cells; those that are not shown stay selected, but are not compared */
 function setSelected(mask) {
-  let count = 0;
-  for (let i = 0; i < meta.n; i += 1) {
-    mask[i] &= state.shown[i];
-    count += mask[i];
-  }
-  state.selected = mask;
-  state.selectedCount = count;
+  const selected = mask.map((is, i) => is & state.shown[i]);
+  const count = (all) => all.reduce((sum, is) => sum + is, 0);
+  Object.assign(state, {
+    picked: mask, pickedCount: count(mask), selected, selectedCount: count(selected),
+  });
   tell('selected');
 }
 
