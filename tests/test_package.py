@@ -12,7 +12,9 @@ import sys
 import tomllib
 from pathlib import Path
 
+import pandas as pd
 import pytest
+import zarr
 
 import lexicell
 from lexicell import errors
@@ -64,9 +66,20 @@ def test_embedding_imports_no_gpu_library_and_no_torch(tmp_path, cells):
     cells.write_h5ad(tmp_path / "cells.h5ad")
     command = ["embed", str(tmp_path / "cells.h5ad"), str(tmp_path / "out.zarr")]
     modules = imported_by(QUIT.format(args=command))
-    assert "numba" in modules
     assert (tmp_path / "out.zarr").is_dir()
     assert modules.isdisjoint([*GPU, "matplotlib", "onnx", "scanpy", "sklearn", "transformers", "umap"])
+
+
+@pytest.mark.parametrize("suffix", [".h5ad", ".zarr"])
+def test_embedding_a_file_imports_neither_anndata_nor_what_that_imports(tmp_path, cells, suffix):
+    path = tmp_path / f"cells{suffix}"
+    cells.obs["age"] = pd.array([None, *range(1, cells.n_obs)], dtype="Int16")
+    cells.write_h5ad(path) if suffix == ".h5ad" else cells.write_zarr(path)
+    columns = ["bulk_labels", "age", "n_genes"]
+    options = [part for name in columns for part in ("--obs-column", name)]
+    modules = imported_by(QUIT.format(args=["embed", str(path), str(tmp_path / "out.zarr"), *options]))
+    assert set(zarr.open(tmp_path / "out.zarr")["obs"].attrs["column-order"]) >= set(columns)
+    assert modules.isdisjoint({"anndata", "dask", "xarray"})
 
 
 def test_the_kernels_are_imported_without_numba_or_scipy_until_they_run():

@@ -11,10 +11,11 @@ import numpy as np
 from lexicell.atlas.counts._blocks import Where, is_unknown, reading
 from lexicell.atlas.counts._dataset import RowsSource, check_sides
 from lexicell.atlas.counts._dense import DenseRows
+from lexicell.atlas.counts._elements import attribute
 from lexicell.atlas.counts._modality import types_of_shared_names
 from lexicell.atlas.counts._row_partition import csc_rows
 from lexicell.atlas.counts._rows import CsrRows, MatrixRows
-from lexicell.atlas.counts._tables import attribute, open_table, read_table
+from lexicell.atlas.counts._tables import open_table, read_table
 from lexicell.atlas.counts._zarr import keys_of
 from lexicell.errors import InputError, LexicellError
 

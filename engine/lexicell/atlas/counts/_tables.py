@@ -6,7 +6,6 @@ categorical column has all of its own in every window.
 
 from __future__ import annotations
 
-import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
@@ -15,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from lexicell.atlas.counts._blocks import Where, is_unknown, reading
+from lexicell.atlas.counts._elements import attribute, read_element
 from lexicell.atlas.counts._zarr import check_declared, lacks_chunks
 from lexicell.errors import InputError
 
@@ -26,7 +26,6 @@ __all__ = [
     "NamesTable",
     "StoredTable",
     "Table",
-    "attribute",
     "open_table",
     "read_table",
 ]
@@ -42,12 +41,6 @@ _MASKED: dict[str, Callable[[Any, Any], Any]] = {
     "nullable-integer": pd.arrays.IntegerArray,
     "nullable-boolean": pd.arrays.BooleanArray,
 }
-
-
-def attribute(element: Any, name: str) -> Any:
-    """Attribute of an element of h5py or zarr, text as str; None where it has none."""
-    value = element.attrs.get(name)
-    return value.decode() if isinstance(value, bytes) else value
 
 
 class Table(ABC):
@@ -229,7 +222,7 @@ def read_table(root: Any, name: str, label: str) -> pd.DataFrame:
         if not hasattr(element, "keys"):
             return _legacy_table(root, element[()], name)
         try:
-            table = _read_elem(element)
+            table = read_element(element)
         except Exception as exc:
             if name == "obs" or not is_unknown(exc):
                 raise
@@ -244,21 +237,11 @@ def _known_columns(group: Any) -> pd.DataFrame:
     columns = {}
     for name in map(str, group.attrs["column-order"]):
         try:
-            columns[name] = _read_elem(group[name])
+            columns[name] = read_element(group[name])
         except Exception as exc:
             if not is_unknown(exc):
                 raise
-    return pd.DataFrame(columns, index=_read_elem(group[attribute(group, "_index")]))
-
-
-def _read_elem(element: Any) -> Any:
-    from anndata.io import read_elem
-
-    check_declared(element)
-    with warnings.catch_warnings():
-        # Reading old files is the purpose; the advice to rewrite them is not the reader's to act on.
-        warnings.filterwarnings("ignore", message=".*was written with(out encoding| a very old version)")
-        return read_elem(element.plain() if hasattr(element, "plain") else element)
+    return pd.DataFrame(columns, index=read_element(group[attribute(group, "_index")]))
 
 
 def _as_names(values: Any) -> pd.Index[Any]:
@@ -288,14 +271,14 @@ def _stored(element: Any, where: Where, n: int) -> Column:
     if kind == "categorical":
         codes = _Pieces(element["codes"], where, n)
         ordered = bool(attribute(element, "ordered"))
-        dtype = pd.Categorical.from_codes([], _read_elem(element["categories"]), ordered=ordered).dtype
+        dtype = pd.Categorical.from_codes([], read_element(element["categories"]), ordered=ordered).dtype
         _check_codes(codes, n, len(dtype.categories), where)
         return lambda start, stop: pd.Categorical.from_codes(codes.read(start, stop), dtype=dtype)
     if kind in _MASKED or kind == "nullable-string-array":
         values, mask = (_Pieces(element[part], where, n) for part in ("values", "mask"))
         make = _MASKED.get(kind) or _nullable_text(attribute(element, "na-value") == "NaN")
         return lambda start, stop: make(values.read(start, stop).copy(), mask.read(start, stop).copy())
-    column = pd.Series(_read_elem(element))
+    column = pd.Series(read_element(element))
     _check_length(len(column), n, where)
     return _held(column, where)
 
