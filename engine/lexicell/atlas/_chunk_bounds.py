@@ -101,8 +101,10 @@ def decode_into(codec: Any, raw: memoryview, out: Array) -> None:
     if codec is None:
         body: Any = raw
     elif codec.codec_id == "blosc":
+        from numcodecs import blosc  # type: ignore[import-untyped]
+
         _check_exactly(_blosc_size(raw), size)
-        codec.decode(raw, out)
+        blosc.decompress(raw, out)
         return
     elif codec.codec_id == "zstd":
         import pyarrow as pa
