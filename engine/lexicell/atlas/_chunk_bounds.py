@@ -8,6 +8,7 @@ shuffle and width of a value can be compared with nothing, so only a checksum se
 from __future__ import annotations
 
 import struct
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -101,10 +102,8 @@ def decode_into(codec: Any, raw: memoryview, out: Array) -> None:
     if codec is None:
         body: Any = raw
     elif codec.codec_id == "blosc":
-        from numcodecs import blosc  # type: ignore[import-untyped]
-
         _check_exactly(_blosc_size(raw), size)
-        blosc.decompress(raw, out)
+        _blosc().decompress(raw, out)
         return
     elif codec.codec_id == "zstd":
         import pyarrow as pa
@@ -115,6 +114,14 @@ def decode_into(codec: Any, raw: memoryview, out: Array) -> None:
     decoded = np.frombuffer(body, np.uint8)
     _check_exactly(decoded.size, size)
     out.reshape(-1).view(np.uint8)[:] = decoded
+
+
+@cache
+def _blosc() -> Any:
+    """The module: its functions do as the codec does, and look at less."""
+    from numcodecs import blosc  # type: ignore[import-untyped]
+
+    return blosc
 
 
 def _limit(stored: int) -> int:
