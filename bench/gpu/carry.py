@@ -3,11 +3,11 @@
 ``python -m bench.gpu.carry FOLDER [--python 3.12] [--there pyarrow ...] [--data DATA.h5ad ...]``
 
 The machine is expected to have `THERE`; wheels of all else that the engine's steps need are fetched by pip,
-in the versions of ``constraints.txt``, and stay zipped: `bench.gpu` unpacks them in a second or two, and zipped
-they are a third as large. pyarrow and ONNX Runtime (which evaluates the lexicon's table) are most of it, so
-what reading Parquet and running a graph does not need of them is taken out; name them with ``--there`` where
-the machine has them. What the command line, downloads, building lexicons and plots need is left out. The
-lexicon is in the checkout.
+in the versions of ``constraints.txt``. They stay zipped, a third as large; `bench.gpu` unpacks them in two
+seconds. pyarrow and ONNX Runtime, which evaluates the lexicon's table, are most of it, so what reading
+Parquet and running a graph does not need of them is taken out; name them with ``--there`` where the machine
+has them. What the command line, downloads, building lexicons and plots need is left out. The lexicon is in
+the checkout.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ from bench.gpu.wheels import FACTS, CarriedError
 from bench.real_data import data_folder
 
 __all__ = [
-    "LIMIT", "NEEDED", "THERE", "check_size", "collect", "download_command", "lacking", "main", "pins",
-    "slim",
+    "LIMIT", "NEEDED", "THERE", "check_size", "collect", "download_command", "lacking", "main", "normal",
+    "pins", "slim",
 ]  # fmt: skip
 
 #: Bytes of the folder, at most.
@@ -88,7 +88,7 @@ def pins(constraints: Path, python: str) -> dict[str, str]:
             continue
         requirement = Requirement(text)
         if requirement.marker is None or requirement.marker.evaluate(_target(python)):
-            found[_normal(requirement.name)] = next(iter(requirement.specifier)).version
+            found[normal(requirement.name)] = next(iter(requirement.specifier)).version
     return found
 
 
@@ -106,7 +106,8 @@ def _target(python: str, extra: str = "") -> dict[str, str]:
     }
 
 
-def _normal(name: str) -> str:
+def normal(name: str) -> str:
+    """Write the name of a package as pip compares them."""
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
@@ -132,7 +133,7 @@ def download_command(wanted: Sequence[str], python: str, into: Path) -> list[str
 
 def slim(wheel: Path) -> None:
     """Leave out files of a wheel that nothing here needs."""
-    patterns = _SLIMMED.get(_normal(wheel.name.partition("-")[0]))
+    patterns = _SLIMMED.get(normal(wheel.name.partition("-")[0]))
     if not patterns:
         return
     small = wheel.with_suffix(".slim")
@@ -158,15 +159,15 @@ def lacking(wheels: Iterable[Path], python: str, there: Iterable[str] = ()) -> l
     from packaging.requirements import Requirement
 
     wheels = list(wheels)
-    have = {_normal(name) for name in (*THERE, *there)}
-    have |= {_normal(wheel.name.partition("-")[0]) for wheel in wheels}
+    have = {normal(name) for name in (*THERE, *there)}
+    have |= {normal(wheel.name.partition("-")[0]) for wheel in wheels}
     found = set()
     for wheel in wheels:
         for line in _metadata(wheel):
             if line.startswith("Requires-Dist:"):
                 needed = Requirement(line.partition(":")[2].strip())
                 if needed.marker is None or needed.marker.evaluate(_target(python)):
-                    found.add(_normal(needed.name))
+                    found.add(normal(needed.name))
     return sorted(found - have)
 
 
@@ -226,9 +227,7 @@ def collect(folder: Path, python: str, there: Sequence[str], data: Sequence[Path
     wheels = folder / "wheels"
     wheels.mkdir(parents=True)
     versions = pins(ROOT / "constraints.txt", python)
-    names = [name for name in NEEDED if name not in map(_normal, there) and name in versions]
-    if python == "3.11" and "msgspec" in names:
-        names.remove("msgspec")  # of a newer Zarr
+    names = [name for name in NEEDED if name not in there]
     done = subprocess.run(  # noqa: S603
         download_command([f"{name}=={versions[name]}" for name in names], python, wheels),
         capture_output=True,

@@ -101,7 +101,7 @@ FULL = Sizes(
     engine_rounds=3,
     train_cells=20_000,
     train_batches=(256, 2_048),
-    train_steps=40,
+    train_steps=30,
 )
 
 SMALL = Sizes(

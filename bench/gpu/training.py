@@ -21,10 +21,11 @@ __all__ = ["NEEDED", "run_training", "supcon"]
 
 #: Modules that are looked for before the step begins.
 NEEDED = ("torch", "lexicell.learn.trainer")
-DIM = 256
+#: Dimensions of the map and of whitened vectors, as they are by default.
+DIM = 128
 _CLASSES = 12
 _WARM = 3  # steps that do not count
-_CPU_STEPS = 8
+_CPU_STEPS = 4
 _TOLERANCE = 0.02  # of the loss of a first step; draws are the same, sums are not
 
 
