@@ -66,6 +66,7 @@ _PLATFORMS = (
     *(f"manylinux{year}_x86_64" for year in (2014, 2010, 1)),
 )
 _CELLS = 1_000
+_WIDTH = 96  # columns of their vectors: all 384 are 15 MB for PBMC3k
 _REAL = "expr/pbmc3k_raw_labelled.h5ad"
 
 
@@ -266,14 +267,14 @@ def _write_own(wheels: Path) -> None:
 def _write_cells(path: Path, data: Sequence[Path]) -> None:
     """Pack real cells: `data`, or PBMC3k where it is at hand, or the 700 cells that come with scanpy."""
     if data or (data_folder() / _REAL).is_file():
-        cells.pack(path, list(data) or [data_folder() / _REAL], _CELLS)
+        cells.pack(path, list(data) or [data_folder() / _REAL], _CELLS, _WIDTH)
         return
     from lexicell.cli.demo import load_cells
 
     with tempfile.TemporaryDirectory() as scratch:
         file = Path(scratch) / "pbmc68k_reduced.h5ad"
         load_cells().write_h5ad(file)
-        cells.pack(path, [file], _CELLS)
+        cells.pack(path, [file], _CELLS, _WIDTH)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -92,7 +92,7 @@ def traffic(block: CsrBlock, used: int, dim: int, itemsize: int) -> Traffic:
     )
 
 
-def pack(path: Path, sources: Sequence[Path], most: int | None = None) -> None:
+def pack(path: Path, sources: Sequence[Path], most: int | None = None, width: int | None = None) -> None:
     """Write the counts of h5ad files, and the bundled lexicon folded onto their genes, into one file.
 
     Parameters
@@ -103,6 +103,8 @@ def pack(path: Path, sources: Sequence[Path], most: int | None = None) -> None:
         Of counts.
     most
         How many cells of each, the first ones; None for all.
+    width
+        How many columns of the vectors, the first ones; None for all.
     """
     from lexicell._arrays import in_order
     from lexicell.atlas import Values, open_counts
@@ -118,7 +120,9 @@ def pack(path: Path, sources: Sequence[Path], most: int | None = None) -> None:
             # The kernel flags rows whose columns do not ascend; the engine puts them in order, too.
             block = in_order(genes.counts(source.read(0, n), Values.COUNTS))
             columns = source.var.index.to_numpy().astype(str)
-            packed.append(RealCells(file.stem, block, fold(lexicon, genes).table, genes.rows, columns))
+            table = fold(lexicon, genes).table
+            table = replace(table, vectors=np.ascontiguousarray(table.vectors[:, :width]))
+            packed.append(RealCells(file.stem, block, table, genes.rows, columns))
     save(path, packed)
 
 

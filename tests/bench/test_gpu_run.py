@@ -85,7 +85,7 @@ def test_all_of_it_runs_with_what_is_carried_and_tells_what_it_could_not_do(prog
 def test_a_step_that_crashes_and_one_that_hangs_lose_themselves_only(program, tmp_path):
     status, out = finished(
         program(
-            "--only", "headline", "memory", "large", DRY_CRASH="headline", DRY_HANG="memory", DRY_LIMIT="2"
+            "--only", "headline", "memory", "large", DRY_CRASH="headline", DRY_HANG="memory", DRY_LIMIT="3"
         )
     )
     assert status == 1, out
@@ -94,8 +94,8 @@ def test_a_step_that_crashes_and_one_that_hangs_lose_themselves_only(program, tm
         "failed",
         "ended without an answer, exit status 7",
     )
-    assert (lines["memory"]["status"], lines["memory"]["reason"]) == ("timed out", "no answer in 2 s: ended")
-    assert lines["memory"]["seconds"] == pytest.approx(2, abs=1)
+    assert (lines["memory"]["status"], lines["memory"]["reason"]) == ("timed out", "no answer in 3 s: ended")
+    assert lines["memory"]["seconds"] == pytest.approx(3, abs=1)
     assert lines["large"]["status"] == "ok"
 
 
