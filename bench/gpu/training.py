@@ -127,8 +127,8 @@ def _cells(sizes: Sizes) -> tuple[SelectedCells, Any, Any]:
     picks = select_topk(block, table, k=K, device="cuda")  # the CPU's kernel would be compiled first
     there = picks.genes >= 0
     indptr = np.concatenate([[0], np.cumsum(picks.n_genes, dtype=np.int64)])
-    picked = (getattr(picks, name)[there] for name in ("genes", "counts", "scores"))
-    selection = Selection(0, *picked, indptr, picks.totals)
+    genes, counts, scores = picks.genes[there], picks.counts[there], picks.scores[there]
+    selection = Selection(0, genes, counts, scores, indptr, picks.totals)
     cells = SelectedCells.of([selection], table.n_genes, lexicon="", top_k=K, weight=Weight.LOG1P)
     labels = np.random.default_rng(0).integers(0, _CLASSES, len(cells)).astype(str)
     return cells, table.vectors * np.float32(np.sqrt(DIM)), labels
