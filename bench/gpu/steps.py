@@ -17,6 +17,7 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -142,6 +143,7 @@ class Journal:
     def write(self, step: str, outcome: Outcome, seconds: float) -> None:
         """Append one line."""
         record = {
+            "time": datetime.now(UTC).isoformat(timespec="seconds"),  # the same in all files
             "bench": "gpu",
             "format": FORMAT,
             "run": self.run,
