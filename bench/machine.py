@@ -90,11 +90,12 @@ def gpu() -> dict[str, Any]:
 
 
 def append(record: dict[str, Any], path: Path) -> None:
-    """Add one record, with the time, to a JSON Lines file."""
+    """Add one record, with the time, to a JSON Lines file, in one write: no end leaves half a line."""
     path.parent.mkdir(parents=True, exist_ok=True)
     line = {"time": datetime.now(UTC).isoformat(timespec="seconds"), **record}
-    with path.open("a", encoding="utf-8") as file:
-        file.write(json.dumps(line) + "\n")
+    with path.open("ab", buffering=0) as file:
+        file.write(json.dumps(line).encode() + b"\n")
+        os.fsync(file)
 
 
 def _cpu() -> str:

@@ -15,7 +15,7 @@ def by_group(groups):
 @pytest.fixture(scope="session")
 def drawn():
     """300 synthetic cells, and random vectors for their genes; shared, so never written to."""
-    from bench import gpu_cells
+    from bench.gpu import cells
 
-    block, described = gpu_cells.synthetic(300)
-    return block, gpu_cells.random_table(described, 32, "float32", in_order=True)
+    block, described = cells.synthetic(300)
+    return block, cells.random_table(described, 32, "float32", in_order=True)

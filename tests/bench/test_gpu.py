@@ -12,8 +12,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from bench import gpu, gpu_cells, gpu_checks, gpu_speed, gpu_steps
-from bench.gpu_steps import Clock, Journal, Outcome, Step
+from bench.gpu import __main__ as gpu
+from bench.gpu import apart, plan, speed, steps
+from bench.gpu import cells as gpu_cells
+from bench.gpu.sizes import FULL
+from bench.gpu.steps import Clock, Journal, Outcome, Step
 
 from lexicell.atlas import Values, open_counts
 from lexicell.embedding import CandidateGenes, fold
@@ -68,7 +71,7 @@ def test_importing_it_needs_numpy_alone():
     code = """
 import sys
 before = set(sys.modules)
-import bench.gpu
+import bench.gpu.__main__, bench.gpu.wheels
 new = {name.partition(".")[0] for name in set(sys.modules) - before}
 print(sorted(new - sys.stdlib_module_names - {"bench", "lexicell_kernels"}))
 """
@@ -174,70 +177,74 @@ def _answers(**outcomes):
     return lambda name, seconds, command: found.get(name, Outcome())
 
 
+def _missing():
+    return Outcome(missing="compute-sanitizer is not on PATH")
+
+
 def test_each_step_is_a_line_and_one_that_fails_hides_no_other(monkeypatch, tmp_path, capsys):
     row = {"cells_per_s": 2e7, "memory_bytes_per_cell": 24_000.0, "gathered_bytes_per_cell": 65_536.0}
     answers = _answers(
         memory=Outcome({"copy_bytes_per_s": 3e12, "gather_bytes_per_s": 5e12}),
-        speed=Outcome({"rows": {gpu.HEADLINE: row}}),
+        headline=Outcome({"rows": {speed.HEADLINE: row}}),
         parity=Outcome(problems=["default: other genes"]),
-        sanitizer=Outcome(missing="compute-sanitizer is not on PATH"),
+        sanitizer=_missing(),
     )
     monkeypatch.setattr(gpu, "ask", answers)
-    monkeypatch.setattr(gpu_steps, "ask", answers)
+    monkeypatch.setattr(steps, "ask", answers)
     record, out = tmp_path / "gpu.jsonl", tmp_path / "out"
     assert gpu.main(["--json", str(record), "--out", str(out)]) == 1
     lines = [json.loads(line) for line in record.read_text().splitlines()]
-    assert [line["step"] for line in lines] == ["device", *gpu.steps(None)]
+    assert [line["step"] for line in lines] == ["device", *plan.steps(None)]
     for line in lines:
-        assert line.keys() >= {"time", "run", "seconds", "problems", "missing"}
-        assert (line["bench"], line["format"], line["device"]) == ("gpu", 1, "NVIDIA Something")
+        assert line.keys() >= {"time", "run", "seconds", "problems", "reason"}
+        assert (line["bench"], line["format"], line["device"]) == ("gpu", 2, "NVIDIA Something")
     assert {line["run"] for line in lines} == {lines[0]["run"]}
-    assert lines[0]["prediction"] == gpu.PREDICTION
+    assert lines[0]["prediction"] == plan.PREDICTION
     by_step = {line["step"]: line["status"] for line in lines}
-    assert (by_step["parity"], by_step["sanitizer"], by_step["start"]) == ("failed", "not there", "ok")
+    assert (by_step["parity"], by_step["sanitizer"], by_step["start"]) == ("failed", "skipped", "ok")
     assert (out / "gpu.jsonl").read_text() == record.read_text()
     shown = capsys.readouterr().out
     assert "WRONG: default: other genes" in shown
-    headline = next(line for line in shown.splitlines() if line.endswith(f"  {gpu.HEADLINE}"))
-    assert headline.split()[:4] == ["20.000", "40.0", "16%", "26%"]
+    headline = next(line for line in shown.splitlines() if line.endswith(f"  {speed.HEADLINE}"))
+    assert headline.split()[:4] == ["20.000", "40.000", "16%", "26%"]
 
 
 def test_a_check_that_time_did_not_suffice_for_is_no_success(monkeypatch, tmp_path):
     monkeypatch.setattr(gpu, "ask", _answers())
-    monkeypatch.setattr(gpu_steps, "ask", _answers(parity=Outcome({"checked": 3}, complete=False)))
+    monkeypatch.setattr(steps, "ask", _answers(parity=Outcome({"checked": 3}, complete=False)))
     assert gpu.main(["--json", str(tmp_path / "gpu.jsonl"), "--only", "memory"]) == 0
     assert gpu.main(["--json", str(tmp_path / "gpu.jsonl"), "--only", "parity"]) == 1
     assert gpu.main(["--json", str(tmp_path / "gpu.jsonl"), "--only", "memory", "--seconds", "0"]) == 1
 
 
 def test_every_prediction_is_of_a_case_that_is_timed():
-    ours = [case for case in gpu.PREDICTED if case.startswith("k = ")]
+    ours = [case for case in plan.PREDICTED if case.startswith("k = ")]
     timed = {
-        gpu_speed.name_of(k, p, vectors, counts, in_order=in_order)
-        for k, p in gpu_speed.SIZES
+        speed.name_of(k, p, vectors, counts, in_order=in_order)
+        for k, p in FULL.kp
         for vectors in ("float16", "float32")
-        for counts in (gpu_speed.WIDE, gpu_speed.NARROW, gpu_speed.FRACTIONS)
+        for counts in (speed.WIDE, speed.NARROW, speed.FRACTIONS)
         for in_order in (True, False)
     }
     assert set(ours) <= timed
-    assert gpu.PREDICTED[gpu.HEADLINE] >= gpu.GOAL["cells_per_s"]
+    assert plan.PREDICTED[speed.HEADLINE] >= plan.GOAL["cells_per_s"]
 
 
 def test_a_step_that_hangs_or_dies_is_ended_and_told(monkeypatch, tmp_path):
     program = tmp_path / "python"
     program.touch(mode=0o755)
-    monkeypatch.setattr(gpu_steps.sys, "executable", str(program))
-    monkeypatch.setattr(gpu_steps, "_GRACE", 0.5)
+    monkeypatch.setattr(steps.sys, "executable", str(program))
     program.write_text("#!/bin/sh\nexec sleep 30\n")
-    assert gpu_steps.ask("parity", 0.5, []).problems == ["no answer in 1 s: ended"]
+    hung = steps.ask("parity", 1.0, [])
+    assert (hung.status, hung.reason) == ("timed out", "no answer in 1 s: ended")
     program.write_text("#!/bin/sh\nexit 3\n")
-    assert gpu_steps.ask("parity", 5, []).problems == ["ended without an answer, exit status 3"]
+    assert steps.ask("parity", 5, []).problems == ["ended without an answer, exit status 3"]
 
 
 def test_what_a_step_started_ends_with_it(tmp_path):
     pid = tmp_path / "pid"
     with pytest.raises(subprocess.TimeoutExpired):
-        gpu_steps.run(["/bin/sh", "-c", f"sleep 30 & echo $! > {pid}; wait"], 1.0, stdout=subprocess.PIPE)
+        steps.run(["/bin/sh", "-c", f"sleep 30 & echo $! > {pid}; wait"], 1.0, stdout=subprocess.PIPE)
     deadline = time.monotonic() + 5
     while time.monotonic() < deadline and Path(f"/proc/{pid.read_text().strip()}").exists():
         time.sleep(0.05)
@@ -254,12 +261,12 @@ echo "========= ERROR SUMMARY: 0 errors"
 """)
     program.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
-    found = gpu_checks.sanitizers(Clock(time.monotonic() + 6))
+    found = apart.sanitizers(Clock(time.monotonic() + 6))
     assert found.problems == ["racecheck: exit 86: ========= Error: race"]
     assert (found.details["memcheck"]["exit_code"], found.details["synccheck"]) == (0, "no time")
     assert (found.status, found.complete) == ("failed", False)
     monkeypatch.setenv("PATH", "")
-    assert gpu_checks.sanitizers(Clock(time.monotonic() + 6)).status == "not there"
+    assert apart.sanitizers(Clock(time.monotonic() + 6)).status == "skipped"
 
 
 def test_what_a_step_raises_is_its_answer(tmp_path):
@@ -267,7 +274,7 @@ def test_what_a_step_raises_is_its_answer(tmp_path):
         msg = "an illegal\n  memory access"
         raise RuntimeError(msg)
 
-    gpu_steps.answer(Step("broken", 1, broken), 1.0, tmp_path / "answer.json")
+    steps.answer(Step("broken", 1, 1, broken), time.monotonic() + 1, tmp_path / "answer.json")
     found = Outcome(**json.loads((tmp_path / "answer.json").read_text()))
     assert found.problems == ["RuntimeError: an illegal memory access"]
     assert found.status == "failed"
@@ -290,8 +297,8 @@ def test_the_parity_step_passes_the_kernel_and_tells_where_another_is_wrong(on_s
     found = on_stand_in("""
 import json, time
 from dataclasses import asdict
-from bench import gpu_checks
-from bench.gpu_steps import Clock
+from bench.gpu import checks as gpu_checks
+from bench.gpu.steps import Clock
 from lexicell_kernels import cuda, parity
 few = [parity.Case(n_rows=4, longest=80, n_columns=300, dim=16, vectors=v) for v in ("float32", "float16")]
 clock = Clock(time.monotonic() + 600)
@@ -315,7 +322,7 @@ print(json.dumps([asdict(right), flags, late.status, asdict(off), gpu_checks.bad
     right, flags, late, off, unflagged = found
     assert (right["problems"], right["details"]) == ([], {"cases": 2, "checked": 2, "wrong": 0})
     assert flags == []
-    assert late == "cut short"
+    assert late == "timed out"
     assert len(off["problems"]) == 2
     assert "Mismatched elements" in off["problems"][0]
     assert unflagged == ["embed_rows flags row 5 with 0, not -3"]
@@ -327,20 +334,19 @@ def test_speed_peers_and_many_cells_run_to_their_end_on_few_cells(on_stand_in):
     found = on_stand_in("""
 import json, time
 from dataclasses import asdict
-from bench import gpu_checks, gpu_peers, gpu_speed, gpu_timing, machine
-from bench.gpu_steps import Clock
+from bench import machine
+from bench.gpu import checks, speed, timing
+from bench.gpu.sizes import SMALL
+from bench.gpu.steps import Clock
 from lexicell_kernels import cuda
 def elapsed(queue):
     start = time.perf_counter()
     queue()
     return time.perf_counter() - start
-gpu_timing.elapsed, machine.gpu = elapsed, lambda: {"as_found": {}}
-gpu_speed.UNIQUE, gpu_speed.SIZES, gpu_speed._ROUNDS, gpu_speed._COPIES = 12, (), 1, 2
-gpu_speed._LAUNCHES, gpu_speed._PEER_CELLS, gpu_speed._PEER_ROUNDS, gpu_speed._THREADS = 2, 6, 2, (96,)
-gpu_peers.disagreements.__defaults__ = (6, 128)
+timing.elapsed, machine.gpu = elapsed, lambda: {"as_found": {}}
 clock = Clock(time.monotonic() + 600)
-steps = {"speed": gpu_speed.speed, "peers": gpu_speed.peers, "threads": gpu_speed.threads,
-         "large": gpu_checks.large(24, 12)}
+steps = {"speed": speed.speed(SMALL), "peers": speed.peers(SMALL), "threads": speed.threads(SMALL),
+         "large": checks.large(24, 12)}
 outcomes = {name: asdict(step(clock)) for name, step in steps.items()}
 embed = cuda.embed_rows
 def wrong(*args, **options):
@@ -348,31 +354,31 @@ def wrong(*args, **options):
     rows.vectors[3] += 0.01
     return rows
 cuda.embed_rows = wrong
-outcomes["wrong"] = asdict(gpu_speed.speed(clock))
-outcomes["wrong, large"] = asdict(gpu_checks.large(24, 12)(clock))
+outcomes["wrong"] = asdict(speed.speed(SMALL)(clock))
+outcomes["wrong, large"] = asdict(checks.large(24, 12)(clock))
 print(json.dumps(outcomes))
 """)
     for name in ("speed", "peers", "threads", "large"):
         assert (found[name]["problems"], found[name]["complete"]) == ([], True), name
-    row = found["speed"]["details"]["rows"][gpu.HEADLINE]
+    row = found["speed"]["details"]["rows"][speed.HEADLINE]
     assert row["cells"] == 12
     assert 0 <= row["max_error"] < 1e-3
     assert 15_000 < row["memory_bytes_per_cell"] < 40_000
     assert row["gathered_bytes_per_cell"] == 128 * 256 * 2
-    assert found["peers"]["details"]["rows"][gpu.HEADLINE]["ratio"] == 1
+    assert found["peers"]["details"]["rows"][speed.HEADLINE]["ratio"] == 1
     assert {"sort of keys by CuPy, take", "SpMM by CuPy, all genes"} <= found["peers"]["details"][
         "rows"
     ].keys()
     assert found["threads"]["details"]["rows"].keys() == {"as chosen", "96 threads"}
     assert found["large"]["details"]["cells"] == 24
-    assert gpu.HEADLINE not in found["wrong"]["details"]["rows"]
+    assert speed.HEADLINE not in found["wrong"]["details"]["rows"]
     assert "its time does not count" in found["wrong"]["problems"][0]
     assert any("differs between places" in problem for problem in found["wrong, large"]["problems"])
 
 
 def test_other_numbers_of_threads_are_used_inside_only():
     wanted = ("lexicell_embed", "float32", "int32", True, "float16", 256)
-    with gpu_speed.threads_of_a_row(96):
+    with speed.threads_of_a_row(96):
         changed = cuda.Instantiation(*wanted)
         assert changed.threads == 96
         assert ", 96, true)" in changed.source

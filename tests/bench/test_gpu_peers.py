@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from bench import gpu_cells, gpu_peers
+from bench.gpu import cells as gpu_cells
+from bench.gpu import peers as gpu_peers
 
 from lexicell_kernels import CsrBlock, parity, reference
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-from bench import gpu_cells
+from bench.gpu.cells import random_table
 from bench.peers.counts import Counts, first, in_threads, joined, slices
 
 from lexicell_kernels import reference
@@ -34,7 +34,7 @@ def test_the_first_cells_of_blocks_are_those_of_the_whole(drawn):
 def test_described_columns_stand_in_the_lexicons_order(drawn):
     block, table = drawn
     block = first([block], 5)[0]
-    shuffled = gpu_cells.random_table(table.rank >= 0, 4, "float32", in_order=False)
+    shuffled = random_table(table.rank >= 0, 4, "float32", in_order=False)
     counts = Counts(block, shuffled)
     assert counts.described.shape == (5, shuffled.n_genes)
     assert counts.described.has_sorted_indices

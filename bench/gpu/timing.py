@@ -141,11 +141,11 @@ def per_call(call: Callable[[], object], times: int = 200) -> dict[str, float]:
     }
 
 
-def copy_bandwidth(repeats: int = 12) -> dict[str, float]:
-    """Copy within device memory: bytes read plus bytes written a second."""
+def copy_bandwidth(most: int = 4 << 30, repeats: int = 12) -> dict[str, float]:
+    """Copy `most` bytes, or as many as fit, within device memory: bytes read plus bytes written a second."""
     import cupy
 
-    size = min(4 << 30, int(cupy.cuda.Device().mem_info[0]) // 4)
+    size = min(most, int(cupy.cuda.Device().mem_info[0]) // 4)
     source = cupy.full(size // 4, 1.5, cupy.float32)
     target = cupy.empty_like(source)
     seconds = [elapsed(lambda: cupy.copyto(target, source)) for _ in range(repeats)][2:]

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bench import gpu_cells
+from bench.gpu.cells import synthetic
 from lexicell_kernels import CsrBlock, GeneTable, cuda
 
 __all__ = [
@@ -183,7 +183,7 @@ def disagreements(table: GeneTable, rows: int = 256, k: int = 128) -> list[str]:
     """Say which peers compute something else than the kernel, on cells without equal counts."""
     import cupy
 
-    block, _ = gpu_cells.synthetic(rows)
+    block, _ = synthetic(rows)
     rng = np.random.default_rng(0)
     distinct = [rng.permutation(n) + 1.0 for n in np.diff(block.indptr)]
     block = replace(block, data=np.concatenate(distinct).astype(np.float32))

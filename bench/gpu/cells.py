@@ -92,8 +92,21 @@ def traffic(block: CsrBlock, used: int, dim: int, itemsize: int) -> Traffic:
     )
 
 
-def pack(path: Path, sources: Sequence[Path]) -> None:
-    """Write the counts of h5ad files, and the bundled lexicon folded onto their genes, into one file."""
+def pack(path: Path, sources: Sequence[Path], most: int | None = None, width: int | None = None) -> None:
+    """Write the counts of h5ad files, and the bundled lexicon folded onto their genes, into one file.
+
+    Parameters
+    ----------
+    path
+        The file.
+    sources
+        Of counts.
+    most
+        How many cells of each, the first ones; None for all.
+    width
+        How many columns of the vectors, the first ones; None for all.
+    """
+    from lexicell._arrays import in_order
     from lexicell.atlas import Values, open_counts
     from lexicell.embedding import CandidateGenes, fold
     from lexicell.lexicon import Lexicon, align_genes
@@ -103,9 +116,13 @@ def pack(path: Path, sources: Sequence[Path]) -> None:
     for file in sources:
         with open_counts(file) as source:
             genes = CandidateGenes.of(align_genes(lexicon, source.var).rows)
-            block = genes.counts(source.read(0, source.n_cells), Values.COUNTS)
+            n = source.n_cells if most is None else min(most, source.n_cells)
+            # The kernel flags rows whose columns do not ascend; the engine puts them in order, too.
+            block = in_order(genes.counts(source.read(0, n), Values.COUNTS))
             columns = source.var.index.to_numpy().astype(str)
-            packed.append(RealCells(file.stem, block, fold(lexicon, genes).table, genes.rows, columns))
+            table = fold(lexicon, genes).table
+            table = replace(table, vectors=np.ascontiguousarray(table.vectors[:, :width]))
+            packed.append(RealCells(file.stem, block, table, genes.rows, columns))
     save(path, packed)
 
 
