@@ -49,11 +49,11 @@ def _entry_points(stamp: str) -> tuple[Callable[..., Any], ...]:
             n_genes[row] = n
             totals[row] = total
             for i in range(n):
-                gene = np.int64(s.order[i] & np.uint64(0xFFFFFFFF)) if by_score else np.int64(s.picked[i])
-                genes[row, i] = gene
-                counts[row, i] = s.value[gene]  # the scores' array where there is no factor
+                at = s.order[i] & np.uint64(0xFFFFFFFF) if by_score else np.uint64(i)
+                genes[row, i] = s.picked[at]
+                counts[row, i] = s.value[at]  # the scores' array where there is no factor
                 if factor.size:
-                    scores[row, i] = s.value[gene] * factor[gene]
+                    scores[row, i] = s.value[at] * factor[s.picked[at]]
             genes[row, n:] = -1
             scores[row, n:] = 0
             counts[row, n:] = 0

@@ -22,7 +22,7 @@ from lexicell_kernels._select import (
 
 __all__ = ["list_counts", "list_divided", "score_order"]
 
-_GENE = np.uint64(0xFFFFFFFF)  # the low half of a sort key
+_PLACE = np.uint64(0xFFFFFFFF)  # the low half of a sort key
 _PASSES = 2  # for scores of 64 bits; what is equal after them is compared
 _MOST_BITS = _PASSES * DIGIT_BITS
 
@@ -68,24 +68,23 @@ def _radix(n, first, last, s):
 
 @kernel()
 def score_order(n, factor, s):
-    """Fill ``s.order[:n]`` so that its low 32 bits list the picks by ``(score descending, gene)``.
+    """Fill ``s.order[:n]`` so that its low 32 bits list places of picks by ``(score descending, gene)``.
 
     The sort is stable and picks come in the order of genes, so equal scores stay in that order.
     """
     top = np.uint32(0)
     for i in range(n):
-        gene = s.picked[i]
-        score = s.value[gene]
+        score = s.value[i]
         if factor.size:
-            score *= factor[gene]
+            score *= factor[s.picked[i]]
         bits = float_bits(score)
         top = max(top, bits)
-        s.order[i] = (np.uint64(bits) << np.uint64(32)) | np.uint64(gene)
+        s.order[i] = (np.uint64(bits) << np.uint64(32)) | np.uint64(i)
     differ = np.uint64(0)
     for i in range(n):
         below = np.uint64(top) - (s.order[i] >> np.uint64(32))
         differ |= below
-        s.order[i] = (below << np.uint64(32)) | (s.order[i] & _GENE)
+        s.order[i] = (below << np.uint64(32)) | (s.order[i] & _PLACE)
     if differ:
         lowest = _length(differ & (~differ + np.uint64(1))) - 1
         _radix(n, 32 + lowest, 32 + _length(differ), s)
@@ -104,8 +103,8 @@ def list_counts(x, idx, rank, candidate, ids, k, s, genes, counts):
     score_order(n, none, s)
     tied = 0
     for i in range(n):
-        gene = np.int64(s.order[i] & _GENE)
-        genes[i], counts[i] = ids[gene], s.value[gene]
+        at = s.order[i] & _PLACE
+        genes[i], counts[i] = ids[s.picked[at]], s.value[at]
         tied = tied + 1 if counts[i] == counts[max(i - 1, 0)] else 1
     return flags, n, tied if ties > tied else 0, total
 
@@ -121,10 +120,10 @@ def list_divided(x, idx, rank, candidate, ids, divisor, k, s, genes, counts):
     found = _divided_order(x, idx, rank, divisor, total, s)
     n = min(found, np.int64(k))
     for i in range(n):
-        at = s.order[i] & _GENE
+        at = s.order[i] & _PLACE
         genes[i], counts[i] = ids[s.where[at]], s.count[at]
     tied = 0
-    while found > n > tied and s.score[s.order[n - 1 - tied] & _GENE] == s.score[s.order[n] & _GENE]:
+    while found > n > tied and s.score[s.order[n - 1 - tied] & _PLACE] == s.score[s.order[n] & _PLACE]:
         tied += 1
     return flags, n, tied, total
 
@@ -173,11 +172,11 @@ def _settle(start, stop, s):
     while gap:
         for i in range(start + gap, stop):
             one = s.order[i]
-            at = one & _GENE
+            at = one & _PLACE
             score, gene = s.score[at], s.where[at]
             j = i
             while j >= start + gap:
-                other = s.order[j - gap] & _GENE
+                other = s.order[j - gap] & _PLACE
                 if s.score[other] > score or (s.score[other] == score and s.where[other] < gene):
                     break
                 s.order[j] = s.order[j - gap]

@@ -30,20 +30,17 @@ def _weights(n, total, factor, kind, s):
     if kind == RANK:
         score_order(n, factor, s)
         for r in range(n):
-            s.place[s.order[r] & np.uint64(0xFFFFFFFF)] = np.float32((n - r) / n)
+            s.weight[s.order[r] & np.uint64(0xFFFFFFFF)] = np.float32((n - r) / n)
         for i in range(n):
-            s.weight[i] = s.place[s.picked[i]]
             sum_w += s.weight[i]
         return sum_w
     scale = 1e4 / total
-    for i in range(n):
-        s.weight[i] = s.value[s.picked[i]]
     w = s.weight[:n]
+    w[:] = s.value[:n]
     sum_w = _log1p_scaled(w, scale) if kind == LOG1P else _scaled(w, scale)
     if sum_w < _TINY:
         # Next to nothing beside the undescribed genes: log1p is linear there, and float32 at its end.
-        for i in range(n):
-            s.weight[i] = s.value[s.picked[i]]
+        w[:] = s.value[:n]
         sum_w = _scaled(w, 1.0 / np.float64(w.max()))
     return sum_w
 
