@@ -31,7 +31,14 @@ __all__ = [
     "INVALID",
     "OUT_OF_RANGE",
     "Scratch",
+    "arrange",
+    "count_levels",
+    "find_threshold",
     "fixed_point_sums",
+    "lanes_inside",
+    "list_picks",
+    "lowest_bits",
+    "mark_levels",
     "new_scratch",
     "scan",
     "select_row",
@@ -44,6 +51,7 @@ FRACTIONAL = 8  # a value is not an integer
 
 _INFINITY = np.uint32(0x7F800000)
 LANES = 64  # bytes that are compared at once
+SPARE = 8  # places after the picks that may be written to
 TOP_LEVEL = 255  # the level that means "this or more"
 DIGIT_BITS = 11  # that are sorted by at a time: 2,048 counters fit the first-level cache
 _FULL_ROUNDS = 6  # bisection rounds over all keys before the rest is copied out
@@ -58,8 +66,8 @@ class Scratch(NamedTuple):
     where: NDArray[np.int32]  # [longest row] positions inside the row, then table rows of what may be picked
     marks: NDArray[np.uint64]  # over table rows, a word of chosen ones, a word of ties; zero between rows
     before: NDArray[np.int32]  # [words of a bitmap] how many picks lie before a word
-    picked: NDArray[np.int32]  # [most picks + 1] table rows, ascending; after them one of a tie left out
-    value: NDArray[np.float32]  # [most picks + 1] their counts
+    picked: NDArray[np.int32]  # [most picks + SPARE] table rows, ascending or by score
+    value: NDArray[np.float32]  # [most picks + SPARE] their counts
     order: NDArray[np.uint64]  # [most picks] sort keys
     spare: NDArray[np.uint64]  # [most picks] the same, half sorted
     digit: NDArray[np.int32]  # [2048] how often each value of a digit occurs, then where it goes
@@ -72,7 +80,7 @@ class Scratch(NamedTuple):
 def new_scratch(longest: int, n_genes: int, k: int, dim: int) -> Scratch:
     """Allocate for rows of up to `longest` values, `n_genes` table rows and `k` picks."""
     words = (n_genes + 63) // 64
-    picks = max(1, min(k, n_genes, longest))
+    picks = max(1, min(k, longest))
     return Scratch(
         np.zeros(longest + LANES, np.uint8),
         np.empty(longest, np.uint32),
@@ -80,8 +88,8 @@ def new_scratch(longest: int, n_genes: int, k: int, dim: int) -> Scratch:
         np.empty(longest, np.int32),
         np.zeros(2 * words, np.uint64),
         np.empty(words, np.int32),
-        np.empty(picks + 1, np.int32),
-        np.empty(picks + 1, np.float32),
+        np.empty(picks + SPARE, np.int32),
+        np.empty(picks + SPARE, np.float32),
         np.empty(picks, np.uint64),
         np.empty(picks, np.uint64),
         np.empty(1 << DIGIT_BITS, np.int32),
@@ -173,16 +181,16 @@ def _count_from(a, bound):
 
 
 @kernel()
-def _lanes(left):
+def lanes_inside(left):
     """Bits of the lanes that lie inside the row, when `left` values are left."""
     return ~np.uint64(0) if left >= LANES else (np.uint64(1) << np.uint64(left)) - np.uint64(1)
 
 
 @kernel()
-def _count_levels(level, size, bound):
+def count_levels(level, size, bound):
     n = np.uint64(0)
     for start in range(0, size, LANES):
-        n += count_bits(at_least(level, start, bound) & _lanes(size - start))
+        n += count_bits(at_least(level, start, bound) & lanes_inside(size - start))
     return np.int64(n)
 
 
@@ -196,7 +204,7 @@ def _levels(x, idx, candidate, level):
         described += np.float64(np.float32(x[j])) if level[j] else 0.0
     for j in range(x.size):
         level[j] *= np.uint8(min(np.float32(x[j]), np.float32(TOP_LEVEL)))
-    return _count_levels(level, x.size, np.uint8(1)), described
+    return count_levels(level, x.size, np.uint8(1)), described
 
 
 @kernel()
@@ -205,7 +213,7 @@ def _kth_level(level, size, k):
     low, high = 1, TOP_LEVEL
     while low < high:
         middle = (low + high + 1) // 2
-        if _count_levels(level, size, np.uint8(middle)) >= k:
+        if count_levels(level, size, np.uint8(middle)) >= k:
             low = middle
         else:
             high = middle - 1
@@ -251,11 +259,11 @@ def _list(i, gene, count, is_tie, s):
 
 
 @kernel()
-def _mark_levels(x, idx, rank, threshold, s):
+def mark_levels(x, idx, rank, threshold, s):
     """List and mark levels above the threshold as chosen and those at it as ties; return both counts."""
     n, ties = np.uint64(0), np.uint64(0)
     for start in range(0, x.size, LANES):
-        bits = at_least(s.level, start, threshold) & _lanes(x.size - start)
+        bits = at_least(s.level, start, threshold) & lanes_inside(x.size - start)
         equal = bits & ~at_least(s.level, start, np.uint8(threshold + 1))
         ties += count_bits(equal)
         while bits:
@@ -302,7 +310,7 @@ def _keys(x, idx, rank, factor, s):
 
 
 @kernel()
-def _lowest(bits, wanted):
+def lowest_bits(bits, wanted):
     """The `wanted` lowest of the bits that are set."""
     left = bits
     for _ in range(wanted):
@@ -311,17 +319,21 @@ def _lowest(bits, wanted):
 
 
 @kernel()
-def _arrange(listed, wanted, s):
-    """Put the chosen ones of those listed, and the first `wanted` ties, in lexicon order; clear the maps."""
+def arrange(listed, wanted, s):
+    """Put the chosen ones of those listed, and the first `wanted` ties, in lexicon order; return how many.
+
+    They stay in the map of chosen ones, the map of ties is cleared.
+    """
     n = np.int32(0)
     for w in range(np.uint64(s.before.size)):
         ties = s.marks[2 * w + 1]
         many = np.int64(count_bits(ties))
         if many > wanted:
-            ties, many = _lowest(ties, wanted), wanted
+            ties, many = lowest_bits(ties, wanted), wanted
         wanted -= many
         chosen = s.marks[2 * w] | ties
         s.marks[2 * w] = chosen
+        s.marks[2 * w + 1] = 0
         s.before[w] = n
         n += np.int32(count_bits(chosen))
     for i in range(listed):
@@ -332,8 +344,44 @@ def _arrange(listed, wanted, s):
         place = np.uint64(place if chosen & bit else n)
         s.picked[place] = s.where[i]
         s.value[place] = s.count[i]
-    s.marks[:] = 0
     return np.int64(n)
+
+
+@kernel()
+def find_threshold(x, idx, rank, candidate, factor, k, s):
+    """First half of `select_row`: fill ``s.level``; return ``(flags, found, total, described, threshold)``.
+
+    `found` is 0 where there is nothing to pick from. Where whole counts without a factor are told apart by
+    their levels, it is the number of candidates, and `threshold` the level of the last pick. Elsewhere that
+    is TOP_LEVEL, and the scores decide.
+    """
+    flags, total, top = scan(x, idx, rank.size)
+    if flags & (DISORDERED | INVALID | OUT_OF_RANGE) or top == 0:
+        return flags, np.int64(0), total, 0.0, np.uint8(TOP_LEVEL)
+    if flags & FRACTIONAL:
+        total, described = fixed_point_sums(x, idx, candidate, x.max())
+        return flags, np.int64(x.size), total, described, np.uint8(TOP_LEVEL)
+    found, described = _levels(x, idx, candidate, s.level)
+    threshold = np.uint8(TOP_LEVEL)
+    if not factor.size:
+        threshold = _kth_level(s.level, x.size, k) if found > k else np.uint8(1)
+    return flags, found, total, described, threshold
+
+
+@kernel()
+def list_picks(x, idx, rank, factor, k, found, threshold, s):
+    """Second half of `select_row`: fill ``s.picked`` and ``s.value``; return the picks and ties."""
+    wanted = np.int64(k)
+    if threshold < TOP_LEVEL:
+        above, ties = mark_levels(x, idx, rank, threshold, s)
+    else:
+        found = _keys(x, idx, rank, factor, s)
+        threshold_key = _kth_key(s.key[:found], k, s.near) if found > wanted else np.uint32(0)
+        above, ties = _mark_keys(x, idx, rank, found, threshold_key, s)
+    cut = found > wanted
+    picks = arrange(above + ties, wanted - above if cut else ties, s)
+    s.marks[:] = 0
+    return picks, ties if cut else np.int64(0)
 
 
 @kernel()
@@ -355,28 +403,8 @@ def select_row(x, idx, rank, candidate, factor, k, s):
     s
         `Scratch`.
     """
-    flags, total, top = scan(x, idx, rank.size)
-    if flags & (DISORDERED | INVALID | OUT_OF_RANGE) or top == 0:
-        return flags, 0, 0, total, 0.0
-    described = 0.0
-    done = False
-    above, ties = 0, 0
-    wanted = np.int64(k)
-    cut = False
-    if not flags & FRACTIONAL:
-        n, described = _levels(x, idx, candidate, s.level)
-        cut = n > k
-        if not factor.size:
-            threshold = _kth_level(s.level, x.size, k) if cut else np.uint8(1)
-            if threshold < TOP_LEVEL:
-                above, ties = _mark_levels(x, idx, rank, threshold, s)
-                done = True
-    else:
-        total, described = fixed_point_sums(x, idx, candidate, x.max())
-    if not done:
-        n = _keys(x, idx, rank, factor, s)
-        cut = n > k
-        threshold_key = _kth_key(s.key[:n], k, s.near) if cut else np.uint32(0)
-        above, ties = _mark_keys(x, idx, rank, n, threshold_key, s)
-    picks = _arrange(above + ties, wanted - above if cut else ties, s)
-    return flags, picks, ties if cut else 0, total, described
+    flags, found, total, described, threshold = find_threshold(x, idx, rank, candidate, factor, k, s)
+    if found == 0:
+        return flags, np.int64(0), np.int64(0), total, described
+    picks, ties = list_picks(x, idx, rank, factor, k, found, threshold, s)
+    return flags, picks, ties, total, described
