@@ -1,7 +1,7 @@
 """One row's genes in the order of their scores on the CPU.
 
-Counts are mostly small: 63 % are 1 and 15 % are 2. So the genes of a level that many have are read from a
-bitmap, which is in lexicon order, without being sorted at all, and the others are dealt out to their levels.
+Counts are mostly small: 63 % are 1 and 15 % are 2. So levels are noted by table row, and the genes of one
+that many have are read in lexicon order, without being sorted at all; the others are dealt out to theirs.
 Scores that are no levels are radix sorted by those bits that differ. What a sort costs is passes. Scores of a
 cell span few powers of two, so the distances of their bits from the highest score's need some 20, two passes.
 """
@@ -19,14 +19,11 @@ from lexicell_kernels._select import (
     LANES,
     OUT_OF_RANGE,
     TOP_LEVEL,
-    arrange,
     count_levels,
     find_threshold,
     fixed_point_sums,
     lanes_inside,
     list_picks,
-    lowest_bits,
-    mark_levels,
     scan,
 )
 
@@ -102,46 +99,54 @@ def score_order(n, factor, s):
 
 
 @kernel()
-def _mark_level(idx, rank, level, s):
-    """Mark the genes of a level in the map of ties; return how many there are."""
-    n = np.uint64(0)
+def _spread_levels(x, idx, rank, threshold, s):
+    """Note the levels from the threshold on, and counts beyond them, by table row."""
     for start in range(0, idx.size, LANES):
-        bits = at_least(s.level, start, level) & ~at_least(s.level, start, np.uint8(level + 1))
-        bits &= lanes_inside(idx.size - start)
-        n += count_bits(bits)
+        bits = at_least(s.level, start, threshold) & lanes_inside(idx.size - start)
+        top = bits & at_least(s.level, start, np.uint8(TOP_LEVEL))
         while bits:
-            gene = np.uint64(rank[np.uint64(idx[np.uint64(start) + trailing_zeros(bits)])])
+            j = np.uint64(start) + trailing_zeros(bits)
             bits &= bits - np.uint64(1)
-            word = (gene >> np.uint64(6)) * np.uint64(2) + np.uint64(1)
-            s.marks[word] |= np.uint64(1) << (gene & np.uint64(63))
-    return np.int64(n)
+            s.level_of[np.uint64(rank[np.uint64(idx[j])])] = s.level[j]
+        while top:
+            j = np.uint64(start) + trailing_zeros(top)
+            top &= top - np.uint64(1)
+            s.beyond[np.uint64(rank[np.uint64(idx[j])])] = np.float32(x[j])
 
 
 @kernel()
-def _append_level(at, level, wanted, s):
-    """Move the first `wanted` ties to the picks, from place `at`; tell how many, and if one was chosen."""
-    n = np.uint64(at)
-    clash = np.uint64(0)
-    for w in range(np.uint64(s.before.size)):
-        bits = s.marks[2 * w + 1]
-        clash |= bits & s.marks[2 * w]
-        s.marks[2 * w] |= bits
-        s.marks[2 * w + 1] = 0
-        many = np.int64(count_bits(bits))
-        if many > wanted:
-            bits, many = lowest_bits(bits, wanted), wanted
-        wanted -= many
-        stop = n + np.uint64(many)
-        # Four at a time, the last ones written over by the next word: a branch a gene would be mispredicted.
-        i = n
-        while i < stop:
+def _append(at, low, high, many, wanted, s):
+    """List the first `wanted` of `many` genes of levels `low` to `high` from place `at` on.
+
+    Returns whether there were as many.
+    """
+    n, found = np.uint64(at), np.uint64(0)
+    left = np.uint64(wanted)
+    dense = many * LANES > 3 * s.level_of.size
+    for start in range(0, s.level_of.size, LANES):
+        bits = at_least(s.level_of, start, low)
+        if high < TOP_LEVEL:
+            bits &= ~at_least(s.level_of, start, np.uint8(high + 1))
+        here = count_bits(bits)
+        found += here
+        here = min(here, left)
+        left -= here
+        # Some at a time, the last ones written over by the next word: a branch a gene would be mispredicted.
+        i, stop = n, n + here
+        while True:
             for _ in range(4):
-                s.picked[i] = w * np.uint64(64) + trailing_zeros(bits)
+                s.picked[i] = np.uint64(start) + trailing_zeros(bits)
                 bits &= bits - np.uint64(1)
                 i += np.uint64(1)
+            if dense:
+                for _ in range(4):
+                    s.picked[i] = np.uint64(start) + trailing_zeros(bits)
+                    bits &= bits - np.uint64(1)
+                    i += np.uint64(1)
+            if i >= stop:
+                break
         n = stop
-    s.value[np.uint64(at) : n] = level
-    return np.int64(n) - at, clash != 0
+    return np.int64(found) == many
 
 
 @kernel()
@@ -177,34 +182,42 @@ def _deal(n, s):
 def _by_level(x, idx, rank, k, found, threshold, s):
     """List picks by score from the levels of whole counts; return the picks and ties, as `list_picks`.
 
-    There are -1 picks where that is not the way: many counts are beyond the levels, or two columns that both
-    have counts are one gene.
+    There are -1 picks where that is not the way: no level has many genes, many counts have no level, or
+    two columns that both have counts are one gene.
     """
-    if count_levels(s.level, idx.size, np.uint8(TOP_LEVEL)) > _FEW:
-        return np.int64(-1), np.int64(0)
-    wanted = min(np.int64(k), found)
-    # Levels that have a gene in every other word of the map, or more, are read from it.
-    dense, bound = np.int64(s.before.size // 2), threshold
+    # Levels that have a gene in every other word of 64, or more, are listed by themselves.
+    dense, bound = s.level_of.size // (2 * LANES), threshold
     above = count_levels(s.level, idx.size, bound)
+    ties = np.int64(0)
     while bound < TOP_LEVEL - 1:
         over = count_levels(s.level, idx.size, np.uint8(bound + 1))
         if above - over <= dense:
             break
+        if bound == threshold:
+            ties = above - over
         above, bound = over, np.uint8(bound + 1)
-    above, ties = mark_levels(x, idx, rank, bound, s)
-    taken = min(above + ties, wanted)
-    n = arrange(above + ties, taken - above, s)
-    clash = n != taken
-    _deal(n, s)
-    while bound > threshold:
+    if bound == threshold or count_levels(s.level, idx.size, np.uint8(TOP_LEVEL)) > _FEW:
+        return np.int64(-1), np.int64(0)
+    wanted = min(np.int64(k), found)
+    _spread_levels(x, idx, rank, threshold, s)
+    n = above
+    sound = _append(0, bound, np.uint8(TOP_LEVEL), n, n, s)
+    if sound:
+        for i in range(n):
+            gene = np.uint64(s.picked[i])
+            level = s.level_of[gene]
+            s.value[i] = s.beyond[gene] if level == TOP_LEVEL else np.float32(level)
+        _deal(n, s)
+    while sound and bound > threshold:
         bound = np.uint8(bound - 1)
-        ties = _mark_level(idx, rank, bound, s)
-        taken = min(ties, wanted - n)
-        appended, one = _append_level(n, np.float32(bound), taken, s)
-        clash |= one or appended != taken
-        n += appended
-    s.marks[:] = 0
-    return np.int64(-1) if clash else n, ties if found > k else np.int64(0)
+        many = count_levels(s.level, idx.size, bound) - above
+        above += many
+        sound = _append(n, bound, bound, many, min(many, wanted - n), s)
+        stop = min(above, wanted)
+        s.value[n:stop] = bound
+        n = stop
+    s.level_of[:] = 0
+    return n if sound else np.int64(-1), ties if found > k else np.int64(0)
 
 
 @kernel()

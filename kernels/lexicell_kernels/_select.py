@@ -65,6 +65,8 @@ class Scratch(NamedTuple):
     near: NDArray[np.uint32]  # [longest row] the keys still in question
     where: NDArray[np.int32]  # [longest row] positions inside the row, then table rows of what may be picked
     marks: NDArray[np.uint64]  # over table rows, a word of chosen ones, a word of ties; zero between rows
+    level_of: NDArray[np.uint8]  # levels by table row, in whole words of `marks`; zero between rows
+    beyond: NDArray[np.float32]  # [m] counts that have no level, by table row
     before: NDArray[np.int32]  # [words of a bitmap] how many picks lie before a word
     picked: NDArray[np.int32]  # [most picks + SPARE] table rows, ascending or by score
     value: NDArray[np.float32]  # [most picks + SPARE] their counts
@@ -87,6 +89,8 @@ def new_scratch(longest: int, n_genes: int, k: int, dim: int) -> Scratch:
         np.empty(longest, np.uint32),
         np.empty(longest, np.int32),
         np.zeros(2 * words, np.uint64),
+        np.zeros(LANES * words, np.uint8),
+        np.empty(n_genes, np.float32),
         np.empty(words, np.int32),
         np.empty(picks + SPARE, np.int32),
         np.empty(picks + SPARE, np.float32),
