@@ -33,7 +33,7 @@ __all__ = [
 
 
 def kernel(
-    *, reorder: bool = False, cache: bool = False
+    *, reorder: bool = False, cache: bool = False, inline: bool = False
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Compile to machine code that runs without the GIL.
 
@@ -45,9 +45,11 @@ def kernel(
     cache
         Keep the machine code on disk, where there is a folder for it. Only for entry points that close over
         `source_stamp`.
+    inline
+        Copy into the caller: a call passes all arrays of a scratch, some 0.2 us.
     """
     flags = {"contract", "reassoc", "nsz"} if reorder else {"contract"}
-    options = {"nogil": True, "fastmath": flags, "error_model": "numpy"}
+    options = {"nogil": True, "fastmath": flags, "error_model": "numpy", "forceinline": inline}
 
     def compiled(function: Callable[..., Any]) -> Any:
         dispatcher = njit(**options)(function)

@@ -31,14 +31,11 @@ __all__ = [
     "INVALID",
     "OUT_OF_RANGE",
     "Scratch",
-    "arrange",
     "count_levels",
     "find_threshold",
     "fixed_point_sums",
     "lanes_inside",
     "list_picks",
-    "lowest_bits",
-    "mark_levels",
     "new_scratch",
     "scan",
     "select_row",
@@ -351,7 +348,7 @@ def arrange(listed, wanted, s):
     return np.int64(n)
 
 
-@kernel()
+@kernel(inline=True)
 def find_threshold(x, idx, rank, candidate, factor, k, s):
     """First half of `select_row`: fill ``s.level``; return ``(flags, found, total, described, threshold)``.
 
@@ -372,7 +369,7 @@ def find_threshold(x, idx, rank, candidate, factor, k, s):
     return flags, found, total, described, threshold
 
 
-@kernel()
+@kernel(inline=True)
 def list_picks(x, idx, rank, factor, k, found, threshold, s):
     """Second half of `select_row`: fill ``s.picked`` and ``s.value``; return the picks and ties."""
     wanted = np.int64(k)
