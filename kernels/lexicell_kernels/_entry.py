@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-
 from lexicell_kernels._numba import kernel, source_stamp
-from lexicell_kernels._order import list_counts, list_divided, score_order
+from lexicell_kernels._order import list_counts, list_divided, rank_row
 from lexicell_kernels._pool import pool_row
 from lexicell_kernels._select import DISORDERED, INVALID, OUT_OF_RANGE, select_row
 
@@ -41,19 +39,17 @@ def _entry_points(stamp: str) -> tuple[Callable[..., Any], ...]:
         _ = stamp
         for row in range(start, stop):
             x, idx = data[indptr[row] : indptr[row + 1]], indices[indptr[row] : indptr[row + 1]]
-            flags, n, _, total, _ = select_row(x, idx, rank, candidate, factor, k, s)
+            flags, n, _, total = rank_row(x, idx, rank, candidate, factor, k, by_score, s)
             if flags & (DISORDERED | INVALID | OUT_OF_RANGE):
                 return row, flags
-            if by_score:
-                score_order(n, factor, s)
             n_genes[row] = n
             totals[row] = total
             for i in range(n):
-                gene = np.int64(s.order[i] & np.uint64(0xFFFFFFFF)) if by_score else np.int64(s.picked[i])
-                genes[row, i] = gene
-                counts[row, i] = s.value[gene]  # the scores' array where there is no factor
-                if factor.size:
-                    scores[row, i] = s.value[gene] * factor[gene]
+                genes[row, i] = s.picked[i]
+                counts[row, i] = s.value[i]  # the scores' array where there is no factor
+            if factor.size:
+                for i in range(n):
+                    scores[row, i] = s.value[i] * factor[s.picked[i]]
             genes[row, n:] = -1
             scores[row, n:] = 0
             counts[row, n:] = 0

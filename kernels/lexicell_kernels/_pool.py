@@ -1,6 +1,7 @@
 """One row's weights, pooled mean and length on the CPU.
 
-Reading the table is what takes the time, and a float16 table halves what is read.
+Reading the table is what takes the time, and a float16 table halves what is read. Its rows come from the
+second- and third-level caches, so they are asked for some rows ahead.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ import math
 
 import numpy as np
 
-from lexicell_kernels._numba import as_float32, bits_to_double, double_bits, kernel
+from lexicell_kernels._numba import TILE, as_float32, bits_to_double, double_bits, kernel, weighted_rows
 from lexicell_kernels._order import score_order
 
 __all__ = ["COUNT", "LOG1P", "RANK", "UNIFORM", "pool_row"]
@@ -30,20 +31,17 @@ def _weights(n, total, factor, kind, s):
     if kind == RANK:
         score_order(n, factor, s)
         for r in range(n):
-            s.place[s.order[r] & np.uint64(0xFFFFFFFF)] = np.float32((n - r) / n)
+            s.weight[s.order[r] & np.uint64(0xFFFFFFFF)] = np.float32((n - r) / n)
         for i in range(n):
-            s.weight[i] = s.place[s.picked[i]]
             sum_w += s.weight[i]
         return sum_w
     scale = 1e4 / total
-    for i in range(n):
-        s.weight[i] = s.value[s.picked[i]]
     w = s.weight[:n]
+    w[:] = s.value[:n]
     sum_w = _log1p_scaled(w, scale) if kind == LOG1P else _scaled(w, scale)
     if sum_w < _TINY:
         # Next to nothing beside the undescribed genes: log1p is linear there, and float32 at its end.
-        for i in range(n):
-            s.weight[i] = s.value[s.picked[i]]
+        w[:] = s.value[:n]
         sum_w = _scaled(w, 1.0 / np.float64(w.max()))
     return sum_w
 
@@ -83,8 +81,18 @@ def _log1p_scaled(w, scale):
 
 @kernel()
 def _accumulate(table, n, s):
-    """``sums = sum(w * T)`` in lexicon order: eight rows of the table for each pass over the sums."""
-    sums = s.sums
+    """``sums = sum(w * T)`` in lexicon order."""
+    first = 0
+    while first + TILE <= s.sums.size:
+        weighted_rows(table, s.picked, s.weight, n, first, s.sums)
+        first += TILE
+    if first < s.sums.size:
+        _accumulate_rest(table[:, first:], n, s.sums[first:], s)
+
+
+@kernel()
+def _accumulate_rest(table, n, sums, s):
+    """The columns that make no tile: eight rows of the table for each pass over the sums."""
     sums[:] = 0
     i = 0
     while i + 8 <= n:

@@ -8,9 +8,10 @@ the compiler turns into vector code, rather than once with a loop that it cannot
   bisection, eight counts that compare 64 bytes at a time, and the bytes above it the same way;
 * anything else (fractions, rank factors, a threshold beyond 254) becomes the ordered bits of the float32
   score; the same bisection, on the few keys that are left after some rounds;
-* chosen genes and ties are marked in bitmaps over the *lexicon's* rows. Reading a bitmap from its lowest
-  bit up is the sort into lexicon order, whatever the order of the data set's columns was, and the tie
-  rule is "the first bits of the tie map".
+* chosen genes and ties are marked in bitmaps over the *lexicon's* rows. How many bits lie below a gene's is
+  its place in lexicon order, whatever the order of the data set's columns was, and the tie rule is "the
+  first bits of the tie map". Looking places up has no branch that depends on the genes; reading the map bit
+  by bit would have one a word, and half of them mispredicted.
 """
 
 from __future__ import annotations
@@ -30,7 +31,11 @@ __all__ = [
     "INVALID",
     "OUT_OF_RANGE",
     "Scratch",
+    "count_levels",
+    "find_threshold",
     "fixed_point_sums",
+    "lanes_inside",
+    "list_picks",
     "new_scratch",
     "scan",
     "select_row",
@@ -43,6 +48,7 @@ FRACTIONAL = 8  # a value is not an integer
 
 _INFINITY = np.uint32(0x7F800000)
 LANES = 64  # bytes that are compared at once
+SPARE = 8  # places after the picks that may be written to
 TOP_LEVEL = 255  # the level that means "this or more"
 DIGIT_BITS = 11  # that are sorted by at a time: 2,048 counters fit the first-level cache
 _FULL_ROUNDS = 6  # bisection rounds over all keys before the rest is copied out
@@ -54,17 +60,18 @@ class Scratch(NamedTuple):
     level: NDArray[np.uint8]  # [longest row + 64] saturated counts, 0 = not a candidate
     key: NDArray[np.uint32]  # [longest row] float bits of the candidates' scores
     near: NDArray[np.uint32]  # [longest row] the keys still in question
-    where: NDArray[np.int32]  # [longest row] positions inside the row
-    chosen: NDArray[np.uint64]  # bitmap over table rows; all zero between rows
-    ties: NDArray[np.uint64]  # the same for candidates at the threshold
-    picked: NDArray[np.int32]  # [most picks] table rows, ascending
-    value: NDArray[np.float32]  # [m] count of a chosen gene, by table row
-    place: NDArray[np.float32]  # [m] weight by table row, for weights that depend on the order
+    where: NDArray[np.int32]  # [longest row] positions inside the row, then table rows of what may be picked
+    marks: NDArray[np.uint64]  # over table rows, a word of chosen ones, a word of ties; zero between rows
+    level_of: NDArray[np.uint8]  # levels by table row, in whole words of `marks`; zero between rows
+    beyond: NDArray[np.float32]  # [m] counts that have no level, by table row
+    before: NDArray[np.int32]  # [words of a bitmap] how many picks lie before a word
+    picked: NDArray[np.int32]  # [most picks + SPARE] table rows, ascending or by score
+    value: NDArray[np.float32]  # [most picks + SPARE] their counts
     order: NDArray[np.uint64]  # [most picks] sort keys
     spare: NDArray[np.uint64]  # [most picks] the same, half sorted
     digit: NDArray[np.int32]  # [2048] how often each value of a digit occurs, then where it goes
-    count: NDArray[np.float32]  # [longest row] counts of the candidates, for scores of 64 bits
-    score: NDArray[np.float64]  # [longest row] these scores
+    count: NDArray[np.float32]  # [longest row] counts, as `where`
+    score: NDArray[np.float64]  # [longest row] scores of 64 bits
     weight: NDArray[np.float32]  # [most picks] weights, as `picked`
     sums: NDArray[np.float32]  # [p] accumulators
 
@@ -72,17 +79,18 @@ class Scratch(NamedTuple):
 def new_scratch(longest: int, n_genes: int, k: int, dim: int) -> Scratch:
     """Allocate for rows of up to `longest` values, `n_genes` table rows and `k` picks."""
     words = (n_genes + 63) // 64
-    picks = max(1, min(k, n_genes, longest))
+    picks = max(1, min(k, longest))
     return Scratch(
         np.zeros(longest + LANES, np.uint8),
         np.empty(longest, np.uint32),
         np.empty(longest, np.uint32),
         np.empty(longest, np.int32),
-        np.zeros(words, np.uint64),
-        np.zeros(words, np.uint64),
-        np.empty(picks, np.int32),
+        np.zeros(2 * words, np.uint64),
+        np.zeros(LANES * words, np.uint8),
         np.empty(n_genes, np.float32),
-        np.empty(n_genes, np.float32),
+        np.empty(words, np.int32),
+        np.empty(picks + SPARE, np.int32),
+        np.empty(picks + SPARE, np.float32),
         np.empty(picks, np.uint64),
         np.empty(picks, np.uint64),
         np.empty(1 << DIGIT_BITS, np.int32),
@@ -174,16 +182,16 @@ def _count_from(a, bound):
 
 
 @kernel()
-def _lanes(left):
+def lanes_inside(left):
     """Bits of the lanes that lie inside the row, when `left` values are left."""
     return ~np.uint64(0) if left >= LANES else (np.uint64(1) << np.uint64(left)) - np.uint64(1)
 
 
 @kernel()
-def _count_levels(level, size, bound):
+def count_levels(level, size, bound):
     n = np.uint64(0)
     for start in range(0, size, LANES):
-        n += count_bits(at_least(level, start, bound) & _lanes(size - start))
+        n += count_bits(at_least(level, start, bound) & lanes_inside(size - start))
     return np.int64(n)
 
 
@@ -197,7 +205,7 @@ def _levels(x, idx, candidate, level):
         described += np.float64(np.float32(x[j])) if level[j] else 0.0
     for j in range(x.size):
         level[j] *= np.uint8(min(np.float32(x[j]), np.float32(TOP_LEVEL)))
-    return _count_levels(level, x.size, np.uint8(1)), described
+    return count_levels(level, x.size, np.uint8(1)), described
 
 
 @kernel()
@@ -206,7 +214,7 @@ def _kth_level(level, size, k):
     low, high = 1, TOP_LEVEL
     while low < high:
         middle = (low + high + 1) // 2
-        if _count_levels(level, size, np.uint8(middle)) >= k:
+        if count_levels(level, size, np.uint8(middle)) >= k:
             low = middle
         else:
             high = middle - 1
@@ -242,47 +250,44 @@ def _kth_key(key, k, near):
 
 
 @kernel()
-def _mark(bitmap, gene):
-    bitmap[np.uint64(gene) >> np.uint64(6)] |= np.uint64(1) << (np.uint64(gene) & np.uint64(63))
+def _list(i, gene, count, is_tie, s):
+    """Note a gene that may be picked at place `i` of the list, and mark it."""
+    s.where[i] = gene
+    s.count[i] = count
+    # Without a branch: which of the two maps gets the bit can't be predicted.
+    word = (np.uint64(gene) >> np.uint64(6)) * np.uint64(2) + is_tie
+    s.marks[word] |= np.uint64(1) << (np.uint64(gene) & np.uint64(63))
 
 
 @kernel()
-def _mark_levels(x, idx, rank, threshold, s):
-    """Mark levels above the threshold as chosen and those at it as ties; return both counts."""
-    n, above = 0, 0
+def mark_levels(x, idx, rank, threshold, s):
+    """List and mark levels above the threshold as chosen and those at it as ties; return both counts."""
+    n, ties = np.uint64(0), np.uint64(0)
     for start in range(0, x.size, LANES):
-        bits = at_least(s.level, start, threshold) & _lanes(x.size - start)
-        n += count_bits(bits)
+        bits = at_least(s.level, start, threshold) & lanes_inside(x.size - start)
+        equal = bits & ~at_least(s.level, start, np.uint8(threshold + 1))
+        ties += count_bits(equal)
         while bits:
-            j = np.uint64(start) + trailing_zeros(bits)
+            lane = trailing_zeros(bits)
             bits &= bits - np.uint64(1)
-            gene = rank[np.uint64(idx[j])]
-            s.value[gene] = np.float32(x[j])
-            # Without a branch: which of the two maps gets the bit can't be predicted.
-            word, bit = np.uint64(gene) >> np.uint64(6), np.uint64(gene) & np.uint64(63)
-            is_above = np.uint64(s.level[j] > threshold)
-            s.chosen[word] |= is_above << bit
-            s.ties[word] |= (np.uint64(1) - is_above) << bit
-            above += is_above
-    return np.int64(above), np.int64(n) - np.int64(above)
+            j = np.uint64(start) + lane
+            _list(n, rank[np.uint64(idx[j])], np.float32(x[j]), (equal >> lane) & np.uint64(1), s)
+            n += np.uint64(1)
+    return np.int64(n - ties), np.int64(ties)
 
 
 @kernel()
 def _mark_keys(x, idx, rank, n, threshold, s):
-    """The same by float bits, for the `n` candidates listed in ``where``."""
-    above, ties = 0, 0
+    """The same by float bits, for the `n` candidates whose places are in ``where``."""
+    listed, ties = np.uint64(0), np.uint64(0)
     for i in range(n):
         if s.key[i] >= threshold:
-            j = s.where[i]
-            gene = rank[np.uint64(idx[j])]
-            s.value[gene] = np.float32(x[j])
-            if s.key[i] > threshold:
-                _mark(s.chosen, gene)
-                above += 1
-            else:
-                _mark(s.ties, gene)
-                ties += 1
-    return above, ties
+            j = np.uint64(s.where[i])
+            is_tie = np.uint64(s.key[i] == threshold)
+            _list(listed, rank[np.uint64(idx[j])], np.float32(x[j]), is_tie, s)
+            listed += np.uint64(1)
+            ties += is_tie
+    return np.int64(listed - ties), np.int64(ties)
 
 
 @kernel()
@@ -306,32 +311,78 @@ def _keys(x, idx, rank, factor, s):
 
 
 @kernel()
-def _take_ties(s, wanted):
-    """Move the `wanted` lowest bits of the tie map to the chosen, and clear the map."""
-    for w in range(s.ties.size):
-        bits = s.ties[w]
-        if bits:
-            s.ties[w] = 0
-            while bits and wanted > 0:
-                lowest = bits & (~bits + np.uint64(1))
-                s.chosen[w] |= lowest
-                bits ^= lowest
-                wanted -= 1
+def lowest_bits(bits, wanted):
+    """The `wanted` lowest of the bits that are set."""
+    left = bits
+    for _ in range(wanted):
+        left &= left - np.uint64(1)
+    return bits ^ left
 
 
 @kernel()
-def _read_chosen(s):
-    """List the chosen genes in lexicon order, and clear the map."""
-    n = 0
-    for w in range(s.chosen.size):
-        bits = s.chosen[w]
-        if bits:
-            s.chosen[w] = 0
-            while bits:
-                s.picked[n] = np.uint64(w * 64) + trailing_zeros(bits)
-                bits &= bits - np.uint64(1)
-                n += 1
-    return n
+def arrange(listed, wanted, s):
+    """Put the chosen ones of those listed, and the first `wanted` ties, in lexicon order; return how many.
+
+    They stay in the map of chosen ones, the map of ties is cleared.
+    """
+    n = np.int32(0)
+    for w in range(np.uint64(s.before.size)):
+        ties = s.marks[2 * w + 1]
+        many = np.int64(count_bits(ties))
+        if many > wanted:
+            ties, many = lowest_bits(ties, wanted), wanted
+        wanted -= many
+        chosen = s.marks[2 * w] | ties
+        s.marks[2 * w] = chosen
+        s.marks[2 * w + 1] = 0
+        s.before[w] = n
+        n += np.int32(count_bits(chosen))
+    for i in range(listed):
+        gene = np.uint64(s.where[i])
+        word, bit = gene >> np.uint64(6), np.uint64(1) << (gene & np.uint64(63))
+        chosen = s.marks[np.uint64(2) * word]
+        place = s.before[word] + np.int32(count_bits(chosen & (bit - np.uint64(1))))
+        place = np.uint64(place if chosen & bit else n)
+        s.picked[place] = s.where[i]
+        s.value[place] = s.count[i]
+    return np.int64(n)
+
+
+@kernel(inline=True)
+def find_threshold(x, idx, rank, candidate, factor, k, s):
+    """First half of `select_row`: fill ``s.level``; return ``(flags, found, total, described, threshold)``.
+
+    `found` is 0 where there is nothing to pick from. Where whole counts without a factor are told apart by
+    their levels, it is the number of candidates, and `threshold` the level of the last pick. Elsewhere that
+    is TOP_LEVEL, and the scores decide.
+    """
+    flags, total, top = scan(x, idx, rank.size)
+    if flags & (DISORDERED | INVALID | OUT_OF_RANGE) or top == 0:
+        return flags, np.int64(0), total, 0.0, np.uint8(TOP_LEVEL)
+    if flags & FRACTIONAL:
+        total, described = fixed_point_sums(x, idx, candidate, x.max())
+        return flags, np.int64(x.size), total, described, np.uint8(TOP_LEVEL)
+    found, described = _levels(x, idx, candidate, s.level)
+    threshold = np.uint8(TOP_LEVEL)
+    if not factor.size:
+        threshold = _kth_level(s.level, x.size, k) if found > k else np.uint8(1)
+    return flags, found, total, described, threshold
+
+
+@kernel(inline=True)
+def list_picks(x, idx, rank, factor, k, found, threshold, s):
+    """Second half of `select_row`: fill ``s.picked`` and ``s.value``; return the picks and ties."""
+    wanted = np.int64(k)
+    if threshold < TOP_LEVEL:
+        above, ties = mark_levels(x, idx, rank, threshold, s)
+    else:
+        found = _keys(x, idx, rank, factor, s)
+        threshold_key = _kth_key(s.key[:found], k, s.near) if found > wanted else np.uint32(0)
+        above, ties = _mark_keys(x, idx, rank, found, threshold_key, s)
+    cut = found > wanted
+    picks = arrange(above + ties, wanted - above if cut else ties, s)
+    s.marks[:] = 0
+    return picks, ties if cut else np.int64(0)
 
 
 @kernel()
@@ -353,30 +404,8 @@ def select_row(x, idx, rank, candidate, factor, k, s):
     s
         `Scratch`.
     """
-    flags, total, top = scan(x, idx, rank.size)
-    if flags & (DISORDERED | INVALID | OUT_OF_RANGE) or top == 0:
-        return flags, 0, 0, total, 0.0
-    described = 0.0
-    done = False
-    above, ties = 0, 0
-    wanted = np.int64(k)
-    cut = False
-    if not flags & FRACTIONAL:
-        n, described = _levels(x, idx, candidate, s.level)
-        cut = n > k
-        if not factor.size:
-            threshold = _kth_level(s.level, x.size, k) if cut else np.uint8(1)
-            if threshold < TOP_LEVEL:
-                above, ties = _mark_levels(x, idx, rank, threshold, s)
-                done = True
-    else:
-        total, described = fixed_point_sums(x, idx, candidate, x.max())
-    if not done:
-        n = _keys(x, idx, rank, factor, s)
-        cut = n > k
-        threshold_key = _kth_key(s.key[:n], k, s.near) if cut else np.uint32(0)
-        above, ties = _mark_keys(x, idx, rank, n, threshold_key, s)
-    if ties:
-        _take_ties(s, wanted - above if cut else np.int64(ties))
-    picks = _read_chosen(s)
-    return flags, picks, ties if cut else 0, total, described
+    flags, found, total, described, threshold = find_threshold(x, idx, rank, candidate, factor, k, s)
+    if found == 0:
+        return flags, np.int64(0), np.int64(0), total, described
+    picks, ties = list_picks(x, idx, rank, factor, k, found, threshold, s)
+    return flags, picks, ties, total, described

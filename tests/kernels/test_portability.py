@@ -9,7 +9,7 @@ _PARITY = """
 import numpy as np
 from lexicell_kernels import cpu, parity
 for vectors in (np.float32, np.float16):
-    parity.check(cpu, parity.Case(vectors=vectors, pattern="heavy", n_rows=8))
+    parity.check(cpu, parity.Case(vectors=vectors, pattern="heavy", n_rows=8, dim=150))
 print("agrees")
 """
 

@@ -204,3 +204,30 @@ def test_scores_that_vanish_in_float32_are_tied_at_zero_and_stay_candidates(back
 def test_a_weight_that_vanishes_beside_a_huge_total_gives_no_nan(backend):
     rows = backend.embed_rows(row(1e-12, 1e-12, 1e38), table([0, 1, -1]), k=2)
     assert np.isfinite(rows.vectors).all()
+
+
+@pytest.mark.parametrize("dtype", [np.uint16, np.float32])
+@pytest.mark.parametrize("beyond", [0, 3, 40])
+@pytest.mark.parametrize("k", [1, 30, 250, 700, 1_400, 2_000])
+def test_levels_that_many_genes_have_are_listed_in_order_of_scores(dtype, beyond, k):
+    rng = np.random.default_rng(k)
+    counts = rng.geometric(0.6, 1_500)
+    counts[rng.permutation(1_500)[:beyond]] = rng.integers(254, 300, beyond)
+    block, genes = row(*counts, dtype=dtype), table(rng.permutation(1_500).tolist())
+    found, defined = (b.select_topk(block, genes, k=k, order=Order.SCORE) for b in (cpu, reference))
+    np.testing.assert_array_equal(found.genes, defined.genes)
+    np.testing.assert_array_equal(found.counts, defined.counts)
+
+
+@pytest.mark.parametrize("low", [1, 3])
+def test_a_gene_with_counts_in_two_columns_is_listed_once(low):
+    # Not a block that the kernel takes; what it does with one is to be harmless.
+    rank = [*range(300), *range(300)]
+    counts = [low] * 300 + [1] * 299 + [300]
+    for k in (1, 299, 300, 450, 600):
+        found = cpu.select_topk(row(*counts), table(rank), k=k, order=Order.SCORE)
+        listed = found.genes[0, : found.n_genes[0]]
+        assert len(np.unique(listed)) == len(listed) <= 300
+        assert ((listed >= 0) & (listed < 300)).all()
+    ranked = cpu.rank_genes(row(*counts), table(rank), k=None, divisor=np.ones(300))
+    assert len(ranked.genes) == 600
