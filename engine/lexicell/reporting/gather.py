@@ -12,7 +12,17 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from lexicell.atlas import take_cells
-from lexicell.embedding import Advanced, GeneCoverage, Listener, Note, Plan, gene_coverage
+from lexicell.embedding import (
+    Advanced,
+    AlignedCells,
+    AlignOptions,
+    GeneCoverage,
+    Listener,
+    Note,
+    Plan,
+    align_cells,
+    gene_coverage,
+)
 from lexicell.embedding.remake import is_imported, remake_plan
 from lexicell.errors import InputError
 from lexicell.explanation import Explanation
@@ -140,17 +150,18 @@ def of_counts(
     """
     if run.counts is None:
         return OfCounts(why="Contributions of genes need the counts of the cells (--data).")
-    if is_imported(run.facts):
-        return OfCounts(why="The vectors are of another model, so genes have no contributions to them.")
     with _taken(run, shown, group, listener) as source:
+        if is_imported(run.facts):
+            options = AlignOptions(lexicon=lexicon, genes=genes, min_coverage=None)
+            cells = align_cells(source, options, listener)
+            why = "The vectors are of another model, so genes have no contributions to them."
+            return OfCounts(gene_coverage(cells), search=_searched(cells, text, seed, listener), why=why)
         plan, named = remake_plan(
             source, run.facts, run.label, listener, lexicon=lexicon, projection=projection, genes=genes
         )
         check_vectors(plan, vectors, run.label)
         coverage = gene_coverage(plan.cells)
-        search = None
-        if text is not None:
-            search = search_counts(plan.cells, descriptions_of(text), seed, listener)
+        search = _searched(plan.cells, text, seed, listener)
         if plan.folded.head:
             why = "The projection has a head, which is not linear: genes have no exact contributions."
             return OfCounts(coverage, search=search, why=why, gene_column=named)
@@ -176,6 +187,10 @@ def _taken(
         obs[group.name] = np.append(np.array(group.names, object), "")[group.codes]
     rows = run.counts_rows[shown]
     return take_cells(run.counts, rows, obs, tick=lambda *passed: listener(Advanced(*passed)))
+
+
+def _searched(cells: AlignedCells, text: Text | None, seed: int, listener: Listener) -> Search | None:
+    return None if text is None else search_counts(cells, descriptions_of(text), seed, listener)
 
 
 def _why_not(group: Categories) -> str:

@@ -94,27 +94,13 @@ def quality_section(
 ) -> Section:
     """Coverage, cells without genes and ties; of all cells, and by batches and groups."""
     n_genes, coverage, tied = (run.quality(f"lexicell_{name}") for name in ("n_genes", "coverage", "n_tied"))
+    blocks: list[Block] = []
     if n_genes is None or coverage is None or tied is None:
         text = "The store has no quality of its cells, as where vectors are of another model."
-        return Section("quality", "Is it good?", (Sentence(text),))
-    empty = int((n_genes == 0).sum())
-    low, middle, high = np.nanquantile(coverage, [0.05, 0.5, 0.95])
-    few, median, many = np.quantile(n_genes, [0.05, 0.5, 0.95])
-    n = len(n_genes)
-    blocks: list[Block] = [
-        Facts((
-            ("counts in described genes", f"{middle:.1%} at the median; 5 to 95 % of cells: "
-                                          f"{low:.1%} to {high:.1%}"),
-            ("cells without genes", f"{empty:,} of {n:,}: they have no vector, and are not drawn" if empty
-                                    else f"none of {n:,}"),
-            ("genes of a cell", f"{median:,.0f} at the median; 5 to 95 % of cells: {few:,.0f} to "
-                                f"{many:,.0f}"),
-            ("tied cells", f"{(tied[n_genes > 0] > 0).mean():.1%} of those with genes. Most counts are 1 or "
-                           "2, so this is usual and no fault: among genes with as many counts as the last "
-                           "one taken, the lexicon's order decides, and never the file's"),
-        )),
-    ]  # fmt: skip
-    blocks += [_by(column, n_genes, coverage, tied) for column in by]
+        blocks.append(Sentence(text))
+    else:
+        blocks.append(_quality(n_genes, coverage, tied))
+        blocks += [_by(column, n_genes, coverage, tied) for column in by]
     if genes is not None and genes.missing:
         rows = tuple((name, share) for name, share in genes.missing[:_MISSING])
         blocks.append(
@@ -126,6 +112,25 @@ def quality_section(
             )
         )
     return Section("quality", "Is it good?", tuple(blocks))
+
+
+def _quality(n_genes: NDArray[np.float64], coverage: NDArray[np.float64], tied: NDArray[np.float64]) -> Facts:
+    """Of all cells."""
+    empty = int((n_genes == 0).sum())
+    low, middle, high = np.nanquantile(coverage, [0.05, 0.5, 0.95])
+    few, median, many = np.quantile(n_genes, [0.05, 0.5, 0.95])
+    n = len(n_genes)
+    return Facts((
+        ("counts in described genes", f"{middle:.1%} at the median; 5 to 95 % of cells: "
+                                      f"{low:.1%} to {high:.1%}"),
+        ("cells without genes", f"{empty:,} of {n:,}: they have no vector, and are not drawn" if empty
+                                else f"none of {n:,}"),
+        ("genes of a cell", f"{median:,.0f} at the median; 5 to 95 % of cells: {few:,.0f} to "
+                            f"{many:,.0f}"),
+        ("tied cells", f"{(tied[n_genes > 0] > 0).mean():.1%} of those with genes. Most counts are 1 or "
+                       "2, so this is usual and no fault: among genes with as many counts as the last "
+                       "one taken, the lexicon's order decides, and never the file's"),
+    ))  # fmt: skip
 
 
 def _by(

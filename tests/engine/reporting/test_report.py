@@ -320,8 +320,12 @@ def test_vectors_of_another_model_have_no_genes(run, paged, tmp_path):
     page = paged(store, data=data, group="kind")
     assert page.cells.genes is None
     assert any("another model" in block.text for block in said(page, "groups"))
+    assert said(page, "quality", Table)[-1].title.startswith("Genes without a description")
+    scored = paged(store, data=data, text=ASKED)  # by the counts, which are the same
+    own = lexicell.search(data, ASKED).scores[ASKED].reindex(scored.cells.names)
+    np.testing.assert_allclose(column(scored, ASKED).values, own, atol=1e-5)
     with pytest.raises(InputError, match="another model"):
-        paged(store, data=data, text=ASKED)
+        paged(store, basis=None, text=ASKED)
 
 
 @pytest.mark.parametrize(
