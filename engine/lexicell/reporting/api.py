@@ -236,7 +236,12 @@ def report(
         )
         shown = places[choose_cells(strata, max_cells, seed)]
         vectors = run.vectors(shown)
-        grouped = None if labels is None else categories_of(str(group), labels, shown, "obs", tell)
+        everywhere = np.arange(len(run.names))
+        of_all = None if labels is None else categories_of(str(group), labels, everywhere, "obs", tell)
+        grouped = None if of_all is None else replace(of_all, codes=of_all.codes[shown])
+        by = [] if of_all is None else [of_all]
+        if batch_key is not None and batch_key != group:
+            by.insert(0, categories_of(batch_key, run.column(batch_key), everywhere, "obs", ignore))
         told = of_counts(
             run, shown, vectors, grouped, text, _several(color_genes), sets,
             lexicon=lexicon, projection=projection, genes=genes, seed=seed, listener=tell,
@@ -246,12 +251,6 @@ def report(
             scores = search_stored(run, text, lexicon, tell)
             scores = replace(scores, scores=scores.scores.iloc[shown])
         columns = columns_of(run, shown, grouped, annotated, scores, _several(obs_columns), group, tell)
-        everywhere = np.arange(len(run.names))
-        by = [
-            categories_of(name, run.column(name), everywhere, "obs", ignore)
-            for name in dict.fromkeys((batch_key, group))
-            if name is not None
-        ]
         quality = sections.quality_section(run, told.coverage, len(shown), by)
     if points is None:
         listener(Note(f"laying out {len(shown):,} cells by UMAP"))

@@ -15,10 +15,10 @@ from lexicell._files import read_cells
 from lexicell._say import printable
 from lexicell.embedding import Listener, Note
 from lexicell.embedding.labels import as_text
-from lexicell.errors import InputError, LexicellError
+from lexicell.errors import LexicellError
 from lexicell.pl._style import colours
 from lexicell.reporting.content import Categories, Numbers, Origin
-from lexicell.reporting.opened import OpenedRun
+from lexicell.reporting.opened import OpenedRun, match_names
 
 __all__ = [
     "MOST_CATEGORIES",
@@ -172,17 +172,9 @@ def read_annotation(path: Path, names: pd.Index[Any], label: str) -> pd.DataFram
         It is no such table, or one of other cells.
     """
     table = read_cells(path)
-    theirs = table.index
-    table = table.reset_index(drop=True)
-    if len(theirs) == len(names) and bool((theirs == names).all()):
-        return table
-    place = theirs.get_indexer(names) if theirs.is_unique and names.is_unique else np.full(len(names), -1)
-    if len(theirs) != len(names) or (place < 0).any():
-        lacking = names[place < 0]
-        which = f"cells such as {lacking[0]!r} are not in it" if len(lacking) else "it has more of them"
-        msg = f"{path} names other cells than {label} has: {which}; annotate the cells of this run"
-        raise InputError(msg)
-    return table.iloc[place].reset_index(drop=True)
+    others = f"{path} names other cells than {label} has"
+    place = match_names(names, table.index, others, "annotate the cells of this run")
+    return (table if place is None else table.iloc[place]).reset_index(drop=True)
 
 
 def _order(column: pd.Series[Any], names: NDArray[np.object_]) -> list[str]:

@@ -23,7 +23,7 @@ from lexicell.errors import InputError
 if TYPE_CHECKING:
     from anndata import AnnData
 
-__all__ = ["OpenedRun", "open_run"]
+__all__ = ["OpenedRun", "match_names", "open_run"]
 
 #: Vectors read at once.
 _BLOCK = 32_768
@@ -176,7 +176,7 @@ def open_run(
     if vectors is not None:
         counts = None if data is None else read(data)
         kept = tuple(str(name) for name in vectors.obs.columns if name not in QUALITY)
-        place = None if counts is None else _match(vectors.names, counts, vectors.target)
+        place = None if counts is None else _place(vectors.names, counts, vectors.target)
         return OpenedRun(
             vectors.target, vectors.facts, vectors.names, vectors.shape[1], counts, place, vectors,
             kept, vectors.dtype, vectors.rows, vectors.obs,
@@ -186,7 +186,7 @@ def open_run(
     facts = _facts(store, label)
     dim = own.read_obsm(KEY, 0, 1).shape[1]
     counts = own if data is None else read(data)
-    place = None if counts is own else _match(names, counts, label)
+    place = None if counts is own else _place(names, counts, label)
 
     def rows(start: int, stop: int) -> NDArray[np.float32]:
         return own.read_obsm(KEY, start, stop).astype(np.float32)
@@ -218,13 +218,32 @@ def _facts(store: Any, label: str) -> Mapping[str, Any]:
     return check_facts(facts, label)
 
 
-def _match(names: pd.Index[Any], counts: CountSource, label: str) -> NDArray[np.intp] | None:
-    """Row of each cell of the store in the data; None for the same order."""
-    theirs = counts.names(0, counts.n_cells)
+def match_names(
+    names: pd.Index[Any], theirs: pd.Index[Any], others: str, remedy: str
+) -> NDArray[np.intp] | None:
+    """Find each cell of a store among the names of other rows.
+
+    Parameters
+    ----------
+    names, theirs
+        ``[N]`` of the cells, and of the rows.
+    others, remedy
+        Begin and end the message where the rows are of other cells.
+
+    Returns
+    -------
+    numpy.ndarray or None
+        ``[N]`` row of each cell; None where both are in the same order.
+
+    Raises
+    ------
+    InputError
+        The rows are of other cells, or in another order with names that occur twice.
+    """
     if len(theirs) == len(names) and bool((np.asarray(theirs) == np.asarray(names)).all()):
         return None
     if not theirs.is_unique or not names.is_unique:
-        msg = f"{counts.label} has other cells than {label}, or in another order and with repeated names"
+        msg = f"{others}, or in another order and with repeated names; {remedy}"
         raise InputError(msg)
     place = theirs.get_indexer(names)
     if len(theirs) != len(names) or (place < 0).any():
@@ -234,6 +253,11 @@ def _match(names: pd.Index[Any], counts: CountSource, label: str) -> NDArray[np.
             if len(lacking)
             else f"it has {len(theirs):,}, and the store {len(names):,}"
         )
-        msg = f"{counts.label} has other cells than {label}: {which}; name the data that it was made from"
+        msg = f"{others}: {which}; {remedy}"
         raise InputError(msg)
     return np.asarray(place, np.intp)
+
+
+def _place(names: pd.Index[Any], counts: CountSource, label: str) -> NDArray[np.intp] | None:
+    others = f"{counts.label} has other cells than {label}"
+    return match_names(names, counts.names(0, counts.n_cells), others, "name the data that it was made from")
