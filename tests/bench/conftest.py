@@ -1,5 +1,7 @@
 import pytest
 
+from lexicell.embedding import pipeline
+
 
 def by_group(groups):
     """Cases for each group of rows by its key; those with real cells are marked."""
@@ -10,6 +12,18 @@ def by_group(groups):
         )
         for key, rows in groups.items()
     ]
+
+
+def spoil_vectors(monkeypatch):
+    """Let the kernel be wrong in one number of each block."""
+    right = pipeline.embed_rows
+
+    def wrong(*args, **options):
+        made = right(*args, **options)
+        made.vectors[-1, 5] += 0.01
+        return made
+
+    monkeypatch.setattr(pipeline, "embed_rows", wrong)
 
 
 @pytest.fixture(scope="session")

@@ -15,7 +15,7 @@ from bench.suites import _reading, embed, find, pack, start
 from bench.suites._process import run_process
 from bench.suites._runs import Rounds, ranges
 from bench.workbench import Workbench
-from tests.bench.conftest import by_group
+from tests.bench.conftest import by_group, spoil_vectors
 
 from lexicell.atlas import open_counts
 from lexicell.embedding import pipeline
@@ -92,14 +92,7 @@ def test_the_share_leaves_the_first_round_out():
 
 
 def test_a_wrong_kernel_gets_no_time(bench, monkeypatch):
-    right = pipeline.embed_rows
-
-    def wrong(*args, **options):
-        made = right(*args, **options)
-        made.vectors[-1, 5] += 0.01
-        return made
-
-    monkeypatch.setattr(pipeline, "embed_rows", wrong)
+    spoil_vectors(monkeypatch)
     made = measured(bench, "embed", rows_of("embed", "packed", "run", "compute"))
     assert all(one.wrong and "off by" in one.empty and not one.seconds for one in made)
 

@@ -10,9 +10,7 @@ from bench.measure import measure
 from bench.peers import components, encoders, in_slices
 from bench.suites import models
 from bench.workbench import Workbench
-from tests.bench.conftest import by_group
-
-from lexicell.embedding import pipeline
+from tests.bench.conftest import by_group, spoil_vectors
 
 GROUPS = dict(scenario.groups(scenario.load("models")))
 
@@ -57,14 +55,7 @@ def test_real_cells_that_are_not_here_leave_rows_without_a_number(bench, monkeyp
 
 
 def test_our_vectors_that_are_wrong_get_no_time_and_peers_keep_theirs(bench, monkeypatch):
-    right = pipeline.embed_rows
-
-    def wrong(*args, **options):
-        made = right(*args, **options)
-        made.vectors[-1, 5] += 0.01
-        return made
-
-    monkeypatch.setattr(pipeline, "embed_rows", wrong)
+    spoil_vectors(monkeypatch)
     ours, peer = _measured(bench, "lexicell", "pca-scipy")[::2]
     assert ours.wrong
     assert peer.seconds
