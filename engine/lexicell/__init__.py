@@ -87,7 +87,7 @@ def __getattr__(name: str) -> Any:
     if name == "__version__":
         from importlib.metadata import version
 
-        return version("lexicell")
+        return globals().setdefault(name, version("lexicell"))
     if name in {"errors", "pl", "tl"}:
         return importlib.import_module(f"lexicell.{name}")
     if name in _LAZY:

@@ -61,9 +61,7 @@ def embed_rows(
     check_options(k, table, block)
     out = empty_rows(block.n_rows, table.dim)
     wanted = table.n_genes if k is None else k
-    vectors = np.ascontiguousarray(table.vectors)
-    if vectors.dtype == np.float16:
-        vectors = vectors.view(np.uint16)
+    vectors = _input(table.vectors, np.uint16 if table.vectors.dtype == np.float16 else None)
     columns = _columns(table)
 
     def run(b: CsrBlock, start: int, stop: int, s: Scratch) -> tuple[int, int]:
@@ -144,8 +142,8 @@ def rank_genes(
     n, nnz = block.n_rows, int(block.indptr[-1] - block.indptr[0])
     genes, counts = np.empty(nnz, np.int32), np.empty(nnz, np.float32)
     sizes, totals, n_tied = np.empty(n, np.int64), np.empty(n), np.empty(n, np.int32)
-    columns = (*_columns(table)[:2], np.arange(table.n_genes, dtype=np.int32) if ids is None else ids)
-    by = np.empty(0) if divisor is None else np.ascontiguousarray(divisor, np.float64)
+    columns = (*_columns(table)[:2], _input(np.arange(table.n_genes, dtype=np.int32) if ids is None else ids))
+    by = _input(np.empty(0) if divisor is None else np.ascontiguousarray(divisor, np.float64))
     longest = max(1, int(np.diff(block.indptr).max(initial=0)))
     parts: dict[int, tuple[int, int]] = {}
 
@@ -171,11 +169,18 @@ def rank_genes(
 def _columns(table: GeneTable) -> tuple[NDArray[np.int32], NDArray[np.uint32], NDArray[np.float32]]:
     """Rank, the bitmap of the candidates, and factors."""
     rank = np.ascontiguousarray(table.rank, dtype=np.int32)
-    return rank, candidate_words(rank), _or_empty(table.rank_factor)
+    return _input(rank), _input(candidate_words(rank)), _or_empty(table.rank_factor)
 
 
 def _or_empty(a: Any) -> NDArray[np.float32]:
-    return np.empty(0, np.float32) if a is None else np.ascontiguousarray(a, dtype=np.float32)
+    return _input(np.empty(0, np.float32) if a is None else np.ascontiguousarray(a, dtype=np.float32))
+
+
+def _input(a: Any, dtype: Any = None) -> NDArray[Any]:
+    """Read-only view, which Numba has for another type: without it, what a caller may write is compiled twice."""
+    view = np.ascontiguousarray(a).view(dtype or a.dtype)
+    view.setflags(write=False)
+    return view
 
 
 def _over_rows(
@@ -240,8 +245,8 @@ def _supported(block: CsrBlock) -> CsrBlock:
         check_columns(block)  # before they are narrowed
         indices = indices.astype(np.int32)
     return CsrBlock(
-        data=np.ascontiguousarray(data),
-        indices=np.ascontiguousarray(indices),
-        indptr=np.ascontiguousarray(block.indptr, dtype=np.int64),
+        data=_input(data),
+        indices=_input(indices),
+        indptr=_input(np.ascontiguousarray(block.indptr, dtype=np.int64)),
         n_columns=block.n_columns,
     )

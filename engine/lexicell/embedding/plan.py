@@ -123,11 +123,11 @@ class Plan:
 
     def provenance(self) -> dict[str, Any]:
         """Return what belongs into ``uns``: enough to make the same vectors again."""
-        from importlib.metadata import version
+        from lexicell import __version__
 
         read, card = self.cells.provenance(), about(self.projection)
         return {
-            "version": version("lexicell"),
+            "version": __version__,
             "recipe": self.recipe.name,
             "top_k": 0 if self.recipe.top_k is None else self.recipe.top_k,
             "weight": str(self.recipe.weight),
