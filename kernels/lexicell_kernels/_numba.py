@@ -22,6 +22,7 @@ __all__ = [
     "as_float32",
     "at_least",
     "bits_to_double",
+    "bits_to_float",
     "count_bits",
     "double_bits",
     "float_bits",
@@ -195,8 +196,9 @@ def _reinterpret(given: Any, wanted: Any) -> Any:
     return bits
 
 
-#: Bits of a float32; for values >= 0 they are ordered as the values are.
+#: Bits of a float32, and back; for values >= 0 they are ordered as the values are.
 float_bits = _reinterpret(types.float32, types.uint32)
+bits_to_float = _reinterpret(types.uint32, types.float32)
 #: Bits of a float64, and back.
 double_bits = _reinterpret(types.float64, types.uint64)
 bits_to_double = _reinterpret(types.uint64, types.float64)

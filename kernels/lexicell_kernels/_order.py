@@ -19,6 +19,7 @@ from lexicell_kernels._select import (
     LANES,
     OUT_OF_RANGE,
     TOP_LEVEL,
+    copy,
     count_levels,
     find_threshold,
     fixed_point_sums,
@@ -71,7 +72,7 @@ def _radix(n, first, last, s):
             place[digit] += 1
         source, target = target, source
     if passes & 1:
-        s.order[:n] = source[:n]
+        copy(source, n, s.order)
 
 
 @kernel()
@@ -153,8 +154,8 @@ def _append(at, low, high, many, wanted, s):
 def _deal(n, s):
     """Sort the picks by count, where few are beyond the levels; equal ones stay as they are."""
     genes, counts, place = s.where, s.count, s.digit
-    genes[:n] = s.picked[:n]
-    counts[:n] = s.value[:n]
+    copy(s.picked, n, genes)
+    copy(s.value, n, counts)
     place[: TOP_LEVEL + 1] = 0
     for i in range(n):
         place[np.uint64(min(counts[i], np.float32(TOP_LEVEL)))] += 1
@@ -233,8 +234,8 @@ def rank_row(x, idx, rank, candidate, factor, k, by_score, s):
         picks, ties = list_picks(x, idx, rank, factor, k, found, threshold, s)
         if by_score:
             score_order(picks, factor, s)
-            s.where[:picks] = s.picked[:picks]
-            s.count[:picks] = s.value[:picks]
+            copy(s.picked, picks, s.where)
+            copy(s.value, picks, s.count)
             for i in range(picks):
                 at = s.order[i] & _PLACE
                 s.picked[i], s.value[i] = s.where[at], s.count[at]
@@ -259,11 +260,11 @@ def list_counts(x, idx, rank, candidate, ids, k, s, genes, counts):
 @kernel()
 def list_divided(x, idx, rank, candidate, ids, divisor, k, s, genes, counts):
     """Do the same by ``x / total * 10_000 / divisor`` in 64 bits; see `list_counts`."""
-    flags, total, _ = scan(x, idx, rank.size)
+    flags, total, top = scan(x, idx, rank.size)
     if flags & (DISORDERED | INVALID | OUT_OF_RANGE):
         return flags, 0, 0, total
     if flags & FRACTIONAL:
-        total = fixed_point_sums(x, idx, candidate, x.max())[0]
+        total = fixed_point_sums(x, idx, candidate, top)[0]
     found = _divided_order(x, idx, rank, divisor, total, s)
     n = min(found, np.int64(k))
     for i in range(n):

@@ -12,6 +12,7 @@ import numpy as np
 
 from lexicell_kernels._numba import TILE, as_float32, bits_to_double, double_bits, kernel, weighted_rows
 from lexicell_kernels._order import score_order
+from lexicell_kernels._select import copy
 
 __all__ = ["COUNT", "LOG1P", "RANK", "UNIFORM", "pool_row"]
 
@@ -37,12 +38,15 @@ def _weights(n, total, factor, kind, s):
         return sum_w
     scale = 1e4 / total
     w = s.weight[:n]
-    w[:] = s.value[:n]
+    copy(s.value, n, w)
     sum_w = _log1p_scaled(w, scale) if kind == LOG1P else _scaled(w, scale)
     if sum_w < _TINY:
         # Next to nothing beside the undescribed genes: log1p is linear there, and float32 at its end.
-        w[:] = s.value[:n]
-        sum_w = _scaled(w, 1.0 / np.float64(w.max()))
+        copy(s.value, n, w)
+        highest = w[0]
+        for i in range(n):
+            highest = max(highest, w[i])
+        sum_w = _scaled(w, 1.0 / np.float64(highest))
     return sum_w
 
 

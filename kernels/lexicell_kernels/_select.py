@@ -22,7 +22,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from lexicell_kernels._numba import at_least, count_bits, float_bits, kernel, trailing_zeros
+from lexicell_kernels._numba import at_least, bits_to_float, count_bits, float_bits, kernel, trailing_zeros
 
 __all__ = [
     "DIGIT_BITS",
@@ -31,6 +31,7 @@ __all__ = [
     "INVALID",
     "OUT_OF_RANGE",
     "Scratch",
+    "copy",
     "count_levels",
     "find_threshold",
     "fixed_point_sums",
@@ -102,6 +103,13 @@ def new_scratch(longest: int, n_genes: int, k: int, dim: int) -> Scratch:
 
 
 @kernel()
+def copy(source, n, target):
+    """``target[:n] = source[:n]``, for which Numba compiles a message of unequal lengths for a second."""
+    for i in range(n):
+        target[i] = source[i]
+
+
+@kernel()
 def _descents(idx):
     """How many columns are not larger than the one before."""
     after, before = idx[1:], idx[:-1]
@@ -162,8 +170,11 @@ def _is_candidate(candidate, column):
 
 @kernel(reorder=True)
 def fixed_point_sums(x, idx, candidate, top):
-    """Sums over the row and over its candidates, as integers of 2**-e: any order gives the same bits."""
-    exponent = 61 - math.frexp(np.float64(np.float32(top)))[1] - math.frexp(np.float64(x.size))[1]
+    """Sums over the row and over its candidates, as integers of 2**-e: any order gives the same bits.
+
+    `top` are the float bits of the highest value.
+    """
+    exponent = 61 - math.frexp(np.float64(bits_to_float(top)))[1] - math.frexp(np.float64(x.size))[1]
     scale = math.ldexp(1.0, exponent)
     total, described = np.int64(0), np.int64(0)
     for j in range(x.size):
@@ -224,7 +235,10 @@ def _kth_level(level, size, k):
 @kernel()
 def _kth_key(key, k, near):
     """Largest t such that at least k keys are >= t (there are more than k keys)."""
-    low, high = np.int64(key.min()), np.int64(key.max())
+    lowest, highest = key[0], key[0]
+    for j in range(key.size):
+        lowest, highest = min(lowest, key[j]), max(highest, key[j])
+    low, high = np.int64(lowest), np.int64(highest)
     wanted = k
     for _ in range(_FULL_ROUNDS):
         if low >= high:
@@ -360,7 +374,7 @@ def find_threshold(x, idx, rank, candidate, factor, k, s):
     if flags & (DISORDERED | INVALID | OUT_OF_RANGE) or top == 0:
         return flags, np.int64(0), total, 0.0, np.uint8(TOP_LEVEL)
     if flags & FRACTIONAL:
-        total, described = fixed_point_sums(x, idx, candidate, x.max())
+        total, described = fixed_point_sums(x, idx, candidate, top)
         return flags, np.int64(x.size), total, described, np.uint8(TOP_LEVEL)
     found, described = _levels(x, idx, candidate, s.level)
     threshold = np.uint8(TOP_LEVEL)
