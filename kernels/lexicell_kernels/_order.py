@@ -75,7 +75,7 @@ def _radix(n, first, last, s):
         copy(source, n, s.order)
 
 
-@kernel()
+@kernel(merge=True)
 def score_order(n, factor, s):
     """Fill ``s.order[:n]`` so that its low 32 bits list places of picks by ``(score descending, gene)``.
 

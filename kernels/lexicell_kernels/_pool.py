@@ -22,7 +22,7 @@ _TINY = 1e-30
 _ROOT_HALF = np.uint64(0x3FE6A09E667F3BCD)  # float64 bits of sqrt(1/2)
 
 
-@kernel()
+@kernel(merge=True)
 def _weights(n, total, factor, kind, s):
     """Fill ``s.weight[:n]`` and return its sum."""
     sum_w = 0.0
@@ -83,7 +83,7 @@ def _log1p_scaled(w, scale):
     return sum_w
 
 
-@kernel()
+@kernel(merge=True)
 def _accumulate(table, n, s):
     """``sums = sum(w * T)`` in lexicon order."""
     first = 0
@@ -131,7 +131,7 @@ def _square_sum(z):
     return q
 
 
-@kernel()
+@kernel(merge=True)
 def pool_row(table, bias, factor, n, total, kind, normalise, s, out):
     """Write the pooled, projected and normalised row of the `n` picked genes to `out` (``[p]`` float32)."""
     if n == 0:

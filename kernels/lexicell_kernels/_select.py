@@ -146,7 +146,7 @@ def _sum(x):
     return total
 
 
-@kernel()
+@kernel(merge=True)
 def scan(x, idx, n_columns):
     """Flags, sum and float bits of the maximum of a row.
 
@@ -362,7 +362,7 @@ def arrange(listed, wanted, s):
     return np.int64(n)
 
 
-@kernel(inline=True)
+@kernel(merge=True)
 def find_threshold(x, idx, rank, candidate, factor, k, s):
     """First half of `select_row`: fill ``s.level``; return ``(flags, found, total, described, threshold)``.
 
@@ -383,7 +383,7 @@ def find_threshold(x, idx, rank, candidate, factor, k, s):
     return flags, found, total, described, threshold
 
 
-@kernel(inline=True)
+@kernel(merge=True)
 def list_picks(x, idx, rank, factor, k, found, threshold, s):
     """Second half of `select_row`: fill ``s.picked`` and ``s.value``; return the picks and ties."""
     wanted = np.int64(k)
@@ -399,7 +399,7 @@ def list_picks(x, idx, rank, factor, k, found, threshold, s):
     return picks, ties if cut else np.int64(0)
 
 
-@kernel()
+@kernel(merge=True)
 def select_row(x, idx, rank, candidate, factor, k, s):
     """Fill ``s.picked`` and ``s.value``; return ``(flags, picks, ties, total, described)``.
 
