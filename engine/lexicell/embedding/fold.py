@@ -21,6 +21,8 @@ from lexicell_kernels import GeneTable
 __all__ = ["FoldedTable", "fold"]
 
 _VECTORS = "vectors"
+#: Rows of a table that are tried in half precision before all are.
+_FEW = 64
 
 
 @dataclass(frozen=True)
@@ -149,8 +151,11 @@ def _table_vectors(
 def _halved(vectors: Any, device: Device) -> Any:
     """Vectors in half precision where that loses nothing."""
     with np.errstate(over="ignore"):  # what half precision can't hold becomes infinite, so unequal
-        half = vectors.astype(np.float16)
-    if bool((half.astype(np.float32) == vectors).all()):
-        return half
+        for part in (vectors[:_FEW], vectors):  # a few tell of nearly all tables that it loses something
+            half = part.astype(np.float16)
+            if not bool((half.astype(np.float32) == part).all()):
+                break
+        else:
+            return half
     # What ONNX Runtime gathered into on a GPU needs the lexicon, which the table may outlive.
     return vectors if device == "cpu" else vectors.copy()
