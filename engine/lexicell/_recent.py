@@ -45,11 +45,9 @@ class Recent:
         size
             Its bytes.
         """
-        kept = self._kept
-        entry = next((entry for entry in kept if entry[0] == key), None)
-        if entry is None:
-            value = make()
-            entry = key, value, size(value)
+        kept = next((entry for entry in self._kept if entry[0] == key), None)
+        value: _T = make() if kept is None else kept[1]
+        entry = kept or (key, value, size(value))
         newest, left = [], self._most_bytes
         for other in (entry, *(other for other in self._kept if other[0] != key)):
             left -= other[2]
@@ -58,7 +56,6 @@ class Recent:
             newest.append(other)
         if newest:
             self._kept = tuple(newest)
-        value = entry[1]
         return value
 
     def clear(self) -> None:

@@ -51,7 +51,12 @@ def kernel(
         and a call passes all arrays of a scratch, some 0.2 us. Not for two that differ in `reorder`.
     """
     flags = {"contract", "reassoc", "nsz"} if reorder else {"contract"}
-    options = {"nogil": True, "fastmath": flags, "error_model": "numpy", "inline": "always" if merge else "never"}
+    options = {
+        "nogil": True,
+        "fastmath": flags,
+        "error_model": "numpy",
+        "inline": "always" if merge else "never",
+    }
 
     def compiled(function: Callable[..., Any]) -> Any:
         dispatcher = njit(**options)(function)

@@ -177,7 +177,7 @@ def _or_empty(a: Any) -> NDArray[np.float32]:
 
 
 def _input(a: Any, dtype: Any = None) -> NDArray[Any]:
-    """Read-only view, which Numba has for another type: without it, what a caller may write is compiled twice."""
+    """Return a read-only view, for Numba a type of its own, which would be compiled beside the other."""
     view = np.ascontiguousarray(a).view(dtype or a.dtype)
     view.setflags(write=False)
     return view

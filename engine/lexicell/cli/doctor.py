@@ -43,7 +43,7 @@ def doctor(as_json: Json = False) -> None:
 def _examine() -> dict[str, Any]:
     import onnxruntime
 
-    from lexicell import __version__
+    from lexicell._version import installed_version
     from lexicell.errors import LexicellError
     from lexicell.lexicon import Lexicon, bundled_lexicons
     from lexicell_kernels.cpu import available_cpus, machine_code_folder
@@ -56,7 +56,7 @@ def _examine() -> dict[str, Any]:
             lexicons[name] = str(error)
     runs, gpu_kernel = _gpu_kernel()
     return {
-        "lexicell": __version__,
+        "lexicell": installed_version(),
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.machine()}",
         "cpus": f"{available_cpus()} usable of {os.cpu_count()}",

@@ -136,7 +136,8 @@ def _table_vectors(
     """
     if device == "cuda" and projection is None:
         return _halved(lexicon.vectors(genes.astype(np.int64), device=device), device)
-    key = "table", blake3.blake3(genes.tobytes()).digest(), None if projection is None else projection.identity
+    made_with = None if projection is None else projection.identity
+    key = "table", blake3.blake3(genes.tobytes()).digest(), made_with
 
     def make() -> NDArray[Any]:
         rows = genes.astype(np.int64)

@@ -19,7 +19,16 @@ from numpy.typing import NDArray
 from lexicell.errors import InputError
 from lexicell.lexicon._names import text
 
-__all__ = ["INDEX", "Grade", "NameColumn", "digest_of", "excel_dates", "read_columns", "shown", "without_suffix"]
+__all__ = [
+    "INDEX",
+    "Grade",
+    "NameColumn",
+    "digest_of",
+    "excel_dates",
+    "read_columns",
+    "shown",
+    "without_suffix",
+]
 
 #: What an alignment calls the index of ``var``, and a column of that name.
 INDEX, _COLUMN_INDEX = "index", "index (column)"

@@ -317,7 +317,9 @@ def test_the_same_names_are_aligned_once(lexicon, columns):
 
 
 def test_what_changes_in_var_between_two_calls_is_seen(lexicon):
-    of = var("ENSG01", "GAMMA", "no", symbol=["ALPHA", "GAMMA", "DELTA"], kind=pd.Categorical(["a", "b", "b"]))
+    of = var(
+        "ENSG01", "GAMMA", "no", symbol=["ALPHA", "GAMMA", "DELTA"], kind=pd.Categorical(["a", "b", "b"])
+    )
     seen = [align_genes(lexicon, of).rows.tolist()]
     of.loc["no", "symbol"] = "BETA"
     seen.append(align_genes(lexicon, of).rows.tolist())
