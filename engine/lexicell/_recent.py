@@ -48,7 +48,8 @@ class Recent:
         kept = next((entry for entry in self._kept if entry[0] == key), None)
         value: _T = make() if kept is None else kept[1]
         entry = kept or (key, value, size(value))
-        newest, left = [], self._most_bytes
+        newest: list[tuple[Hashable, Any, int]] = []
+        left = self._most_bytes
         for other in (entry, *(other for other in self._kept if other[0] != key)):
             left -= other[2]
             if left < 0 or len(newest) == self._most:
