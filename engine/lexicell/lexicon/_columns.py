@@ -179,7 +179,8 @@ def digest_of(var: pd.DataFrame) -> bytes | None:
     digest = blake3.blake3()
     try:
         for label, values in (("", var.index), *((str(name), var.iloc[:, i]) for i, name in enumerate(var))):
-            for part in (label.encode(), str(values.dtype).encode(), *_content(values)):
+            parts: list[bytes | memoryview] = [label.encode(), str(values.dtype).encode(), *_content(values)]
+            for part in parts:
                 digest.update(len(part).to_bytes(8, "little"))
                 digest.update(part)
     except (TypeError, UnicodeEncodeError, pa.ArrowException):
@@ -268,9 +269,12 @@ def _content(values: Any) -> list[memoryview]:
     """The bytes that say what a column or an index holds; TypeError where there are none."""
     kind = values.dtype
     if isinstance(kind, pd.CategoricalDtype):
-        codes = values.codes if isinstance(values, pd.Index) else values.cat.codes.to_numpy()
         of_categories = memoryview(str(kind.categories.dtype).encode())
-        return [np.ascontiguousarray(codes).view(np.uint8).data, of_categories, *_content(kind.categories)]
+        return [
+            np.ascontiguousarray(values.array.codes).view(np.uint8).data,
+            of_categories,
+            *_content(kind.categories),
+        ]
     if isinstance(kind, np.dtype) and kind.kind in "biufcmM":
         return [np.ascontiguousarray(values.to_numpy()).view(np.uint8).data]
     held = values.to_numpy(object)
