@@ -8,7 +8,7 @@ from typing import Any
 from lexicell_kernels._numba import kernel, source_stamp
 from lexicell_kernels._order import list_counts, list_divided, rank_row
 from lexicell_kernels._pick import select_row
-from lexicell_kernels._pool import pool_row
+from lexicell_kernels._pool import pool_row, round_to_halves
 from lexicell_kernels._select import DISORDERED, INVALID, OUT_OF_RANGE
 
 __all__ = ["embed", "pick", "rank"]
@@ -19,8 +19,11 @@ def _entry_points(stamp: str) -> tuple[Callable[..., Any], ...]:
 
     @kernel(cache=True)
     def embed(data, indices, indptr, start, stop, columns, factor, table, bias, k, kind, normalise, s,
-               vectors, n_genes, coverage, n_tied):  # fmt: skip
-        """Embed rows ``start:stop``; return the first that fails as ``(row, flags)``, else ``(-1, 0)``."""
+               vectors, halves, n_genes, coverage, n_tied):  # fmt: skip
+        """Embed rows ``start:stop``; return the first that fails as ``(row, flags)``, else ``(-1, 0)``.
+
+        Their vectors go to `vectors`, or as the bits of halves to `halves`; the other one is ``[0, p]``.
+        """
         _ = stamp
         for row in range(start, stop):
             x, idx = data[indptr[row] : indptr[row + 1]], indices[indptr[row] : indptr[row + 1]]
@@ -30,7 +33,10 @@ def _entry_points(stamp: str) -> tuple[Callable[..., Any], ...]:
             n_genes[row] = n
             n_tied[row] = ties
             coverage[row] = described / total if total > 0 else 0.0
-            pool_row(table, bias, factor, n, total, kind, normalise, s, vectors[row])
+            out = vectors[row] if vectors.size else s.row
+            pool_row(table, bias, factor, n, total, kind, normalise, s, out)
+            if halves.size:
+                round_to_halves(out, halves[row])
         return -1, 0
 
     @kernel(cache=True)

@@ -23,6 +23,7 @@ __all__ = [
     "as_level",
     "at_least",
     "bits_to_double",
+    "bits_to_float",
     "count_bits",
     "double_bits",
     "float_bits",
@@ -213,6 +214,7 @@ def _reinterpret(given: Any, wanted: Any) -> Any:
 
 #: Bits of a float32; for values >= 0 they are ordered as the values are.
 float_bits = _reinterpret(types.float32, types.uint32)
+bits_to_float = _reinterpret(types.uint32, types.float32)
 #: Bits of a float64, and back.
 double_bits = _reinterpret(types.float64, types.uint64)
 bits_to_double = _reinterpret(types.uint64, types.float64)

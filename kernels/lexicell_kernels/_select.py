@@ -90,6 +90,7 @@ class Scratch(NamedTuple):
     score: NDArray[np.float64]  # [longest row] scores of 64 bits
     weight: NDArray[np.float32]  # [most picks] weights, as `picked`
     sums: NDArray[np.float32]  # [p] accumulators
+    row: NDArray[np.float32]  # [p] a vector before it is rounded
 
 
 def new_scratch(longest: int, n_genes: int, k: int, dim: int) -> Scratch:
@@ -113,6 +114,7 @@ def new_scratch(longest: int, n_genes: int, k: int, dim: int) -> Scratch:
         np.empty(longest, np.float32),
         np.empty(longest, np.float64),
         np.empty(picks, np.float32),
+        np.empty(dim, np.float32),
         np.empty(dim, np.float32),
     )
 

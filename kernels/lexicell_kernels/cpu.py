@@ -57,10 +57,15 @@ def embed_rows(
     weight: Weight = Weight.LOG1P,
     normalise: bool = True,
     threads: int | None = None,
+    out: NDArray[Any] | None = None,
 ) -> Rows:
     """Embed every row of `block`; see `lexicell_kernels.embed_rows`."""
     check_options(k, table, block)
-    out = empty_rows(block.n_rows, table.dim)
+    made = empty_rows(block.n_rows, table.dim, out)
+    nowhere, halves = np.empty((0, table.dim), np.float32), np.empty((0, table.dim), np.uint16)
+    floats = made.vectors
+    if floats.dtype == np.float16:
+        floats, halves = nowhere, floats.view(np.uint16)
     wanted = table.n_genes if k is None else k
     vectors = np.ascontiguousarray(table.vectors)
     if vectors.dtype == np.float16:
@@ -70,12 +75,12 @@ def embed_rows(
     def run(b: CsrBlock, start: int, stop: int, s: Scratch) -> tuple[int, int]:
         first: tuple[int, int] = embed(
             b.data, b.indices, b.indptr, start, stop, columns, factor, vectors, _or_empty(table.bias), wanted,
-            _KIND[weight], normalise, s, out.vectors, out.n_genes, out.coverage, out.n_tied,
+            _KIND[weight], normalise, s, floats, halves, made.n_genes, made.coverage, made.n_tied,
         )  # fmt: skip
         return first
 
     _over_rows(run, block, table, wanted, threads)
-    return out
+    return made
 
 
 def select_topk(
