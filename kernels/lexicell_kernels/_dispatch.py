@@ -137,8 +137,8 @@ def embed_rows(
     InvalidCountsError
         A count is negative, NaN or infinite.
     ValueError
-        Shapes do not fit, or `out` does not, ``k < 1``, a column lies outside the matrix, or so many genes are
-        to be ordered by score that a GPU's shared memory does not hold them.
+        Shapes do not fit, or `out` does not, ``k < 1``, a column lies outside the matrix, or so many genes
+        are to be ordered by score that a GPU's shared memory does not hold them.
     TypeError
         There is no kernel for this type of array, or for vectors of this type.
     GpuUnavailableError
