@@ -20,6 +20,7 @@ from lexicell_kernels._machine_code import MachineCode
 __all__ = [
     "TILE",
     "as_float32",
+    "as_level",
     "at_least",
     "bits_to_double",
     "bits_to_float",
@@ -134,6 +135,21 @@ def _widened(builder: Any, x: Any) -> Any:
 def as_float32(typingctx: Any, x: Any) -> Any:
     """Read a table entry as float32: float32 as it is, uint16 as the bits of an IEEE half."""
     return types.float32(x), lambda _context, builder, _signature, args: _widened(builder, args[0])
+
+
+@intrinsic
+def as_level(typingctx: Any, x: Any) -> Any:
+    """Saturate a count, uint16 or a float32 that is not negative, to a byte: 255 stands for more too."""
+
+    def saturate(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
+        top = ir.Constant(args[0].type, 255)
+        if isinstance(args[0].type, ir.IntType):
+            least = builder.select(builder.icmp_unsigned("<", args[0], top), args[0], top)
+            return builder.trunc(least, ir.IntType(8))
+        least = builder.select(builder.fcmp_ordered("<", args[0], top), args[0], top)
+        return builder.fptoui(least, ir.IntType(8))
+
+    return types.uint8(x), saturate
 
 
 @intrinsic
