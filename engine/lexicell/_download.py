@@ -1,4 +1,8 @@
-"""Files fetched over HTTP: streamed, tried again, checked, and kept for the next time."""
+"""Files fetched over HTTP: streamed, tried again, checked, and kept for the next time.
+
+Not by ``pooch``, which does not tell the date of a file, never asks whether one has changed, logs the
+password in an address, and brings ``requests`` beside the ``urllib3`` that is here.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""What downloads and services share: a pool of connections, and asking again where that may help."""
+"""What downloads and services share: a pool of connections, and asking again where that may help.
+
+`send` asks again rather than ``urllib3.Retry`` since a body may break off while it is read, a used-up quota
+answers as a rate limit does and does not pass, and people are told about pauses.
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,10 @@
 """An OpenAI-compatible embeddings service: one request at a time, and what its answers mean.
 
 Address and key of the service never leave `Service`: no message, and no error behind one, holds them.
+
+Not by the package ``openai``: its answers would have to be checked all the same (HTML comes back as text,
+vectors as whatever they are), and it follows redirects to other hosts, asks again where the quota is used
+up, reads answers without end, shows a key that a server echoes, and takes half a second and 30 MB.
 """
 
 from __future__ import annotations
@@ -31,7 +35,7 @@ __all__ = ["RefusedTextsError", "Service", "service_from_environment"]
 _DEFAULT_URL = "https://api.openai.com/v1"
 _URL_VARIABLE, _KEY_VARIABLE = "OPENAI_BASE_URL", "OPENAI_API_KEY"
 _TIMEOUT = 60.0  # seconds after which a silent request is sent again
-_ATTEMPTS = 8  # of a request: two minutes and more, as limits per minute need
+_ATTEMPTS = 8  # of a request: for 1.5 to 3 minutes, as limits per minute need
 _SHOWN = 200
 # Of an answer in bytes; a number with all its digits, a sign, an exponent and white space around it.
 _BESIDES, _BESIDES_VECTOR, _BYTES_PER_NUMBER, _MOST_DIMENSIONS = 1 << 20, 1 << 12, 40, 1 << 14
