@@ -205,6 +205,13 @@ def test_no_shape_of_an_error_shows_what_it_echoes(embedding_server, service, st
     assert "Incorrect" in refusal(service, ["a"], InputError if status < 500 else LexicellError)
 
 
+def test_a_key_of_which_little_is_shown_is_not_shown(embedding_server, service):
+    embedding_server.script.append(error(401, "Incorrect: tes*****8b6, sk-proj-x"))
+    message = refusal(service, kind=InputError)
+    assert "Incorrect" in message
+    assert not {"tes*", "8b6", "sk-"} & {message[i : i + n] for n in (3, 4) for i in range(len(message))}
+
+
 def test_a_redirect_takes_the_key_nowhere(embedding_server, service):
     def elsewhere(handler, asked):
         handler.say(307, {}, Location=f"http://localhost:{embedding_server.server_port}/v1/embeddings")
