@@ -21,7 +21,14 @@ if TYPE_CHECKING:
 
     import urllib3
 
-__all__ = ["FailedRequestError", "TransientError", "connection_pool", "send", "split_credentials"]
+__all__ = [
+    "FailedRequestError",
+    "TransientError",
+    "connection_pool",
+    "is_transient",
+    "send",
+    "split_credentials",
+]
 
 T = TypeVar("T")
 
