@@ -84,6 +84,6 @@ def content() -> Callable[[Path], dict[str, bytes]]:
 
     def read(folder: Path) -> dict[str, bytes]:
         files = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
-        return {key: path.read_bytes() for key, path in files.items() if key != ".lexicell/ledger.jsonl"}
+        return {key: path.read_bytes() for key, path in files.items()}
 
     return read
