@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 from blake3 import blake3
 
-from lexicell.atlas.store import _steps, begun, gc, open_embedding, verify
+from lexicell.atlas.store import PASSING, _steps, begun, gc, open_embedding, verify
 from lexicell.atlas.store._journal import open_journal
+from lexicell.atlas.store._objects import LocalObjects
 from lexicell.atlas.store._units import FORMAT, seal, unseal
 from lexicell.errors import CorruptDataError, InputError, OutputExistsError, PartialError, WriteError
 
@@ -232,7 +233,7 @@ def test_a_damaged_receipt_costs_its_shard_only(made, whole, tmp_path, content, 
     full = path.read_bytes()
     cuts = [full[:size] for size in range(0, len(full), 7)]
     flips = [full[:at] + bytes([full[at] ^ 1]) + full[at + 1 :] for at in range(0, len(full), 7)]
-    other = receipt(tmp_path / "out.zarr.partial", 2).read_bytes()
+    other = receipt(tmp_path / "out.zarr.partial", 0).read_bytes()
     for left in {"torn": cuts, "empty": [b""], "flipped": flips, "another's": [other], "gone": [None]}[
         damage
     ]:
@@ -290,6 +291,42 @@ def test_what_was_written_and_not_committed_is_made_again(made, whole, tmp_path,
         assert names(work / ".lexicell" / "tmp") == []
     made.write(out, "resume")
     assert content(out) == content(whole)
+
+
+def test_a_run_that_ends_while_it_tidies_up_makes_no_unit_again(tmp_path, content, monkeypatch):
+    """What a store is put together of goes when that is complete, and not before."""
+    real = LocalObjects.delete
+
+    class Killed(BaseException):
+        pass
+
+    def run(out):
+        with open_journal(out, {}, total=2, mode="new") as journal:
+            for unit in range(2):
+                journal.store.put(f"{PASSING}/{unit}", (b"part",))
+                journal.commit(unit, journal.store.take(), {"unit": unit})
+            journal.store.put("whole", (b"parts",))
+            journal.finish()
+
+    run(tmp_path / "whole")
+    assert names(tmp_path / "whole" / ".lexicell") == ["COMPLETE", "run.json", "units"]
+    for n in range(2):
+        out, deleted = tmp_path / f"out{n}", []
+
+        def delete(objects, key, n=n, deleted=deleted):
+            if len(deleted) == n:
+                raise Killed
+            deleted.append(key)
+            real(objects, key)
+
+        with monkeypatch.context() as patched:
+            patched.setattr(LocalObjects, "delete", delete)
+            with pytest.raises(Killed):
+                run(out)
+        with open_journal(out, {}, total=2, mode="resume") as journal:
+            assert journal.complete
+            assert journal.done == {0: {"unit": 0}, 1: {"unit": 1}}
+        assert content(out) == content(tmp_path / "whole")
 
 
 def as_of_the_format_before(store: Path) -> None:
