@@ -86,7 +86,7 @@ lexicon: $(VENV)/.test
 
 clean:
 	rm -rf $(VENV) demo dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
-	find engine kernels bench tests lexicons -name __pycache__ -prune -exec rm -rf {} +
+	find engine kernels bench studies tests lexicons -name __pycache__ -prune -exec rm -rf {} +
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)

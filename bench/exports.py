@@ -31,9 +31,9 @@ import lexicell
 from bench import cells, exports_stable, machine
 from bench.exports_given import Given, dictionaries, of_columns
 from bench.exports_speed import speed
+from bench.process import lexicell as command
+from bench.process import run_process
 from bench.real_data import data_folder
-from bench.suites._process import lexicell as command
-from bench.suites._process import run_process
 from lexicell.embedding.events import ignore
 
 __all__ = ["main"]

@@ -213,7 +213,7 @@ def block_to_device(block: CsrBlock) -> CsrBlock:
     DeviceMemoryError
         The block does not fit its memory.
     """
-    from lexicell_kernels.cuda._device import device_memory, require_cupy
+    from lexicell_kernels.cuda.device import device_memory, require_cupy
 
     check_block(block)
     cupy = require_cupy()

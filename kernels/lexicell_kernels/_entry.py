@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from lexicell_kernels._numba import kernel, source_stamp
 from lexicell_kernels._order import list_counts, list_divided, rank_row
 from lexicell_kernels._pick import select_row
 from lexicell_kernels._pool import pool_row, round_to_halves
 from lexicell_kernels._select import DISORDERED, INVALID, OUT_OF_RANGE
+from lexicell_kernels.jit import kernel, source_stamp
 
 __all__ = ["embed", "pick", "rank"]
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from lexicell_kernels._numba import at_least, count_bits, double_bits, float_bits, kernel, trailing_zeros
 from lexicell_kernels._pick import list_picks
 from lexicell_kernels._select import (
     DIGIT_BITS,
@@ -27,6 +26,7 @@ from lexicell_kernels._select import (
     lanes_inside,
     scan,
 )
+from lexicell_kernels.jit import at_least, count_bits, double_bits, float_bits, kernel, trailing_zeros
 
 __all__ = ["list_counts", "list_divided", "rank_row", "score_order"]
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from lexicell_kernels._numba import at_least, count_bits, kernel, trailing_zeros
 from lexicell_kernels._select import (
     LANES,
     TOP_LEVEL,
@@ -23,6 +22,7 @@ from lexicell_kernels._select import (
     mark_keys,
     mark_levels,
 )
+from lexicell_kernels.jit import at_least, count_bits, kernel, trailing_zeros
 
 __all__ = ["list_picks", "select_row"]
 

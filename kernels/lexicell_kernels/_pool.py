@@ -10,7 +10,9 @@ import math
 
 import numpy as np
 
-from lexicell_kernels._numba import (
+from lexicell_kernels._order import score_order
+from lexicell_kernels._select import copy
+from lexicell_kernels.jit import (
     TILE,
     as_float32,
     bits_to_double,
@@ -20,8 +22,6 @@ from lexicell_kernels._numba import (
     kernel,
     weighted_rows,
 )
-from lexicell_kernels._order import score_order
-from lexicell_kernels._select import copy
 
 __all__ = ["COUNT", "LOG1P", "RANK", "UNIFORM", "pool_row", "round_to_halves"]
 

@@ -22,7 +22,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from lexicell_kernels._numba import (
+from lexicell_kernels.jit import (
     as_level,
     at_least,
     bits_to_float,

@@ -14,7 +14,7 @@ import blake3
 import numpy as np
 import pytest
 
-from lexicell.atlas import open_counts
+from lexicell.counts import open_counts
 from lexicell.embedding import AlignOptions, align_cells
 from lexicell.embedding.selected import SelectedCells
 from lexicell.lexicon import subset_lexicon

@@ -104,8 +104,8 @@ def _gpu_kernel() -> tuple[bool, str]:
     """Whether the GPU kernel runs, found out with one cell, and what there is to say about that."""
     import numpy as np
 
-    from lexicell._arrays import require_gpu
-    from lexicell.lexicon._table import shares_memory
+    from lexicell.arrays import require_gpu
+    from lexicell.lexicon.table import shares_memory
     from lexicell_kernels import CsrBlock, GeneTable, embed_rows
 
     block = CsrBlock(

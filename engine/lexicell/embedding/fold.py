@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
-from lexicell._arrays import Device, to_host
+from lexicell.arrays import Device, to_host
 from lexicell.embedding.candidates import CandidateGenes
 from lexicell.errors import InputError
 from lexicell.lexicon import Lexicon

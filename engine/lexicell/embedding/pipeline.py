@@ -12,9 +12,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from lexicell._arrays import Device, in_order, move, require_gpu, to_host
 from lexicell._trace import Crew, stage
-from lexicell.atlas import CountSource, Values, naming_bad_counts
+from lexicell.arrays import Device, in_order, move, require_gpu, to_host
+from lexicell.counts import CountSource, Values, naming_bad_counts
 from lexicell.embedding.blocks import read_blocks
 from lexicell.embedding.events import Advanced, Listener, ignore
 from lexicell.embedding.fold import FoldedTable

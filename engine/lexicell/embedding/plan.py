@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from lexicell._arrays import Device, require_gpu
 from lexicell._version import installed_version
-from lexicell.atlas import MAX_NNZ, CountSource
+from lexicell.arrays import Device, require_gpu
+from lexicell.counts import MAX_NNZ, CountSource
 from lexicell.embedding.aligned import AlignedCells, AlignOptions, align_cells
 from lexicell.embedding.default_projection import default_projection
 from lexicell.embedding.events import Listener, ignore

@@ -10,16 +10,15 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from lexicell._arrays import to_host
 from lexicell._trace import stage
-from lexicell.atlas import MAX_NNZ, CountSource, Scratch
-from lexicell.atlas.store import Layout, Receipt, Shard, ShardWriter
-from lexicell.atlas.store._objects import open_objects
+from lexicell.arrays import to_host
+from lexicell.counts import MAX_NNZ, CountSource, Scratch
 from lexicell.embedding.continuing import Arithmetic
 from lexicell.embedding.events import Advanced, Listener, Started
 from lexicell.embedding.gpu_blocks import EmbeddedBlock, GpuBlocks
 from lexicell.embedding.inputs import Inputs
 from lexicell.embedding.pipeline import BlockEmbedder
+from lexicell.store import Layout, Receipt, Shard, ShardWriter, open_objects
 from lexicell_kernels import CsrBlock
 
 __all__ = [
@@ -153,7 +152,7 @@ class ShardWorker:
 
 @dataclass(frozen=True)
 class EmbedShards:
-    """Makes vectors of cells, for `lexicell.atlas.store.EmbeddingSink`.
+    """Makes vectors of cells, for `lexicell.store.EmbeddingSink`.
 
     Attributes
     ----------

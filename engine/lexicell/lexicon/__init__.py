@@ -9,18 +9,11 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from lexicell.lexicon._align import Alignment, Route, align_genes
-    from lexicell.lexicon._artefact import Lexicon, bundled_lexicons, write_lexicon
-    from lexicell.lexicon._build import BuildPlan, build_lexicon, plan_build
-    from lexicell.lexicon._card import UNKNOWN_POOLING, GeneCounts, count_genes
-    from lexicell.lexicon._convert import NameKind, import_vectors
-    from lexicell.lexicon._convert_out import export_vectors
-    from lexicell.lexicon._diff import Change, LexiconDiff, VectorChange, diff_lexicons, word_diff
-    from lexicell.lexicon._edit import merge_lexicons, subset_lexicon
-    from lexicell.lexicon._gene_atlas import AtlasCells, GeneAtlas, cell_hashes, gene_scales, open_gene_atlas
-    from lexicell.lexicon._gene_list import GeneList, find_genes, read_gene_list
-    from lexicell.lexicon._genes import TEXT_FLAGS, TextFlag
-    from lexicell.lexicon._manifest import EncoderInfo, Manifest, TextInfo
+    from lexicell.lexicon.align import Alignment, Route, align_genes
+    from lexicell.lexicon.build import BuildPlan, build_lexicon, plan_build
+    from lexicell.lexicon.card import UNKNOWN_POOLING, GeneCounts, count_genes
+    from lexicell.lexicon.diff import Change, LexiconDiff, VectorChange, diff_lexicons, word_diff
+    from lexicell.lexicon.edit import merge_lexicons, subset_lexicon
     from lexicell.lexicon.encoders.encoder import (
         BatchCallback,
         Encoder,
@@ -29,6 +22,13 @@ if TYPE_CHECKING:
     )
     from lexicell.lexicon.encoders.loading import load_encoder
     from lexicell.lexicon.encoders.onnx_encoder import OnnxTextEncoder
+    from lexicell.lexicon.formats.export_vectors import export_vectors
+    from lexicell.lexicon.formats.import_vectors import NameKind, import_vectors
+    from lexicell.lexicon.gene_atlas import AtlasCells, GeneAtlas, cell_hashes, gene_scales, open_gene_atlas
+    from lexicell.lexicon.gene_list import GeneList, find_genes, read_gene_list
+    from lexicell.lexicon.genes import TEXT_FLAGS, TextFlag
+    from lexicell.lexicon.lexicon import Lexicon, bundled_lexicons, write_lexicon
+    from lexicell.lexicon.manifest import EncoderInfo, Manifest, TextInfo
     from lexicell.lexicon.text.ncbi import FetchedGenes, fetch_genes
     from lexicell.lexicon.text.reading import GeneTexts, TextOptions, read_gene_texts, read_orthologues
 

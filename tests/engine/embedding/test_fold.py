@@ -9,7 +9,7 @@ import pytest
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from lexicell.atlas import Values, open_counts
+from lexicell.counts import Values, open_counts
 from lexicell.embedding import FoldedTable, Recipe, fold
 from lexicell.embedding.candidates import CandidateGenes
 from lexicell.errors import InputError

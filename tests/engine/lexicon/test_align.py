@@ -9,7 +9,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from lexicell.atlas import open_counts
+from lexicell.counts import open_counts
 from lexicell.embedding import AlignOptions, align_cells, gene_coverage
 from lexicell.errors import InputError
 from lexicell.lexicon import EncoderInfo, Lexicon, Route, TextInfo, align_genes, write_lexicon

@@ -9,9 +9,9 @@ import pytest
 from scipy.stats import rankdata
 
 import lexicell
-from lexicell.atlas.store import verify
 from lexicell.embedding.events import Committed, ignore
 from lexicell.errors import CorruptDataError, InputError, OutputExistsError
+from lexicell.store import verify
 
 pytest.importorskip("sklearn")
 

@@ -13,10 +13,10 @@ import numpy as np
 
 from lexicell._say import silent
 from lexicell.errors import InputError
-from lexicell.lexicon._manifest import EncoderInfo, LongText
 from lexicell.lexicon.encoders.openai_service import RefusedTextsError, Service, service_from_environment
 from lexicell.lexicon.encoders.token_estimate import estimated_tokens, head, windows
 from lexicell.lexicon.encoders.windows import Workload
+from lexicell.lexicon.manifest import EncoderInfo, LongText
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
