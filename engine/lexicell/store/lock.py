@@ -60,6 +60,7 @@ class FileLock(Lock):
         self._descriptor = -1
 
     def acquire(self) -> None:
+        """See `Lock`; the file holds who has it."""
         with refusals(self._path):
             if self._path.is_symlink():
                 raise self._planted()
@@ -98,6 +99,7 @@ class FileLock(Lock):
         write_all(self._descriptor, json.dumps(_holder()).encode())
 
     def release(self) -> None:
+        """See `Lock`."""
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1
@@ -119,6 +121,7 @@ class HeartbeatLock(Lock):
         self._thread: threading.Thread | None = None
 
     def acquire(self) -> None:
+        """See `Lock`; a thread writes the object again until `release`."""
         content = _read(self._objects.get(LOCK))
         if time.time() - float(content.get("beat", 0)) < DEAD:
             raise _taken(self._objects.location, json.dumps(content).encode())
@@ -129,6 +132,7 @@ class HeartbeatLock(Lock):
         self._thread.start()
 
     def release(self) -> None:
+        """See `Lock`."""
         if self._thread is not None:
             self._ended.set()
             self._thread.join()

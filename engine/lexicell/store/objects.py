@@ -172,6 +172,7 @@ class LocalObjects(Objects):
         self._changed: set[Path] = set()
 
     def get(self, key: str) -> bytes | None:
+        """See `Objects`."""
         try:
             return (self.root / key).read_bytes()
         except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
@@ -180,12 +181,14 @@ class LocalObjects(Objects):
             raise self._unreadable(key, error) from error
 
     def hash(self, key: str) -> str:
+        """See `Objects`."""
         try:
             return _hash(self.root / key)
         except OSError as error:
             raise self._unreadable(key, error) from error
 
     def sizes(self) -> dict[str, int]:
+        """See `Objects`."""
         sizes = {}
         for folder, _, names in os.walk(self.root):
             for name in names:
@@ -194,6 +197,7 @@ class LocalObjects(Objects):
         return sizes
 
     def zarr_store(self) -> Any:
+        """See `Objects`."""
         from zarr.storage import LocalStore
 
         return LocalStore(self.root)
@@ -282,6 +286,7 @@ class RemoteObjects(Objects):
         self._zarr_store: Any = open_store(url, read_only=False)
 
     def get(self, key: str) -> bytes | None:
+        """See `Objects`."""
         import obstore
 
         try:
@@ -292,6 +297,7 @@ class RemoteObjects(Objects):
             raise network_fault(f"{self.location}/{key}", error) or error from error
 
     def hash(self, key: str) -> str:
+        """See `Objects`."""
         data = self.get(key)
         if data is None:
             msg = f"{self.location}/{key} cannot be read (it is gone)"
@@ -299,6 +305,7 @@ class RemoteObjects(Objects):
         return blake3.blake3(data).hexdigest()
 
     def sizes(self) -> dict[str, int]:
+        """See `Objects`."""
         import obstore
 
         try:
@@ -307,6 +314,7 @@ class RemoteObjects(Objects):
             raise network_fault(self.location, error) or error from error
 
     def zarr_store(self) -> Any:
+        """See `Objects`."""
         return self._zarr_store
 
     def _put(self, key: str, parts: Sequence[Bytes]) -> None:

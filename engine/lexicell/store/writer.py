@@ -82,20 +82,24 @@ class WriterStore(WrapperStore[Store]):
     async def get(
         self, key: str, prototype: BufferPrototype, byte_range: ByteRequest | None = None
     ) -> Buffer | None:
+        """Read an object; of the root's metadata what was set, though it is kept back."""
         if key == _ROOT and self._root is not None:
             return self._root
         return await super().get(key, prototype, byte_range)
 
     async def exists(self, key: str) -> bool:
+        """Whether there is an object, or the root's metadata are kept back."""
         return (key == _ROOT and self._root is not None) or await super().exists(key)
 
     async def set(self, key: str, value: Buffer) -> None:
+        """Write an object durably; keep the root's metadata back."""
         if key == _ROOT:
             self._root = value
         else:
             await asyncio.to_thread(self.put, key, (value.as_numpy_array().data,))
 
     async def set_if_not_exists(self, key: str, value: Buffer) -> None:
+        """Write an object, unless there is one."""
         if not await self.exists(key):
             await self.set(key, value)
 
@@ -103,15 +107,18 @@ class WriterStore(WrapperStore[Store]):
         await asyncio.gather(*(self.set(key, value) for key, value in values))
 
     async def delete(self, key: str) -> None:
+        """Delete an object, if it is there."""
         self._written.pop(key, None)
         await asyncio.to_thread(self._objects.delete, key)
 
     async def delete_dir(self, prefix: str) -> None:
+        """Delete all objects below a prefix."""
         folder = f"{prefix.rstrip('/')}/" if prefix else ""
         for key in [key async for key in self.list_prefix(folder)]:
             await self.delete(key)
 
     async def list_dir(self, prefix: str) -> AsyncIterator[str]:
+        """List what is below a prefix, but not the run's own folder."""
         async for name in super().list_dir(prefix):
             if name.rstrip("/") != FOLDER:
                 yield name
