@@ -22,8 +22,7 @@ from lexicell.annotation import across, annotate
 from lexicell.embedding.events import ignore
 from lexicell.learn.classify import calibration_error
 from lexicell.lexicon import Lexicon, cell_hashes, open_gene_atlas
-from studies.evaluations import with_tables
-from studies.explain.say import table
+from studies.markdown import table, with_tables
 
 __all__ = ["PAGE", "cases", "main", "scores"]
 

@@ -23,12 +23,12 @@ from lexicell.evaluation import evaluate
 from lexicell.evaluation.cells.intervals import mean_interval
 from lexicell.pl.canvas import panels, side_legend
 from lexicell.pl.style import CONTROLS, MUTED, OURS, PALETTE
-from studies.explain.say import table
+from studies.markdown import table, with_tables
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["PAGE", "SECTIONS", "gains", "main", "with_tables"]
+__all__ = ["PAGE", "SECTIONS", "gains", "main"]
 
 PAGE = Path(__file__).parents[1] / "docs" / "quality.md"
 _IMAGES = PAGE.parent / "images"
@@ -140,21 +140,6 @@ def main(argv: Sequence[str]) -> int:
         PAGE.write_text(with_tables(PAGE.read_text(encoding="utf-8"), name, _tables(name, folder)), "utf-8")
         _pictures(name, folder)
     return 0
-
-
-def with_tables(page: str, name: str, tables: str) -> str:
-    """Put tables into a page in the place of those that are there; nothing else changes.
-
-    Raises
-    ------
-    ValueError
-        The page has no comments for them.
-    """
-    begin, end = f"<!-- evaluate:{name} -->", f"<!-- /evaluate:{name} -->"
-    if page.count(begin) != 1 or page.count(end) != 1:
-        message = f"the page has no place for {name}: {begin} and {end}"
-        raise ValueError(message)
-    return page[: page.index(begin) + len(begin)] + f"\n\n{tables}\n\n" + page[page.index(end) :]
 
 
 def gains(scores: pd.DataFrame, method: str, control: str = "") -> pd.DataFrame:

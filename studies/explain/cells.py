@@ -30,6 +30,7 @@ __all__ = [
     "MARKERS",
     "PERMUTATIONS",
     "SETS",
+    "TITLES",
     "ExplainedCells",
     "explained_cells",
     "explanation",
@@ -43,6 +44,7 @@ LABEL = "cell_type"
 PERMUTATIONS = 10_000
 #: What people call a data set, and its file in ``expr/``.
 SETS = {"pbmc3k": ("PBMC3k", "pbmc3k_raw_labelled.h5ad"), "baron": ("Baron", "baron_h1_pancreas.h5ad")}
+TITLES = {key: title for key, (title, _) in SETS.items()}
 MARKERS = Path(__file__).with_name("markers.json")
 
 

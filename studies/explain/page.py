@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from studies.explain.cells import TITLES
 from studies.explain.prose import EXPLAINED, LIMITS, OPENING, PICTURES, SPEED, WHAT
-from studies.explain.say import TITLES, joined, number, table
 from studies.explain.tables import faithful, markers, recall
-from studies.words.prose import wrapped
+from studies.markdown import joined, number, table, wrapped
 
 __all__ = ["PAGE", "RESULTS", "page"]
 

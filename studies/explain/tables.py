@@ -6,11 +6,15 @@ from collections.abc import Iterator
 from statistics import mean
 from typing import Any
 
+from studies.explain.cells import TITLES
 from studies.explain.faithful import DIRECTIONS
 from studies.explain.prose import DIRECTION_NAMES, FAITHFUL, MARKERS, RANKINGS, WAYS
-from studies.explain.say import KINDS, TITLES, joined, number, signed, table
+from studies.markdown import joined, number, signed, table
 
 __all__ = ["faithful", "markers", "recall"]
+
+#: What is done to genes.
+_KINDS = {"deletion": "taken out", "insertion": "put back"}
 
 
 def recall(of: dict[str, Any], row: str) -> float:
@@ -116,7 +120,7 @@ def _has_captum(sets: dict[str, Any]) -> bool:
 
 def _columns(sets: dict[str, Any], direction: str) -> Iterator[tuple[str, dict[str, Any]]]:
     for key, of in sets.items():
-        for kind, name in KINDS.items():
+        for kind, name in _KINDS.items():
             yield f"{TITLES[key]}, {name}", of["faithfulness"][direction][kind]
 
 

@@ -13,9 +13,8 @@ from lexicell.evaluation.cells.classifiers import CLASSIFIERS
 from lexicell.evaluation.cells.intervals import mean_interval
 from lexicell.pl.canvas import panels, side_legend
 from lexicell.pl.style import CONTROLS, MUTED, OURS, PALETTE
-from studies.explain.say import joined, table
 from studies.frontier.scores import FEW_SHOT
-from studies.words.prose import wrapped
+from studies.markdown import joined, table, wrapped
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

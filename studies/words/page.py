@@ -7,6 +7,7 @@ from pathlib import Path
 from statistics import mean, median
 from typing import Any
 
+from studies.markdown import wrapped
 from studies.words.prose import (
     ABSENT_ROWS,
     OPENING,
@@ -15,7 +16,6 @@ from studies.words.prose import (
     PANEL_ROWS,
     ROWS,
     STORE_ROWS,
-    wrapped,
 )
 from studies.words.scores import BINS
 from studies.words.sets import OUTSIDE, SETS

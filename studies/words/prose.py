@@ -1,9 +1,6 @@
-"""What ``docs/words.md`` says beside its tables, and how its lines are broken."""
+"""What ``docs/words.md`` says beside its tables."""
 
 from __future__ import annotations
-
-import re
-import textwrap
 
 __all__ = [
     "ABSENT_ROWS",
@@ -13,35 +10,7 @@ __all__ = [
     "PANEL_ROWS",
     "ROWS",
     "STORE_ROWS",
-    "wrapped",
 ]
-
-_WIDTH = 118
-
-
-def wrapped(text: str) -> str:
-    """Break the lines of paragraphs and lists anew; headings, tables and code stay."""
-    blocks, is_code = [], False
-    for block in text.strip().split("\n\n"):
-        was_code = is_code
-        is_code ^= block.count("```") % 2 == 1
-        if was_code or block.startswith(("#", "|", "```")):
-            blocks.append(block)
-            continue
-        items = re.split(r"(?m)^(?=\* |\d\. )", block)
-        filled = [
-            textwrap.fill(
-                " ".join(item.split()),
-                _WIDTH,
-                subsequent_indent=" " * len((re.match(r"\* |\d\. ", item) or [""])[0]),
-                break_long_words=False,
-                break_on_hyphens=False,
-            )
-            for item in items
-            if item
-        ]
-        blocks.append("\n".join(filled))
-    return "\n\n".join(blocks)
 
 
 OPENING = """\
