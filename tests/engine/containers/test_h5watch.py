@@ -21,8 +21,8 @@ _OPEN = """
 import signal, sys, time
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background has it ignored
 from lexicell.counts import open_counts
-from lexicell.counts import _h5watch
-_h5watch._TICK = 0.1
+from lexicell.containers import h5watch
+h5watch._TICK = 0.1
 print("ready", flush=True)
 """
 

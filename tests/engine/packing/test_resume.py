@@ -93,20 +93,20 @@ def test_killed_twice_it_is_the_same(
         import numpy as np
         paths, target, mode, last = json.loads(sys.argv[1])
         from lexicell._say import silent
-        from lexicell.packing import _shard, pack
-        from lexicell.store import _steps
+        from lexicell.packing import plan_pack, run, shard
+        from lexicell.store import steps
         from lexicell.counts.concat import ConcatSource
-        _shard.CHUNK, _shard.SHARD, pack.MAX_NNZ = 1 << 9, 1 << 12, 3000
+        shard.CHUNK, shard.SHARD, run.MAX_NNZ = 1 << 9, 1 << 12, 3000
         names = []
         def step(name):
             names.append(name)
             if len(names) == last:
                 os.kill(os.getpid(), signal.SIGKILL)
-        steps_module.step = step
+        steps.step = step
         with ConcatSource(paths) as source:
             order = np.argsort(source.var.index.to_numpy(str), kind="stable")
-            plan = pack.plan_pack(source, paths, order, {"lexicon": "names"}, tell=silent)
-            pack.run_pack(plan, target, mode=mode, tick=silent, tell=silent)
+            plan = plan_pack(source, paths, order, {"lexicon": "names"}, tell=silent)
+            run.run_pack(plan, target, mode=mode, tick=silent, tell=silent)
     """)
     for mode, last in (("new", 60), ("resume", 45)):
         given = json.dumps([[str(path) for path in inputs], str(target), mode, last])
