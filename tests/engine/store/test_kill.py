@@ -9,7 +9,7 @@ KILLED_AT = """
 import os, signal, sys
 from pathlib import Path
 import zarr
-from lexicell.store import steps
+from lexicell.store import steps as instants
 from lexicell.store.journal import open_journal
 from lexicell.store.verification import verify
 
@@ -23,7 +23,7 @@ def run(out, mode):
         for unit in range(journal.total):
             if unit not in journal.done:
                 journal.store.put(f"a/c/{unit}", (b"chunk", bytes([unit])))
-                steps.step("shard-encoded")
+                instants.step("shard-encoded")
                 journal.commit(unit, journal.store.take(), {})
         if not journal.complete:
             root = zarr.open_group(journal.store, mode="a", zarr_format=3)
@@ -50,7 +50,7 @@ def content(store):
 
 def passed():
     seen = []
-    steps.step = seen.append
+    instants.step = seen.append
     run(whole, "new")
     (folder / "steps").write_text(" ".join(seen))
 
@@ -69,7 +69,7 @@ for k in range(len(steps)):
                 os.kill(os.getpid(), signal.SIGKILL)
             left[0] -= 1
 
-        steps.step = step
+        instants.step = step
         run(out, "new")
 
     def resumed():
