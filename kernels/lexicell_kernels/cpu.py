@@ -192,7 +192,7 @@ def _or_empty(a: Any) -> NDArray[np.float32]:
 
 def _input(a: Any, dtype: Any = None) -> NDArray[Any]:
     """Return a read-only view, for Numba a type of its own, which would be compiled beside the other."""
-    view = np.ascontiguousarray(a).view(dtype or a.dtype)
+    view: NDArray[Any] = np.ascontiguousarray(a).view(dtype or a.dtype)
     view.setflags(write=False)
     return view
 

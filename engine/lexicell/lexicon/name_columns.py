@@ -178,7 +178,9 @@ def digest_of(var: pd.DataFrame) -> bytes | None:
     """
     digest = blake3.blake3()
     try:
-        for label, values in (("", var.index), *((str(name), var.iloc[:, i]) for i, name in enumerate(var))):
+        columns: list[tuple[str, pd.Index[Any] | pd.Series[Any]]] = [("", var.index)]
+        columns += ((str(name), var.iloc[:, i]) for i, name in enumerate(var))
+        for label, values in columns:
             parts: list[bytes | memoryview] = [label.encode(), str(values.dtype).encode(), *_content(values)]
             for part in parts:
                 digest.update(len(part).to_bytes(8, "little"))

@@ -21,7 +21,8 @@ from lexicell.store.obs import check_columns, write_obs
 from lexicell.store.parquet import ParquetSink, parquet_bytes
 from lexicell.store.place import PASSING, RUN, place_of
 from lexicell.store.reading import StoredVectors, open_embedding, open_vectors, vectors_of
-from lexicell.store.sharded import Receipt, ShardedStore, ShardWriter, Sink, create_store
+from lexicell.store.sharded import ShardedStore, ShardWriter, Sink, create_store
+from lexicell.store.units import Receipt
 from lexicell.store.verification import Verified, check, examine, verify
 
 if TYPE_CHECKING:
