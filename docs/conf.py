@@ -7,8 +7,12 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE / "_extensions")]
-# Notebooks run with their own settings, in two threads, and without a bar of progress.
-os.environ.update(IPYTHONDIR=str(HERE / "_build" / "ipython"), PYDEVD_DISABLE_FILE_VALIDATION="1")
+# For the notebooks: settings of their own, and `lexicell` is found.
+os.environ.update(
+    IPYTHONDIR=str(HERE / "_build" / "ipython"),
+    PATH=os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
+    PYDEVD_DISABLE_FILE_VALIDATION="1",
+)
 
 project = "lexicell"
 author = "The lexicell authors"
@@ -21,6 +25,7 @@ extensions = [
     "sphinx.ext.autosummary",
     "sphinx.ext.napoleon",
     "sphinx_copybutton",
+    "checked_pages",
     "command_line",
     "repository_links",
     "short_names",
@@ -40,7 +45,8 @@ myst_links_external_new_tab = False
 nb_execution_mode = "cache"
 nb_execution_cache_path = str(HERE / "_build" / "notebooks")
 nb_execution_raise_on_error = True
-nb_execution_timeout = 120
+nb_execution_in_temp = True
+nb_execution_timeout = 600
 nb_execution_show_tb = True
 nb_merge_streams = True
 nb_ipywidgets_js = {}  # nothing from a CDN

@@ -28,7 +28,15 @@ def resolve(
     return make_refnode(app.builder, node["refdoc"], entry.docname, entry.node_id, child, matching[0])
 
 
+def escape_types(app: Sphinx, what: str, name: str, obj: object, options: object, lines: list[str]) -> None:
+    """Keep `numpy.object_`, the type of an attribute, from being read as a link of reStructuredText."""
+    lines[:] = [
+        re.sub(r"(?<=\w)_(?=[\s\],|]|$)", r"\\_", line) if ":type:" in line else line for line in lines
+    ]
+
+
 def setup(app: Sphinx) -> dict[str, bool]:
     """Ask here where Sphinx finds nothing."""
     app.connect("missing-reference", resolve)
+    app.connect("autodoc-process-docstring", escape_types, priority=600)  # after the sections were read
     return {"parallel_read_safe": True}
