@@ -41,9 +41,8 @@ def problems(folder: Path) -> list[str]:
     wrong = []
     for path, page in pages.items():
         name = path.relative_to(folder)
-        for asset in page.assets:
-            if urlsplit(asset).netloc:
-                wrong.append(f"{name}: loads {asset} from the network")
+        remote = [asset for asset in page.assets if urlsplit(asset).netloc]
+        wrong += [f"{name}: loads {asset} from the network" for asset in remote]
         for target in [*page.assets, *page.links]:
             parts = urlsplit(target)
             if parts.scheme or parts.netloc:

@@ -1,4 +1,4 @@
-"""Links that are right on a code host, beyond `docs/`: to the same page of the site, or a copy of the file."""
+"""Links that are right on a code host, beyond `docs/`: to a page of the site, or a copy of the file."""
 
 import re
 from pathlib import Path

@@ -18,7 +18,9 @@ def resolve(
         return None  # a single small word is a parameter
     objects = env.domains["py"].objects  # type: ignore[attr-defined]
     ends = f".{wanted.rpartition('lexicell.')[2]}" if wanted.startswith("lexicell") else f".{wanted}"
-    matching = sorted((name for name in objects if f".{name}".endswith(ends)), key=lambda name: (len(name), name))
+    matching = sorted(
+        (name for name in objects if f".{name}".endswith(ends)), key=lambda name: (len(name), name)
+    )
     if not matching and "." in wanted:  # a class is documented under the module that makes it public
         last = wanted.rpartition(".")[2]
         matching = [name for name in objects if name.rpartition(".")[2] == last and last[:1].isupper()][:1]
