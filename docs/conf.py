@@ -12,6 +12,7 @@ os.environ.update(
     IPYTHONDIR=str(HERE / "_build" / "ipython"),
     PATH=os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
     PYDEVD_DISABLE_FILE_VALIDATION="1",
+    PYTHONWARNINGS="ignore:IProgress",  # no bar of progress in a page
 )
 
 project = "lexicell"
