@@ -85,9 +85,9 @@ _LAZY = {
 def __getattr__(name: str) -> Any:
     """Import public names when they are first used: start-up stays short, and no GPU library is touched."""
     if name == "__version__":
-        from importlib.metadata import version
+        from lexicell._version import installed_version
 
-        return version("lexicell")
+        return installed_version()
     if name in {"errors", "pl", "tl"}:
         return importlib.import_module(f"lexicell.{name}")
     if name in _LAZY:

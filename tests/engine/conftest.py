@@ -34,7 +34,6 @@ class EmbeddingServer(ThreadingHTTPServer):
         self.script: deque[Callable[[_Handler, dict[str, Any]], None]] = deque()
         self.asked: list[dict[str, Any]] = []
         self.headers: list[dict[str, str]] = []
-        self.ratelimits: Mapping[str, str] = {}
         self.delay = 0.0
         self.at_once = self.most_at_once = 0
         self.lock = threading.Lock()
@@ -92,7 +91,7 @@ class _Handler(BaseHTTPRequestHandler):
             for i, t in enumerate(asked["input"])
         ]
         content = {"object": "list", "data": data[::-1], "model": asked["model"], **changed}
-        self.say(200, content, **self.server.ratelimits)
+        self.say(200, content)
 
     def say(self, status: int, content: Any, **headers: str) -> None:
         body = content if isinstance(content, bytes) else json.dumps(content).encode()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any
 
@@ -74,10 +75,22 @@ class Hdf5Reader(ArrayReader):
 
     def __init__(self, dataset: Any) -> None:
         super().__init__(dataset.shape, dataset.dtype, (dataset.chunks or (1,))[0])
-        self._dataset = dataset
+        self._dataset, file = dataset, dataset.file
+        # With a user block before it, releases of HDF5 differ in where they count from.
+        steady = file.mode == "r" and not file.swmr_mode and file.userblock_size == 0
+        self._file = file.id if steady and file.driver == "sec2" else None
 
     def read_into(self, start: int, stop: int, out: Array) -> None:
         """See `ArrayReader.read_into`."""
         if stop > start:
             with stage("read"):  # and decode: HDF5 does both
                 self._dataset.read_direct(out, np.s_[start:stop])
+            self.check_end()
+
+    def check_end(self) -> None:
+        """Raise EOFError where the file has lost its end since it was opened: HDF5 reads zeros there."""
+        if self._file is not None:
+            size, opened = os.fstat(self._file.get_vfd_handle()).st_size, self._file.get_filesize()
+            if size < opened:
+                msg = f"the file had {opened} bytes when it was opened and now ends after {size}"
+                raise EOFError(msg)

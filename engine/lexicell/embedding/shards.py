@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from lexicell._arrays import to_host
 from lexicell._trace import stage
@@ -201,28 +202,34 @@ class _EmbeddingWorker:
 
     def make(self, start: int, stop: int, threads: Callable[[], int], tick: Tick) -> Shard:
         shard = self._shard(stop - start)
-        for made in self._embedded(start, stop, threads):
+        for made in self._embedded(start, stop, threads, shard.vectors):
             rows, n = made.rows, len(made.rows.n_genes)
             here = slice(made.start - start, made.start - start + n)
             with stage("copy"):
-                shard.vectors[here] = to_host(rows.vectors)
                 shard.n_genes[here] = to_host(rows.n_genes)
                 shard.coverage[here] = to_host(rows.coverage)
                 shard.n_tied[here] = to_host(rows.n_tied)
             tick(n, made.nbytes)
         return shard
 
-    def _embedded(self, start: int, stop: int, threads: Callable[[], int]) -> Iterator[EmbeddedBlock]:
-        """Embed some rows, block by block, in order."""
+    def _embedded(
+        self, start: int, stop: int, threads: Callable[[], int], vectors: NDArray[Any]
+    ) -> Iterator[EmbeddedBlock]:
+        """Embed some rows, block by block, in order, and fill `vectors` with what they become."""
         source, embedder = self._source, self._embedder
         blocks = (
             (first, self._block(first, last)) for first, last in source.spans(self._max_nnz, start, stop)
         )
         if self._gpu is not None:
-            yield from self._gpu.embed(blocks, source.names)
+            for made in self._gpu.embed(blocks, source.names):
+                at = made.start - start
+                with stage("copy"):
+                    vectors[at : at + len(made.rows.n_genes)] = to_host(made.rows.vectors)
+                yield made
             return
         for first, block in blocks:
-            rows = embedder.embed(block, first, source.names, threads())
+            out = vectors[first - start : first - start + block.n_rows]
+            rows = embedder.embed(block, first, source.names, threads(), out)
             yield EmbeddedBlock(first, int(block.data.nbytes + block.indices.nbytes), rows)
 
     def _block(self, start: int, stop: int) -> CsrBlock:

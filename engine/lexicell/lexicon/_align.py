@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
@@ -18,13 +18,14 @@ from lexicell.lexicon._columns import (
     INDEX,
     Grade,
     NameColumn,
+    digest_of,
     excel_dates,
     read_columns,
     shown,
     without_suffix,
 )
 from lexicell.lexicon._lookup import WEAK_ROUTES, GeneLookup, Route, lookup_of
-from lexicell.lexicon._names import AMBIGUOUS, NO_ROW
+from lexicell.lexicon._names import AMBIGUOUS, NO_ROW, text
 
 __all__ = ["Alignment", "ColumnUse", "Route", "align_genes"]
 
@@ -34,6 +35,8 @@ _AGREE = 0.8
 _GENES = 0.3
 #: How many times the genes such a column needs to be read instead of one whose name does.
 _MUCH_BETTER = 2
+#: About what an alignment takes for each column.
+_BYTES_OF_NAME = 128
 _NO_GENE = "names no gene of the lexicon"
 #: Ids that no lexicon of human genes has, and what can be done.
 _OTHER_IDS = {
@@ -115,25 +118,25 @@ class Alignment:
     numbered: tuple[str, ...] = ()
     genomes: tuple[str, ...] = ()
 
-    @property
+    @cached_property
     def n_matched(self) -> int:
         """Columns that have a lexicon row."""
         return int((self.rows >= 0).sum())
 
-    @property
+    @cached_property
     def strength(self) -> tuple[int, int]:
         """Different genes matched by name or id rather than by alias, then genes matched at all."""
         exact = (self.rows >= 0) & ~np.isin(self.routes, WEAK_ROUTES)
-        return len(np.unique(self.rows[exact])), self.n_genes
+        return _n_different(self.rows[exact]), self.n_genes
 
-    @property
+    @cached_property
     def n_genes(self) -> int:
         """Different lexicon rows among the columns."""
-        return len(np.unique(self.rows[self.rows >= 0]))
+        return _n_different(self.rows[self.rows >= 0])
 
     def by_route(self) -> dict[str, int]:
         """Columns matched by each route that occurs, strongest route first."""
-        counts = Counter(int(r) for r in self.routes)
+        counts = np.bincount(self.routes, minlength=len(Route)).tolist()
         return {route.label: counts[route] for route in Route if route and counts[route]}
 
     def describe(self) -> str:
@@ -195,13 +198,25 @@ def align_genes(
     Returns
     -------
     Alignment
-        Possibly with no match at all; whether that is enough is the caller's decision.
+        Possibly with no match at all; whether that is enough is the caller's decision. The lexicon keeps the
+        last few, for a `var` of the same content: its arrays are read-only.
 
     Raises
     ------
     InputError
         `var` has no such column, names genes of two organisms, or the lexicon does not know the organism.
     """
+    digest = digest_of(var)
+    if digest is None:
+        return _align(lexicon, var, column, organism)
+    return lexicon.recent.get(
+        ("alignment", digest, column, organism),
+        lambda: _align(lexicon, var, column, organism),
+        lambda alignment: _BYTES_OF_NAME * len(alignment.names),
+    )
+
+
+def _align(lexicon: Lexicon, var: pd.DataFrame, column: str | None, organism: str | None) -> Alignment:
     ncbi_ids = pc.drop_null(lexicon.genes.column("ncbi_id")).to_numpy()
     sources = read_columns(var, column, ncbi_ids)
     organisms = _organisms(lexicon, organism)
@@ -222,15 +237,21 @@ def align_genes(
     rivals = [pair for pair in candidates if pair[1].organism == best.organism and pair[0] is not origin]
     for other_source, other in sorted(rivals, key=lambda pair: pair[1].strength, reverse=True):
         genes, uses[id(other_source)] = _filled(genes, best, origin, other_source, other)
-    unmatched = [name for name, row in zip(genes.names, genes.rows.tolist(), strict=True) if row < 0]
+    unmatched = _picked(genes.names, genes.rows < 0)
     all_names = set(genes.names)
+    for shared in (genes.rows, genes.routes):
+        shared.setflags(write=False)
     return replace(
         genes,
         columns=tuple(uses.values()),
         dates=excel_dates(unmatched),
-        numbered=tuple(name for name in unmatched if without_suffix(name) in all_names),
+        numbered=tuple(n for n in unmatched if "-" in n[-3:] and without_suffix(n) in all_names),
         genomes=tuple(genome for genome, _, _ in origin.genomes),
     )
+
+
+def _n_different(rows: NDArray[np.int32]) -> int:
+    return int(np.count_nonzero(np.bincount(rows)))
 
 
 def _without_genes(var: pd.DataFrame, organism: str) -> Alignment:
@@ -249,7 +270,8 @@ def _refuse_two(source: NameColumn) -> None:
 
 def _aligned(lookup: GeneLookup, source: NameColumn) -> Alignment:
     names = source.names_of(lookup.organism)
-    rows, routes = lookup.find(names, numbers=source.numbers)
+    exact = source.text if names is source.names else text(names)
+    rows, routes = lookup.find(exact, numbers=source.numbers)
     ambiguous = _picked(names, rows == AMBIGUOUS)
     routes[rows < 0], rows[rows < 0] = Route.NONE, NO_ROW
     weak = np.isin(routes, WEAK_ROUTES)
@@ -331,11 +353,12 @@ def _filled(
     n_new = int(new.sum())
     if not n_new:
         return unused("names the same genes")
-    names = tuple(o if n else b for b, o, n in zip(genes.names, other.names, new, strict=True))
-    resolved = {b for b, n in zip(genes.names, new, strict=True) if n}
+    resolved, names = set(_picked(genes.names, new)), list(genes.names)
+    for at in np.flatnonzero(new).tolist():
+        names[at] = other.names[at]
     filled = replace(
         genes,
-        names=names,
+        names=tuple(names),
         rows=np.where(new, other.rows, genes.rows),
         routes=np.where(new, other.routes, genes.routes),
         ambiguous=tuple(name for name in genes.ambiguous if name not in resolved),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import difflib
+import os
+import time
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,6 +15,7 @@ import numpy as np
 from lexicell._arrays import require_gpu
 from lexicell._files import check_new_folder, hash_file, reading_file, staged_folder
 from lexicell._limits import limit_reached
+from lexicell._recent import Recent
 from lexicell.errors import CorruptDataError, InputError, InputNotFoundError
 from lexicell.lexicon._card import CARD_FILE, gene_label, make_card
 from lexicell.lexicon._genes import GENE_COLUMNS, GENES_FILE, ID_COLUMNS, read_genes, write_genes
@@ -43,6 +46,14 @@ __all__ = ["Lexicon", "bundled_lexicons", "write_lexicon"]
 _REQUIRED_FILES = (GENES_FILE, TABLE_MODEL, TABLE_DATA)
 _OWN_FILES = (*_REQUIRED_FILES, MANIFEST_FILE, CARD_FILE)
 _DATA = Path(__file__).with_name("data")
+#: Lexicons that were hashed: a process opens the same few again and again.
+_OPENED = Recent(entries=4, most_bytes=0)
+if hasattr(os, "register_at_fork"):  # sessions of ONNX Runtime are their process's
+    os.register_at_fork(after_in_child=_OPENED.clear)
+#: Alignments and tables that a lexicon keeps.
+_RECENT, _RECENT_BYTES = 8, 128 << 20
+#: Seconds for which a file may change again without a new time.
+_UNSETTLED = 2.0
 
 
 def bundled_lexicons() -> tuple[str, ...]:
@@ -84,7 +95,9 @@ class Lexicon:
             a folder of that name in the working directory; write "./name" for the latter.
         verify
             Whether to hash and check the files, see `verify` (about 20 ms for 20 MB). Without it only their
-            sizes are compared, which is for tables of many gigabytes; what is read later is checked then.
+            sizes are compared, which is for tables of many gigabytes; what is read later is checked then. A
+            lexicon that was verified and whose files are the same by size and time is not hashed again: it
+            is the object that was opened before.
 
         Raises
         ------
@@ -95,9 +108,16 @@ class Lexicon:
         CorruptDataError
             If a file is missing, truncated or changed, or not what the manifest says.
         """
-        opened = cls._open(_locate(lexicon))
-        if verify:
-            opened.verify()
+        path = _locate(lexicon)
+        if not verify:
+            return cls._open(path)
+        stamp = _stamp(path)
+        return cls._verified(path) if stamp is None else _OPENED.get(stamp, lambda: cls._verified(path))
+
+    @classmethod
+    def _verified(cls, path: Path) -> Lexicon:
+        opened = cls._open(path)
+        opened.verify()
         return opened
 
     @classmethod
@@ -190,6 +210,11 @@ class Lexicon:
     def rows(self) -> NDArray[np.int64]:
         """All row numbers, int64 ``[G]``."""
         return np.arange(self.n_genes, dtype=np.int64)
+
+    @cached_property
+    def recent(self) -> Recent:
+        """What was made of the lexicon last: alignments of data sets, tables for their genes."""
+        return Recent(_RECENT, _RECENT_BYTES)
 
     @cached_property
     def genes(self) -> pa.Table:
@@ -389,6 +414,18 @@ def write_lexicon(
 def check_output(target: Path, *, overwrite: bool) -> None:
     """Raise `OutputExistsError` unless a lexicon may be written to `target`."""
     check_new_folder(target, MANIFEST_FILE, "lexicon", overwrite=overwrite)
+
+
+def _stamp(path: Path) -> tuple[Any, ...] | None:
+    """What changes where a file of a folder does; None where that cannot be said, as just after a change."""
+    try:
+        files = {file.name: file.stat() for file in path.iterdir()}
+    except OSError:
+        return None
+    if max((s.st_ctime for s in files.values()), default=0.0) > time.time() - _UNSETTLED:
+        return None
+    facts = ("st_dev", "st_ino", "st_size", "st_mtime_ns", "st_ctime_ns")
+    return str(path), tuple((n, *(getattr(s, fact) for fact in facts)) for n, s in sorted(files.items()))
 
 
 def _locate(lexicon: str | Path) -> Path:

@@ -6,17 +6,29 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import IntEnum
+from functools import cached_property
 from typing import Any
 
+import blake3
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from lexicell.errors import InputError
 from lexicell.lexicon._names import text
 
-__all__ = ["INDEX", "Grade", "NameColumn", "excel_dates", "read_columns", "shown", "without_suffix"]
+__all__ = [
+    "INDEX",
+    "Grade",
+    "NameColumn",
+    "digest_of",
+    "excel_dates",
+    "read_columns",
+    "shown",
+    "without_suffix",
+]
 
 #: What an alignment calls the index of ``var``, and a column of that name.
 INDEX, _COLUMN_INDEX = "index", "index (column)"
@@ -49,6 +61,7 @@ _DATE = (
     rf"(?i)^(\d{{1,2}}[-/ ]({_MONTH})|({_MONTH})[-/ ]\d{{1,4}}|\d{{4}}-\d\d-\d\d( 00:00:00)?"
     r"|\d{1,2}/\d{1,2}/\d{2,4})$"
 )
+_DIGITS = frozenset("0123456789")
 _SUFFIX = re.compile(r"^(.+)-\d{1,2}$")
 
 #: Values up to which shares say little.
@@ -103,6 +116,11 @@ class NameColumn:
     genomes: tuple[tuple[str, str, int], ...] = ()
     organisms: NDArray[np.object_] | None = None
 
+    @cached_property
+    def text(self) -> pa.Array:
+        """The names as Arrow holds them."""
+        return text(self.names)
+
     def names_of(self, organism: str) -> tuple[str, ...]:
         """Return the names, ``""`` where a prefix says that the gene is another organism's."""
         if self.organisms is None:
@@ -151,6 +169,25 @@ def read_columns(var: pd.DataFrame, column: str | None, ncbi_ids: NDArray[np.int
     return [part for source in columns for part in (_cleaned(source) if source.grade else [source])]
 
 
+def digest_of(var: pd.DataFrame) -> bytes | None:
+    """BLAKE3 of all that can be read of ``var``: labels, types and values, the index's too.
+
+    Returns
+    -------
+    None where a column holds objects that are no text, of which nothing says when they are the same.
+    """
+    digest = blake3.blake3()
+    try:
+        for label, values in (("", var.index), *((str(name), var.iloc[:, i]) for i, name in enumerate(var))):
+            parts: list[bytes | memoryview] = [label.encode(), str(values.dtype).encode(), *_content(values)]
+            for part in parts:
+                digest.update(len(part).to_bytes(8, "little"))
+                digest.update(part)
+    except (TypeError, UnicodeEncodeError, pa.ArrowException):
+        return None
+    return digest.digest()
+
+
 def excel_dates(names: Sequence[str]) -> tuple[str, ...]:
     """List names that a spreadsheet made of genes such as MARCHF1 and SEPTIN2."""
     is_date = pc.match_substring_regex(text(names), _DATE).to_numpy(zero_copy_only=False)
@@ -172,14 +209,15 @@ def _judged(column: str, values: Any, ncbi_ids: NDArray[np.int64]) -> NameColumn
     if pd.api.types.is_numeric_dtype(kind) and not stated:
         return NameColumn(column, (), Grade.NONE, "numbers, and its name does not say that they are ids")
     names = _strings(values)
-    filled = [name for name in names if name]
+    filled = list(filter(None, names))
     if not filled:
         return NameColumn(column, (), Grade.NONE, "no values")
     different = len(set(filled))
     if len(filled) > _FEW and different < len(filled) * (_FEW_DIFFERENT if stated else _MANY_DIFFERENT):
         why = f"only {different:,} different values in {len(filled):,}"
         return NameColumn(column, (), Grade.NONE, why)
-    numbers = [name for name in filled if name.isascii() and name.isdigit()]
+    # The first sign decides of most names, at a third of the time that asking a name takes.
+    numbers = [name for name in filled if name[0] in _DIGITS and name.isascii() and name.isdigit()]
     are_ids = 2 * len(numbers) >= len(filled)
     why = _why_no_ids(column, numbers, ncbi_ids) if are_ids else ""
     if why:
@@ -215,6 +253,9 @@ def _why_no_ids(column: str, digits: Sequence[str], ncbi_ids: NDArray[np.int64])
 
 
 def _strings(values: Any) -> tuple[str, ...]:
+    held = values.to_numpy(object)
+    if pd.api.types.infer_dtype(held, skipna=False) == "string":  # nearly always
+        return tuple(map(str.strip, held.tolist()))
     column = pd.Series(values.array)
     gaps = column.isna().to_numpy()
     if pd.api.types.is_float_dtype(column.dtype):  # ids with gaps, which pandas makes 12.0
@@ -224,9 +265,28 @@ def _strings(values: Any) -> tuple[str, ...]:
     return tuple("" if gap else name for name, gap in zip(names, gaps.tolist(), strict=True))
 
 
+def _content(values: Any) -> list[memoryview]:
+    """The bytes that say what a column or an index holds; TypeError where there are none."""
+    kind = values.dtype
+    if isinstance(kind, pd.CategoricalDtype):
+        of_categories = memoryview(str(kind.categories.dtype).encode())
+        return [
+            np.ascontiguousarray(values.array.codes).view(np.uint8).data,
+            of_categories,
+            *_content(kind.categories),
+        ]
+    if isinstance(kind, np.dtype) and kind.kind in "biufcmM":
+        return [np.ascontiguousarray(values.to_numpy()).view(np.uint8).data]
+    held = values.to_numpy(object)
+    if pd.api.types.infer_dtype(held, skipna=True) not in {"string", "empty"}:
+        raise TypeError
+    buffers = pa.array(held, pa.large_string(), from_pandas=True).buffers()
+    return [memoryview(b"" if buffer is None else buffer) for buffer in buffers]
+
+
 def _cleaned(source: NameColumn) -> list[NameColumn]:
     """Take genome prefixes off, and part ids from the symbols that are joined to them."""
-    prefixed = _extracted(source.names, _GENOME)
+    prefixed = _extracted(source, _GENOME)
     if prefixed is not None:
         organisms = np.array(
             [_ORGANISM.get(str(genome).lower(), "") for genome in prefixed["genome"]], object
@@ -238,9 +298,9 @@ def _cleaned(source: NameColumn) -> list[NameColumn]:
             genomes=tuple((str(g), _ORGANISM[str(g).lower()], int(n)) for g, n in counts.items()),
             organisms=organisms,
         )
-    n_named = sum(1 for name in source.names if name)
+    n_named = len(source.names) - source.names.count("")
     for pattern in _ID_AND_SYMBOL:
-        joined = _extracted(source.names, pattern)
+        joined = _extracted(source, pattern)
         if joined is None or 2 * int(joined["id"].notna().sum()) < n_named:
             continue
         ids = joined["id"].fillna(pd.Series(source.names))
@@ -248,10 +308,10 @@ def _cleaned(source: NameColumn) -> list[NameColumn]:
     return [source]
 
 
-def _extracted(names: Sequence[str], pattern: str) -> pd.DataFrame | None:
+def _extracted(source: NameColumn, pattern: str) -> pd.DataFrame | None:
     """Groups of `pattern` in each name, missing where it does not match; None where it never does."""
     # Arrow looks first, which costs a tenth: most columns have no such name.
     plain = re.sub(r"\(\?P<\w+>", "(", pattern)
-    if not pc.any(pc.match_substring_regex(text(names), f"(?i){plain}")).as_py():
+    if not pc.any(pc.match_substring_regex(source.text, f"(?i){plain}")).as_py():
         return None
-    return pd.Series(names, dtype=object).str.extract(pattern, flags=re.IGNORECASE).astype(object)
+    return pd.Series(source.names, dtype=object).str.extract(pattern, flags=re.IGNORECASE).astype(object)

@@ -1,4 +1,9 @@
-"""Gene vectors of other tools: JSON, Parquet and NumPy, never a pickle."""
+"""Gene vectors of other tools: JSON, Parquet and NumPy, never a pickle.
+
+That is what published vectors are found in, or a few lines of Python away from; ``docs/lexicon.md`` has them
+for word2vec's text, both ways. What is ours beyond pyarrow and NumPy is what these leave to a person: which
+columns are names and which vectors, vectors as lists or as columns, and one sentence where a file is neither.
+"""
 
 from __future__ import annotations
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from enum import IntEnum
 from typing import TYPE_CHECKING
 
@@ -11,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from lexicell.lexicon._names import NO_ROW, NameIndex, pairs, text
+from lexicell.lexicon._names import NO_ROW, NameIndex, pairs
 
 if TYPE_CHECKING:
     from lexicell.lexicon._artefact import Lexicon
@@ -97,13 +96,13 @@ class GeneLookup:
             if organism == lexicon.info.organism:
                 self._ways.append((_upper(aliases), True, Route.SAME_NAME))
 
-    def find(self, names: Sequence[str], *, numbers: bool) -> tuple[NDArray[np.int32], NDArray[np.int8]]:
+    def find(self, exact: pa.Array, *, numbers: bool) -> tuple[NDArray[np.int32], NDArray[np.int8]]:
         """Find the row of each name.
 
         Parameters
         ----------
-        names
-            ``[v]``, ``""`` where there is none.
+        exact
+            ``[v]`` names, ``""`` where there is none.
         numbers
             Whether bare numbers are NCBI ids.
 
@@ -114,7 +113,6 @@ class GeneLookup:
         routes
             ``[v]`` int8 `Route`, of ambiguous names too.
         """
-        exact = text(names)
         upper = pc.utf8_upper(exact)
         rows, routes = np.full(len(exact), NO_ROW, np.int32), np.zeros(len(exact), np.int8)
 

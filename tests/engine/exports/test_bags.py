@@ -32,7 +32,7 @@ def bags_of(folder):
 
 
 def files(folder):
-    paths = [path for path in folder.rglob("*") if path.is_file() and "ledger" not in path.as_posix()]
+    paths = [path for path in folder.rglob("*") if path.is_file()]
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths}
 
 

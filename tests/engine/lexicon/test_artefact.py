@@ -341,3 +341,46 @@ def test_importing_the_package_loads_no_heavy_library():
 
 def test_bundled_names_are_listed():
     assert "human-go-minilm" in bundled_lexicons()
+
+
+def _settled(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let files count as old enough for their times to tell of a change."""
+    assert folder.is_dir()
+    monkeypatch.setattr("lexicell.lexicon._artefact._UNSETTLED", -1e9)
+
+
+def test_an_unchanged_lexicon_is_hashed_once(tmp_path, genes, monkeypatch):
+    write_lexicon(tmp_path / "lex", genes, _vectors(genes.num_rows), **ABOUT)
+    _settled(tmp_path / "lex", monkeypatch)
+    opened = Lexicon.open(tmp_path / "lex")
+    assert Lexicon.open(tmp_path / "lex") is opened
+    assert Lexicon.open(tmp_path / "lex", verify=False) is not opened
+
+
+def test_a_file_that_changed_after_a_lexicon_was_opened_is_found(tmp_path, genes, monkeypatch):
+    folder = tmp_path / "lex"
+    write_lexicon(folder, genes, _vectors(genes.num_rows), **ABOUT)
+    _settled(folder, monkeypatch)
+    Lexicon.open(folder)
+    _flip(folder / "table.bin", 5)  # as long as before
+    with pytest.raises(CorruptDataError, match=r"table\.bin was changed"):
+        Lexicon.open(folder)
+    _flip(folder / "table.bin", 5)
+    assert Lexicon.open(folder).n_genes == 41
+
+
+def test_a_lexicon_in_the_place_of_another_is_opened(tmp_path, genes, monkeypatch):
+    folder = tmp_path / "lex"
+    write_lexicon(folder, genes, _vectors(genes.num_rows), **ABOUT)
+    _settled(folder, monkeypatch)
+    before = Lexicon.open(folder)
+    write_lexicon(folder, genes, -_vectors(genes.num_rows), overwrite=True, **ABOUT)
+    after = Lexicon.open(folder)
+    assert after.identity != before.identity
+    np.testing.assert_array_equal(after.stored, -_vectors(genes.num_rows).astype(np.float16))
+
+
+def test_a_file_that_just_changed_is_hashed_each_time(tmp_path, genes):
+    """It may change again without another time."""
+    write_lexicon(tmp_path / "lex", genes, _vectors(genes.num_rows), **ABOUT)
+    assert Lexicon.open(tmp_path / "lex") is not Lexicon.open(tmp_path / "lex")

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -260,13 +261,18 @@ def test_a_service_is_asked_once_and_leaves_no_trace_of_key_and_address(
 
     monkeypatch.setattr(openai, "_TEXTS_PER_REQUEST", 5)
     embedding_server.script.extend([lambda h, a: h.vectors(a)] * 3)
-    embedding_server.script.append(lambda h, a: h.say(401, {"error": {"message": "no test-key-4f9a"}}))
+
+    def refuse(handler, asked):
+        time.sleep(0.5)  # meanwhile others are answered
+        handler.say(401, {"error": {"message": "no test-key-4f9a"}})
+
+    embedding_server.script.append(refuse)
     lines: list[str] = []
     with pytest.raises(InputError, match="OPENAI_API_KEY"):
         build_lexicon(small_table, tmp_path / "lex", encoder="openai:m", notify=lines.append)
     n_first = len(embedding_server.texts)
-    n_kept = n_first - 5
-    assert lines[-1] == f"{n_kept} new vectors are kept: the same command goes on from there"
+    n_kept = int(lines[-1].split()[0])
+    assert 5 <= n_kept <= n_first - 5
     lexicon = build_lexicon(small_table, tmp_path / "lex", encoder="openai:m", notify=lines.append)
     assert f"{n_kept} of 41 texts were encoded before" in lines
     assert len(embedding_server.texts) - n_first == 41 - n_kept

@@ -48,7 +48,7 @@ def files(folder):
     return {
         path.relative_to(folder).as_posix(): path.read_bytes()
         for path in sorted(folder.rglob("*"))
-        if path.is_file() and "ledger" not in path.as_posix()
+        if path.is_file()
     }
 
 

@@ -207,14 +207,14 @@ def _leave_out_other_types(columns: Iterable[_Types], why: NDArray[np.object_]) 
 
 def _leave_out_names(var: pd.DataFrame, columns: Iterable[_Types], why: NDArray[np.object_]) -> None:
     """Leave out what its name tells, but for features of which var states that they are gene expression."""
-    names = [str(name).strip().lower() for name in var.index]
-    text = "\n".join(("", *names, ""))
+    names = list(map(str.strip, map(str, var.index)))
+    text = "\n".join(("", *names, "")).lower()
     if _BEGINS.search(text) is None and _ENDS.search(text) is None:
         return
     stated = np.zeros(len(var), bool)
     for types in columns:
         stated |= types.has(word for word in types.words if kind_of(word) == RNA)
     for at in np.flatnonzero(_undecided(why) & ~stated):
-        name = f"\n{names[at]}\n"
+        name = f"\n{names[at].lower()}\n"
         if (begins := _BEGINS.search(name)) or _ENDS.search(name):
             why[at] = _BY_NAME["peak" if begins and begins["peak"] else "tag"]

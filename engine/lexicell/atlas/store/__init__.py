@@ -7,7 +7,8 @@ from lexicell.atlas.store._journal import Begun, begun
 from lexicell.atlas.store._layout import Layout, Shard
 from lexicell.atlas.store._place import PASSING
 from lexicell.atlas.store._reading import StoredVectors, open_embedding, open_vectors, vectors_of
-from lexicell.atlas.store._sharded import Receipt, ShardedStore, ShardWriter, Sink, create_store
+from lexicell.atlas.store._sharded import ShardedStore, ShardWriter, Sink, create_store
+from lexicell.atlas.store._units import Receipt
 from lexicell.atlas.store._verify import Verified, verify
 from lexicell.atlas.store.embedding import QUALITY, EmbeddingSink, check_folder, check_output
 from lexicell.atlas.store.parquet import ParquetSink, parquet_bytes

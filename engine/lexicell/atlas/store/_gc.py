@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lexicell._files import remove
-from lexicell.atlas.store._ledger import open_ledger, unseal
 from lexicell.atlas.store._objects import TEMPORARY
-from lexicell.atlas.store._place import COMPLETE, RUN, Place, is_history, place_of
+from lexicell.atlas.store._place import COMPLETE, PASSING, RUN, Place, is_scratch, place_of
+from lexicell.atlas.store._units import units_done, unseal
 from lexicell.errors import InputError
 
 __all__ = ["Freed", "gc"]
@@ -93,15 +93,18 @@ def _remove_run(place: Place, freed: _Found) -> None:
 
 def _remove_uncommitted(place: Place, freed: _Found) -> None:
     objects = place.objects
-    committed = {key for record in open_ledger(objects).of("unit") for key, _, _ in record["objects"]}
+    sizes = objects.sizes()
+    done = {} if place.unfinished is None else units_done(objects, sizes)
     manifest = unseal(objects.get(COMPLETE)) or {"objects": []}
-    needed = committed | {key for key, _, _ in manifest["objects"]} | {RUN, COMPLETE}
+    needed = {key for key, _, _ in manifest["objects"]} | {RUN, COMPLETE}
+    needed |= {item.key for receipt in done.values() for item in receipt.objects}
     going = {
         key: size
-        for key, size in objects.sizes().items()
+        for key, size in sizes.items()
         if key.startswith(TEMPORARY)
+        or (key.startswith(PASSING) and key not in needed)
         # Metadata of arrays are written when a run begins, and say how to read what it has done.
-        or not (is_history(key) or key in needed or key.endswith("/zarr.json"))
+        or not (is_scratch(key) or key in needed or key.endswith("/zarr.json"))
     }
     for key in going:
         objects.delete(key)

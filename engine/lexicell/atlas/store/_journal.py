@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
-import socket
 import warnings
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,13 +12,29 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from lexicell.atlas.store import _steps
 from lexicell.atlas.store._identity import check_identity
-from lexicell.atlas.store._ledger import open_ledger, seal, unseal
-from lexicell.atlas.store._lock import LOCK
 from lexicell.atlas.store._objects import TEMPORARY, Objects, Written
-from lexicell.atlas.store._place import COMPLETE, PASSING, RUN, TABLE, Place, is_history, place_of
-from lexicell.atlas.store._units import FORMAT, identity_hash, is_there, objects_of, units_done
+from lexicell.atlas.store._place import (
+    COMPLETE,
+    PASSING,
+    REPLACES,
+    RUN,
+    TABLE,
+    Place,
+    is_scratch,
+    place_of,
+)
+from lexicell.atlas.store._units import (
+    FORMAT,
+    Receipt,
+    identity_hash,
+    read_receipts,
+    seal,
+    units_done,
+    unseal,
+    write_receipt,
+)
 from lexicell.atlas.store._verify import check_finished
-from lexicell.errors import CorruptDataError, OutputExistsError
+from lexicell.errors import CorruptDataError, InputError, OutputExistsError
 
 if TYPE_CHECKING:
     from lexicell.atlas.store._writer import WriterStore
@@ -67,10 +80,8 @@ class Journal:
         self.total = total
         self.done: dict[int, dict[str, Any]] = {}
         self.complete = False
-        self._place, self._ledger, self._identity = place, open_ledger(place.objects), identity
-        self._run = 0
+        self._place, self._identity = place, identity
         self._objects: dict[str, Written] = {}
-        self._tries: Counter[str] = Counter()
 
     def commit(self, unit: int, objects: Sequence[Written], facts: Mapping[str, Any]) -> None:
         """Record that a unit is written; durable when this returns.
@@ -94,16 +105,11 @@ class Journal:
         if unit in self.done or not 0 <= unit < self.total:
             msg = f"unit {unit} of {self.total} can't be committed (again)"
             raise ValueError(msg)
-        self._ledger.append(
-            "unit",
-            run=self._run,
-            unit=unit,
-            attempt=1 + max((self._tries[item.key] for item in objects), default=0),
-            objects=[[item.key, item.size, item.blake3] for item in objects],
-            facts=dict(facts),
-        )
+        _steps.step("unit-written")
+        own = write_receipt(self._place.objects, Receipt(unit, tuple(objects), facts))
+        _steps.step("unit-committed")
         self.done[unit] = dict(facts)
-        self._objects |= {item.key: item for item in objects}
+        self._objects |= {item.key: item for item in (*objects, own)}
 
     def finish(self) -> None:
         """Consolidate the metadata of a Zarr, and publish the store under its final name.
@@ -119,19 +125,17 @@ class Journal:
             msg = f"{len(self.done)} of {self.total} units are committed"
             raise ValueError(msg)
         objects, store = self._place.objects, self.store
-        store.put(RUN, self._run_record())
+        store.put(RUN, (self._run_record(),))
         self._take()
-        self._objects = {key: item for key, item in self._objects.items() if not key.startswith(PASSING)}
         for key in objects.sizes().keys() - self._objects.keys():
-            if not is_history(key):  # parts, and what a process wrote that was taken for dead
+            if not is_scratch(key):  # what a process wrote that was taken for dead
                 objects.delete(key)
         if store.is_zarr:
             _consolidate(store)
             store.put_root()
         self._take()
         _steps.step("tables-written")
-        self._ledger.append("end", run=self._run)
-        objects.put(COMPLETE, seal(_manifest(self._identity, self.total, self._objects)))
+        objects.put(COMPLETE, (seal(_manifest(self._identity, self.total, self._objects)),))
         objects.flush()
         _steps.step("complete-written")
         self._publish()
@@ -139,13 +143,16 @@ class Journal:
     def _take(self) -> None:
         self._objects |= {item.key: item for item in self.store.take()}
 
-    def _run_record(self) -> tuple[bytes, bytes]:
+    def _run_record(self) -> bytes:
         return seal({"format": FORMAT, "total": self.total, "identity": self._identity})
 
     def _publish(self) -> None:
-        self._place.objects.delete(TABLE)
-        self._place.objects.flush()
-        self._place.publish(replace=any(record["replaces"] for record in self._ledger.of("begin")))
+        objects = self._place.objects
+        for key in objects.sizes():
+            if key.startswith((TABLE, PASSING)):
+                objects.delete(key)
+        objects.flush()
+        self._place.publish()
         self.complete = True
 
     def _begin(self, table: bytes | None, *, replaces: bool) -> None:
@@ -154,61 +161,31 @@ class Journal:
         self._place.clear()
         if table is not None:  # before there is a run, so that none is without it
             objects.put(TABLE, (table,))
-        objects.put(RUN, self._run_record())
+        if replaces:
+            objects.put(REPLACES, ())
+        objects.put(RUN, (self._run_record(),))
         objects.flush()
-        self._ledger = open_ledger(objects)
-        self._sign(replaces=replaces, discarded=[])
 
     def _go_on(self) -> None:
         """Take what earlier runs committed, and remove what they had not."""
         objects = self._place.objects
-        self._ledger.cut()
         sizes = objects.sizes()
-        lost = self._recall(sizes)
-        if len(self.done) == self.total and unseal(objects.get(COMPLETE)) is not None:
+        manifest = unseal(objects.get(COMPLETE))
+        if manifest is not None and all(sizes.get(key) == size for key, size, _ in manifest["objects"]):
+            self._recall(read_receipts(objects, sizes))
             self._publish()  # an earlier run ended just before it could
             return
-        lost |= {
-            key
-            for key in sizes.keys() - self._objects.keys()
-            if key != RUN and (key.startswith(TEMPORARY) or not is_history(key))
-        }
-        for key in sorted(lost):
-            objects.delete(key)
+        self._recall(units_done(objects, sizes))
+        for key in sorted(sizes.keys() - self._objects.keys() - {RUN}):
+            if key.startswith((TEMPORARY, PASSING)) or not is_scratch(key):
+                objects.delete(key)
         objects.flush()
-        discarded = [key.removeprefix(f"{TEMPORARY}/") for key in sorted(lost)]
-        self._count(discarded)
-        self._sign(replaces=False, discarded=discarded)
 
-    def _recall(self, sizes: Mapping[str, int] | None) -> set[str]:
-        """Read from the ledger what is done. A unit whose objects are not all there (`sizes`) is not."""
-        lost: set[str] = set()
-        for record in self._ledger.of("begin"):
-            self._run = record["run"]
-            self._count(record["discarded"])
-        for record in self._ledger.of("unit"):
-            unit_objects = objects_of(record)
-            if sizes is None or is_there(record, sizes):
-                self.done[record["unit"]] = record["facts"]
-                self._objects |= unit_objects
-            else:
-                lost |= unit_objects.keys()
-        return lost
-
-    def _count(self, discarded: Sequence[str]) -> None:
-        """Count tries that came to nothing; of an object that was being written, the name says which."""
-        self._tries.update({key.split(".")[0].replace("!", "/") for key in discarded})
-
-    def _sign(self, *, replaces: bool, discarded: Sequence[str]) -> None:
-        self._run += 1
-        self._ledger.append(
-            "begin",
-            run=self._run,
-            host=socket.gethostname(),
-            pid=os.getpid(),
-            replaces=replaces,
-            discarded=list(discarded),
-        )
+    def _recall(self, receipts: Mapping[int, Receipt]) -> None:
+        """Take over what receipts tell of."""
+        for number, receipt in receipts.items():
+            self.done[number] = dict(receipt.facts)
+            self._objects |= {item.key: item for item in receipt.objects}
 
 
 @contextmanager
@@ -281,8 +258,9 @@ def check_target(place: Place, mode: Mode) -> None:
         if all(finished.get(key) is None for key in (RUN, *_OLDER)):
             msg = f"{place.target} was not written by lexicell, so it is not replaced; choose another name"
             raise OutputExistsError(msg)
-    run = place.unfinished
-    if mode == "new" and run is not None and (done := len(units_done(place.objects))):
+    if mode != "new" or (run := place.unfinished) is None:
+        return
+    if done := len(units_done(place.objects)):
         msg = (
             f"{place.target}: an unfinished run is there, {done:,} of {run['total']:,} shards; "
             "continue it with --resume or start over with --overwrite"
@@ -336,8 +314,7 @@ def _opened(
 
     journal = Journal(place, identity, total)
     journal.store = WriterStore(place.objects)
-    run = place.unfinished
-    if mode == "resume" and run is not None:
+    if mode == "resume" and (run := place.unfinished) is not None:
         check_identity(place.target, run["identity"], identity)
         journal._go_on()
         return journal
@@ -355,12 +332,20 @@ def _completed(place: Place, finished: Objects, identity: Mapping[str, Any], tot
     if run is None or unseal(finished.get(COMPLETE)) is None:
         msg = f"{place.target}: {RUN} or {COMPLETE} is missing or damaged; start over with --overwrite"
         raise CorruptDataError(msg)
+    if run["format"] != FORMAT:
+        msg = (
+            f"{place.target} is complete, and was written by another version of lexicell (format "
+            f"{run['format']}, not {FORMAT}): it can be read, and there is nothing to go on with"
+        )
+        raise InputError(msg)
     check_identity(place.target, run["identity"], identity)
     check_finished(finished, place.target)
-    finished.delete(LOCK)  # of a process that ended just before it could
+    sizes = finished.sizes()
+    for key in filter(is_scratch, sizes):  # of a process that ended just before it could
+        finished.delete(key)
     place.objects = finished
     journal = Journal(place, identity, total)
-    journal._recall(None)
+    journal._recall(read_receipts(finished, sizes))
     journal.complete = True
     return journal
 
@@ -380,5 +365,9 @@ def _manifest(identity: Mapping[str, Any], total: int, objects: Mapping[str, Wri
         "format": FORMAT,
         "identity": identity_hash(identity),
         "total": total,
-        "objects": [[item.key, item.size, item.blake3] for _, item in sorted(objects.items())],
+        "objects": [
+            [key, item.size, item.blake3]
+            for key, item in sorted(objects.items())
+            if not key.startswith(PASSING)
+        ],
     }

@@ -56,7 +56,17 @@ class Written:
 
 
 class Objects(ABC):
-    """Objects by key. What `put` wrote is safe from a crash of the machine when `flush` has returned."""
+    """Objects by key. What `put` wrote is safe from a crash of the machine when `flush` has returned.
+
+    Attributes
+    ----------
+    location
+        Folder or URL.
+    at_once
+        How many of them are best read at once.
+    """
+
+    at_once: int
 
     def __init__(self, location: str) -> None:
         self.location = location
@@ -152,6 +162,8 @@ class LocalObjects(Objects):
     A file is written under another name, fsynced and renamed; `flush` fsyncs the folders in which a name
     changed.
     """
+
+    at_once = os.cpu_count() or 1
 
     def __init__(self, root: Path) -> None:
         super().__init__(str(root))
@@ -262,6 +274,8 @@ class LocalObjects(Objects):
 
 class RemoteObjects(Objects):
     """Objects at a URL, where each is replaced as a whole and is durable when the service has answered."""
+
+    at_once = 32
 
     def __init__(self, url: str) -> None:
         super().__init__(url)

@@ -16,12 +16,12 @@ from typing import Any
 from lexicell._files import fsync, is_taken, remove
 from lexicell.atlas._remote import is_url
 from lexicell.atlas.store import _steps
-from lexicell.atlas.store._ledger import unseal
 from lexicell.atlas.store._lock import LOCK, FileLock, HeartbeatLock, Lock
 from lexicell.atlas.store._objects import FOLDER, TEMPORARY, LocalObjects, Objects, RemoteObjects, refusals
-from lexicell.errors import OutputExistsError
+from lexicell.atlas.store._units import FORMAT, unseal
+from lexicell.errors import InputError, OutputExistsError
 
-__all__ = ["COMPLETE", "PASSING", "RUN", "TABLE", "Place", "place_of"]
+__all__ = ["COMPLETE", "PASSING", "REPLACES", "RUN", "TABLE", "Place", "is_scratch", "place_of"]
 
 #: What identifies a run, and what shows that it has ended well.
 RUN, COMPLETE = f"{FOLDER}/run.json", f"{FOLDER}/COMPLETE"
@@ -29,7 +29,9 @@ RUN, COMPLETE = f"{FOLDER}/run.json", f"{FOLDER}/COMPLETE"
 TABLE = f"{FOLDER}/table"
 #: Objects of units that the store is put together of at the end; gone when it is complete.
 PASSING = f"{FOLDER}/passing"
-_HISTORY = (f"{FOLDER}/ledger", LOCK, TEMPORARY, TABLE)
+#: Is there where a run replaces what has the name of its store.
+REPLACES = f"{FOLDER}/replaces"
+_SCRATCH = (LOCK, TEMPORARY, TABLE, PASSING, REPLACES)
 
 
 class Place(ABC):
@@ -56,8 +58,21 @@ class Place(ABC):
 
     @property
     def unfinished(self) -> dict[str, Any] | None:
-        """Identity and size of the run in the work place; None where there is none."""
-        return unseal(self.objects.get(RUN))
+        """Identity and size of the run in the work place; None where there is none.
+
+        Raises
+        ------
+        InputError
+            It is of another version.
+        """
+        run = unseal(self.objects.get(RUN))
+        if run is not None and run["format"] != FORMAT:
+            msg = (
+                f"{self.target} was begun by another version of lexicell (format {run['format']}, not "
+                f"{FORMAT}), and can't go on; start over with --overwrite"
+            )
+            raise InputError(msg)
+        return run
 
     @property
     @abstractmethod
@@ -69,7 +84,7 @@ class Place(ABC):
         """Make the work place, if need be, so that it can be locked."""
 
     @abstractmethod
-    def publish(self, *, replace: bool) -> None:
+    def publish(self) -> None:
         """Give the work, which is complete, its final name, and give back the lock."""
 
     @abstractmethod
@@ -89,9 +104,9 @@ class Place(ABC):
         self.objects.flush()
 
 
-def is_history(key: str) -> bool:
-    """Whether an object records how a store came to be, and so differs between two runs."""
-    return key.startswith(_HISTORY)
+def is_scratch(key: str) -> bool:
+    """Whether an object serves a run while it writes, and is no part of the store."""
+    return key.startswith(_SCRATCH)
 
 
 class _LocalPlace(Place):
@@ -130,19 +145,19 @@ class _LocalPlace(Place):
             folder.mkdir(parents=True, exist_ok=True)
             fsync(self._work.parent)
 
-    def publish(self, *, replace: bool) -> None:
+    def publish(self) -> None:
         with refusals(self._target):
-            self._rename(replace=replace)
+            self._rename()
 
     def discard(self) -> None:
         remove(self._work)
         self.lock.release()
 
-    def _rename(self, *, replace: bool) -> None:
+    def _rename(self) -> None:
         remove(self._work / TEMPORARY)
         retired = self._target.with_name(f".{self._target.name}.{secrets.token_hex(4)}.old")
         if is_taken(self._target):
-            if not replace:
+            if not (self._work / REPLACES).exists():
                 msg = f"{self.target} has appeared meanwhile; move it, and go on with --resume"
                 raise OutputExistsError(msg)
             self._target.rename(retired)
@@ -152,7 +167,8 @@ class _LocalPlace(Place):
             if is_taken(retired) and not is_taken(self._target):
                 retired.rename(self._target)
             raise
-        (self._target / LOCK).unlink(missing_ok=True)
+        for key in (LOCK, REPLACES):
+            (self._target / key).unlink(missing_ok=True)
         fsync(self._target.parent)
         _steps.step("renamed")
         self.lock.release()
@@ -186,7 +202,8 @@ class _RemotePlace(Place):
     def prepare(self) -> None:
         """A URL needs no folder."""
 
-    def publish(self, *, replace: bool) -> None:  # noqa: ARG002 -- what was there went when the run began
+    def publish(self) -> None:  # what was there went when the run began
+        self.objects.delete(REPLACES)
         self.lock.release()
         _steps.step("renamed")
 

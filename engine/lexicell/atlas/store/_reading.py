@@ -149,8 +149,7 @@ def open_embedding(target: str | Path, *, allow_partial: bool = False) -> AnnDat
         It is no embedding of lexicell's, or nothing is there.
     """
     place = place_of(target)
-    run = place.unfinished
-    if allow_partial and run is not None and place.finished is None:
+    if allow_partial and place.finished is None and (run := place.unfinished) is not None:
         return _read_partial(place.target, place.objects, run["identity"])
     return _read(place.target, _intact(place))
 
@@ -192,7 +191,7 @@ def _read_partial(target: str, objects: Objects, identity: dict[str, Any]) -> An
         msg = f"{target} is no embedding"
         raise InputError(msg)
     done = units_done(objects)
-    _check(target, objects, {key: w for unit in done.values() for key, w in unit.items()})
+    _check(target, objects, {item.key: item for receipt in done.values() for item in receipt.objects})
     layout = Layout(**identity["layout"])
     vectors = np.zeros((layout.n_cells, layout.dim), layout.dtype)
     columns = {name: np.zeros(layout.n_cells, dtype) for name, dtype in QUALITY_DTYPES.items()}

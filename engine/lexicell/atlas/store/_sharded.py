@@ -9,14 +9,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from lexicell.atlas.store import _steps
-from lexicell.atlas.store._journal import Journal, Mode, Written, open_journal
+from lexicell.atlas.store._journal import Journal, Mode, open_journal
 from lexicell.atlas.store._layout import Layout
 from lexicell.atlas.store._objects import Bytes, Objects, open_objects
+from lexicell.atlas.store._units import Receipt
 
 if TYPE_CHECKING:
     from lexicell.atlas.store._writer import WriterStore
 
-__all__ = ["Receipt", "ShardWriter", "ShardedStore", "Sink", "create_store"]
+__all__ = ["ShardWriter", "ShardedStore", "Sink", "create_store"]
 
 
 class Sink(Protocol):
@@ -49,25 +50,6 @@ class Sink(Protocol):
     def finish(self, store: WriterStore, *content: Any) -> None:
         """Write what describes the whole, when all shards are there."""
         ...
-
-
-@dataclass(frozen=True, slots=True)
-class Receipt:
-    """A shard that is on disk.
-
-    Attributes
-    ----------
-    shard
-        Its number.
-    objects
-        What was written.
-    facts
-        What the sink remembers of it.
-    """
-
-    shard: int
-    objects: tuple[Written, ...]
-    facts: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,6 @@ def step(name: str) -> None:
     """Pass the instant `name`; does nothing.
 
     In order: ``shard-encoded``, then for each object ``data-temp-written``, ``data-fsynced`` and
-    ``data-renamed``, and ``folder-fsynced`` when all are in their folders; ``ledger-half-written``,
-    ``ledger-written``, ``ledger-fsynced``; at the end ``tables-written``, ``complete-written``, ``renamed``.
+    ``data-renamed``, and ``folder-fsynced`` when all are in their folders; ``unit-written``, the same for its
+    receipt, and ``unit-committed``; at the end ``tables-written``, ``complete-written``, ``renamed``.
     """

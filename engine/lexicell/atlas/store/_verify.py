@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lexicell.atlas.store._ledger import LEDGER, open_ledger, unseal
-from lexicell.atlas.store._objects import Objects, RemoteObjects, Written
-from lexicell.atlas.store._place import COMPLETE, RUN, Place, is_history, place_of
-from lexicell.atlas.store._units import FORMAT, identity_hash, units_done
+from lexicell.atlas.store._objects import Objects, Written
+from lexicell.atlas.store._place import COMPLETE, RUN, Place, is_scratch, place_of
+from lexicell.atlas.store._units import READABLE, identity_hash, units_done, unseal
 from lexicell.errors import CorruptDataError, InputError, InputNotFoundError, PartialError
 
 __all__ = [
@@ -125,14 +123,14 @@ def examine(target: str | Path, *, tick: Tick = _silent) -> Verified:
     """As `verify`, but return what is wrong; raises only where there is nothing to compare."""
     objects = finished_objects(place_of(target))
     manifest = unseal(objects.get(COMPLETE))
-    if manifest is None or manifest["format"] != FORMAT:
+    if manifest is None or manifest["format"] not in READABLE:
         fault = "missing" if objects.get(COMPLETE) is None else "damaged"
         return Verified(str(target), 0, 0, 0, (Problem(COMPLETE, fault),), ())
     expected = {key: Written(key, size, blake3) for key, size, blake3 in manifest["objects"]}
     sizes = objects.sizes()
     problems = dict(compare(objects, expected, sizes, tick))
     arrays = _arrays(objects, expected.keys() - problems.keys())
-    extra = {key for key in sizes.keys() - expected.keys() - {COMPLETE} if not is_history(key)}
+    extra = {key for key in sizes.keys() - expected.keys() - {COMPLETE} if not is_scratch(key)}
     inside = {key for key in extra if key.startswith(tuple(arrays))}
     problems |= dict.fromkeys(inside, "unknown")
     if not problems:
@@ -165,7 +163,7 @@ def finished_objects(place: Place) -> Objects:
         done = f"{len(units_done(place.objects)):,} of {run['total']:,} shards are done"
         msg = f"{place.target} is not complete: {done}; go on with --resume"
         raise PartialError(msg)
-    if all(objects.get(key) is None for key in (COMPLETE, RUN, f"{LEDGER}.jsonl")):
+    if all(objects.get(key) is None for key in (COMPLETE, RUN)):
         msg = f"{place.target} is no store that lexicell finished: there is nothing to compare it with"
         raise InputError(msg)
     return objects
@@ -174,7 +172,7 @@ def finished_objects(place: Place) -> Objects:
 def read_manifest(objects: Objects) -> dict[str, Any]:
     """Content of ``COMPLETE``; CorruptDataError where that is damaged."""
     manifest = unseal(objects.get(COMPLETE))
-    if manifest is None or manifest["format"] != FORMAT:
+    if manifest is None or manifest["format"] not in READABLE:
         msg = f"{objects.location}: {COMPLETE} is missing or damaged, and nothing else tells what is whole"
         raise CorruptDataError(msg)
     return manifest
@@ -195,8 +193,7 @@ def compare(
         except CorruptDataError:
             return "unreadable"
 
-    threads = 32 if isinstance(objects, RemoteObjects) else os.cpu_count()
-    with ThreadPoolExecutor(threads) as pool:
+    with ThreadPoolExecutor(objects.at_once) as pool:
         checked = zip(expected, pool.map(look_at, expected.values()), strict=True)
         for number, (key, fault) in enumerate(checked):
             tick(number + 1, len(expected))
@@ -207,7 +204,7 @@ def compare(
 def check_finished(objects: Objects, target: str) -> None:
     """Raise CorruptDataError where a finished store is not as written, as far as that shows without its data.
 
-    The size of every object, the content of all metadata, and the ledger.
+    The size of every object, and the content of all metadata and receipts.
     """
     expected = {key: Written(key, size, blake3) for key, size, blake3 in read_manifest(objects)["objects"]}
     sizes = objects.sizes()
@@ -233,13 +230,10 @@ def _disagreements(
     objects: Objects, manifest: Mapping[str, Any], arrays: Mapping[str, Mapping[str, Any]]
 ) -> Iterator[tuple[str, str]]:
     """What does not fit together though each object is as it was written."""
-    run, ledger = unseal(objects.get(RUN)), open_ledger(objects)
+    run = unseal(objects.get(RUN))
     if run is None or identity_hash(run["identity"]) != manifest["identity"]:
         yield RUN, "not the run that COMPLETE tells of"
         return
-    last = ledger.records[-1]["kind"] if ledger.records else "nothing"
-    if ledger.torn or last != "end" or len(units_done(objects, finished=True)) != manifest["total"]:
-        yield LEDGER, "damaged"
     layout = run["identity"].get("layout", {})
     for folder, metadata in arrays.items():
         part, _, name = folder.rstrip("/").partition("/")

@@ -80,10 +80,10 @@ def packed() -> Callable[..., list[str]]:
 
 @pytest.fixture
 def content() -> Callable[[Path], dict[str, bytes]]:
-    """All files of a folder but the history, to be compared."""
+    """All files of a folder, to be compared."""
 
     def read(folder: Path) -> dict[str, bytes]:
         files = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
-        return {key: path.read_bytes() for key, path in files.items() if key != ".lexicell/ledger.jsonl"}
+        return {key: path.read_bytes() for key, path in files.items()}
 
     return read

@@ -61,27 +61,21 @@ def test_no_damage_to_any_file_goes_unseen(whole, tmp_path, how):
         with pytest.raises(CorruptDataError, match="not as written") as seen:
             verify(store)
         assert seen.value.exit_code == 4
-        assert (key if "ledger" not in key else ".lexicell/ledger") in str(seen.value)
+        assert key in str(seen.value)
         with suppress(CorruptDataError):
             assert same(open_embedding(store), sound), key
         path.write_bytes(before)
     verify(store)
 
 
-def test_only_verify_looks_at_the_history(whole, tmp_path):
-    """Of all files, only these can be damaged without `open_embedding` noticing; they hold no numbers."""
+def test_reading_notices_damage_to_any_file_too(whole, tmp_path):
     store = shutil.copytree(whole, tmp_path / "out.zarr")
-    unseen = set()
     for path in sorted(p for p in store.rglob("*") if p.is_file()):
         before = path.read_bytes()
         path.write_bytes(before[:-1] + bytes([before[-1] ^ 1]))
-        try:
+        with pytest.raises(CorruptDataError):
             open_embedding(store)
-            unseen.add(path.relative_to(store).as_posix())
-        except CorruptDataError:
-            pass
         path.write_bytes(before)
-    assert unseen == {".lexicell/ledger.jsonl"}
 
 
 def test_a_shard_in_the_place_of_another_is_seen(whole, tmp_path):
@@ -92,16 +86,6 @@ def test_a_shard_in_the_place_of_another_is_seen(whole, tmp_path):
     (shards / "x").rename(shards / "1")
     with pytest.raises(CorruptDataError, match=r"c/0/0 \(changed\), obsm/X_lexicell/c/1/0 \(changed\)"):
         verify(store)
-
-
-def test_a_history_without_its_end_or_middle_is_seen(whole, tmp_path):
-    store = shutil.copytree(whole, tmp_path / "out.zarr")
-    ledger = store / ".lexicell" / "ledger.jsonl"
-    lines = ledger.read_bytes().splitlines(keepends=True)
-    for kept in (lines[:-1], lines[:2] + lines[3:], lines[1:], []):
-        ledger.write_bytes(b"".join(kept))
-        with pytest.raises(CorruptDataError, match=r"ledger \(damaged\)"):
-            verify(store)
 
 
 def test_what_is_in_an_array_and_is_not_the_stores_is_damage_and_elsewhere_it_is_told(whole, tmp_path):

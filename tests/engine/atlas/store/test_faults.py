@@ -136,7 +136,7 @@ def test_nothing_is_recorded_before_it_is_on_the_disk(tmp_path, monkeypatch):
         path = paths.get(descriptor, "lock")  # a pipe, as of another test's watcher, is no disk
         if path.endswith("lock"):
             return real["write"](descriptor, data)
-        if ("ledger" in path or "COMPLETE" in path) and path not in dirty:
+        if ("!units!" in path or "COMPLETE" in path) and path not in dirty:
             assert not {of for of in dirty if of.startswith(root)}
             recorded.append(path)
         dirty.add(path)
@@ -163,7 +163,7 @@ def test_nothing_is_recorded_before_it_is_on_the_disk(tmp_path, monkeypatch):
     dirty.clear()
     run(tmp_path / "deep" / "out.zarr")
     assert not {of for of in dirty if of.startswith(root)}
-    assert len(recorded) == UNITS + 3  # begin, units, end, COMPLETE
+    assert len(recorded) == UNITS + 1  # their receipts, and COMPLETE
 
 
 def test_a_system_that_takes_little_at_once_gets_it_all(undisturbed, tmp_path, content):
@@ -194,7 +194,7 @@ def test_a_whole_embedding_survives_a_full_disk_too(made, whole, tmp_path, conte
         assert content(out) == content(whole)
 
 
-def test_an_unreadable_ledger_is_not_taken_for_an_empty_one(made, tmp_path, monkeypatch):
+def test_an_unreadable_receipt_is_not_taken_for_a_missing_one(made, tmp_path, monkeypatch):
     from lexicell.errors import CorruptDataError
 
     out = tmp_path / "out.zarr"
@@ -202,12 +202,12 @@ def test_an_unreadable_ledger_is_not_taken_for_an_empty_one(made, tmp_path, monk
     read = Path.read_bytes
 
     def broken(self):
-        if self.name == "ledger.jsonl":
+        if self.name == "000001.json":
             raise OSError(errno.EIO, "Input/output error")
         return read(self)
 
     monkeypatch.setattr(Path, "read_bytes", broken)
-    with pytest.raises(CorruptDataError, match=r"ledger\.jsonl cannot be read \(Input/output error\)"):
+    with pytest.raises(CorruptDataError, match=r"units/000001\.json cannot be read \(Input/output error\)"):
         made.write(out, "resume")
     monkeypatch.undo()
     with made.open(out, "resume") as store:

@@ -7,27 +7,25 @@ import shutil
 import subprocess
 import sys
 import textwrap
+from functools import partial
 from pathlib import Path
 
 import pytest
+from blake3 import blake3
 
-from lexicell.atlas.store import _steps
+from lexicell.atlas.store import PASSING, _steps, begun, gc, open_embedding, verify
 from lexicell.atlas.store._journal import open_journal
-from lexicell.atlas.store._ledger import seal, unseal
-from lexicell.errors import CorruptDataError, InputError, OutputExistsError, WriteError
+from lexicell.atlas.store._objects import LocalObjects
+from lexicell.atlas.store._units import FORMAT, seal, unseal
+from lexicell.errors import CorruptDataError, InputError, OutputExistsError, PartialError, WriteError
 
 
 def names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
 
-def history(store: Path) -> list[dict]:
-    return [json.loads(line) for line in (store / ".lexicell" / "ledger.jsonl").read_text().splitlines()]
-
-
-def units(store: Path) -> list[tuple[int, int, int]]:
-    """Run, unit and attempt of each commit."""
-    return [(of["run"], of["unit"], of["attempt"]) for of in history(store) if of["kind"] == "unit"]
+def receipt(store: Path, number: int) -> Path:
+    return store / ".lexicell" / "units" / f"{number:06}.json"
 
 
 def test_a_store_has_its_name_only_when_it_is_complete(made, whole, tmp_path, content):
@@ -41,9 +39,19 @@ def test_a_store_has_its_name_only_when_it_is_complete(made, whole, tmp_path, co
         assert store.complete
     assert names(tmp_path) == ["out.zarr"]
     assert content(out) == content(whole)
-    assert units(out) == [(1, 2, 1), (1, 0, 1), (1, 3, 1), (1, 1, 1)]
-    assert history(out)[0]["kind"] == "begin"
-    assert history(out)[-1]["kind"] == "end"
+    assert names(out / ".lexicell") == ["COMPLETE", "run.json", "units"]
+    assert names(out / ".lexicell" / "units") == [f"{number:06}.json" for number in range(4)]
+
+
+def test_a_receipt_tells_what_a_shard_is(whole):
+    told = json.loads(receipt(whole, 2).read_bytes())
+    assert told["unit"] == 2
+    assert {key for key, _, _ in told["objects"]} == {
+        "obsm/X_lexicell/c/2/0",
+        *(f"obs/lexicell_{name}/c/2" for name in ("coverage", "n_genes", "n_tied")),
+    }
+    assert told["facts"].keys() == {"n_empty", "coverage"}
+    assert all((whole / key).stat().st_size == size for key, size, _ in told["objects"])
 
 
 def test_nothing_is_left_of_a_run_that_committed_nothing(made, tmp_path):
@@ -67,9 +75,11 @@ def test_a_run_goes_on_where_another_ended(made, whole, tmp_path, content):
         assert store.pending == [0, 2]
         assert store.facts.keys() == {1, 3}
         made.commit(store, (2,))
-    made.write(out, "resume")
+    with made.open(out, "resume") as store:
+        assert store.pending == [0]
+        made.commit(store, store.pending)
+        made.finish(store)
     assert content(out) == content(whole)
-    assert units(out) == [(1, 1, 1), (1, 3, 1), (2, 2, 1), (3, 0, 1)]
 
 
 def test_facts_of_a_shard_are_kept(made, tmp_path):
@@ -100,7 +110,7 @@ def test_a_new_run_does_not_take_the_place_of_an_unfinished_one(made, tmp_path):
 def test_a_new_run_takes_the_place_of_one_that_had_done_nothing(made, whole, tmp_path, content):
     work = tmp_path / "out.zarr.partial" / ".lexicell"
     work.mkdir(parents=True)
-    (work / "run.json").write_bytes(b"".join(seal({"format": 1, "total": 9, "identity": {}})))
+    (work / "run.json").write_bytes(seal({"format": FORMAT, "total": 9, "identity": {}}))
     (tmp_path / "out.zarr.partial" / "junk").touch()
     made.write(tmp_path / "out.zarr")
     assert content(tmp_path / "out.zarr") == content(whole)
@@ -215,48 +225,30 @@ def test_another_layout_is_another_run(made, tmp_path):
         other.write(tmp_path / "out.zarr", "resume")
 
 
-def test_a_ledger_that_is_torn_anywhere_costs_only_what_is_torn(made, whole, tmp_path, content):
+@pytest.mark.parametrize("damage", ["torn", "empty", "flipped", "another's", "gone"])
+def test_a_damaged_receipt_costs_its_shard_only(made, whole, tmp_path, content, damage):
     out = tmp_path / "out.zarr"
     made.begin(out, (0, 1, 2))
-    ledger = tmp_path / "out.zarr.partial" / ".lexicell" / "ledger.jsonl"
-    full = ledger.read_bytes()
-    ends = [i + 1 for i, byte in enumerate(full) if byte == ord("\n")]
-    for cut in sorted(
-        {*range(0, len(full), 211), *ends, *(end - 1 for end in ends), *(end - 2 for end in ends)}
-    ):
-        ledger.write_bytes(full[:cut])
-        kept = sum(end <= cut for end in ends[1:])
-        shutil.copytree(out.with_name("out.zarr.partial"), tmp_path / "again" / "out.zarr.partial")
-        with made.open(tmp_path / "again" / "out.zarr", "resume") as store:
-            assert len(store.facts) == kept
-            if cut % 31 == 0:  # each takes a while
-                made.commit(store, store.pending)
-                made.finish(store)
-                assert content(tmp_path / "again" / "out.zarr") == content(whole)
-        shutil.rmtree(tmp_path / "again")
-
-
-def test_what_follows_a_damaged_record_is_done_again(made, whole, tmp_path, content):
-    out = tmp_path / "out.zarr"
-    made.begin(out, (0, 1, 2))
-    ledger = tmp_path / "out.zarr.partial" / ".lexicell" / "ledger.jsonl"
-    lines = ledger.read_bytes().splitlines(keepends=True)
-    ledger.write_bytes(b"".join([*lines[:2], lines[2].replace(b'"unit":1', b'"unit":3'), *lines[3:]]))
+    path = receipt(tmp_path / "out.zarr.partial", 1)
+    full = path.read_bytes()
+    cuts = [full[:size] for size in range(0, len(full), 7)]
+    flips = [full[:at] + bytes([full[at] ^ 1]) + full[at + 1 :] for at in range(0, len(full), 7)]
+    other = receipt(tmp_path / "out.zarr.partial", 0).read_bytes()
+    for left in {"torn": cuts, "empty": [b""], "flipped": flips, "another's": [other], "gone": [None]}[
+        damage
+    ]:
+        path.unlink(missing_ok=True)
+        if left is not None:
+            path.write_bytes(left)
+        assert begun(out).pending
+        with pytest.raises(PartialError, match="2 of 4"):
+            verify(out)
     with made.open(out, "resume") as store:
-        assert store.pending == [1, 2, 3]
+        assert store.facts.keys() == {0, 2}
+        assert not path.exists()
         made.commit(store, store.pending)
         made.finish(store)
     assert content(out) == content(whole)
-    assert units(out) == [(1, 0, 1), (2, 1, 2), (2, 2, 2), (2, 3, 1)]
-
-
-def test_a_line_that_is_missing_is_seen(made, tmp_path):
-    made.begin(tmp_path / "out.zarr", (0, 1, 2))
-    ledger = tmp_path / "out.zarr.partial" / ".lexicell" / "ledger.jsonl"
-    lines = ledger.read_bytes().splitlines(keepends=True)
-    ledger.write_bytes(b"".join([*lines[:2], *lines[3:]]))
-    with made.open(tmp_path / "out.zarr", "resume") as store:
-        assert store.pending == [1, 2, 3]
 
 
 @pytest.mark.parametrize("damage", ["deleted", "shorter"])
@@ -273,10 +265,9 @@ def test_a_committed_shard_that_is_gone_is_made_again(made, whole, tmp_path, con
         made.commit(store, store.pending)
         made.finish(store)
     assert content(out) == content(whole)
-    assert (2, 1, 2) in units(out)
 
 
-def test_the_ledger_tells_what_was_lost_and_made_again(made, whole, tmp_path, content, monkeypatch):
+def test_what_was_written_and_not_committed_is_made_again(made, whole, tmp_path, content, monkeypatch):
     out = tmp_path / "out.zarr"
 
     class Killed(BaseException):
@@ -293,13 +284,99 @@ def test_the_ledger_tells_what_was_lost_and_made_again(made, whole, tmp_path, co
             patched.setattr(_steps, "step", kill)
             with pytest.raises(Killed):
                 store.writer.write(1, made.shard(1))
+    work = tmp_path / "out.zarr.partial"
+    with made.open(out, "resume") as store:
+        assert store.pending == [1, 2, 3]
+        assert names(work / "obsm" / "X_lexicell" / "c") == ["0"]
+        assert names(work / ".lexicell" / "tmp") == []
     made.write(out, "resume")
     assert content(out) == content(whole)
-    assert units(out) == [(1, 0, 1), (2, 1, 2), (2, 2, 2), (2, 3, 1)]
-    discarded = [of["discarded"] for of in history(out) if of["kind"] == "begin"]
-    assert discarded[0] == []
-    assert "obsm/X_lexicell/c/2/0" in discarded[1]
-    assert any(key.startswith("obsm!X_lexicell!c!1!0.") for key in discarded[1])
+
+
+def test_a_run_that_ends_while_it_tidies_up_makes_no_unit_again(tmp_path, content, monkeypatch):
+    """What a store is put together of goes when that is complete, and not before."""
+    real = LocalObjects.delete
+
+    class Killed(BaseException):
+        pass
+
+    def run(out):
+        with open_journal(out, {}, total=2, mode="new") as journal:
+            for unit in range(2):
+                journal.store.put(f"{PASSING}/{unit}", (b"part",))
+                journal.commit(unit, journal.store.take(), {"unit": unit})
+            journal.store.put("whole", (b"parts",))
+            journal.finish()
+
+    run(tmp_path / "whole")
+    assert names(tmp_path / "whole" / ".lexicell") == ["COMPLETE", "run.json", "units"]
+    for n in range(2):
+        out, deleted = tmp_path / f"out{n}", []
+
+        def delete(objects, key, n=n, deleted=deleted):
+            if len(deleted) == n:
+                raise Killed
+            deleted.append(key)
+            real(objects, key)
+
+        with monkeypatch.context() as patched:
+            patched.setattr(LocalObjects, "delete", delete)
+            with pytest.raises(Killed):
+                run(out)
+        with open_journal(out, {}, total=2, mode="resume") as journal:
+            assert journal.complete
+            assert journal.done == {0: {"unit": 0}, 1: {"unit": 1}}
+        assert content(out) == content(tmp_path / "whole")
+
+
+def as_of_the_format_before(store: Path) -> None:
+    """Give a store a ledger in place of receipts, as runs of format 1 wrote it."""
+    shutil.rmtree(store / ".lexicell" / "units")
+    (store / ".lexicell" / "ledger.jsonl").write_text("{}\n")
+    for name in ("run.json", "COMPLETE"):
+        if (path := store / ".lexicell" / name).exists():
+            content = unseal(path.read_bytes())
+            content["format"] = 1
+            if name == "COMPLETE":
+                content["objects"] = [of for of in content["objects"] if "/units/" not in of[0]]
+            path.write_bytes(seal(content))
+
+
+def test_a_run_of_another_format_is_neither_continued_nor_lost(made, whole, tmp_path, content):
+    out = tmp_path / "out.zarr"
+    made.begin(out, (0, 1))
+    work = tmp_path / "out.zarr.partial"
+    as_of_the_format_before(work)
+    before = content(work)
+    for mode in ("new", "resume"):
+        with pytest.raises(InputError, match=r"format 1, not 2.*--overwrite") as refused:
+            made.write(out, mode)
+        assert "\n" not in str(refused.value)
+    for act in (gc, verify, partial(open_embedding, allow_partial=True)):
+        with pytest.raises(InputError, match="format 1, not 2"):
+            act(out)
+    assert {key: data for key, data in content(work).items() if key != ".lexicell/lock"} == {
+        key: data for key, data in before.items() if key != ".lexicell/lock"
+    }
+    made.write(out, "overwrite")
+    assert content(out) == content(whole)
+
+
+def test_a_store_of_the_format_before_is_read_and_verified(made, whole, tmp_path):
+    out = tmp_path / "out.zarr"
+    shutil.copytree(whole, out)
+    as_of_the_format_before(out)
+    changed = {key: w for key in (".lexicell/run.json",) for w in [(out / key).read_bytes()]}
+    manifest = unseal((out / ".lexicell" / "COMPLETE").read_bytes())
+    manifest["objects"] = [
+        [key, len(changed[key]), blake3(changed[key]).hexdigest()] if key in changed else [key, size, hashed]
+        for key, size, hashed in manifest["objects"]
+    ]
+    (out / ".lexicell" / "COMPLETE").write_bytes(seal(manifest))
+    assert verify(out).extra == (".lexicell/ledger.jsonl",)
+    assert open_embedding(out).shape == open_embedding(whole).shape
+    with pytest.raises(InputError, match="can be read, and there is nothing to go on with"):
+        made.write(out, "resume")
 
 
 def test_what_no_run_wrote_does_not_get_into_the_store(made, whole, tmp_path, content):
@@ -391,11 +468,11 @@ def test_two_processes_never_write_at_once_and_a_killed_one_is_no_obstacle(tmp_p
             pass
 
 
-def test_an_error_in_the_middle_of_a_record_does_not_cost_the_next_ones(tmp_path, monkeypatch):
+def test_an_error_in_the_middle_of_a_receipt_does_not_cost_the_next_ones(tmp_path, monkeypatch):
     out = tmp_path / "out.zarr"
 
     def full(name):
-        if name == "ledger-half-written":
+        if name == "data-temp-written":
             raise OSError(28, "No space left on device")
 
     with open_journal(out, {}, total=3, mode="new") as journal:
@@ -412,7 +489,7 @@ def test_an_error_in_the_middle_of_a_record_does_not_cost_the_next_ones(tmp_path
 
 def test_sealed_content_is_read_back_or_not_at_all():
     content = {"a": [1, 2.5, None, "ü \n\r"], "b": {"blake3": '","blake3":"'}}
-    data = b"".join(seal(content))
+    data = seal(content)
     assert unseal(data) == content
     assert unseal(None) is None
     assert unseal(b"") is None

@@ -34,14 +34,10 @@ def bucket(server: Any, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def objects() -> dict[str, bytes]:
-    """All objects of the store but its history."""
+    """All objects of the store."""
     store: Any = _remote.open_store(URL, read_only=True)
     keys = [found["path"] for batch in obstore.list(store.store) for found in batch]
-    return {
-        key: bytes(obstore.get(store.store, key).bytes())
-        for key in keys
-        if not key.startswith(".lexicell/ledger/")
-    }
+    return {key: bytes(obstore.get(store.store, key).bytes()) for key in keys}
 
 
 def test_a_store_at_a_url_has_the_objects_of_a_local_one(made, whole, content):

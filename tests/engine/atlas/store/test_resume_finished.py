@@ -13,7 +13,7 @@ from lexicell.errors import CorruptDataError, InputError
 from .conftest import Made
 
 ROOT, VECTORS, SHARD = "zarr.json", "obsm/X_lexicell/zarr.json", "obsm/X_lexicell/c/1/0"
-LEDGER = ".lexicell/ledger.jsonl"
+RECEIPT = ".lexicell/units/000002.json"
 
 
 @pytest.fixture
@@ -48,7 +48,7 @@ def flip(path: Path) -> None:
 METADATA = [ROOT, VECTORS, "obs/zarr.json", "obs/_index/zarr.json", "uns/lexicell/zarr.json", "var/zarr.json"]
 
 
-@pytest.mark.parametrize("key", [*METADATA, ".lexicell/run.json", ".lexicell/COMPLETE", LEDGER])
+@pytest.mark.parametrize("key", [*METADATA, ".lexicell/run.json", ".lexicell/COMPLETE", RECEIPT])
 @pytest.mark.parametrize("damage", [lose, shorten, empty, flip])
 def test_damaged_metadata_are_told(made: Made, store: Path, key: str, damage: Callable[[Path], None]) -> None:
     damage(store / key)
