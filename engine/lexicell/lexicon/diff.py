@@ -129,7 +129,7 @@ def diff_lexicons(first: str | Path, second: str | Path) -> LexiconDiff:
 
 
 def word_diff(old: str, new: str) -> str:
-    """Show only what changed, word by word, as ``... of the [-old-] {+new+} receptor ...``."""
+    """Show only what changed, word by word, as ``of the [-old-] {+new+} receptor`` between dots."""
     a, b = old.split(), new.split()
     shown: list[str] = []
     matcher = difflib.SequenceMatcher(None, a, b, autojunk=False)
