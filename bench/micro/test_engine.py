@@ -18,6 +18,8 @@ from lexicell.store import Layout, shard_bytes
 if TYPE_CHECKING:
     from pytest_benchmark.fixture import BenchmarkFixture
 
+pytestmark = pytest.mark.slow
+
 _CELLS = 2_000
 
 

@@ -71,7 +71,7 @@ def divisor_of(kind, genes, seed):
     }[kind]()
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=5 * settings.default.max_examples // 2)
 @given(
     rows=st.lists(st.lists(numbers, min_size=COLUMNS, max_size=COLUMNS), min_size=1, max_size=4),
     k=st.sampled_from([None, 1, 5, GENES - 1, GENES, 10_000]),
@@ -145,5 +145,5 @@ def test_rows_in_disorder_are_put_in_order_and_what_is_no_count_is_named():
         cpu.rank_genes(block, table, k=1, divisor=np.ones(3))
     indices[3] = 7
     data[0] = 1
-    with pytest.raises(ValueError, match="row 1 has a column outside"):
+    with pytest.raises(ValueError, match="row 1"):
         cpu.rank_genes(block, table, k=1)

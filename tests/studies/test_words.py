@@ -10,6 +10,8 @@ import pytest
 from studies.words.page import PAGE, RESULTS, page
 from studies.words.sets import OUTSIDE, SENTENCES, SETS
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def content():

@@ -40,6 +40,7 @@ def typed(words: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(words, cwd=folder, capture_output=True, text=True, check=False, env=os.environ)
 
 
+@pytest.mark.slow
 def test_every_command_and_the_example_run_in_their_order(repository, here):
     n_lines, printed = 0, ""
     for language, block in blocks(repository, "sh|python"):

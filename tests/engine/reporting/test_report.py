@@ -108,6 +108,7 @@ def test_groups_owe_to_genes_what_explain_says(run, paged):
         np.testing.assert_allclose([row[1] for row in rows], genes["contribution"], rtol=1e-9)
 
 
+@pytest.mark.slow
 def test_the_order_of_cells_and_genes_changes_nothing(run, paged, donors, tmp_path):
     store, data = run
     options = {"group": "kind", "text": ASKED, "sets": "none"}
@@ -119,6 +120,7 @@ def test_the_order_of_cells_and_genes_changes_nothing(run, paged, donors, tmp_pa
     pd.testing.assert_frame_equal(whole, moved[whole.columns], rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_a_store_with_counts_and_an_anndata_are_their_own_data(run, paged, donors, tmp_path):
     store, data = run
     whole = by_cell(paged(store, data=data, group="kind", sets="none"))
@@ -154,6 +156,7 @@ def test_sentences_score_cells_as_search_does(run, paged):
     assert folded.blocks[1].rows[0][0] == "B"
 
 
+@pytest.mark.slow
 def test_the_umap_is_the_same_again(run, paged):
     store, _ = run
     first, again = (paged(store, basis=None, seed=3) for _ in range(2))
@@ -303,7 +306,7 @@ def test_a_trained_projection_is_asked_for(run, paged, tmp_path):
     lexicell.embed(data, store, projection=learned)
     page = paged(store, data=data, group="kind", projection=learned)
     assert page.cells.genes is not None
-    with pytest.raises(InputError, match=r"trained projection .*name its folder \(--projection\)"):
+    with pytest.raises(InputError, match=r"\(--projection\)"):
         paged(store, data=data)
     with pytest.raises(InputError, match="with another"):
         paged(store, data=data, projection=other)
@@ -394,7 +397,7 @@ def test_a_store_that_is_not_complete_or_not_there_is_told(run, paged, tmp_path)
 
 def test_outputs_are_checked_first(run, tmp_path):
     store, _ = run
-    with pytest.raises(InputError, match=r"is an \.html"):
+    with pytest.raises(InputError, match=r"\.html"):
         lexicell.report(store, tmp_path / "page.pdf")
     (tmp_path / "page.html").write_text("mine")
     with pytest.raises(OutputExistsError):

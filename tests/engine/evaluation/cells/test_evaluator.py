@@ -23,7 +23,7 @@ from lexicell.evaluation.controls import CONTROLS
 SMALL = CellProtocol(n=(2, 4), draws=3, panels=3, n_genes=500, least=10)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def panel(clustered):
     """Cells of three kinds, which express genes of different clusters of the lexicon."""
     rng = np.random.default_rng(0)
@@ -42,7 +42,7 @@ def evaluate(panel, lexicon, methods=("paper", "pca50-all"), protocol=SMALL, lis
     )
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def found(panel, clustered):
     return evaluate(panel, clustered)
 
@@ -76,6 +76,7 @@ def test_every_method_meets_the_same_draws(found):
     assert all(sorted(run) == sorted(r for r in whole[0] if r[0] != "halves") for run in few_shot)
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_numbers_whatever_the_threads(panel, clustered, found):
     def scores(evaluation):
         return [(r.method, r.control, r.setting, r.draw, r.macro_f1, r.accuracy) for r in evaluation.records]
@@ -104,6 +105,7 @@ def test_a_method_sees_no_label_that_it_may_not_use(panel, clustered):
     assert len({task.vectors.tobytes() for task in seen}) == 7
 
 
+@pytest.mark.slow
 def test_embedding_once_gives_what_embedding_each_draw_gives(panel, clustered):
     cached, each = (
         evaluate(panel, clustered, [Method("paper", METHODS["paper"].run, per_draw=per_draw)])
@@ -113,6 +115,7 @@ def test_embedding_once_gives_what_embedding_each_draw_gives(panel, clustered):
     assert scores[0] == scores[1]
 
 
+@pytest.mark.slow
 def test_vectors_are_made_once_and_judged_with_and_without_the_mixture(panel, clustered):
     seen = []
 
@@ -189,11 +192,12 @@ def test_results_are_lines_a_document_and_tables(found, tmp_path):
     assert "| paper, random vectors (control) |" in tables
     assert "*difference to the best control*" in tables
     assert len(paths) == 3
-    with pytest.raises(OutputExistsError, match=r"scores\.csv exists"):
+    with pytest.raises(OutputExistsError, match=r"scores\.csv"):
         found.write(tmp_path)
     found.write(tmp_path, overwrite=True)
 
 
+@pytest.mark.slow
 def test_a_picture_is_drawn_for_each_scenario(found, tmp_path):
     pytest.importorskip("matplotlib")
     paths = write_figures(found, tmp_path)
@@ -219,6 +223,7 @@ def test_a_transfer_and_batches_are_evaluated_too(panel, clustered):
     }
 
 
+@pytest.mark.slow
 def test_panels_that_share_some_genes_are_evaluated_by_these_and_by_the_others(panel, clustered, monkeypatch):
     monkeypatch.setattr(
         cells, "partial_splits", partial(partial_splits, n_genes=(60,), shares=(0, 0.02, 0.5))
@@ -289,7 +294,7 @@ def test_batches_are_centred_by_what_they_are_and_data_sets_by_which_they_are(pa
 
 def test_vectors_of_another_shape_are_refused(panel, clustered):
     bad = Method("bad", lambda task: (np.zeros((3, 2), np.float32), np.zeros((3, 2), np.float32)))
-    with pytest.raises(InputError, match=r"the method 'bad' gave \(3, 2\) for"):
+    with pytest.raises(InputError, match=r"'bad'.*\(3, 2\)"):
         evaluate(panel, clustered, [bad])
 
 
