@@ -84,4 +84,4 @@ def _entry_points(stamp: str) -> tuple[Callable[..., Any], ...]:
     return embed, pick, rank
 
 
-embed, pick, rank = _entry_points(source_stamp("_select", "_pick", "_order", "_pool", "_entry"))
+embed, pick, rank = _entry_points(source_stamp("_scratch", "_select", "_pick", "_order", "_pool", "_entry"))

@@ -11,12 +11,11 @@ from __future__ import annotations
 import numpy as np
 
 from lexicell_kernels._pick import list_picks
+from lexicell_kernels._scratch import DIGIT_BITS, LANES
 from lexicell_kernels._select import (
-    DIGIT_BITS,
     DISORDERED,
     FRACTIONAL,
     INVALID,
-    LANES,
     OUT_OF_RANGE,
     TOP_LEVEL,
     copy,

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from lexicell_kernels._scratch import LANES
 from lexicell_kernels._select import (
-    LANES,
     TOP_LEVEL,
     arrange,
     count_from,

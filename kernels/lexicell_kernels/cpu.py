@@ -19,13 +19,8 @@ from numpy.typing import NDArray
 from lexicell_kernels._entry import embed, pick, rank
 from lexicell_kernels._host import candidate_words, check_columns, check_values, in_order
 from lexicell_kernels._pool import COUNT, LOG1P, RANK, UNIFORM
-from lexicell_kernels._select import (
-    DISORDERED,
-    OUT_OF_RANGE,
-    Columns,
-    Scratch,
-    new_scratch,
-)
+from lexicell_kernels._scratch import Columns, Scratch, new_scratch
+from lexicell_kernels._select import DISORDERED, OUT_OF_RANGE
 from lexicell_kernels.types import (
     CsrBlock,
     GeneTable,
