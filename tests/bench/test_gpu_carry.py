@@ -66,7 +66,7 @@ def test_a_folder_that_is_too_large_names_the_largest_files(tmp_path):
     (tmp_path / "wheels" / "large.whl").write_bytes(bytes(900))
     (tmp_path / "cells.npz").write_bytes(bytes(100))
     assert carry.check_size(tmp_path, 1_000) == 1_000
-    with pytest.raises(CarriedError, match=r"more than 0 MB; the largest: large\.whl .*cells\.npz"):
+    with pytest.raises(CarriedError, match=r"0 MB.*large\.whl.*cells\.npz"):
         carry.check_size(tmp_path, 999)
     assert carry.LIMIT == 60_000_000
 

@@ -73,5 +73,5 @@ def test_the_torch_peers_compute_what_we_do_where_nothing_is_tied(drawn):
 def test_peers_are_not_prepared_for_what_their_keys_do_not_hold(drawn):
     block, table = drawn
     shuffled = gpu_cells.random_table(table.rank >= 0, 8, "float16", in_order=False)
-    with pytest.raises(ValueError, match="at most 65536 rows"):
+    with pytest.raises(ValueError, match="65536"):
         gpu_peers.prepare(block, shuffled)

@@ -147,7 +147,7 @@ def test_a_cupy_table_comes_to_the_host_once(cupy, block, table):
 
 
 def test_another_device_is_refused(block, table):
-    with pytest.raises(ValueError, match=r"device must be 'cpu', 'cuda' or None .*, got 'gpu'"):
+    with pytest.raises(ValueError, match=r"'cpu', 'cuda'.*'gpu'"):
         embed_rows(block, table, k=1, device="gpu")
 
 
@@ -256,7 +256,7 @@ def test_values_of_a_matrix_without_columns_are_refused(cupy):
     counts = CsrBlock(
         data=np.ones(2, np.float32), indices=np.zeros(2, np.int32), indptr=np.array([0, 0, 1, 2]), n_columns=0
     )
-    with pytest.raises(ValueError, match="row 1 has a column outside"):
+    with pytest.raises(ValueError, match="row 1"):
         embed_rows(counts, nothing, k=1, device="cuda")
 
 
@@ -306,12 +306,12 @@ def test_more_genes_by_score_than_shared_memory_holds_are_refused_with_the_most_
         lambda k: embed_rows(there, many, k=k, weight=Weight.RANK),
         lambda k: select_topk(there, many, k=k, order=Order.SCORE),
     ):
-        with pytest.raises(ValueError, match=r"up to [\d,]+ genes per cell by score, not 5,000") as caught:
+        with pytest.raises(ValueError, match=r"[\d,]+.*5,000") as caught:
             run(5000)
         most = int(re.search(r"up to ([\d,]+)", str(caught.value))[1].replace(",", ""))
         assert 2048 < most < 5000
         run(most)
-        with pytest.raises(ValueError, match=f"up to {most:,} genes"):
+        with pytest.raises(ValueError, match=f"{most:,}"):
             run(most + 1)
     assert select_topk(there, many, k=6000).n_genes.get() == [6000]
 
@@ -329,7 +329,7 @@ def test_the_bitmaps_of_a_large_table_leave_less_room_for_picks_or_none(cupy, mo
     monkeypatch.setattr(cupy.cuda.Device, "attributes", limits)
     same(select_topk(upload(cupy, counts), many, k=500), cpu.select_topk(counts, many, k=500))
     limits["MaxSharedMemoryPerBlockOptin"] = 4700
-    with pytest.raises(ValueError, match="3,000 genes in another order than the lexicon's"):
+    with pytest.raises(ValueError, match="3,000"):
         select_topk(upload(cupy, counts), many, k=1)
 
 
@@ -339,14 +339,14 @@ def test_columns_beyond_32_bits_are_refused(cupy):
     counts = CsrBlock(
         data=np.ones(1, np.float32), indices=np.zeros(1, np.int64), indptr=np.array([0, 1]), n_columns=v
     )
-    with pytest.raises(ValueError, match="2,147,483,648 columns; a GPU takes up to 2,147,483,647"):
+    with pytest.raises(ValueError, match=r"2,147,483,648.*GPU.*2,147,483,647"):
         embed_rows(upload(cupy, counts), wide, k=1)
 
 
 def test_a_row_of_too_many_values_is_refused_before_the_launch(cupy, monkeypatch, block, table):
     monkeypatch.setattr("lexicell_kernels.cuda._MOST", V)
     long = replace(block, data=np.ones(V + 2, np.float32), indices=np.zeros(V + 2, np.int32))
-    with pytest.raises(RowTooLongError, match="row 1 has 41 values") as caught:
+    with pytest.raises(RowTooLongError, match=r"row 1.*41") as caught:
         embed_rows(upload(cupy, replace(long, indptr=np.array([0, 1, V + 2]))), table, k=1)
     assert (caught.value.row, caught.value.length) == (1, 41)
     assert cupy.testing_counters.launches == 0
@@ -426,7 +426,7 @@ def test_rows_out_of_order_are_put_in_order_for_host_arrays_and_flagged_for_cupy
     there = upload(cupy, counts)
     rows = embed_rows(there, table, k=2)
     np.testing.assert_array_equal(rows.n_genes.get() < 0, [False, True, False])
-    with pytest.raises(DisorderedRowsError, match=r"columns of row 1 .* call sum_duplicates") as caught:
+    with pytest.raises(DisorderedRowsError, match=r"row 1.*sum_duplicates") as caught:
         check_rows(rows, there)
     assert caught.value.row == 1
 
@@ -460,7 +460,7 @@ def test_errors_are_builtins_too_and_travel_between_processes(error, builtin):
 
 def test_arrays_of_another_package_have_no_kernel(table):
     Other = type("Array", (), {"__module__": "cupyx.scipy.sparse"})
-    with pytest.raises(TypeError, match="no kernel for arrays of cupyx; there are kernels for cupy, numpy"):
+    with pytest.raises(TypeError, match="cupy, numpy"):
         lexicell_kernels.embed_rows(
             CsrBlock(data=Other(), indices=Other(), indptr=Other(), n_columns=V), table, k=1
         )

@@ -145,5 +145,5 @@ def test_rows_in_disorder_are_put_in_order_and_what_is_no_count_is_named():
         cpu.rank_genes(block, table, k=1, divisor=np.ones(3))
     indices[3] = 7
     data[0] = 1
-    with pytest.raises(ValueError, match="row 1 has a column outside"):
+    with pytest.raises(ValueError, match="row 1"):
         cpu.rank_genes(block, table, k=1)

@@ -163,7 +163,7 @@ def test_codecs_that_may_do_anything_are_not_called(name: str, tmp_path: Path) -
     more = {"labels": ["a", "b"], "dtype": "O"} if name == "categorize" else {}
     codec = numcodecs.get_codec({"id": name, **more})
     array = zarr.create_array(tmp_path / "a.zarr", shape=(3,), dtype="i4", zarr_format=2, compressors=codec)
-    with pytest.raises(ValueError, match=f"codec not available: '{name}'"):
+    with pytest.raises(ValueError, match=f"'{name}'"):
         bounded(array)
 
 

@@ -133,13 +133,13 @@ def test_retries_have_an_end() -> None:
 
 @pytest.mark.parametrize("name", ["c.h5ad", "c.h5", "matrix.mtx.gz"])
 def test_files_behind_a_url_are_refused_with_a_way_out(name: str) -> None:
-    with pytest.raises(InputError, match="download the file, or pack it to Zarr") as caught:
+    with pytest.raises(InputError, match="Zarr") as caught:
         open_counts(f"s3://atlas/{name}")
     says(caught.value, name)
 
 
 def test_urls_of_other_kinds_are_refused() -> None:
-    with pytest.raises(InputError, match="ftp:// is not read"):
+    with pytest.raises(InputError, match="ftp://"):
         open_counts("ftp://host/c.zarr")
     with pytest.raises(InputError, match="cannot be used"):
         open_counts("s3:///c.zarr")

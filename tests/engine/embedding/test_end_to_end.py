@@ -226,7 +226,7 @@ def test_names_and_columns_are_the_callers(tmp_path, cells):
     written = anndata.read_zarr(tmp_path / "out.zarr")
     assert set(written.obs) == {"bulk_labels", "mine_coverage", *QUALITY}
     assert written.obs["bulk_labels"].tolist() == cells.obs["bulk_labels"].tolist()
-    with pytest.raises(InputError, match="no column 'nonsense'; it has bulk_labels"):
+    with pytest.raises(InputError, match=r"'nonsense'.*bulk_labels"):
         lexicell.embed(cells, tmp_path / "other.zarr", obs_columns=["nonsense"])
     assert not (tmp_path / "other.zarr").exists()
 
@@ -346,7 +346,7 @@ def test_too_little_coverage_stops_and_can_be_accepted(cells):
     some = cells.var_names.to_numpy().copy()
     some[np.asarray(cells.X.sum(axis=0)).ravel().argsort()[-250:]] = [f"x{i}" for i in range(250)]
     cells.var_names = some
-    with pytest.raises(CoverageError, match=r"only \d+% of the counts .* less than 50%"):
+    with pytest.raises(CoverageError, match=r"\d+%.*50%"):
         lexicell.tl.embed(cells)
     lexicell.tl.embed(cells, min_coverage=0.0)
     assert (cells.obs["lexicell_coverage"] < 0.6).all()

@@ -70,7 +70,7 @@ def test_a_negative_count_is_an_error(cells):
     with open_counts(cells) as source:
         aligned = align_cells(source, AlignOptions())
         cells.X.data[5] = -1
-        with pytest.raises(CountsError, match=f"cell '{cells.obs_names[0]}'.* for gene"):
+        with pytest.raises(CountsError, match=rf"'{cells.obs_names[0]}'"):
             gene_statistics(aligned)
 
 

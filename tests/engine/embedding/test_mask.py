@@ -98,14 +98,14 @@ def test_a_lexicon_without_flags_says_so(tmp_path, flagged, cells):
 
 
 def test_unknown_flags_and_masks_of_everything_are_refused(flagged, cells):
-    with pytest.raises(InputError, match="masked by one of name-only, shared, placeholder, not by 'dull'"):
+    with pytest.raises(InputError, match=r"name-only, shared, placeholder.*'dull'"):
         lexicell.tl.embed(cells, lexicon=flagged, mask_genes=["dull"])
     only = cells[:, list(FLAGGED)].copy()
     with pytest.raises(CoverageError, match="all 4 genes are masked; mask fewer"):
         lexicell.tl.embed(
             only, lexicon=flagged, mask_genes=["name-only", "shared", "placeholder"], min_coverage=0
         )
-    with pytest.raises(CoverageError, match=r"describes without the 3 masked ones, less than 90%"):
+    with pytest.raises(CoverageError, match=r"3.*90%"):
         lexicell.tl.embed(only, lexicon=flagged, mask_genes=["name-only", "placeholder"], min_coverage=0.9)
 
 

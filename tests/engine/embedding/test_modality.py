@@ -152,7 +152,7 @@ def test_every_verb_reads_the_modality_that_is_asked_for(both, cells, tmp_path):
         lambda: lexicell.train(mudata, label="kind", objective="ridge"),
         lambda: annotate(mudata, reference=learned),
     ):
-        with pytest.raises(InputError, match="MuData of prot, rna"):
+        with pytest.raises(InputError, match=r"MuData.*prot, rna"):
             verb()
 
 
@@ -165,7 +165,7 @@ def test_a_view_of_a_backed_anndata_is_refused_before_the_work(cells, door, tmp_
         "embed": lambda: lexicell.tl.embed(backed[:5]),
         "annotate": lambda: annotate_anndata(backed[:5], reference="nowhere"),
     }
-    with pytest.raises(InputError, match=r"c\.h5ad.*view of a backed AnnData.*to_memory"):
+    with pytest.raises(InputError, match=r"c\.h5ad.*AnnData.*to_memory"):
         write[door]()
     backed.file.close()
 

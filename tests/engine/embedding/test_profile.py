@@ -156,7 +156,7 @@ def test_python_writes_a_trace_from_opening_to_the_end(many_file, tmp_path):
     spans, facts = check_trace(tmp_path / "new" / "trace.json")
     assert spans["main"][0]["cat"] == "plan"
     assert min(facts["stages"]["plan"], facts["stages"]["finish"]) > 0
-    with pytest.raises(OutputExistsError, match=r"trace\.json exists"):
+    with pytest.raises(OutputExistsError, match=r"trace\.json"):
         lexicell.embed(many_file, tmp_path / "again.zarr", profile=tmp_path / "new" / "trace.json")
     assert not (tmp_path / "again.zarr").exists()
 
@@ -188,9 +188,9 @@ def test_what_fails_before_a_run_begins_leaves_no_trace(cells, tmp_path):
 
 def test_a_trace_that_can_not_be_written_is_said_before_anything_is_done(tmp_path):
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(WriteError, match=r"t\.json cannot be written \(Not a directory\)"):
+    with pytest.raises(WriteError, match=r"t\.json.*\(Not a directory\)"):
         profiled(tmp_path / "file" / "t.json", replace=False).__enter__()
-    with pytest.raises(InputError, match=r"out\.zarr: a trace is a \.json"):
+    with pytest.raises(InputError, match=r"out\.zarr.*\.json"):
         profiled(tmp_path / "out.zarr", replace=True).__enter__()
 
 

@@ -83,7 +83,7 @@ def test_a_full_disk_keeps_what_is_done_and_a_resumed_run_gives_the_same_bytes(
 
     with monkeypatch.context() as patched:
         patched.setattr(ShardWriter, "write", full)
-        with pytest.raises(PartialError, match=r"No space left.*2 of 4 shards are kept: go on with --resume"):
+        with pytest.raises(PartialError, match=r"No space left.*2 of 4.*--resume"):
             lexicell.embed(many_file, out, top_k=40, obs_columns=LABEL, workers=1)
     assert not out.exists()
     with pytest.raises(OutputExistsError, match=r"2 of 4.*--resume.*--overwrite"):
@@ -138,7 +138,7 @@ def test_a_bad_count_ends_the_run_with_its_name_and_leaves_nothing_of_a_first_sh
     bad = many.copy()
     bad.X.data[bad.X.indptr[13_000]] = -1
     bad.write_h5ad(tmp_path / "bad.h5ad")
-    with pytest.raises(CountsError, match=r"cell 'cell13000' \(row 13000\) has -1.0"):
+    with pytest.raises(CountsError, match=r"'cell13000' \(row 13000\).*-1.0"):
         lexicell.embed(tmp_path / "bad.h5ad", tmp_path / "out.zarr", values="counts", workers=8)
 
 

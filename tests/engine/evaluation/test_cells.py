@@ -188,7 +188,7 @@ def test_results_are_lines_a_document_and_tables(found, tmp_path):
     assert "| paper, random vectors (control) |" in tables
     assert "*difference to the best control*" in tables
     assert len(paths) == 3
-    with pytest.raises(OutputExistsError, match=r"scores\.csv exists"):
+    with pytest.raises(OutputExistsError, match=r"scores\.csv"):
         found.write(tmp_path)
     found.write(tmp_path, overwrite=True)
 
@@ -288,7 +288,7 @@ def test_batches_are_centred_by_what_they_are_and_data_sets_by_which_they_are(pa
 
 def test_vectors_of_another_shape_are_refused(panel, clustered):
     bad = Method("bad", lambda task: (np.zeros((3, 2), np.float32), np.zeros((3, 2), np.float32)))
-    with pytest.raises(InputError, match=r"the method 'bad' gave \(3, 2\) for"):
+    with pytest.raises(InputError, match=r"'bad'.*\(3, 2\)"):
         evaluate(panel, clustered, [bad])
 
 

@@ -141,7 +141,7 @@ def test_evidence_of_other_genes_does_not_depend_on_the_common_ones(task):
 def test_methods_are_looked_up_by_name():
     found = resolve_methods(["whitened", METHODS["paper"]])
     assert [method.name for method in found] == ["whitened", "paper"]
-    with pytest.raises(InputError, match="no method 'papr'; there are lexicell, loadings, "):
+    with pytest.raises(InputError, match=r"'papr'.*lexicell, loadings"):
         resolve_methods(["papr"])
-    with pytest.raises(InputError, match="'paper' is given twice"):
+    with pytest.raises(InputError, match="'paper'"):
         resolve_methods(["paper", "paper"])

@@ -82,15 +82,15 @@ def test_cells_without_a_label_are_left_out_and_counted(cells, bundled):
 
 
 def test_a_column_that_is_not_there_is_answered_with_those_that_are(cells, bundled):
-    with pytest.raises(InputError, match=rf"obs has no column 'type'; it has {LABEL}"):
+    with pytest.raises(InputError, match=rf"'type'.*{LABEL}"):
         panel_of(cells, AlignOptions(lexicon=bundled), label="type")
-    with pytest.raises(InputError, match="obs has no column 'donor'"):
+    with pytest.raises(InputError, match="'donor'"):
         panel_of(cells, AlignOptions(lexicon=bundled), label=LABEL, batch_key="donor")
 
 
 def test_one_class_is_no_question(cells, bundled):
     cells.obs["all"] = "cell"
-    with pytest.raises(InputError, match=r"has one class only \(cell\)"):
+    with pytest.raises(InputError, match=r"\(cell\)"):
         panel_of(cells, AlignOptions(lexicon=bundled), label="all")
 
 

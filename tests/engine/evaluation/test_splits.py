@@ -131,7 +131,7 @@ def test_partial_draws_are_those_of_the_seed():
     assert not np.array_equal(first[0].cells[0], other[0].cells[0])
     assert not np.array_equal(first[2].genes[0], other[2].genes[0])
     assert not np.array_equal(first[2].genes[0], first[3].genes[0])
-    with pytest.raises(InputError, match="no two panels of 300 genes can be made of 60 described genes"):
+    with pytest.raises(InputError, match=r"300.*60"):
         partial_splits(make(), 1, 0)
 
 
@@ -175,5 +175,5 @@ def test_a_transfer_goes_by_common_genes_and_by_none():
 
 
 def test_a_transfer_without_a_common_label_names_both_sides():
-    with pytest.raises(InputError, match=r"no label of the query \(x, y\).*\(a, b, c\).*--map"):
+    with pytest.raises(InputError, match=r"a, b.*--map"):
         transfer_splits(make(), make({"x": 5, "y": 5}), 1, 0)

@@ -37,7 +37,7 @@ def given(tmp_path, tokens=None, medians=None):
     ],
 )
 def test_tokens_that_are_none_are_refused(tmp_path, tokens):
-    with pytest.raises(InputError, match=r"tokens are whole numbers from 0 to 2\^31 - 1, all different"):
+    with pytest.raises(InputError, match=r"0.*2\^31.*1"):
         export("geneformer", hostile()[0], tmp_path / "o", listener=ignore, **given(tmp_path, tokens))
     options = given(tmp_path, None, dict.fromkeys(IDS, "abc"))
     with pytest.raises(InputError, match="medians are numbers"):
@@ -54,7 +54,7 @@ def test_tokens_that_are_none_are_refused(tmp_path, tokens):
     ],
 )
 def test_a_file_that_is_not_there_is_named(tmp_path, name, options):
-    with pytest.raises(InputNotFoundError, match=r"nope\.json does not exist"):
+    with pytest.raises(InputNotFoundError, match=r"nope\.json"):
         export(name, hostile()[0], tmp_path / "o", listener=ignore, **options)
     key = next(key for key, value in options.items() if value == "nope.json")
     with pytest.raises(InputError, match=r"cannot be read|is a \.json"):
@@ -66,7 +66,7 @@ def test_a_file_that_is_not_there_is_named(tmp_path, name, options):
 def test_columns_that_geneformer_reads_hold_numbers(tmp_path, column, value):
     adata, _ = hostile()
     adata.obs[column] = value
-    with pytest.raises(InputError, match=rf"obs\['{column}'\], which Geneformer reads, holds no numbers"):
+    with pytest.raises(InputError, match=rf"obs\['{column}'\].*Geneformer"):
         export("geneformer", adata, tmp_path / "o", listener=ignore, **given(tmp_path))
 
 
@@ -167,7 +167,7 @@ def test_an_answer_has_its_label(tmp_path):
 def test_a_column_that_datasets_can_not_open_is_refused(tmp_path):
     adata, _ = hostile()
     adata.obs["month"] = pd.period_range("2020-01", periods=adata.n_obs, freq="M")
-    with pytest.raises(LexicellError, match=r"obs\['month'\] can't be exported"):
+    with pytest.raises(LexicellError, match=r"obs\['month'\]"):
         export("cell-sentence", adata, tmp_path / "o", obs_columns=["month"], listener=ignore)
     export("cell-sentence", adata, tmp_path / "p", listener=ignore)
     assert table_of(tmp_path / "p").num_rows == adata.n_obs

@@ -237,7 +237,7 @@ def test_a_full_disk_is_one_sentence_and_leaves_nothing(tmp_path, small, monkeyp
 
 
 def test_what_does_not_fit_is_refused(tmp_path, small, monkeypatch):
-    with pytest.raises(InputError, match=r"end it with \.onnx"):
+    with pytest.raises(InputError, match=r"\.onnx"):
         export_cell(small, tmp_path / "cell.bin")
     with pytest.raises(InputError, match="use the lexicon it was learned on"):
         export_cell(small, tmp_path / "a.onnx", projection=Projection(np.ones((2, 5), np.float32)))
@@ -247,7 +247,7 @@ def test_what_does_not_fit_is_refused(tmp_path, small, monkeypatch):
             small, tmp_path / "a.onnx", projection=Projection(np.eye(2, dtype="f4"), gene_scale=weights)
         )
     large = Projection(np.eye(2, dtype=np.float32) * 1e6)
-    with pytest.raises(InputError, match="exceeds the range of float16"):
+    with pytest.raises(InputError, match="float16"):
         export_cell(small, tmp_path / "a.onnx", projection=large, dtype="float16")
     monkeypatch.setattr("lexicell.exports.cell_onnx._MOST_BYTES", 10)
     with pytest.raises(InputError, match="project it to fewer dimensions"):

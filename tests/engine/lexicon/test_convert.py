@@ -152,7 +152,7 @@ def test_names_are_what_most_of_them_look_like(tmp_path):
         _json(tmp_path / "g.json", {"7157": [1], "920": [2]}), tmp_path / "s", names_are="symbol", **FACTS
     )
     assert lexicon.genes["symbol"].to_pylist() == ["7157", "920"]
-    with pytest.raises(InputError, match="'TP53' is not an NCBI Gene id"):
+    with pytest.raises(InputError, match=r"'TP53'.*NCBI Gene"):
         import_vectors(
             _json(tmp_path / "g.json", {"1": [1], "12": [1], "TP53": [2]}), tmp_path / "x", **FACTS
         )
@@ -375,14 +375,14 @@ def test_a_file_cut_short_anywhere_is_never_taken(tmp_path, form):
 
 
 def test_a_number_beyond_the_type_is_refused_by_gene(tmp_path):
-    with pytest.raises(InputError, match="vector of CD4 exceeds the range of float16; use float32"):
+    with pytest.raises(InputError, match=r"CD4.*float16.*float32"):
         import_vectors(
             _json(tmp_path / "g.json", {"A": [1], "CD4": [1e6]}), tmp_path / "l", dtype="float16", **FACTS
         )
 
 
 def test_missing_files_and_facts_are_named(tmp_path):
-    with pytest.raises(InputNotFoundError, match=r"no\.json does not exist"):
+    with pytest.raises(InputNotFoundError, match=r"no\.json"):
         import_vectors(tmp_path / "no.json", tmp_path / "l", **FACTS)
     for fact, word in (
         ("encoder_id", "encoder"),
@@ -390,7 +390,7 @@ def test_missing_files_and_facts_are_named(tmp_path):
         ("licence", "licence"),
         ("organism", "organism"),
     ):
-        with pytest.raises(InputError, match=f"The {word} of the vectors must be given"):
+        with pytest.raises(InputError, match=f"{word}"):
             import_vectors(_json(tmp_path / "g.json"), tmp_path / "l", **{**FACTS, fact: " "})
 
 
@@ -405,7 +405,7 @@ def test_writing_out_is_refused_where_something_is(tmp_path, lexicon):
     assert (tmp_path / "a.parquet").read_text() == "mine"
     export_vectors(lexicon.path, tmp_path / "a.parquet", overwrite=True)
     assert pq.read_table(tmp_path / "a.parquet").num_rows == 41
-    with pytest.raises(InputError, match=r"expected \.parquet, \.safetensors"):
+    with pytest.raises(InputError, match=r"\.parquet, \.safetensors"):
         export_vectors(lexicon.path, tmp_path / "a.pickle")
 
 

@@ -111,7 +111,7 @@ def test_what_is_no_gmt_is_refused_with_the_line(tmp_path, content, says):
 
 
 def test_missing_truncated_and_foreign_files_are_told_apart(tmp_path, make_lexicon):
-    with pytest.raises(InputNotFoundError, match=r'none.gmt does not exist; name .* "go-bp"'):
+    with pytest.raises(InputNotFoundError, match=r'none.gmt.*"go-bp"'):
         read_gene_sets(tmp_path / "none.gmt")
     with pytest.raises(InputError, match="cannot be read"):
         read_gene_sets(tmp_path)

@@ -31,7 +31,7 @@ def pretended(monkeypatch):
 def test_a_provider_that_is_not_installed_is_refused(bundled):
     assert not shares_memory()
     require_device("cpu")
-    with pytest.raises(InputError, match=r"device cuda cannot be used, ONNX Runtime offers .*CPUExecution"):
+    with pytest.raises(InputError, match=r"ONNX Runtime.*CPUExecution"):
         open_table(bundled.path, "cuda")
 
 
@@ -39,7 +39,7 @@ def test_a_provider_that_is_not_installed_is_refused(bundled):
 def test_a_table_that_falls_back_to_the_cpu_in_silence_is_an_error(bundled, pretended):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # ONNX Runtime warns of the unknown provider
-        with pytest.raises(InputError, match=r"ONNX Runtime offers CPUExecutionProvider"):
+        with pytest.raises(InputError, match=r"ONNX Runtime.*CPUExecutionProvider"):
             open_table(bundled.path, "cuda")
 
 

@@ -81,7 +81,7 @@ def test_counts_of_the_host_are_taken_to_the_gpu_when_asked(counts, on_device):
 
 def test_vectors_made_on_the_cpu_do_not_go_to_the_gpu(counts):
     for adata, device in ((counts, "auto"), (on_gpu(counts), "cpu")):
-        with pytest.raises(InputError, match="made on the CPU, so they stay there; give device='cuda'"):
+        with pytest.raises(InputError, match=r"CPU.*device='cuda'"):
             lexicell.tl.embed(adata, device=device, on_device=True)
 
 
@@ -157,7 +157,7 @@ def test_a_negative_value_does_not_hide_in_a_sum_of_two_entries(counts):
     at = int(np.flatnonzero(columns == names[times == 2][0])[0])
     matrix.data[start + at] = -1
     adata = anndata.AnnData(matrix, obs=counts.obs[[]].copy(), var=counts.var.copy())
-    with pytest.raises(CountsError, match=rf"\(row 40\) has -1.0 for gene {counts.var_names[columns[at]]!r}"):
+    with pytest.raises(CountsError, match=rf"\(row 40\).*-1.0.*{counts.var_names[columns[at]]!r}"):
         lexicell.tl.embed(adata)
 
 
@@ -205,7 +205,7 @@ def test_logarithms_are_undone_on_the_gpu(counts):
 def test_damaged_matrices_are_told_before_the_kernel_reads_them(counts):
     adata = on_gpu(counts)
     adata.X.indices[2000] = 765
-    with pytest.raises(CorruptDataError, match="points to index 765, outside 0:765"):
+    with pytest.raises(CorruptDataError, match=r"index 765.*0:765"):
         lexicell.tl.embed(adata)
     adata = on_gpu(counts)
     adata.X.indptr[5] = 10**6
@@ -229,7 +229,7 @@ def test_little_memory_is_one_sentence_with_ways_out(counts, monkeypatch):
 
     monkeypatch.setattr(cupy, "empty", full)
     for on_device in (True, False):
-        with pytest.raises(GpuMemoryError, match=r"GPU's memory is too small .*; free some, .*--device cpu"):
+        with pytest.raises(GpuMemoryError, match=r"GPU's.*--device cpu"):
             lexicell.tl.embed(adata, on_device=on_device)
 
 

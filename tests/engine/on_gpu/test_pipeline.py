@@ -196,14 +196,12 @@ def test_the_share_of_memory_follows_from_what_is_free_and_who_shares_it(work, m
 def test_a_gpu_without_any_room_is_one_sentence_with_ways_out(work, memory):
     blocks = GpuBlocks(work[0])
     memory.largest = 0
-    with pytest.raises(
-        GpuMemoryError, match=r"AnnData: the GPU's memory is too small .*--workers.*--device cpu"
-    ):
+    with pytest.raises(GpuMemoryError, match=r"AnnData.*GPU's.*--workers.*--device cpu"):
         embedded(blocks, work, [20])
     memory.reset()
     same(embedded(blocks, work, [20]), work)  # what was under way has ended
     memory.pinned_limit = 1
-    with pytest.raises(GpuMemoryError, match=r"does not page-lock .*\(--workers\)"):
+    with pytest.raises(GpuMemoryError, match=r"\(--workers\)"):
         embedded(GpuBlocks(work[0]), work, [20])
 
 
@@ -251,9 +249,7 @@ def test_the_cell_of_a_bad_value_is_named_and_the_rows_before_are_not_lost(work,
     blocks = GpuBlocks(embedder)
     blocks._piece_bytes = piece
     seen = []
-    with pytest.raises(
-        CountsError, match=rf"'{blood.obs_names[50]}' \(row 50\) has {float(value)} for gene '{gene}'"
-    ):
+    with pytest.raises(CountsError, match=rf"'{blood.obs_names[50]}' \(row 50\).*{float(value)}.*'{gene}'"):
         seen.extend(done.rows.vectors.copy() for done in blocks.embed(cut(block, [20, 40]), names))
     np.testing.assert_array_equal(np.concatenate(seen), expected["vectors"][:40])
 

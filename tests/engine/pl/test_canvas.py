@@ -82,7 +82,7 @@ def test_the_name_says_the_format_and_what_is_there_is_replaced(name, start, emb
 
 
 def test_a_name_that_is_no_picture_or_a_folder_is_refused(embedded, tmp_path):
-    with pytest.raises(InputError, match=r"end it with \.png, \.svg, \.pdf"):
+    with pytest.raises(InputError, match=r"\.png, \.svg, \.pdf"):
         pl.embedding(embedded, save=tmp_path / "p.jpeg")
     (tmp_path / "p.png").mkdir()
     with pytest.raises(OutputExistsError, match="folder"):

@@ -95,9 +95,9 @@ def test_a_palette_may_be_given(embedded, palette):
 
 
 def test_what_is_not_there_is_an_error_that_lists_what_is(embedded):
-    with pytest.raises(InputError, match=r"'X_pca' \(there: X_umap\)"):
+    with pytest.raises(InputError, match=r"'X_pca'.*X_umap"):
         pl.embedding(embedded, "X_pca")
-    with pytest.raises(InputError, match=r"'kind' \(there: type, depth, "):
+    with pytest.raises(InputError, match=r"'kind'.*type, depth"):
         pl.embedding(embedded, color="kind")
     with pytest.raises(InputError, match=r"color has 3 values, there are 90 cells"):
         pl.embedding(embedded, color=[1, 2, 3])
@@ -176,5 +176,5 @@ def test_datashader_gives_the_same_bytes_and_takes_cells_without_a_place(embedde
 def test_many_cells_without_datashader_are_told_before_any_drawing(embedded, monkeypatch):
     monkeypatch.setitem(sys.modules, "datashader", None)
     monkeypatch.setattr(_embedding, "DATASHADER_ABOVE", 80)
-    with pytest.raises(MissingExtraError, match=r"more than a million cells.*lexicell\[plot\]"):
+    with pytest.raises(MissingExtraError, match=r"lexicell\[plot\]"):
         pl.embedding(embedded, color="type")

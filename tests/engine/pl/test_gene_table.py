@@ -71,7 +71,7 @@ def test_no_sets_no_pairs_and_no_spread_are_drawn_too(tmp_path):
 
 
 def test_a_name_that_is_no_picture_or_taken_is_refused_before_any_work(tmp_path):
-    with pytest.raises(InputError, match=r"end it with \.png, \.svg, \.pdf"):
+    with pytest.raises(InputError, match=r"\.png, \.svg, \.pdf"):
         pl.check_figure(tmp_path / "figure.jpeg")
     (tmp_path / "p.png").write_bytes(b"mine")
     with pytest.raises(OutputExistsError, match="exists"):

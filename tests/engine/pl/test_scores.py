@@ -45,7 +45,7 @@ def test_boxes_are_quartiles_of_each_group_and_whiskers_hold_nine_tenths(embedde
 
 
 def test_a_column_of_obs_that_is_not_there_is_named(embedded):
-    with pytest.raises(InputError, match=r"'mine_coverage' \(there: type, depth, lexicell_coverage"):
+    with pytest.raises(InputError, match=r"'mine_coverage'.*type, depth, lexicell_coverage"):
         pl.coverage(embedded, prefix="mine")
     with pytest.raises(InputError, match="'kind'"):
         pl.coverage(embedded, groupby="kind")
@@ -73,7 +73,7 @@ def test_a_loss_curve_is_that_of_the_card(validation):
 
 @pytest.mark.parametrize("card", [{}, {"loss_curve": []}])
 def test_what_was_not_learned_step_by_step_has_no_curve(card):
-    with pytest.raises(InputError, match="no loss_curve"):
+    with pytest.raises(InputError, match="loss_curve"):
         pl.learning(card)
 
 
@@ -223,9 +223,9 @@ def test_given_axes_are_as_many_as_panels(found):
 
 
 def test_scenarios_and_scores_that_are_not_there_are_named(found):
-    with pytest.raises(InputError, match=r"'batches' \(there: few-shot, disjoint\)"):
+    with pytest.raises(InputError, match="'batches'"):
         pl.evaluation(found, scenario="batches")
-    with pytest.raises(InputError, match=r"'f2' \(there: macro_f1, ari\)"):
+    with pytest.raises(InputError, match=r"'f2'.*macro_f1"):
         pl.evaluation(found, score="f2")
     with pytest.raises(InputError, match="there: nothing"):
         pl.evaluation(Found([]))

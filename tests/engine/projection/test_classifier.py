@@ -48,7 +48,7 @@ def test_names_are_not_cut_and_large_scores_do_not_overflow():
 
 
 def test_vectors_of_another_length_are_refused():
-    with pytest.raises(InputError, match=r"takes vectors \[n, 2\], not \[4, 3\]"):
+    with pytest.raises(InputError, match=r"\[n, 2\].*\[4, 3\]"):
         classifier().predict(np.ones((4, 3)))
 
 

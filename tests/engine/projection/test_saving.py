@@ -95,14 +95,14 @@ def test_a_full_disk_leaves_the_old_one(tmp_path, full, monkeypatch):
 
 @pytest.mark.parametrize("card", [{"score": np.float32(1)}, {"score": float("nan")}, {"path": Path("x")}])
 def test_a_card_that_json_does_not_hold_is_refused_before_anything_is_written(tmp_path, card):
-    with pytest.raises(InputError, match="card is not plain JSON"):
+    with pytest.raises(InputError, match="JSON"):
         Projection(np.eye(2), card=card).save(tmp_path / "p")
     assert not list(tmp_path.iterdir())
 
 
 def test_what_is_not_there_is_not_found(tmp_path):
     (tmp_path / "empty").mkdir()
-    with pytest.raises(InputNotFoundError, match=r"empty is not a projection: it has no projection\.json"):
+    with pytest.raises(InputNotFoundError, match=r"projection\.json"):
         Projection.load(tmp_path / "empty")
     with pytest.raises(InputNotFoundError, match="there is no such folder"):
         Projection.load(tmp_path / "nothing")
@@ -157,7 +157,7 @@ def test_numbers_of_another_projection_are_noticed(tmp_path, full):
     one = full().save(tmp_path / "one")
     two = full(weight=-full().weight).save(tmp_path / "two")
     (one / NUMBERS).write_bytes((two / NUMBERS).read_bytes())
-    with pytest.raises(CorruptDataError, match=r"was changed after it was written \(hash\)"):
+    with pytest.raises(CorruptDataError, match=r"\(hash\)"):
         Projection.load(one)
 
 

@@ -303,7 +303,7 @@ def test_a_trained_projection_is_asked_for(run, paged, tmp_path):
     lexicell.embed(data, store, projection=learned)
     page = paged(store, data=data, group="kind", projection=learned)
     assert page.cells.genes is not None
-    with pytest.raises(InputError, match=r"trained projection .*name its folder \(--projection\)"):
+    with pytest.raises(InputError, match=r"\(--projection\)"):
         paged(store, data=data)
     with pytest.raises(InputError, match="with another"):
         paged(store, data=data, projection=other)
@@ -394,7 +394,7 @@ def test_a_store_that_is_not_complete_or_not_there_is_told(run, paged, tmp_path)
 
 def test_outputs_are_checked_first(run, tmp_path):
     store, _ = run
-    with pytest.raises(InputError, match=r"is an \.html"):
+    with pytest.raises(InputError, match=r"\.html"):
         lexicell.report(store, tmp_path / "page.pdf")
     (tmp_path / "page.html").write_text("mine")
     with pytest.raises(OutputExistsError):

@@ -120,7 +120,7 @@ def test_coordinates_of_any_size_are_places(embedded, paged):
 
 def test_vectors_that_are_not_finite_name_their_cell(embedded, paged):
     embedded.obsm["X_lexicell"][7, 3] = np.nan
-    with pytest.raises(InputError, match=r"the vector of cell 'cell-7' is not finite"):
+    with pytest.raises(InputError, match="'cell-7'"):
         paged(embedded)
 
 
@@ -182,7 +182,7 @@ def test_what_is_no_evaluation_is_told(tmp_path, content):
 def test_what_is_no_profile_is_told(tmp_path, facts):
     path = tmp_path / "p.json"
     path.write_text(json.dumps({"otherData": facts, "traceEvents": []}))
-    with pytest.raises(InputError, match=r"name the \.json that"):
+    with pytest.raises(InputError, match=r"\.json"):
         ProfileFile.read(path)
 
 
@@ -209,7 +209,7 @@ def test_an_evaluation_of_other_cells_is_told(run, paged, tmp_path):
 def test_what_lies_beside_can_be_left_out(run, paged, tmp_path, notes):
     store, data = run
     (tmp_path / "cells.annotation.csv").write_text("cell,label\nother,B\n")
-    with pytest.raises(InputError, match=r"--annotation none leaves it out"):
+    with pytest.raises(InputError, match="--annotation none"):
         paged(store, data=data)
     page = paged(store, data=data, annotation="none")
     assert not any(made.origin == "annotation" for made in page.cells.columns)

@@ -82,7 +82,7 @@ def test_a_line_without_a_sentence_is_a_shipped_type_or_an_error_with_its_number
     assert read_descriptions(path)[1:] == shipped_types(["B cell", "CL:0000169"])
     for wrong in ("blood", "B cells"):
         path.write_text(f"# mine\n\nalpha\tSecretes glucagon\n{wrong}\n")
-        with pytest.raises(InputError, match=rf"types\.txt, line 4: '{wrong}' has no tab"):
+        with pytest.raises(InputError, match=rf"types\.txt, line 4: '{wrong}'"):
             read_descriptions(path)
     with pytest.raises(InputNotFoundError):
         read_descriptions(tmp_path / "none.txt")

@@ -82,7 +82,7 @@ def test_words_alone_call_up_genes_where_there_is_no_encoder(lexicon, monkeypatc
 
 
 def test_what_no_text_of_a_gene_says_is_refused(lexicon):
-    with pytest.raises(InputError, match="'qwxz vvkj' calls up no gene of human-go-minilm"):
+    with pytest.raises(InputError, match="'qwxz vvkj'"):
         call_up(["insulin", "qwxz vvkj"], None, lexicon)
 
 
@@ -231,7 +231,7 @@ def test_too_few_cells_and_too_few_genes_are_told(atlas):
     with pytest.raises(InputError, match="sentences need ten or more"):
         lexicell.annotate(atlas[:5].copy(), describe=TYPES, listener=ignore)
     few = atlas[:, ["CD3D", "CD79A", "LYZ", "NKG7"]].copy()
-    with pytest.raises(InputError, match="of the 200 genes that 'B' calls up"):
+    with pytest.raises(InputError, match=r"200.*'B'"):
         lexicell.annotate(few, describe=TYPES, min_coverage=0, listener=ignore)
 
 

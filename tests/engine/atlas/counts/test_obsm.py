@@ -43,9 +43,9 @@ def test_rows_of_an_array_are_those_of_the_cells(cells, kind, tmp_path):
         found = source.read_obsm("spatial", 3, 11)
         assert found.dtype == np.float64
         assert (found == cells.obsm["spatial"][3:11]).all()
-        with pytest.raises(InputError, match=r"obsm has no 'where'; it has spatial, table$"):
+        with pytest.raises(InputError, match=r"'where'.*spatial, table$"):
             source.read_obsm("where", 0, 1)
-        with pytest.raises(InputError, match=r"obsm\['table'\] is no dense matrix of numbers"):
+        with pytest.raises(InputError, match=r"obsm\['table'\]"):
             source.read_obsm("table", 0, 1)
 
 

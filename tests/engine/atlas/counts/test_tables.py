@@ -152,14 +152,14 @@ def test_text_without_gaps_is_object_in_memory_too_and_with_gaps_is_nullable() -
 def test_objects_that_cannot_be_stored_name_their_column(values: list[Any]) -> None:
     adata = as_anndata(counts(6, 4))
     adata.obs["odd"] = pd.Series(values * 3, index=adata.obs_names, dtype=object)
-    with open_counts(adata) as source, pytest.raises(InputError, match=r"AnnData: obs column 'odd' holds"):
+    with open_counts(adata) as source, pytest.raises(InputError, match=r"AnnData.*'odd'"):
         source.read_obs(["odd"], 0, 0)
 
 
 def test_a_column_that_is_not_there_is_told_with_those_that_are(stored: Callable[[str], Path]) -> None:
     for data in (cells(), stored("h5ad")):
         with open_counts(data) as source:
-            with pytest.raises(InputError, match=r"obs has no column 'Type'; it has text, type, stage"):
+            with pytest.raises(InputError, match=r"'Type'.*text, type, stage"):
                 source.read_obs(["text", "Type"], 0, 0)
             with pytest.raises(IndexError, match="0:62"):
                 source.names(0, 62)
@@ -228,7 +228,7 @@ def test_codes_outside_the_categories_are_corrupt(stored: Callable[[str], Path])
         file["obs/type/codes"][30] = 5
     with (
         open_counts(path) as source,
-        pytest.raises(CorruptDataError, match=r"c\.h5ad: obs column 'type' .* in row 30"),
+        pytest.raises(CorruptDataError, match=r"c\.h5ad.*'type'.*row 30"),
     ):
         source.read_obs(["type"], 0, 1)
 
@@ -239,7 +239,7 @@ def test_text_that_is_no_utf_8_is_corrupt(tmp_path: Path) -> None:
         names = file["matrix/barcodes"][:]
         names[7] = b"\xff\xfe"
         file["matrix/barcodes"][...] = names
-    with open_counts(path) as source, pytest.raises(CorruptDataError, match="rows 5:9 of the cell names"):
+    with open_counts(path) as source, pytest.raises(CorruptDataError, match="rows 5:9"):
         source.names(5, 9)
 
 
@@ -275,9 +275,7 @@ def test_a_damaged_chunk_of_an_h5ad_names_file_and_column(stored: Callable[[str]
     path.write_bytes(raw)
     with open_counts(path) as source:
         assert source.read_obs(["count"], 0, 10)["count"].tolist() == list(range(10))
-        with pytest.raises(
-            CorruptDataError, match=r"c\.h5ad: rows 21:22 of obs column 'count' cannot be read"
-        ):
+        with pytest.raises(CorruptDataError, match=r"c\.h5ad: rows 21:22.*'count'"):
             source.read_obs(["count"], 21, 22)
 
 
@@ -286,7 +284,7 @@ def test_a_column_that_is_listed_but_not_there_is_corrupt(stored: Callable[[str]
     (path / "zarr.json").write_text('{"attributes": {}, "zarr_format": 3, "node_type": "group"}')
     shutil.rmtree(path / "obs" / "depth")
     assert "depth" not in zarr.open_group(path / "obs", mode="r")
-    with open_counts(path) as source, pytest.raises(CorruptDataError, match="obs column 'depth'"):
+    with open_counts(path) as source, pytest.raises(CorruptDataError, match="'depth'"):
         source.read_obs(["depth"], 0, 1)
 
 

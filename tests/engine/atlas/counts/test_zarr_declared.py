@@ -155,7 +155,7 @@ def test_what_is_declared_and_not_there_is_an_error_that_names_the_file(
 def test_an_unknown_encoding_is_no_damage(encoding: Any, sound: Path, tmp_path: Path) -> None:
     path = shutil.copytree(sound, tmp_path / "c.zarr")
     edit(path, "X", **{"encoding-type": encoding})
-    with pytest.raises(InputError, match=r"c\.zarr: X is stored as"):
+    with pytest.raises(InputError, match=r"c\.zarr: X"):
         open_counts(path)
 
 
@@ -167,5 +167,5 @@ def test_nothing_is_unpickled(tmp_path: Path) -> None:
         file.write_text(
             json.dumps(json.loads(file.read_text()) | {"filters": filters, "compressor": compressor})
         )
-        with pytest.raises(InputError, match=r"c\.zarr: X is stored in a way that is not known here"):
+        with pytest.raises(InputError, match=r"c\.zarr: X"):
             open_counts(path)

@@ -64,7 +64,7 @@ def test_obs_is_kept_and_tells_the_input_and_the_row(
     assert found["input_row"].tolist() == [*range(70), *range(50)]
     packed(inputs, tmp_path / "few.zarr", obs_columns=["bulk_labels"])
     assert list(anndata.read_zarr(tmp_path / "few.zarr").obs.columns) == ["bulk_labels"]
-    with pytest.raises(InputError, match="no column 'nothing'"):
+    with pytest.raises(InputError, match="'nothing'"):
         packed(inputs, tmp_path / "none.zarr", obs_columns=["nothing"])
 
 
@@ -149,7 +149,7 @@ def test_one_input_of_another_kind_of_layer_is_refused(
     parts[1].X = sparse.csr_matrix(np.log1p(parts[1].X.toarray()))
     for i, part in enumerate(parts):
         part.write_h5ad(tmp_path / f"{i}.h5ad")
-    with pytest.raises(InputError, match=r"0\.h5ad holds counts and 1\.h5ad holds log1p"):
+    with pytest.raises(InputError, match=r"0\.h5ad.*1\.h5ad.*log1p"):
         packed([tmp_path / "0.h5ad", tmp_path / "1.h5ad"], tmp_path / "out.zarr")
     assert not list(tmp_path.glob("out.zarr*"))
 
@@ -222,6 +222,6 @@ def test_what_is_no_count_is_named_with_cell_and_gene_and_not_packed(cells, tmp_
     gene = second.var_names[second.X.indices[at]]
     for number, part in enumerate((first, second)):
         part.write_h5ad(tmp_path / f"{number}.h5ad")
-    with pytest.raises(CountsError, match=rf"cell '{second.obs_names[31]}' .* for gene '{gene}'"):
+    with pytest.raises(CountsError, match=rf"'{second.obs_names[31]}'.*'{gene}'"):
         lexicell.pack([tmp_path / "0.h5ad", tmp_path / "1.h5ad"], tmp_path / "out.zarr")
     assert not (tmp_path / "out.zarr").exists()

@@ -128,7 +128,7 @@ def test_what_is_wrong_is_told(whole, tmp_path):
         shard.unlink()
         if damaged is not None:
             shard.write_bytes(damaged)
-        with pytest.raises(CorruptDataError, match=f"objects: obsm/X_lexicell/c/2/0 {what}; restore"):
+        with pytest.raises(CorruptDataError, match=f"obsm/X_lexicell/c/2/0 {what}"):
             verify(store)
         shard.write_bytes(data)
 
@@ -150,5 +150,5 @@ def test_a_store_of_somebody_else_cannot_be_verified(tmp_path):
     for act in (verify, open_embedding):
         with pytest.raises(InputError, match="no store that lexicell finished"):
             act(tmp_path / "other.zarr")
-        with pytest.raises(InputError, match=r"absent\.zarr does not exist"):
+        with pytest.raises(InputError, match=r"absent\.zarr"):
             act(tmp_path / "absent.zarr")

@@ -75,7 +75,7 @@ def test_a_flipped_bit_of_a_value_is_noticed(tmp_path: Path, name: str) -> None:
 
 @pytest.mark.parametrize("value", [None, [1], np.float32(1), b"x"])
 def test_a_value_that_is_neither_text_nor_a_number_is_refused(value: object) -> None:
-    with pytest.raises(TypeError, match="uns/odd is a "):
+    with pytest.raises(TypeError, match="uns/odd"):
         list(_documents.mapping("uns", {"odd": value}))
 
 

@@ -89,9 +89,7 @@ def test_a_run_to_nothing_begins_with_resume_too(made, whole, tmp_path, content)
 def test_a_new_run_does_not_take_the_place_of_an_unfinished_one(made, tmp_path):
     out = tmp_path / "out.zarr"
     made.begin(out, (0, 1, 2))
-    with pytest.raises(
-        OutputExistsError, match=r"an unfinished run is there, 3 of 4 .*--resume .*--overwrite"
-    ):
+    with pytest.raises(OutputExistsError, match=r"3 of 4.*--resume.*--overwrite"):
         made.write(out)
     with made.open(out, "resume") as store:
         assert store.pending == [3]
@@ -178,12 +176,12 @@ def test_resuming_a_complete_store_has_nothing_to_do(made, whole, tmp_path, cont
     assert content(out) == content(whole)
     assert names(tmp_path) == ["out.zarr"]
     with (
-        pytest.raises(InputError, match=r"other lexicon \('a1' before, 'b2' now\)"),
+        pytest.raises(InputError, match=r"'a1'.*'b2'"),
         made.open(out, "resume", lexicon="b2"),
     ):
         pass
     (out / ".lexicell" / "COMPLETE").unlink()
-    with pytest.raises(CorruptDataError, match="COMPLETE is missing or damaged"), made.open(out, "resume"):
+    with pytest.raises(CorruptDataError, match="COMPLETE"), made.open(out, "resume"):
         pass
 
 
@@ -211,7 +209,7 @@ def test_another_layout_is_another_run(made, tmp_path):
 
     made.begin(tmp_path / "out.zarr")
     other = replace(made, layout=replace(made.layout, chunk_rows=16))
-    with pytest.raises(InputError, match=r"layout\.chunk_rows \(8 before, 16 now\)"):
+    with pytest.raises(InputError, match=r"layout\.chunk_rows \(8.*16"):
         other.write(tmp_path / "out.zarr", "resume")
 
 
@@ -351,7 +349,7 @@ def test_a_folder_that_happens_to_be_in_the_way_is_not_used(made, tmp_path):
 
 def test_a_parent_that_is_a_file_is_one_sentence(made, tmp_path):
     (tmp_path / "file").touch()
-    with pytest.raises(WriteError, match=r"file/out\.zarr\.partial cannot be written \(Not a directory\)"):
+    with pytest.raises(WriteError, match=r"file/out\.zarr\.partial.*\(Not a directory\)"):
         made.write(tmp_path / "file" / "out.zarr")
 
 
@@ -375,9 +373,7 @@ def test_two_processes_never_write_at_once_and_a_killed_one_is_no_obstacle(tmp_p
         assert other.stdout.readline() == "ready\n"
         for mode in ("resume", "overwrite"):
             with (
-                pytest.raises(
-                    InputError, match=rf"is being written by process {other.pid} on .*; wait for it"
-                ),
+                pytest.raises(InputError, match=rf"{other.pid}"),
                 open_journal(out, {}, total=2, mode=mode),
             ):
                 pass

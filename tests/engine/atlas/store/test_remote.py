@@ -136,9 +136,7 @@ def test_a_refusal_at_any_put_is_one_sentence_and_the_run_goes_on(made, whole, c
     for k in range(5, total, total // 3):
         urllib_reset()
         n, limit = 0, k
-        with pytest.raises(
-            WriteError, match=r"out\.zarr cannot be written \(Generic S3 error: the service said no\)"
-        ):
+        with pytest.raises(WriteError, match=r"out\.zarr.*Generic S3"):
             made.write(URL)
         limit = 10**6
         made.write(URL, "resume")

@@ -188,7 +188,7 @@ def test_receipts_tell_what_the_report_of_a_run_needs(made, tmp_path):
 def test_an_unfinished_embedding_is_refused_or_says_which_rows_it_has(made, tmp_path):
     out = tmp_path / "out.zarr"
     made.begin(out, (1, 3))
-    with pytest.raises(PartialError, match=r"2 of 4 shards are done; go on with --resume"):
+    with pytest.raises(PartialError, match=r"2 of 4.*--resume"):
         open_embedding(out)
     some = open_embedding(out, allow_partial=True)
     present = some.obs["lexicell_present"].to_numpy()
@@ -206,7 +206,7 @@ def test_a_damaged_shard_of_an_unfinished_embedding_is_not_read(made, tmp_path):
     data = bytearray(shard.read_bytes())
     data[20] ^= 1
     shard.write_bytes(data)
-    with pytest.raises(CorruptDataError, match=r"obsm/X_lexicell/c/3/0 is not as written \(changed\)"):
+    with pytest.raises(CorruptDataError, match=r"obsm/X_lexicell/c/3/0.*\(changed\)"):
         open_embedding(tmp_path / "out.zarr", allow_partial=True)
     shard.unlink()
     assert open_embedding(tmp_path / "out.zarr", allow_partial=True).obs["lexicell_present"].sum() == 32
@@ -218,7 +218,7 @@ def test_a_finished_embedding_is_read_as_such_when_an_unfinished_one_would_do(wh
 
 @pytest.mark.parametrize("name", ["out", "out.h5", "s3://bucket/out.h5ad", "out.zarr.zip"])
 def test_an_output_has_one_of_two_endings(tmp_path, name):
-    with pytest.raises(InputError, match=r"is a \.zarr, here or at a URL, or an \.h5ad"):
+    with pytest.raises(InputError, match=r"\.zarr.*URL.*\.h5ad"):
         check_output(name if "://" in name else tmp_path / name, overwrite=True)
 
 
@@ -246,7 +246,7 @@ def test_an_output_is_checked_before_anything_is_read(made, whole, tmp_path):
     out = tmp_path / "out.zarr"
     assert check_output(out, overwrite=False) == out
     made.begin(out)
-    with pytest.raises(OutputExistsError, match=r"2 of 4 shards; continue it with --resume or start over"):
+    with pytest.raises(OutputExistsError, match=r"2 of 4.*--resume"):
         check_output(out, overwrite=False)
     check_output(out, overwrite=False, resume=True)
     check_output(out, overwrite=True)

@@ -57,13 +57,13 @@ def test_a_store_that_does_not_fit_together_is_seen_though_each_object_is_as_wri
     with made.open(out) as store, open_counts(few) as source:
         made.commit(store, range(4))
         store.finish(lambda root: write_obs(root, source, ("bulk_labels",), present=QUALITY), made.uns)
-    with pytest.raises(CorruptDataError, match=r"obs/_index/zarr\.json \(119 cells in place of 120\)"):
+    with pytest.raises(CorruptDataError, match=r"obs/_index/zarr\.json \(119.*120\)"):
         verify(out)
 
 
 def test_an_unfinished_store_ends_with_3(made, tmp_path, lexicell):
     made.begin(tmp_path / "out.zarr", (0, 2, 3))
-    with pytest.raises(PartialError, match=r"is not complete: 3 of 4 shards are done; go on with --resume"):
+    with pytest.raises(PartialError, match=r"3 of 4.*--resume"):
         verify(tmp_path / "out.zarr")
     code, out, err = lexicell("verify", tmp_path / "out.zarr")
     assert (code, out) == (3, "")
@@ -149,7 +149,7 @@ def test_gc_does_not_touch_a_store_that_is_finished_but_for_its_name(made, whole
     out = tmp_path / "out.zarr"
     shutil.copytree(whole, tmp_path / "out.zarr.partial")
     assert gc(out) == Freed(0, 0)
-    with pytest.raises(InputError, match="complete but for its name; it gets that with --resume"):
+    with pytest.raises(InputError, match="--resume"):
         gc(out, everything=True)
     with made.open(out, "resume") as store:
         assert store.complete

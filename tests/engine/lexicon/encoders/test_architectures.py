@@ -191,7 +191,7 @@ def test_other_kinds_equal_transformers(kind, max_tokens, cache, texts, tmp_path
     expected = _torch_vectors(folder, texts, pooling="mean", max_tokens=max_tokens, kind=kind)
     assert np.abs(encoder.encode(texts) - expected).max() <= 1e-5
     most = 512
-    with pytest.raises(InputError, match=f"sees at most {most} tokens at once, and max_tokens asks for 513"):
+    with pytest.raises(InputError, match=rf"{most}.*max_tokens.*513"):
         load_encoder(str(folder), EncoderOptions(max_tokens=513))
     longest = load_encoder(str(folder), EncoderOptions(max_tokens=most)).encode(texts)
     assert np.isfinite(longest).all()

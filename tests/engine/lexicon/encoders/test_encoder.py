@@ -260,7 +260,7 @@ def test_unknown_encoders_get_the_nearest_name():
 def test_a_folder_without_the_files_lists_them(tmp_path, monkeypatch):
     monkeypatch.setenv("LEXICELL_CACHE", str(tmp_path / "cache"))
     (tmp_path / "config.json").write_text("{}")
-    with pytest.raises(InputNotFoundError, match=r"tokenizer\.json \(or .*; model\.safetensors .* missing"):
+    with pytest.raises(InputNotFoundError, match=r"tokenizer\.json.*model\.safetensors"):
         load_encoder("minilm", EncoderOptions(folder=tmp_path))
     (tmp_path / "config.json").write_text("not json")
     (tmp_path / "tokenizer.json").write_text("{}")
@@ -285,9 +285,7 @@ def test_offline_without_the_package_says_which_files_to_put_where(hub, tmp_path
 
         monkeypatch.setattr(huggingface_hub, "snapshot_download", refuse)
         monkeypatch.setattr(huggingface_hub.HfApi, "model_info", refuse)
-    with pytest.raises(
-        InputNotFoundError, match=r"put config\.json, tokenizer\.json or vocab\.txt and model\.safe.* into"
-    ):
+    with pytest.raises(InputNotFoundError, match=r"config\.json, tokenizer\.json.*vocab\.txt.*model\.safe"):
         load_encoder("minilm")
 
 

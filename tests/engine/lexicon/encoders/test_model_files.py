@@ -138,7 +138,7 @@ def test_a_step_that_lexicell_does_not_take_is_named_unless_a_pooling_is_chosen(
     (folder / "modules.json").write_text(json.dumps(steps))
     assert shipped_use(ModelFiles(folder)).pooling == "pooling + Dense"
     (folder / "modules.json").write_text('["?"]')
-    with pytest.raises(CorruptDataError, match=r"modules\.json does not list the steps"):
+    with pytest.raises(CorruptDataError, match=r"modules\.json"):
         shipped_use(ModelFiles(folder))
 
 
@@ -214,7 +214,7 @@ def test_names_stand_for_known_models_folders_and_models_on_the_hub(tmp_path, mo
         with pytest.raises(InputNotFoundError, match="There is no folder"):
             _model_spec(name, None)
     for name in ("a/b/c", "a b/c", "a/b@", "bert"):
-        with pytest.raises(InputError, match=r"models on the hub \(owner/model\)"):
+        with pytest.raises(InputError, match=r"\(owner/model\)"):
             _model_spec(name, None)
     with pytest.raises(InputNotFoundError, match=r"There is no folder .*absent"):
         load_encoder("biobert", EncoderOptions(folder=tmp_path / "absent"))
@@ -291,9 +291,7 @@ def test_an_earlier_copy_is_used_and_told_where_the_hub_cannot_be_reached(hub, f
     assert find_model(ModelSpec(id="a/b"), lines.append).folder == folder
     assert lines == ["The model hub cannot be reached: using the copy of a/b fetched before"]
     hub.local = tmp_path  # a download that was cut short
-    with pytest.raises(
-        InputNotFoundError, match=r"a/b is not .* downloaded \(no network\): put config\.json, "
-    ):
+    with pytest.raises(InputNotFoundError, match=r"a/b.*config\.json"):
         download_model(ModelSpec(id="a/b"))
 
 
@@ -312,7 +310,7 @@ def test_what_the_hub_does_not_have_is_said(hub):
 
     response: Any = SimpleNamespace(headers={}, request=None, status_code=401)
     hub.error = RepositoryNotFoundError("401", response=response)
-    with pytest.raises(InputNotFoundError, match="The model hub has no a/b@v2"):
+    with pytest.raises(InputNotFoundError, match="a/b@v2"):
         download_model(ModelSpec(id="a/b", hub_revision="v2"))
 
 

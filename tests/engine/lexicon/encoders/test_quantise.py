@@ -87,5 +87,5 @@ def test_a_quantised_graph_is_kept_and_made_again_when_damaged(minilm, tmp_path)
 
 
 def test_int8_on_a_gpu_is_refused():
-    with pytest.raises(InputError, match="int8 is for CPUs"):
+    with pytest.raises(InputError, match=r"int8.*CPUs"):
         load_encoder("minilm", EncoderOptions(precision="int8", device="cuda"))

@@ -155,9 +155,7 @@ def test_of_several_human_orthologues_the_one_of_the_same_name_is_taken(ncbi, tm
 def test_only_the_types_asked_for_are_kept(ncbi, tmp_path):
     fetched = fetch_genes(tmp_path / "few.parquet", types=["ncRNA", "pseudo"])
     assert set(rows(fetched.path)) == {"MIR21", "LOC105372280", "DDX11L1"}
-    with pytest.raises(
-        InputError, match=r"no human genes of type 'protein_coding'; there are .*protein-coding"
-    ):
+    with pytest.raises(InputError, match="'protein_coding'"):
         fetch_genes(tmp_path / "none.parquet", types=["protein_coding"])
 
 
@@ -250,7 +248,7 @@ def test_a_dump_that_is_not_as_expected_is_one_sentence(ncbi, tmp_path, path, ol
 def test_a_dump_that_is_not_utf8_is_one_sentence(ncbi, tmp_path):
     text = gzip.decompress(ncbi.files[SUMMARIES]).replace("’".encode(), b"\x92")
     ncbi.files[SUMMARIES] = gzip.compress(text)
-    with pytest.raises(InputError, match=r"gene_summary\.gz has a line that is not UTF-8"):
+    with pytest.raises(InputError, match=r"gene_summary\.gz.*UTF-8"):
         fetch_genes(tmp_path / "out.parquet")
 
 
@@ -263,7 +261,7 @@ def test_a_damaged_dump_leaves_the_cache_so_that_the_next_run_is_good(ncbi, tmp_
         "truncated": good[:-20], "flipped": bytes(flipped), "no gzip": b"<html>Please log in</html>",
         "empty": b"",
     }[damage]  # fmt: skip
-    with pytest.raises(CorruptDataError, match=r"gene_orthologs\.gz is damaged .*run again"):
+    with pytest.raises(CorruptDataError, match=r"gene_orthologs\.gz"):
         fetch_genes(tmp_path / "out.parquet")
     assert not (tmp_path / "out.parquet").exists()
     assert not list((tmp_path / "cache" / "downloads").glob("*orthologs*"))
@@ -308,7 +306,7 @@ def test_a_full_disk_leaves_no_table(ncbi, tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(pq, "write_table", full)
-    with pytest.raises(WriteError, match=r"genes\.parquet cannot be written \(No space left on device\)"):
+    with pytest.raises(WriteError, match=r"genes\.parquet.*\(No space left on device\)"):
         fetch_genes(tmp_path / "genes.parquet")
     assert [path.name for path in tmp_path.iterdir()] == ["cache"]
 

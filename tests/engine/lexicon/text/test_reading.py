@@ -324,7 +324,7 @@ def test_a_fetched_table_says_where_it_is_from(tmp_path):
 def test_a_damaged_note_of_the_source_is_corrupt_data(tmp_path, note):
     table = pa.table({"symbol": ["A"], "text": ["x"]}).replace_schema_metadata({b"lexicell.source": note})
     pq.write_table(table, tmp_path / "t.parquet")
-    with pytest.raises(CorruptDataError, match=r"t\.parquet says about its texts"):
+    with pytest.raises(CorruptDataError, match=r"t\.parquet"):
         read_gene_texts(tmp_path / "t.parquet")
 
 
@@ -385,7 +385,7 @@ def test_bad_tables_are_refused_in_one_sentence(tmp_path, content, options, mess
 def test_other_encodings_are_named_by_line(tmp_path):
     path = tmp_path / "t.tsv"
     path.write_bytes(HEADER.encode() + b"1\tA\t\t\t\ta\n2\tB\t\t\t\tna\xefve\n")
-    with pytest.raises(InputError, match=r"line 3: not UTF-8 \(byte 0xef\)"):
+    with pytest.raises(InputError, match=r"line 3.*UTF-8.*0xef"):
         read_gene_texts(path)
 
 

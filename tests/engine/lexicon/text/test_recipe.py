@@ -127,32 +127,28 @@ def test_a_template_reads_only_its_columns():
     ],
 )
 def test_templates_that_are_not_well_formed_are_refused_at_the_place(template, character):
-    with pytest.raises(
-        InputError, match=f"not well formed at character {character}: columns stand in"
-    ) as caught:
+    with pytest.raises(InputError, match=f"{character}") as caught:
         compose(template)
     assert "\n" not in str(caught.value)
 
 
 def test_unknown_columns_and_recipes_are_refused_with_what_there_is():
-    with pytest.raises(
-        InputError, match=r"t\.tsv has no column 'nick' for the template; there are symbol, full"
-    ):
+    with pytest.raises(InputError, match=r"t\.tsv.*'nick'.*symbol, full"):
         compose("{symbol} {nick}")
     with pytest.raises(
         InputError, match=r"no text recipe 'names\+summary' \(did you mean name\+summary.*\?\); there"
     ):
         compose("names+summary")
-    with pytest.raises(InputError, match=r"no text recipe 'quux'; there are summary, name.*templates"):
+    with pytest.raises(InputError, match=r"'quux'.*summary, name"):
         compose("quux")
-    with pytest.raises(InputError, match="no column of summaries by a usual name for the recipe 'summary'"):
+    with pytest.raises(InputError, match="'summary'"):
         choose_recipe(TABLE, ["symbol"], Columns(symbol="symbol"), "summary")
-    with pytest.raises(InputError, match=r"no column of symbols or names .* for the recipe 'name'"):
+    with pytest.raises(InputError, match="'name'"):
         choose_recipe(TABLE, ["id"], Columns(id="id"), "name")
 
 
 def test_a_recipe_and_a_text_column_exclude_each_other():
-    with pytest.raises(InputError, match="recipe 'go' or taken from the column 'text'; give one"):
+    with pytest.raises(InputError, match=r"'go'.*'text'"):
         TextOptions(recipe="go", text_column="text")
-    with pytest.raises(InputError, match="no flag 'dull' of texts; there are name-only, shared, placeholder"):
+    with pytest.raises(InputError, match=r"'dull'.*name-only, shared, placeholder"):
         TextOptions(drop=("dull",))  # type: ignore[arg-type]
