@@ -1,12 +1,10 @@
 import re
-import xml.etree.ElementTree as ET
 from html import escape
-from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
 from bench import record, report
-from bench.report import figures, page, readme, select, style, words
+from bench.report import figures, page, readme, select, words
 from matplotlib.figure import Figure
 from tests.bench import sample_runs as sample
 
@@ -76,11 +74,6 @@ def test_a_row_without_a_number_says_why(html):
     assert "no number: needs annbatch under Python 3.12: none was found" in html
 
 
-def test_a_run_with_changes_says_so():
-    assert "65e1e480 with changes" in page.render(sample.run_of([sample.kernel()], dirty=True))
-    assert "with changes" not in page.render(sample.run_of([sample.kernel()]))
-
-
 def test_nothing_in_a_record_becomes_markup_or_a_formula():
     hostile = "<script>alert(1)</script> & $x_1$ \\"
     rows = [*sample.kernel(), sample.peer("kernel", "synthetic", hostile, 500, fairness=hostile)]
@@ -90,32 +83,13 @@ def test_nothing_in_a_record_becomes_markup_or_a_formula():
     assert html.count(f"{escape(hostile)}</text>") == 2
 
 
-class _Outline(HTMLParser):
-    """Ids, figures and addresses of a page."""
-
-    def __init__(self):
-        super().__init__()
-        self.ids, self.drawings, self.captions, self.addresses, self.figures = [], [], 0, [], 0
-
-    def handle_starttag(self, tag, attrs):
-        given = dict(attrs)
-        self.ids += [given["id"]] if "id" in given else []
-        self.figures += tag == "figure"
-        self.captions += tag == "figcaption"
-        self.drawings += [given.get("aria-label")] if tag == "svg" else []
-        self.addresses += [value for name, value in attrs if name in {"src", "href", "xlink:href"}]
-
-
-def test_the_page_needs_no_other_file_and_every_figure_has_a_caption_and_an_alternative(html):
-    outline = _Outline()
-    outline.feed(html)
-    assert outline.figures == len(outline.drawings) == 1 + 2 + 3 + 7
-    assert outline.captions == 2 * outline.figures
-    assert all(len(alt) > 40 for alt in outline.drawings)
-    assert len(outline.ids) == len(set(outline.ids))
-    assert all(address.startswith(("#", "data:")) for address in outline.addresses)
+def test_the_page_needs_no_other_file(html):
+    addresses = re.findall(r'(?:src|href)="([^"]*)"', html)
+    assert addresses
+    assert all(address.startswith(("#", "data:")) for address in addresses)
     assert "url(http" not in html
     assert "@import" not in html
+    assert html.count("<figure") == 1 + 2 + 3 + 7
 
 
 def test_the_share_of_a_run_is_a_median_of_quotients_within_a_round():
@@ -185,8 +159,6 @@ def test_the_readme_gets_every_peer_won_or_lost(one_run, report_of):
     assert len(re.findall(r"\| \d+x faster \|", text)) == 9
     assert len(re.findall(r"\| \*\*1\.\d+x slower\*\* \|", text)) == 1
     assert "| annbatch Loader | needs annbatch under Python 3.12: none was found | no number |" in text
-    for rate in re.findall(r"([\d,]+) cells/s", text):
-        assert len(rate.replace(",", "").rstrip("0")) <= 3
 
 
 def test_a_row_that_we_lose_is_in_the_readme_whatever_its_group(report_of):
@@ -220,14 +192,6 @@ def test_other_models_and_tokens_are_in_the_readme_and_on_the_page(report_of):
     assert "| SLAF's loader | no folder with slaf was given | no number |" in text
     assert "rapids" not in text
     assert "medians of 1 to 5 rounds, by" in text
-    html = (report_of.folder / "page.html").read_text()
-    for said in (
-        "Beside other models",
-        "Tokens: file to file",
-        "Fits components to these cells.",
-        "needs rapids",
-    ):
-        assert said in html
 
 
 def test_check_writes_nothing_and_fails_on_a_stale_readme(one_run, report_of, capsys):
@@ -262,30 +226,6 @@ def test_the_figures_are_the_same_bytes_each_time(one_run, report_of):
     report_of(one_run)
     assert {path.name: path.read_bytes() for path in (report_of.folder / "images").iterdir()} == first
     assert sorted(first) == ["scaling.svg", "speed.svg"]
-    for svg in first.values():
-        assert len(ET.fromstring(svg).get("aria-label")) > 40  # noqa: S314
-        assert b"prefers-color-scheme: dark" in svg
-        assert b"2026-" not in svg
-
-
-def _contrast(one, other):
-    """Of two colours, as WCAG defines it: 1 to 21."""
-
-    def light(colour):
-        parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
-        linear = [v / 12.92 if v <= 0.04045 else ((v + 0.055) / 1.055) ** 2.4 for v in parts]
-        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2] + 0.05
-
-    return max(light(one), light(other)) / min(light(one), light(other))
-
-
-@pytest.mark.parametrize(
-    ("colour", "least"),
-    [(style.INK, 7), (style.MUTED, 4.5), (style.OURS, 3), (style.ACCENT, 3), (style.PEER, 2)],
-)
-def test_figures_can_be_read_on_white_and_on_dark(colour, least):
-    assert _contrast(colour, style.PAPER) >= least
-    assert _contrast(style.COLOURS[colour], style.COLOURS[style.PAPER]) >= least
 
 
 @pytest.mark.parametrize(
@@ -295,14 +235,6 @@ def test_figures_can_be_read_on_white_and_on_dark(colour, least):
 )  # fmt: skip
 def test_a_ratio_in_words(ratio, said):
     assert words.verdict(ratio) == said
-
-
-@pytest.mark.parametrize(
-    ("value", "said"),
-    [(179_234, "179,000"), (2_733, "2,730"), (99.96, "100"), (66.14, "66.1"), (0.0123, "0.0123")],
-)
-def test_numbers_have_three_significant_digits(value, said):
-    assert words.round_to(value) == said
 
 
 def test_the_readme_of_the_repository_is_what_its_records_give():
