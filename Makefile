@@ -8,17 +8,21 @@ SETUP := pyproject.toml constraints.txt
 CONSUMERS := $(VENV)/consumers
 ALONE := -c tests/consumers/alone.ini --confcutdir
 
-.PHONY: demo test test-data test-consumers bench micro torture fuzz lint format api lexicon clean
+.PHONY: demo test test-rest test-all test-consumers bench micro torture fuzz lint format api lexicon clean
 
 demo: $(VENV)/.demo
 	$(BIN)/lexicell demo --out demo
 
+# What guards numbers, formats, resumed runs and bad input, in less than five minutes on two cores.
 test: $(VENV)/.test
-	$(BIN)/python -m pytest -n 2 --dist worksteal
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow"
 
-# Those of them that need the real data sets.
-test-data: $(VENV)/.test
-	$(BIN)/python -m pytest -n 2 --dist worksteal -m data
+# The others: those marked slow (pyproject.toml says which), and those that need the real data sets.
+test-rest: $(VENV)/.test
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m "slow or data" --durations=25
+
+test-all: $(VENV)/.test
+	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 # Reads exports with the packages that they are for, in environments of their own: some 5 GB, a quarter of an hour.
 test-consumers: $(CONSUMERS)/.installed
@@ -37,7 +41,7 @@ bench: $(VENV)/.test
 	$(BIN)/python -m bench
 	$(BIN)/python -m bench report
 
-# Times single parts; in `make test` the same files run once each, as tests.
+# Times single parts; in `make test-all` the same files run once each, as tests.
 micro: $(VENV)/.test
 	$(BIN)/python -m pytest bench/micro --benchmark-enable --benchmark-columns=median,iqr,rounds
 

@@ -26,10 +26,19 @@ if TYPE_CHECKING:
 
 REPOSITORY = Path(__file__).parents[1]
 
-# The same examples in every run; `pytest --hypothesis-profile explore` looks for new ones.
+# The same examples in every run, fewer in `make test`; `--hypothesis-profile explore` looks for new ones.
+settings.register_profile("quick", deadline=None, derandomize=True, max_examples=15)
 settings.register_profile("same", deadline=None, derandomize=True, max_examples=60)
 settings.register_profile("explore", deadline=None, max_examples=2000)
 settings.load_profile("same")
+
+#: What tests ask for that makes them slow: a browser, and an encoder that torch exports.
+SLOW_FIXTURES = {"browser", "minilm"}
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("markexpr") == "not slow":
+        settings.load_profile("quick")
 
 
 @pytest.fixture(scope="session")
@@ -43,11 +52,14 @@ def pytest_report_header() -> str:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what asks for real data, directly or through other fixtures."""
+    """Mark what asks for real data, a browser or a real encoder, directly or through other fixtures."""
     for item in items:
         given = getattr(getattr(item, "callspec", None), "params", {})
-        if "data" in getattr(item, "fixturenames", ()) and "data" not in given:
+        asked = set(getattr(item, "fixturenames", ())).difference(given)
+        if "data" in asked:
             item.add_marker("data")
+        if asked & SLOW_FIXTURES:
+            item.add_marker("slow")
 
 
 @pytest.fixture(scope="session")

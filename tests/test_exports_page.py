@@ -51,6 +51,7 @@ def to_three_consumers(here):
     return [int(number) for number in done.stdout.split()]
 
 
+@pytest.mark.slow
 def test_the_demos_cells_go_to_three_consumers(here):
     pytest.importorskip("scanpy")
     from lexicell.cli.demo import load_cells
@@ -62,6 +63,7 @@ def test_the_demos_cells_go_to_three_consumers(here):
     assert genes > 700
 
 
+@pytest.mark.slow
 def test_pbmc3k_goes_to_three_consumers(here, data):
     (here / "pbmc3k.h5ad").symlink_to(data("pbmc3k_raw_labelled.h5ad"))
     tokens, characters, genes = to_three_consumers(here)

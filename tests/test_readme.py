@@ -51,6 +51,7 @@ def test_the_two_commands_are_targets_of_the_makefile(repository: Path) -> None:
     assert BY_CI[1] in (repository / ".ci" / "run").read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("line", [line for line in commands() if line not in BY_CI])
 def test_every_command_runs(line: str, here: Path) -> None:
     program, *rest = shlex.split(line)
@@ -96,6 +97,7 @@ os.chdir(sys.argv[1])
 """
 
 
+@pytest.mark.slow
 def test_the_example_for_a_gpu_runs_with_the_stand_in_for_cupy(here: Path) -> None:
     example = next(block for block in blocks("python") if block.startswith("# on a GPU"))
     shown = "\nprint(type(adata.obsm['X_lexicell']).__module__, adata.obsm['X_lexicell'].shape)"

@@ -10,9 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import anndata
+import pytest
 
 if TYPE_CHECKING:
     from anndata import AnnData
+
+pytestmark = pytest.mark.slow
 
 
 def test_the_commands_in_short_make_an_atlas_and_its_embedding(

@@ -10,6 +10,8 @@ import pytest
 from tests.torture.campaign import Campaign, every_step, first_times
 from tests.torture.cells import write_inputs
 
+pytestmark = pytest.mark.slow
+
 OPTIONS = {"embed": ["--top-k", "40", "--obs-column", "kind"], "pack": []}
 
 

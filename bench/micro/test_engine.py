@@ -19,6 +19,8 @@ from lexicell.lexicon import Lexicon, align_genes
 if TYPE_CHECKING:
     from pytest_benchmark.fixture import BenchmarkFixture
 
+pytestmark = pytest.mark.slow
+
 _CELLS = 2_000
 
 

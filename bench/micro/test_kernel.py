@@ -14,6 +14,8 @@ from lexicell_kernels import CsrBlock, GeneTable, Order, cpu, embed_rows, refere
 if TYPE_CHECKING:
     from pytest_benchmark.fixture import BenchmarkFixture
 
+pytestmark = pytest.mark.slow
+
 _CELLS, _DIM, _CHECKED = 2_000, 256, 20
 
 

@@ -3,6 +3,8 @@ import numpy as np
 import pytest
 from bench import cells, popularity
 
+pytestmark = pytest.mark.slow
+
 FEW = 600  # cells; a block is generated in full whatever is asked for
 
 

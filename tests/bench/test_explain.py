@@ -22,6 +22,8 @@ from lexicell.embedding.events import ignore
 from lexicell.embedding.selected import Selection
 from lexicell.explanation import contributions
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def content():

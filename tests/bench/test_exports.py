@@ -5,6 +5,8 @@ import json
 import pytest
 from bench import exports, exports_speed
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def run(tmp_path, monkeypatch):

@@ -17,6 +17,8 @@ from bench.frontier_scores import components_of, made_up_batches, scored_cells
 from lexicell.embedding.gene_statistics import GeneStatistics
 from lexicell.evaluation import Panel
 
+pytestmark = pytest.mark.slow
+
 LEXICON, GENES, CELLS = 1_000, 300, 120
 
 

@@ -23,6 +23,8 @@ from lexicell.embedding import CandidateGenes, fold
 from lexicell.lexicon import Lexicon, align_genes
 from lexicell_kernels import CsrBlock, GeneTable, cuda
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 STAND_IN = ROOT / "tests/kernels/cuda/standin"
 needs_compiler = pytest.mark.skipif(

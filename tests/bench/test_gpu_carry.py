@@ -17,6 +17,8 @@ from bench.gpu import __main__ as gpu
 from bench.gpu import carry
 from bench.gpu.wheels import CarriedError, unpack
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 HERE = f"{sys.version_info.major}.{sys.version_info.minor}"

@@ -11,6 +11,8 @@ from bench.gpu import peers as gpu_peers
 
 from lexicell_kernels import CsrBlock, parity, reference
 
+pytestmark = pytest.mark.slow
+
 
 def _distinct(block: CsrBlock) -> CsrBlock:
     rng = np.random.default_rng(0)

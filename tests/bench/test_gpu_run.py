@@ -18,10 +18,13 @@ from bench.gpu.steps import Clock, Outcome
 
 ROOT = Path(__file__).parents[2]
 PROGRAM = Path(__file__).parent / "gpu_on_stand_in.py"
-pytestmark = pytest.mark.skipif(
-    not (os.environ.get("CXX") or shutil.which("g++") or shutil.which("clang++")),
-    reason="no C++ compiler runs the CUDA kernels on the CPU",
-)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        not (os.environ.get("CXX") or shutil.which("g++") or shutil.which("clang++")),
+        reason="no C++ compiler runs the CUDA kernels on the CPU",
+    ),
+]
 
 
 @pytest.fixture

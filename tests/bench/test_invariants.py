@@ -25,6 +25,8 @@ from lexicell.embedding.inputs import Inputs
 from lexicell.embedding.shards import EmbedShards, ShardJob, ShardWorker
 from lexicell_kernels import GeneTable, embed_rows, select_topk
 
+pytestmark = pytest.mark.slow
+
 CELLS = 5_000
 
 #: Bytes a cell on disk; compressors differ a little between versions.

@@ -10,6 +10,8 @@ import pytest
 from bench.words_page import PAGE, RESULTS, page
 from bench.words_sets import OUTSIDE, SENTENCES, SETS
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def content():

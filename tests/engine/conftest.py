@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import threading
 import time
@@ -19,6 +20,8 @@ from lexicell.embedding import AlignOptions, align_cells
 from lexicell.embedding.selected import SelectedCells
 from lexicell.lexicon import subset_lexicon
 from lexicell_kernels import Weight
+
+_NUMBERS = itertools.count()
 
 KEY = "test-key-4f9a1c77d2e8b6"
 
@@ -124,7 +127,9 @@ def embedding_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[EmbeddingServe
 @pytest.fixture(autouse=True)
 def vector_folder(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Any:
     """An empty cache of vectors for each test; exported encoders stay shared."""
-    folder = tmp_path_factory.mktemp("vectors")
+    # `mktemp` looks through all folders of the run for a number that is free.
+    folder = tmp_path_factory.getbasetemp() / "vectors" / str(next(_NUMBERS))
+    folder.mkdir(parents=True)
     monkeypatch.setattr("lexicell.lexicon.encoders.vector_cache.vector_folder", lambda: folder)
     return folder
 

@@ -320,6 +320,7 @@ def child(url: str, folder: Path) -> subprocess.Popen:
     return subprocess.Popen([sys.executable, "-c", CHILD, url, folder], stdout=subprocess.PIPE, text=True)
 
 
+@pytest.mark.slow
 def test_after_a_kill_the_next_process_goes_on(server, url, folder, monkeypatch):
     monkeypatch.undo()  # waits are real here
     server.stall_after = 150_000
@@ -339,6 +340,7 @@ def test_after_a_kill_the_next_process_goes_on(server, url, folder, monkeypatch)
     assert server.statuses() == [200, 206]
 
 
+@pytest.mark.slow
 def test_two_processes_fetch_once(server, url, folder, monkeypatch):
     monkeypatch.undo()
     server.stall_after = 150_000

@@ -14,7 +14,10 @@ from pathlib import Path
 import pytest
 from tests.engine.atlas.conftest import as_anndata, counts, write_zarr
 
-pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork"),
+]
 
 #: Long enough for everything; what hangs would take for ever.
 _LIMIT = 150

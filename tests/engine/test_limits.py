@@ -208,10 +208,12 @@ def run(script: str, folder: Path) -> Any:
     return json.loads(ended.stdout.splitlines()[-1])
 
 
+@pytest.mark.slow
 def test_any_number_of_inputs_is_embedded_and_packed_where_few_files_may_be_open(tmp_path: Path) -> None:
     assert run(_MANY, tmp_path) == [80, True, True]
 
 
+@pytest.mark.slow
 def test_no_file_left_to_open_is_told_as_that_by_whatever_reads(tmp_path: Path) -> None:
     found = run(_NONE_LEFT, tmp_path)
     assert {what for each in found.values() for what in each} <= {"ResourceError", "fine"}, found

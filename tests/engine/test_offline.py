@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 #: Notes the names that are looked up and the addresses that are written to, and refuses both; this machine
 #: itself may be talked to, since Dask's processes do.
 RECORDER = r"""

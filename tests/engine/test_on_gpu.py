@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 
 def test_the_engine_passes_its_gpu_tests_with_the_stand_in(repository: Path, tmp_path_factory) -> None:
     base = tmp_path_factory.getbasetemp()

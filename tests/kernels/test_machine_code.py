@@ -144,6 +144,7 @@ def test_code_under_the_name_of_another_signature_is_not_run(start, cache):
     assert start(1.5)[0] == 3.0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("folder", ["whole", "damaged", "below a file"])
 def test_a_new_process_starts_whatever_its_cache_is(program, tmp_path, folder):
     (tmp_path / "file").write_bytes(b"")

@@ -5,6 +5,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+pytestmark = pytest.mark.slow
+
 _PARITY = """
 import numpy as np
 from lexicell_kernels import cpu, parity

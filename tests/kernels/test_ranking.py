@@ -71,7 +71,7 @@ def divisor_of(kind, genes, seed):
     }[kind]()
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=5 * settings.default.max_examples // 2)
 @given(
     rows=st.lists(st.lists(numbers, min_size=COLUMNS, max_size=COLUMNS), min_size=1, max_size=4),
     k=st.sampled_from([None, 1, 5, GENES - 1, GENES, 10_000]),

@@ -44,6 +44,7 @@ print("alike")
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif("fork" not in multiprocessing.get_all_start_methods(), reason="no fork on this system")
 def test_a_forked_child_can_embed_after_its_parent_used_threads(repository):
     """In a process of its own: one that has run other tests may be too large to be copied."""

@@ -7,6 +7,8 @@ from bench.peers.counts import Counts, first, to_length_1
 
 from lexicell_kernels import reference
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def counts(drawn):

@@ -20,6 +20,8 @@ from tests.bench.conftest import by_group, spoil_vectors
 from lexicell.atlas import open_counts
 from lexicell.embedding import pipeline
 
+pytestmark = pytest.mark.slow
+
 SUITES = ("read", "embed", "pack", "start", "dask")
 GROUPS = {(suite, name): rows for suite in SUITES for name, rows in scenario.groups(scenario.load(suite))}
 GROUPS["embed", "cells"] = GROUPS["embed", "cells"][-1:]  # ten files; one is in the other groups

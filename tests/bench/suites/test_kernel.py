@@ -10,6 +10,8 @@ from bench.suites import kernel
 from bench.workbench import Workbench
 from tests.bench.conftest import by_group
 
+pytestmark = pytest.mark.slow
+
 ROWS = scenario.load("kernel")
 GROUPS = dict(scenario.groups(ROWS))
 

@@ -9,6 +9,8 @@ from bench.measure import measure
 from bench.suites import lexicon
 from bench.workbench import Workbench
 
+pytestmark = pytest.mark.slow
+
 GROUPS = dict(scenario.groups(scenario.load("lexicon")))
 
 

@@ -12,6 +12,8 @@ from bench.suites import models
 from bench.workbench import Workbench
 from tests.bench.conftest import by_group, spoil_vectors
 
+pytestmark = pytest.mark.slow
+
 GROUPS = dict(scenario.groups(scenario.load("models")))
 
 

@@ -3,6 +3,8 @@ import sys
 import pytest
 from bench.suites._process import run_process
 
+pytestmark = pytest.mark.slow
+
 
 def test_peak_memory_is_that_of_the_command():
     small = run_process([sys.executable, "-c", "pass"])

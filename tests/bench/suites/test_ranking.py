@@ -10,6 +10,8 @@ from bench.suites import ranking
 from bench.workbench import Workbench
 from tests.bench.conftest import by_group
 
+pytestmark = pytest.mark.slow
+
 GROUPS = dict(scenario.groups(scenario.load("ranking")))
 
 

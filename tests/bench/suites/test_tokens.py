@@ -8,6 +8,8 @@ from bench.suites import tokens
 from bench.workbench import Workbench
 from tests.bench.conftest import by_group
 
+pytestmark = pytest.mark.slow
+
 GROUPS = dict(scenario.groups(scenario.load("tokens")))
 
 

@@ -235,6 +235,7 @@ def test_a_full_disk_is_one_sentence_and_leaves_nothing(refused, h5ad, monkeypat
     assert "No space left on device" in refused(h5ad, code=1, output=output)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="no limit on the size of files")
 @pytest.mark.parametrize(
     ("output", "limit"),
@@ -389,6 +390,7 @@ def test_a_demo_without_its_extra_gives_the_pip_line(lexicell, monkeypatch, tmp_
     assert not (tmp_path / "demo").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sent", ["SIGINT", "SIGTERM"])
 @pytest.mark.parametrize("module", ["typer", "lexicell.cli._app", "lexicell.cli.embed", "lexicell.embedding"])
 def test_a_signal_before_the_verb_runs_ends_as_one_in_the_middle(h5ad, tmp_path, sent, module):

@@ -13,6 +13,8 @@ import anndata
 import numpy as np
 import pytest
 
+pytestmark = pytest.mark.slow
+
 
 def test_the_demo_embeds_real_cells_and_tells_the_truth_about_them(tmp_path, capsys):
     # One test: a run takes half a minute, and test processes can't share a fixture.

@@ -77,12 +77,14 @@ def with_cudf(tmp_path, h5ad):
     return run
 
 
+@pytest.mark.slow
 def test_rapids_takes_the_place_of_pandas_before_anything_imports_it(with_cudf, tmp_path):
     done, told = with_cudf()
     assert (done.returncode, told) == (0, "first"), done.stderr
     assert anndata.read_zarr(tmp_path / "out.zarr").n_obs == 120
 
 
+@pytest.mark.slow
 def test_rapids_that_comes_too_late_says_so_and_goes_on(with_cudf, tmp_path):
     done, told = with_cudf(before="import pandas")
     assert (done.returncode, told) == (0, "never"), done.stderr
@@ -90,6 +92,7 @@ def test_rapids_that_comes_too_late_says_so_and_goes_on(with_cudf, tmp_path):
     assert (tmp_path / "out.zarr").is_dir()
 
 
+@pytest.mark.slow
 def test_rapids_without_a_gpu_is_one_sentence(with_cudf, tmp_path):
     done, _ = with_cudf(then="raise RuntimeError('no driver')")
     assert done.returncode == 2

@@ -31,9 +31,6 @@ def options(name: str) -> list[Option]:
     return found
 
 
-CASES = [(name, one.name) for name in FORMATS for one in options(name) if one.name != "as_json"]
-
-
 @pytest.fixture
 def arrived(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
@@ -77,21 +74,26 @@ def test_every_option_is_told(name: str) -> None:
         assert "`" not in one.info.help, one.info.help
 
 
-@pytest.mark.parametrize(("name", "key"), CASES)
-def test_what_is_typed_arrives(name: str, key: str, arrived) -> None:
-    words, expected = [], {}
+@pytest.mark.parametrize("name", FORMATS)
+def test_what_is_typed_arrives(name: str, arrived) -> None:
+    least, required = [], {}
     for one in options(name):
         if one.required:
-            typed, expected[one.name] = one.other(name)
-            words += typed
-    if key not in expected:
-        typed, expected[key] = next(one for one in options(name) if one.name == key).other(name)
-        words += typed
-    given = arrived(name, *words)
-    assert str(given[key]) == str(expected[key])
-    for one in options(name):  # what is not typed is left to the function, and to the options' own defaults
-        if one.name not in expected and one.name in FUNCTION.parameters:
-            assert given[one.name] == FUNCTION.parameters[one.name].default
+            typed, required[one.name] = one.other(name)
+            least += typed
+    for asked in options(name):
+        key, words, expected = asked.name, least, dict(required)
+        if key == "as_json":
+            continue
+        if key not in expected:
+            typed, expected[key] = asked.other(name)
+            words = [*least, *typed]
+        given = arrived(name, *words)
+        assert str(given[key]) == str(expected[key]), key
+        # What is not typed is left to the function, and to the options' own defaults.
+        for one in options(name):
+            if one.name not in expected and one.name in FUNCTION.parameters:
+                assert given[one.name] == FUNCTION.parameters[one.name].default, (key, one.name)
 
 
 def test_the_list_has_a_line_for_each_format(lexicell) -> None:

@@ -30,6 +30,8 @@ distributed = pytest.importorskip("distributed")
 from lexicell.embedding import distributed as ours  # noqa: E402
 from lexicell.embedding.distributed import run_distributed  # noqa: E402
 
+pytestmark = pytest.mark.slow
+
 CELLS, ROWS = 1400, 100
 
 

@@ -9,6 +9,8 @@ from pathlib import Path
 import anndata
 import pytest
 
+pytestmark = pytest.mark.slow
+
 pytest.importorskip("distributed")
 
 _IMPORT = "import lexicell, sys\n"

@@ -96,6 +96,7 @@ def test_an_h5ad_is_read_by_one_thread_and_embedded_by_another(stored, tmp_path)
     assert workers["main"]["finish"] > 0
 
 
+@pytest.mark.slow
 def test_processes_of_a_cluster_send_what_they_did(stored, tmp_path):
     pytest.importorskip("distributed")
     profile = run(stored / "many.zarr", tmp_path / "out.zarr", workers=1, scheduler="local")

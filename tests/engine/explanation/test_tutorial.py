@@ -10,6 +10,8 @@ import lexicell
 from lexicell.cli.demo import load_cells
 from lexicell.embedding.events import ignore
 
+pytestmark = pytest.mark.slow
+
 sc = pytest.importorskip("scanpy")
 pytest.importorskip("umap")
 

@@ -112,16 +112,16 @@ CALLED = [
 OTHER_GENES = {kind for kind in NO_NAMES if "of other" in kind or "where there is none" in kind}
 
 
-@pytest.mark.parametrize("kind", NO_NAMES)
 @pytest.mark.parametrize("style", ["symbol", "ensembl", "ncbi", "mouse"])
-def test_a_column_that_is_no_names_changes_nothing(bundled, genes, style, kind):
-    for seed, called in enumerate(("annotation", "gene_id")):
-        values = NO_NAMES[kind](np.random.default_rng(seed), genes)
-        alone = align_genes(bundled, frame(genes[style]))
-        beside = align_genes(bundled, frame(genes[style], **{called: values}))
-        assert same(alone, beside), called
-        assert beside.column == "index"
-        assert alone.n_genes > 300
+def test_a_column_that_is_no_names_changes_nothing(bundled, genes, style):
+    alone = align_genes(bundled, frame(genes[style]))
+    assert alone.n_genes > 300
+    for kind, make in NO_NAMES.items():
+        for seed, called in enumerate(("annotation", "gene_id")):
+            values = make(np.random.default_rng(seed), genes)
+            beside = align_genes(bundled, frame(genes[style], **{called: values}))
+            assert same(alone, beside), (kind, called)
+            assert beside.column == "index", (kind, called)
 
 
 @given(
@@ -129,7 +129,7 @@ def test_a_column_that_is_no_names_changes_nothing(bundled, genes, style, kind):
     st.dictionaries(st.sampled_from(CALLED), st.sampled_from(sorted(NO_NAMES)), min_size=1, max_size=6),
     st.integers(0, 2**32 - 1),
 )
-@settings(max_examples=120)
+@settings(max_examples=2 * settings.default.max_examples)
 def test_no_mixture_of_such_columns_ever_changes_the_genes(bundled, genes, style, called, seed):
     rng = np.random.default_rng(seed)
     junk = {name: NO_NAMES[kind](rng, genes) for name, kind in called.items()}

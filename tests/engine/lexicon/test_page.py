@@ -36,6 +36,7 @@ def typed(words: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(words, cwd=folder, capture_output=True, text=True, check=False, env=os.environ)
 
 
+@pytest.mark.slow
 def test_every_command_and_the_example_run_in_their_order(repository, here):
     lines = [line for block in blocks(repository, "sh") for line in block.splitlines() if line]
     assert len(lines) > 12

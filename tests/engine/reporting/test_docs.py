@@ -9,6 +9,8 @@ import sys
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 
 def test_the_commands_make_pages(repository, tmp_path, cells):
     pytest.importorskip("umap")

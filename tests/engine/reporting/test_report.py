@@ -154,6 +154,7 @@ def test_sentences_score_cells_as_search_does(run, paged):
     assert folded.blocks[1].rows[0][0] == "B"
 
 
+@pytest.mark.slow
 def test_the_umap_is_the_same_again(run, paged):
     store, _ = run
     first, again = (paged(store, basis=None, seed=3) for _ in range(2))

@@ -10,7 +10,10 @@ from lexicell_kernels.cuda._source import Instantiation
 
 from . import nvrtc
 
-pytestmark = pytest.mark.skipif(bool(nvrtc.missing()), reason=nvrtc.missing())
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(bool(nvrtc.missing()), reason=nvrtc.missing()),
+]
 
 # A multiprocessor has 65,536 registers: with 64 a thread it holds 1,024 threads, 8 blocks of 128. Fewer
 # have too few loads in flight to hide the way to the table.

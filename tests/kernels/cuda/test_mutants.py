@@ -8,6 +8,8 @@ from lexicell_kernels.cuda._source import joined_source
 
 from .mutants import killed_by, mutants
 
+pytestmark = pytest.mark.slow
+
 
 def test_the_kernels_as_they_are_pass() -> None:
     assert killed_by(joined_source()) is None

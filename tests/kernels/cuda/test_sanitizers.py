@@ -15,6 +15,8 @@ import pytest
 from .build import compiler
 from .stand_in import run_script
 
+pytestmark = pytest.mark.slow
+
 PARITY = """
 import sys
 import numpy as np

@@ -358,6 +358,7 @@ print("ok")
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("script", [ANNDATA, DASK], ids=["anndata", "dask"])
 def test_the_libraries_around_cupy_take_it_for_cupy(
     script: str, tmp_path: Any, monkeypatch: pytest.MonkeyPatch

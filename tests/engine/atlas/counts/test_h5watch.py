@@ -15,7 +15,10 @@ import h5py
 import numpy as np
 import pytest
 
-pytestmark = pytest.mark.skipif(not hasattr(os, "posix_spawn"), reason="needs POSIX")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not hasattr(os, "posix_spawn"), reason="needs POSIX"),
+]
 
 _OPEN = """
 import signal, sys, time

@@ -59,14 +59,14 @@ def kept(var: pd.DataFrame, asked: str | None = None) -> list[str]:
 
 
 @pytest.mark.parametrize("column", ["feature_types", "feature_type", "modality", "Feature Types", "MODALITY"])
-@pytest.mark.parametrize("other", OTHERS)
-def test_a_known_other_type_is_left_out_and_counted(other: str, column: str) -> None:
-    var = pd.DataFrame({column: ["Gene Expression", other, "Gene Expression", other]}, index=GENES)
-    for stored in (var, var.astype("category"), var.astype("string")):
-        assert kept(stored) == ["CD4", "MT-CO1"]
-    (note,) = choose_columns(var, "x.h5ad")[1]
-    assert "2 of 4" in note
-    assert f"{other} (2)" in note
+def test_a_known_other_type_is_left_out_and_counted(column: str) -> None:
+    for other in OTHERS:
+        var = pd.DataFrame({column: ["Gene Expression", other, "Gene Expression", other]}, index=GENES)
+        for stored in (var, var.astype("category"), var.astype("string")):
+            assert kept(stored) == ["CD4", "MT-CO1"], other
+        (note,) = choose_columns(var, "x.h5ad")[1]
+        assert "2 of 4" in note
+        assert f"{other} (2)" in note
 
 
 @pytest.mark.parametrize("word", EXPRESSION)
@@ -77,11 +77,11 @@ def test_any_word_for_gene_expression_is_kept(word: str) -> None:
     ]
 
 
-@pytest.mark.parametrize("word", [*BIOTYPES, None, "10x 3' v3"])
 @pytest.mark.parametrize("column", ["feature_type", "feature_types", "modality", "type"])
-def test_a_word_that_is_not_known_leaves_nothing_out(word: str | None, column: str) -> None:
-    assert kept(pd.DataFrame({column: ["gene", word, word, "gene"]}, index=GENES)) == GENES
-    assert kept(pd.DataFrame({column: [word, word, word, word]}, index=GENES)) == GENES
+def test_a_word_that_is_not_known_leaves_nothing_out(column: str) -> None:
+    for word in [*BIOTYPES, None, "10x 3' v3"]:
+        assert kept(pd.DataFrame({column: ["gene", word, word, "gene"]}, index=GENES)) == GENES, word
+        assert kept(pd.DataFrame({column: [word, word, word, word]}, index=GENES)) == GENES, word
 
 
 def test_a_column_called_type_decides_only_where_all_its_words_are_known() -> None:

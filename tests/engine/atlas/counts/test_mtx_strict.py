@@ -38,8 +38,6 @@ def test_white_space_says_nothing(lines: str, kind: str, tmp_path: Path) -> None
     assert read(write(tmp_path, lines, kind=kind)) == [[5, 3, 1], [0, 1, 2], [0, 1, 2, 2, 3]]
 
 
-@pytest.mark.parametrize("kind", ["integer", "real"])
-@pytest.mark.parametrize("line", range(3))
 @pytest.mark.parametrize(
     "bad",
     [
@@ -48,11 +46,13 @@ def test_white_space_says_nothing(lines: str, kind: str, tmp_path: Path) -> None
         "2.5 1 1", "4 1 1", "2 5 1", "0 1 1", "-1 1 1", "1" * 300_000, "1 " * 150_000,
     ],
 )  # fmt: skip
-def test_what_is_no_row_column_and_value_is_refused(kind: str, line: int, bad: str, tmp_path: Path) -> None:
-    lines = GOOD.splitlines()
-    lines[line] = bad
-    with pytest.raises(CorruptDataError, match=r"matrix\.mtx"):
-        read(write(tmp_path, "\n".join(lines), kind=kind))
+def test_what_is_no_row_column_and_value_is_refused(bad: str, tmp_path: Path) -> None:
+    for kind in ("integer", "real"):
+        for line in range(3):
+            lines = GOOD.splitlines()
+            lines[line] = bad
+            with pytest.raises(CorruptDataError, match=r"matrix\.mtx"):
+                read(write(tmp_path, "\n".join(lines), kind=kind))
 
 
 @pytest.mark.parametrize("at", [2, 3, 4, 5])
@@ -83,7 +83,7 @@ def test_a_size_of_other_than_three_numbers_is_refused(size: str, tmp_path: Path
 def test_a_bomb_costs_no_memory(name: str, tmp_path: Path) -> None:
     text = (write(tmp_path, GOOD) / name).read_bytes() + b"1" * (300 << 20)
     (tmp_path / name).unlink()
-    (tmp_path / f"{name}.gz").write_bytes(gzip.compress(text))
+    (tmp_path / f"{name}.gz").write_bytes(gzip.compress(text, 1))
     del text
     tracemalloc.start()
     with pytest.raises(CorruptDataError, match=name):

@@ -84,6 +84,7 @@ def test_a_run_that_ends_at_any_step_goes_on_to_the_same_bytes(
         assert [path.name for path in tmp_path.glob(f"{target.name}*")] == [target.name]
 
 
+@pytest.mark.slow
 def test_killed_twice_it_is_the_same(
     inputs: list[Path], packed: Pack, tmp_path: Path, content: Content, whole: dict[str, bytes]
 ) -> None:

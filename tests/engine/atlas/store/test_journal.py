@@ -364,6 +364,7 @@ WRITER = textwrap.dedent("""
 """)
 
 
+@pytest.mark.slow
 def test_two_processes_never_write_at_once_and_a_killed_one_is_no_obstacle(tmp_path):
     out = tmp_path / "out.zarr"
     with subprocess.Popen(

@@ -5,6 +5,10 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import pytest
+
+pytestmark = pytest.mark.slow
+
 KILLED_AT = """
 import os, signal, sys
 from pathlib import Path

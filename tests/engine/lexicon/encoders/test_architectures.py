@@ -14,6 +14,8 @@ import pytest
 from lexicell.errors import InputError
 from lexicell.lexicon import EncoderOptions, load_encoder, read_gene_texts
 
+pytestmark = pytest.mark.slow
+
 for package in ("torch", "transformers", "onnx", "onnxscript", "tokenizers"):
     pytest.importorskip(package, reason=f"{package} is not installed (extra: encoders)")
 

@@ -11,6 +11,8 @@ from lexicell.lexicon import EncoderOptions, OnnxTextEncoder, load_encoder, read
 from lexicell.lexicon.encoders.onnx_export import ExportedEncoder
 from lexicell.lexicon.encoders.quantise import quantisation_error, quantised_encoder
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def cache(minilm: OnnxTextEncoder, encoder_cache: Path) -> Path:

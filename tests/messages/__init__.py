@@ -1,0 +1,1 @@
+"""The wording of error messages, kept in one file: `python -m tests.messages` writes it anew."""
