@@ -12,6 +12,7 @@ import pytest
 from bench.real_data import data_folder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("given", ["nowhere", "empty"])
 def test_without_the_data_what_needs_them_is_skipped_and_the_head_of_the_run_says_so(
     repository: Path, tmp_path: Path, given: str

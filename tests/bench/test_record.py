@@ -45,6 +45,7 @@ def test_without_git_the_commit_is_unknown_and_the_tree_not_called_clean(tmp_pat
     assert (record.Stamp.now().commit, record.Stamp.now().dirty) == (None, True)
 
 
+@pytest.mark.slow
 def test_a_run_leaves_records_without_a_path_or_a_name_of_this_machine(tmp_path, capsys):
     out = tmp_path / "records.jsonl"
     assert runner.main(["ranking", "--only", "sentences", "--tiny", "--records", str(out)]) == 0
@@ -71,6 +72,7 @@ def test_the_list_has_every_scenario_once(capsys):
     assert len(lines) == len(set(lines)) > 10
 
 
+@pytest.mark.slow
 def test_suites_run_in_processes_of_their_own_and_share_a_run(tmp_path):
     out = tmp_path / "records.jsonl"
     words = ["ranking", "lexicon", "--only", "sentences", "fold", "--tiny", "--records", str(out)]

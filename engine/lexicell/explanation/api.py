@@ -154,8 +154,9 @@ def explain(
     >>> found.top(5)[["group", "gene", "contribution", "p_adjusted"]]  # doctest: +SKIP
     """
     _check(group, contrast, donor, cell, (like, text, class_name, direction), permutations, seed)
-    if vectors_of(data[0] if isinstance(data, list | tuple) and len(data) == 1 else data) is not None:
-        msg = f"{data} holds vectors and no counts; name the data that it was made from"
+    only = data[0] if isinstance(data, list | tuple) and len(data) == 1 else data
+    if vectors_of(only) is not None:
+        msg = f"{only} holds vectors and no counts; name the data that it was made from"
         raise InputError(msg)
     if scheduler == "local":
         check_main_guard()

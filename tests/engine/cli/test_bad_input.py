@@ -413,6 +413,7 @@ def test_a_signal_before_the_verb_runs_ends_as_one_in_the_middle(h5ad, tmp_path,
     assert ended.stderr == "lexicell: error: interrupted; no output was written\n"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sent", ["SIGINT", "SIGTERM"])
 def test_a_signal_in_the_middle_leaves_nothing(h5ad, tmp_path, sent):
     folder = tmp_path / "outputs"

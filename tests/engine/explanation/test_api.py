@@ -201,6 +201,7 @@ def test_a_store_holds_no_counts(donors, tmp_path):
         lexicell.explain(tmp_path / "out.zarr", group="kind", listener=ignore)
 
 
+@pytest.mark.slow
 def test_processes_of_dask_make_the_same(many, tmp_path):
     pytest.importorskip("distributed")
     path = tmp_path / "cells.h5ad"

@@ -201,6 +201,7 @@ def test_sums_are_exact_and_components_of_a_row_are_its_own():
         fit_components(flat, 24, 1.0, scale=False)
 
 
+@pytest.mark.slow
 def test_torchmil_finds_folders_of_donors(tmp_path, make_cells, vectors_of):
     adata = make_cells()
     vectors = vectors_of(adata, tmp_path)
@@ -223,6 +224,7 @@ def test_torchmil_finds_folders_of_donors(tmp_path, make_cells, vectors_of):
     assert not (tmp_path / "out/cells.safetensors").exists()
 
 
+@pytest.mark.slow
 def test_torchmil_loads_what_was_written(tmp_path, make_cells):
     pytest.importorskip("tensordict")
     torch = pytest.importorskip("torch")

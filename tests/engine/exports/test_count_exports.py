@@ -433,6 +433,7 @@ def test_a_vocabulary_has_the_number_of_cells_of_each_word(tmp_path, small_shard
     assert verify(tmp_path / "b").problems == ()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "options"),
     [

@@ -186,6 +186,7 @@ def test_genes_of_a_group_that_vary_together_are_edges(tmp_path, make_cells):
     assert np.allclose(slide.X.toarray(), x[:, adata.var_names.get_indexer(slide.var_names)], atol=1e-4)
 
 
+@pytest.mark.slow
 def test_pytorch_geometric_takes_the_tensors(tmp_path, make_cells):
     torch = pytest.importorskip("torch")
     pytest.importorskip("torch_geometric")
@@ -208,6 +209,7 @@ def test_pytorch_geometric_takes_the_tensors(tmp_path, make_cells):
     assert torch.isfinite(out).all()
 
 
+@pytest.mark.slow
 def test_the_page_puts_together_what_heist_reads(tmp_path, make_cells, repository, monkeypatch):
     pytest.importorskip("torch_geometric")
     adata = make_cells(120)

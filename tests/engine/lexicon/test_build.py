@@ -236,6 +236,7 @@ def _slow_build(table: Path, out: Path, cache: Path, pause: float) -> subprocess
     )
 
 
+@pytest.mark.slow
 def test_a_killed_build_is_continued_to_the_same_bytes(tmp_path, small_table):
     with _slow_build(small_table, tmp_path / "lex", tmp_path / "cache", 0.05) as killed:
         assert killed.stdout is not None

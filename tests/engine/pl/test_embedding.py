@@ -133,6 +133,7 @@ def pixels(axes, colour):
     return sum(int(((of[..., 3] > 0) & (of[..., :3] == expected).all(axis=-1)).sum()) for of in images)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("counted")
 def test_datashader_draws_every_type_and_rare_ones_as_points(embedded):
     embedded.obs["type"] = embedded.obs["type"].where(np.arange(90) > 0)
@@ -146,6 +147,7 @@ def test_datashader_draws_every_type_and_rare_ones_as_points(embedded):
     assert legend(axes) == ["B cell (59)", "T cell (25)", "monocyte (5)", "missing (1)"]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("counted")
 def test_datashader_draws_mean_numbers_where_the_cells_are(embedded):
     embedded.obsm["X_umap"][:45] = [0.0, 0.0]
@@ -164,6 +166,7 @@ def test_datashader_draws_mean_numbers_where_the_cells_are(embedded):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("counted")
 def test_datashader_gives_the_same_bytes_and_takes_cells_without_a_place(embedded, tmp_path):
     embedded.obsm["X_umap"][3] = np.nan

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from .stand_in import run_script, stand_in
+from .stand_in import stand_in
 
 
 @pytest.fixture(params=["stand-in", pytest.param("CuPy", marks=pytest.mark.gpu)])
@@ -307,64 +307,6 @@ def test_arguments_that_a_gpu_would_misread_are_refused(cupy: ModuleType) -> Non
         kernel((1,), (128,), good[:-1])
     with pytest.raises(cupy.cuda.driver.CUDADriverError):
         kernel((1,), (64,), good)
-
-
-ANNDATA = """
-import numpy as np
-import scipy.sparse as sp
-import cupy
-import cupyx.scipy.sparse as csp
-import anndata
-
-host = sp.random(20, 30, 0.3, format="csr", dtype=np.float32, random_state=1)
-adata = anndata.AnnData(X=csp.csr_matrix(host))
-adata.obsm["X_a"] = cupy.ones((20, 4), np.float32)
-for view in (adata[3:9], adata[["3", "5"], ["1", "2"]]):
-    assert view.is_view and csp.issparse(view.X) and isinstance(view.obsm["X_a"], cupy.ndarray)
-    copy = view.copy()
-    assert type(copy.X) is csp.csr_matrix and type(copy.obsm["X_a"]) is cupy.ndarray
-view = adata[3:9]
-np.testing.assert_array_equal(view.X.get().toarray(), host[3:9].toarray())
-adata.write_h5ad("x.h5ad")
-assert sp.issparse(anndata.read_h5ad("x.h5ad").X)
-print("ok")
-"""
-
-DASK = """
-import numpy as np
-import scipy.sparse as sp
-import cupy
-import cupyx.scipy.sparse as csp
-import dask
-import dask.array as da
-import anndata
-
-host = sp.random(20, 30, 0.3, format="csr", dtype=np.float32, random_state=1)
-meta = csp.csr_matrix((0, 0), dtype=np.float32)
-parts = [dask.delayed(csp.csr_matrix)(host[i : i + 5]) for i in range(0, 20, 5)]
-x = da.concatenate([da.from_delayed(p, (5, 30), meta=meta) for p in parts])
-whole = da.from_array(csp.csr_matrix(host), chunks=(5, 30), asarray=False, meta=meta)
-for y in (x, whole):
-    assert type(y._meta) is csp.csr_matrix
-    np.testing.assert_array_equal(y.compute().get().toarray(), host.toarray())
-sums = x.map_blocks(lambda b: b.sum(axis=1), chunks=(x.chunks[0], (1,)), meta=cupy.empty((0, 0), np.float32))
-assert type(sums.compute()) is cupy.ndarray
-np.testing.assert_allclose(sums.compute().get(), host.sum(axis=1))
-adata = anndata.AnnData(X=x)
-adata.obsm["X_a"] = sums
-assert type(adata.to_memory().obsm["X_a"]) is cupy.ndarray
-assert csp.issparse(adata[2:5].to_memory().X)
-print("ok")
-"""
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("script", [ANNDATA, DASK], ids=["anndata", "dask"])
-def test_the_libraries_around_cupy_take_it_for_cupy(
-    script: str, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    assert "ok" in run_script(script)
 
 
 def test_nothing_of_the_stand_in_is_left_behind() -> None:
