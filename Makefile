@@ -15,7 +15,7 @@ demo: $(VENV)/.demo
 
 # What guards numbers, formats, resumed runs and bad input, in less than five minutes on two cores.
 test: $(VENV)/.test
-	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow"
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow" --durations=10
 
 # The others: those marked slow (pyproject.toml says which), and those that need the real data sets.
 test-rest: $(VENV)/.test

@@ -22,7 +22,7 @@ from lexicell.evaluation.splits import partial_splits
 SMALL = CellProtocol(n=(2, 4), draws=3, panels=3, n_genes=500, least=10)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def panel(clustered):
     """Cells of three kinds, which express genes of different clusters of the lexicon."""
     rng = np.random.default_rng(0)
@@ -41,7 +41,7 @@ def evaluate(panel, lexicon, methods=("paper", "pca50-all"), protocol=SMALL, lis
     )
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def found(panel, clustered):
     return evaluate(panel, clustered)
 
