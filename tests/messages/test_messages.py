@@ -9,6 +9,7 @@ import pytest
 from .wording import GOLDEN, say
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::UserWarning")
 def test_errors_are_worded_as_in_the_file(tmp_path: Path) -> None:
     (tmp_path / "here").mkdir()

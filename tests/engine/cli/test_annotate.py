@@ -34,6 +34,7 @@ def test_a_table_for_people_and_a_file_for_later(lexicell, files, tmp_path):
     assert "overwrite" in again.complaint
 
 
+@pytest.mark.slow
 def test_json_is_all_there_is_on_stdout_and_repeats_itself(lexicell, files):
     query, reference = files
     told = [
@@ -48,6 +49,7 @@ def test_json_is_all_there_is_on_stdout_and_repeats_itself(lexicell, files):
     assert sum(row["cells"] for row in found["labels"]) == found["cells"] == 50
 
 
+@pytest.mark.slow
 def test_what_connects_panels_can_be_chosen_and_is_told(lexicell, tmp_path, cells):
     cells.obs["type"] = (cells.obs["bulk_labels"].astype(str) == "CD14+ Monocyte").map(
         {True: "mono", False: "no"}
@@ -68,6 +70,7 @@ def test_what_connects_panels_can_be_chosen_and_is_told(lexicell, tmp_path, cell
     assert "both.h5ad: genes are compared through three cells or more, not 2" in ended.complaint
 
 
+@pytest.mark.slow
 def test_types_are_named_by_sentences_with_the_genes_that_speak(lexicell, files, tmp_path):
     query, _ = files
     (tmp_path / "types.txt").write_text(

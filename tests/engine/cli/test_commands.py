@@ -135,7 +135,9 @@ def test_no_arguments_is_a_question_for_help(lexicell):
     assert "lexicell demo" in ended.out + ended.err
 
 
-@pytest.mark.parametrize("command", [[sys.executable, "-m", "lexicell"], ["lexicell"]])
+@pytest.mark.parametrize(
+    "command", [[sys.executable, "-m", "lexicell"], pytest.param(["lexicell"], marks=pytest.mark.slow)]
+)
 def test_the_installed_commands_work_from_outside(h5ad, tmp_path, command):
     if command == ["lexicell"]:
         command = [f"{sys.executable.rpartition('/')[0]}/lexicell"]

@@ -75,6 +75,7 @@ def test_every_method_meets_the_same_draws(found):
     assert all(sorted(run) == sorted(r for r in whole[0] if r[0] != "halves") for run in few_shot)
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_numbers_whatever_the_threads(panel, clustered, found):
     def scores(evaluation):
         return [(r.method, r.control, r.setting, r.draw, r.macro_f1, r.accuracy) for r in evaluation.records]
@@ -103,6 +104,7 @@ def test_a_method_sees_no_label_that_it_may_not_use(panel, clustered):
     assert len({task.vectors.tobytes() for task in seen}) == 7
 
 
+@pytest.mark.slow
 def test_embedding_once_gives_what_embedding_each_draw_gives(panel, clustered):
     cached, each = (
         evaluate(panel, clustered, [Method("paper", METHODS["paper"].run, per_draw=per_draw)])
@@ -112,6 +114,7 @@ def test_embedding_once_gives_what_embedding_each_draw_gives(panel, clustered):
     assert scores[0] == scores[1]
 
 
+@pytest.mark.slow
 def test_vectors_are_made_once_and_judged_with_and_without_the_mixture(panel, clustered):
     seen = []
 
@@ -193,6 +196,7 @@ def test_results_are_lines_a_document_and_tables(found, tmp_path):
     found.write(tmp_path, overwrite=True)
 
 
+@pytest.mark.slow
 def test_a_picture_is_drawn_for_each_scenario(found, tmp_path):
     pytest.importorskip("matplotlib")
     paths = write_figures(found, tmp_path)
@@ -218,6 +222,7 @@ def test_a_transfer_and_batches_are_evaluated_too(panel, clustered):
     }
 
 
+@pytest.mark.slow
 def test_panels_that_share_some_genes_are_evaluated_by_these_and_by_the_others(panel, clustered, monkeypatch):
     monkeypatch.setattr(
         cells, "partial_splits", partial(partial_splits, n_genes=(60,), shares=(0, 0.02, 0.5))

@@ -72,6 +72,7 @@ def f1(line):
     return line.scores["macro_f1"].mean
 
 
+@pytest.mark.slow
 def test_sentences_are_far_above_everything_that_has_not_their_meaning(found):
     lines = rows(found)
     sentences = lines["sentences", ""]
@@ -88,6 +89,7 @@ def test_sentences_are_far_above_everything_that_has_not_their_meaning(found):
     assert sentences.against["shuffled"].difference.mean > 0.4
 
 
+@pytest.mark.slow
 def test_all_ways_stand_in_one_table_on_the_same_cells(found):
     lines = found.lines()
     assert {(line.scenario, line.setting, line.classifier) for line in lines} == {
@@ -116,6 +118,7 @@ def test_all_ways_stand_in_one_table_on_the_same_cells(found):
     assert f1(rows(found)["5 labelled cells of each type", ""]) > 0.8
 
 
+@pytest.mark.slow
 def test_what_does_not_count_is_told_once(found, told):
     notes = [note.text for note in told if isinstance(note, Note)]
     skipped = (
@@ -128,6 +131,7 @@ def test_what_does_not_count_is_told_once(found, told):
     assert len(notes) == len(set(notes))
 
 
+@pytest.mark.slow
 def test_files_say_what_was_asked_and_how_it_was_made(found, tmp_path):
     found.write(tmp_path)
     content = json.loads((tmp_path / "evaluation.json").read_text())
@@ -145,6 +149,7 @@ def test_files_say_what_was_asked_and_how_it_was_made(found, tmp_path):
     assert path.name == "described.png"
 
 
+@pytest.mark.slow
 def test_sentences_name_cells_as_annotate_does(atlas):
     once = lexicell.evaluate(
         atlas, label="type", scenarios="described", describe=TYPES, draws=1, n=(1,), listener=lambda e: None
