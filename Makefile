@@ -8,7 +8,7 @@ SETUP := pyproject.toml constraints.txt
 CONSUMERS := $(VENV)/consumers
 ALONE := -c tests/consumers/alone.ini --confcutdir
 
-.PHONY: demo test test-rest test-all test-consumers bench micro torture fuzz lint format api lexicon clean
+.PHONY: demo test test-rest test-all test-python test-consumers dist bench micro torture fuzz lint format api lexicon clean
 
 demo: $(VENV)/.demo
 	$(BIN)/lexicell demo --out demo
@@ -23,6 +23,19 @@ test-rest: $(VENV)/.test
 
 test-all: $(VENV)/.test
 	$(BIN)/python -m pytest -n 2 --dist worksteal
+
+# The quick tests on another Python, in an environment of its own and without PyTorch, which not all Pythons get for a
+# CPU: make test-python PYTHON=python3.13
+OTHER := $(VENV)-other/$(notdir $(PYTHON))
+test-python:
+	$(PYTHON) -m venv $(OTHER)
+	$(OTHER)/bin/python -m pip install -q -c constraints.txt -e ".[demo,evaluate,harmony,plot,bench,distributed,remote,gsea]" \
+		pytest pytest-xdist pytest-benchmark hypothesis griffelib flask flask-cors "moto[s3]" zarrs
+	$(OTHER)/bin/python -m pytest -n 2 --dist worksteal -m "not slow"
+
+# Wheel and sdist, installed into an empty environment and used as the README says; some minutes.
+dist: $(VENV)/.test
+	$(BIN)/python -m tests.distribution
 
 # Reads exports with the packages that they are for, in environments of their own: some 5 GB, a quarter of an hour.
 test-consumers: $(CONSUMERS)/.installed

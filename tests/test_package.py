@@ -190,6 +190,16 @@ def test_extras_that_texts_and_messages_name_exist(repository, extras):
     assert named <= extras
 
 
-def test_the_version_is_written_once(repository):
+def test_package_citation_and_changelog_name_the_same_version(repository):
     with (repository / "pyproject.toml").open("rb") as file:
         assert lexicell.__version__ == tomllib.load(file)["project"]["version"]
+    citation = (repository / "CITATION.cff").read_text(encoding="utf-8")
+    assert re.findall(r"^version: (\S+)$", citation, flags=re.MULTILINE) == [lexicell.__version__]
+    changes = (repository / "CHANGELOG.md").read_text(encoding="utf-8")
+    heading = re.search(r"^## \[([^]]+)\](?: - (\d{4}-\d\d-\d\d))?$", changes, flags=re.MULTILINE)
+    assert heading
+    if heading[1] != "Unreleased":  # then it is a release, of a day
+        assert heading.groups() == (
+            lexicell.__version__,
+            re.findall(r"^date-released: (\S+)$", citation, re.M)[0],
+        )

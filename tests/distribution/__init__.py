@@ -1,0 +1,1 @@
+"""What is published: wheel and sdist, installed and used without the repository."""
