@@ -36,7 +36,7 @@ WHOLE = [0, 0, 0, 1, 1, 1, 1, 2, 2, 3, 7, 253, 254, 255, 256, 257, 65535, 65536,
 FRACTIONS = [0, 0, 0.1, 0.1, 0.25, 1 / 3, 0.5, 1, 1, 2.5, 1e-30, 255.5, 300.7, 1e6]
 DIM = 5
 
-ANYWHERE = pytest.mark.parametrize("device", ["cpu", "cuda"])
+ANYWHERE = pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=pytest.mark.slow)])
 
 
 @pytest.fixture(scope="module", autouse=True)
