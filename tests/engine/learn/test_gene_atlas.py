@@ -58,6 +58,7 @@ def test_an_atlas_holds_what_each_data_set_has_measured_and_what_texts_foretell_
         assert [one.name for one in kept] == [other for other in data if other != name]
 
 
+@pytest.mark.slow
 def test_the_same_cells_and_seed_give_the_same_atlas(two, few):
     atlas, path, data = two
     again = learn_gene_atlas(data, lexicon=few, min_coverage=0.1, **QUIET)
@@ -67,6 +68,7 @@ def test_the_same_cells_and_seed_give_the_same_atlas(two, few):
         learn_gene_atlas(data, path, lexicon=few)
 
 
+@pytest.mark.slow
 def test_cells_that_were_not_drawn_are_known_too(scanpys, few, monkeypatch):
     monkeypatch.setattr(gene_atlas, "_MOST_CELLS", 30)
     atlas = learn_gene_atlas({"blood": scanpys}, lexicon=few, min_coverage=0.1, **QUIET)
