@@ -26,6 +26,7 @@ def labelled(tmp_path, cells):
 QUICK = ("--label", "type", "--scenario", "few-shot", "--n", "2", "--draws", "2", "--methods", "paper")
 
 
+@pytest.mark.slow
 def test_a_table_for_people_and_files_for_later(lexicell, labelled, tmp_path):
     pytest.importorskip("matplotlib")
     ended = lexicell("evaluate", labelled, *QUICK, "--out", tmp_path / "out")
@@ -41,6 +42,7 @@ def test_a_table_for_people_and_files_for_later(lexicell, labelled, tmp_path):
     assert "overwrite" in again.complaint
 
 
+@pytest.mark.slow
 def test_json_is_all_there_is_on_stdout_and_repeats_itself(lexicell, labelled):
     def told():
         found = json.loads(lexicell("evaluate", labelled, *QUICK, "--json").out)
@@ -55,6 +57,7 @@ def test_json_is_all_there_is_on_stdout_and_repeats_itself(lexicell, labelled):
     assert {record["control"] for record in first["records"]} == {"", *CONTROLS, *BAGS}
 
 
+@pytest.mark.slow
 def test_sentences_and_markers_are_files_and_make_one_table(lexicell, labelled, tmp_path):
     import anndata
 

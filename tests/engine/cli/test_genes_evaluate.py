@@ -44,6 +44,7 @@ def test_geometry_and_neighbours_need_no_sets(lexicell, few):
     assert "AUROC" not in ended.out
 
 
+@pytest.mark.slow
 def test_sets_are_predicted_compared_and_drawn(lexicell, few, gmt, tmp_path):
     pytest.importorskip("matplotlib")
     ended = lexicell(
@@ -57,6 +58,7 @@ def test_sets_are_predicted_compared_and_drawn(lexicell, few, gmt, tmp_path):
     assert not list(tmp_path.glob(".*"))
 
 
+@pytest.mark.slow
 def test_json_is_all_there_is_on_stdout_and_repeats_itself(lexicell, few, gmt):
     def told() -> dict:
         return json.loads(
@@ -91,6 +93,7 @@ def test_what_cannot_be_done_is_said_before_any_work(lexicell, few, options, say
     assert says in ended.complaint
 
 
+@pytest.mark.slow
 def test_a_table_whose_texts_name_the_sets_says_so(lexicell, few, tmp_path):
     names = ["DNA repair", "muscle contraction"]
     texts = few.read_genes(["text"]).column("text").to_pylist()

@@ -6,6 +6,7 @@ import warnings
 from pathlib import Path
 
 import anndata
+import h5py
 import numpy as np
 import pandas as pd
 import pytest
@@ -350,3 +351,9 @@ def test_too_little_coverage_stops_and_can_be_accepted(cells):
         lexicell.tl.embed(cells)
     lexicell.tl.embed(cells, min_coverage=0.0)
     assert (cells.obs["lexicell_coverage"] < 0.6).all()
+
+
+def test_an_h5ad_of_cells_in_memory_says_that_it_is_an_anndata(cells, tmp_path):
+    lexicell.embed(cells, tmp_path / "out.h5ad")
+    with h5py.File(tmp_path / "out.h5ad") as file:
+        assert dict(file.attrs) == {"encoding-type": "anndata", "encoding-version": "0.1.0"}
