@@ -10,6 +10,8 @@ import types
 import numpy as np
 import pytest
 
+pytestmark = pytest.mark.slow
+
 anndata = pytest.importorskip("anndata")
 
 

@@ -80,6 +80,7 @@ def test_a_mixture_helps_across_panels_and_is_made_there_unless_asked_otherwise(
     assert (mixed.facts["mixture"], alone.facts["mixture"]) == (True, False)
 
 
+@pytest.mark.slow
 def test_the_facts_name_what_connected_the_panels(panels, scanpys, few, tmp_path):
     reference, query = panels
     options = {"reference": reference, "label": "type", "threshold": 0}
@@ -193,6 +194,7 @@ def test_a_query_of_other_parts_of_classes_is_told_of(panels):
     assert not any(note.text.startswith(text) for note in told if isinstance(note, Note))
 
 
+@pytest.mark.slow
 def test_neighbours_do_not_spoil_what_common_genes_and_texts_say_together(panels, partly):
     reference, _ = panels
     made = {
@@ -223,6 +225,7 @@ def test_cells_that_measured_one_panel_only_do_not_connect_two(panels):
             annotate(query, reference=reference, label="type", through=through)
 
 
+@pytest.mark.slow
 def test_few_labels_are_spread_within_an_experiment_and_not_between_two(halves):
     whole, query = halves
     few = np.concatenate(

@@ -262,6 +262,7 @@ def test_what_does_not_use_a_gene_is_not_as_grey_as_what_is_missing():
         assert np.ptp(missing) < 10
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("genes", [128, 72])
 def test_a_page_of_fifty_thousand_cells_is_below_ten_megabytes(genes):
     assert len(render(sample_page.sample(50_000, columns=40, genes=genes)).encode()) < 10e6

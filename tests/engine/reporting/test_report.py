@@ -108,6 +108,7 @@ def test_groups_owe_to_genes_what_explain_says(run, paged):
         np.testing.assert_allclose([row[1] for row in rows], genes["contribution"], rtol=1e-9)
 
 
+@pytest.mark.slow
 def test_the_order_of_cells_and_genes_changes_nothing(run, paged, donors, tmp_path):
     store, data = run
     options = {"group": "kind", "text": ASKED, "sets": "none"}
@@ -119,6 +120,7 @@ def test_the_order_of_cells_and_genes_changes_nothing(run, paged, donors, tmp_pa
     pd.testing.assert_frame_equal(whole, moved[whole.columns], rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_a_store_with_counts_and_an_anndata_are_their_own_data(run, paged, donors, tmp_path):
     store, data = run
     whole = by_cell(paged(store, data=data, group="kind", sets="none"))
