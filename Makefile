@@ -8,7 +8,7 @@ SETUP := pyproject.toml constraints.txt
 CONSUMERS := $(VENV)/consumers
 ALONE := -c tests/consumers/alone.ini --confcutdir
 
-.PHONY: demo test test-rest test-all test-python test-consumers dist bench micro torture fuzz lint format api lexicon clean
+.PHONY: demo test test-rest test-all test-python test-consumers dist bench micro torture fuzz lint format docs lexicon clean
 
 demo: $(VENV)/.demo
 	$(BIN)/lexicell demo --out demo
@@ -79,9 +79,11 @@ format: $(VENV)/.test
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-# Makes docs/api.md anew, from the docstrings.
-api: $(VENV)/.test
-	$(BIN)/python docs/make_api.py
+# Builds the site of docs/ and runs its tutorials; every warning is an error, dead links and remote assets too.
+docs: $(VENV)/.docs
+	rm -rf docs/_api
+	$(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet docs docs/_build/html
+	@echo "the site is docs/_build/html/index.html"
 
 # Rebuilds the lexicon that comes with the package, and the vectors of its cell types; about five minutes on two cores.
 lexicon: $(VENV)/.test
@@ -89,8 +91,9 @@ lexicon: $(VENV)/.test
 	$(BIN)/python lexicons/cell_types.py
 
 clean:
-	rm -rf $(VENV) demo dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
-	find engine kernels bench tests lexicons -name __pycache__ -prune -exec rm -rf {} +
+	rm -rf $(VENV) $(VENV)-other demo dist docs/_api docs/_build .pytest_cache .mypy_cache .ruff_cache .hypothesis \
+		.import_linter_cache
+	find engine kernels bench studies tests lexicons -name __pycache__ -prune -exec rm -rf {} +
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -117,3 +120,8 @@ $(VENV)/.test: $(BIN)/python $(SETUP)
 	$(PIP) torch
 	$(PIP) --editable ".[test]"
 	@touch $@ $(VENV)/.demo
+
+$(VENV)/.docs: $(BIN)/python $(SETUP)
+	@echo "installing into $(VENV) (a few minutes, once)"
+	$(PIP) --editable ".[docs]"
+	@touch $@

@@ -20,8 +20,8 @@ import pandas as pd
 
 import lexicell
 from bench import cells, machine
-from bench.suites._process import lexicell as command
-from bench.suites._process import run_process
+from bench.process import lexicell as command
+from bench.process import run_process
 from lexicell.embedding.events import ignore
 
 __all__ = ["GROUPS", "packed_cells", "speed"]

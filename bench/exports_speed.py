@@ -21,7 +21,7 @@ from bench.exports_given import Given, dictionaries, of_columns
 from bench.measure import Case, Taken, measure
 from bench.peers.ranked_lists import lists_of, loop
 from bench.scenario import Scenario
-from lexicell.atlas import MAX_NNZ, Values
+from lexicell.counts import MAX_NNZ, Values
 from lexicell.embedding import AlignOptions, align_cells
 from lexicell.embedding.events import ignore
 from lexicell.embedding.inputs import open_data

@@ -16,7 +16,7 @@ import scipy.sparse as sp
 
 import lexicell
 from bench.peers.ranked_lists import IDIOMS, Idiom, dense_rows
-from lexicell.atlas import MAX_NNZ
+from lexicell.counts import MAX_NNZ
 from lexicell.embedding import tables
 from lexicell.embedding.events import ignore
 

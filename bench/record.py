@@ -47,7 +47,9 @@ class Stamp:
     def now(cls, run: str | None = None) -> Stamp:
         """Of a run that begins, or of a part of one that has."""
         commit = _git("rev-parse", "HEAD")
-        changed = _git("status", "--porcelain", "--", ".", ":!bench/results", ":!docs/images", ":!README.md")
+        changed = _git(
+            "status", "--porcelain", "--", ".", ":!bench/results", ":!studies", ":!docs/images", ":!README.md"
+        )
         return cls(run or secrets.token_hex(4), commit, changed != "", machine.fingerprint())
 
 

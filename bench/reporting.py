@@ -17,8 +17,8 @@ from typing import Any
 
 from bench import machine
 from bench.explain_speed import GROUPS, packed_cells
-from bench.suites._process import lexicell as command
-from bench.suites._process import run_process
+from bench.process import lexicell as command
+from bench.process import run_process
 
 __all__ = ["FLAGS", "browsed", "made", "main"]
 

@@ -32,16 +32,14 @@ from distributed import LocalCluster, Worker, WorkerPlugin
 from distributed.comm.tcp import TCP
 
 from bench import machine
-from lexicell.atlas import Values
-from lexicell.atlas.store import EmbeddingSink, Layout, Receipt, ShardWriter, create_store
-from lexicell.atlas.store._objects import Written
+from lexicell.counts import Values
 from lexicell.embedding import (
     Advanced,
     BlockEmbedder,
     CandidateGenes,
     FoldedTable,
     Options,
-    _dask_worker,
+    dask_worker,
     make_plan,
 )
 from lexicell.embedding.distributed import own_processes, run_distributed
@@ -50,6 +48,7 @@ from lexicell.embedding.inputs import Inputs
 from lexicell.embedding.local import run_local
 from lexicell.embedding.recipe import resolve_recipe
 from lexicell.embedding.shards import EmbedShards, ShardJob
+from lexicell.store import EmbeddingSink, Layout, Receipt, ShardWriter, Written, create_store
 from lexicell_kernels import GeneTable
 
 __all__ = ["main"]
@@ -98,7 +97,7 @@ class IdlePlugin(WorkerPlugin):
 def cluster(workers: int, seconds: Callable[[int], float]) -> Iterator[tuple[str, Counter[str]]]:
     """A cluster of idle workers in this process; gives its address, and counts messages and their bytes."""
     sent: Counter[str] = Counter()
-    write, plugin = TCP.write, _dask_worker.ShardPlugin
+    write, plugin = TCP.write, dask_worker.ShardPlugin
 
     async def counted(self: Any, *args: Any, **kwargs: Any) -> Any:
         n = await write(self, *args, **kwargs)
@@ -107,7 +106,7 @@ def cluster(workers: int, seconds: Callable[[int], float]) -> Iterator[tuple[str
         return n
 
     IdlePlugin.seconds = staticmethod(seconds)
-    TCP.write, _dask_worker.ShardPlugin = counted, IdlePlugin  # type: ignore[assignment,misc,method-assign]
+    TCP.write, dask_worker.ShardPlugin = counted, IdlePlugin  # type: ignore[assignment,misc,method-assign]
     try:
         with (
             # Each worker would watch all threads of this process.
@@ -119,7 +118,7 @@ def cluster(workers: int, seconds: Callable[[int], float]) -> Iterator[tuple[str
         ):  # fmt: skip
             yield running.scheduler_address, sent
     finally:
-        TCP.write, _dask_worker.ShardPlugin = write, plugin  # type: ignore[misc,method-assign]
+        TCP.write, dask_worker.ShardPlugin = write, plugin  # type: ignore[misc,method-assign]
 
 
 def drive(job: ShardJob, address: str, shards: Sequence[int]) -> dict[str, float]:

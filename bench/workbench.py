@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 from bench import cells, cells_zarr
 from bench.real_data import data_folder
 from bench.scenario import Scenario
-from lexicell.atlas import open_counts
+from lexicell.counts import open_counts
 from lexicell.embedding import Options, make_plan
-from lexicell.embedding.packing import pack
+from lexicell.packing import pack
 from lexicell_kernels import CsrBlock, GeneTable
 from lexicell_kernels.cpu import available_cpus
 

@@ -15,7 +15,7 @@ import numpy as np
 from lexicell.embedding.default_projection import SHIPPED, make_default_projection
 from lexicell.learn.gene_atlas import learn_gene_atlas
 from lexicell.lexicon import Lexicon
-from lexicell.lexicon._gene_atlas import GENE_ATLAS_FILE
+from lexicell.lexicon.gene_atlas import GENE_ATLAS_FILE
 
 
 def main(sets: list[str]) -> None:

@@ -93,7 +93,8 @@ def test_the_kernels_are_imported_without_numba_or_scipy_until_they_run():
 
 @pytest.mark.parametrize(
     "module",
-    ["lexicell", "lexicell.atlas", "lexicell.embedding", "lexicell.evaluation", "lexicell.explanation",
+    ["lexicell", "lexicell.counts", "lexicell.store", "lexicell.packing",
+     "lexicell.embedding", "lexicell.evaluation", "lexicell.explanation",
      "lexicell.lexicon", "lexicell.learn", "lexicell.projection", "lexicell.pl", "lexicell.tl",
      "lexicell.errors",
      "lexicell_kernels", "lexicell_kernels.parity", "lexicell_kernels.cpu", "lexicell_kernels.reference"],

@@ -47,7 +47,7 @@ def test_by_default_the_data_are_looked_for_beside_the_repository(
 
 def test_the_data_are_found_in_one_way_only(repository: Path) -> None:
     looks = re.compile(r'environ.*LEXICELL_DATA|shared(/|" / ")data')
-    files = [path for folder in ("tests", "bench") for path in (repository / folder).rglob("*.py")]
+    files = [path for folder in ("tests", "bench", "studies") for path in (repository / folder).rglob("*.py")]
     found = [path.relative_to(repository) for path in files if looks.search(path.read_text(encoding="utf-8"))]
     assert sorted(map(str, found)) == ["bench/real_data.py", "tests/test_real_data.py"]
 

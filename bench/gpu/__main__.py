@@ -41,7 +41,7 @@ from bench.gpu.steps import Clock, Journal, Outcome, Step, answer, ask, end_with
 from bench.gpu.table import table
 from bench.gpu.wheels import CarriedError, unpack
 from lexicell_kernels.cuda import require_cupy
-from lexicell_kernels.cuda._source import source_hash
+from lexicell_kernels.cuda.source import source_hash
 from lexicell_kernels.types import GpuUnavailableError
 
 __all__ = ["main"]

@@ -106,8 +106,8 @@ def pack(path: Path, sources: Sequence[Path], most: int | None = None, width: in
     width
         How many columns of the vectors, the first ones; None for all.
     """
-    from lexicell._arrays import in_order
-    from lexicell.atlas import Values, open_counts
+    from lexicell.arrays import in_order
+    from lexicell.counts import Values, open_counts
     from lexicell.embedding import CandidateGenes, fold
     from lexicell.lexicon import Lexicon, align_genes
 

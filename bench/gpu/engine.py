@@ -227,7 +227,7 @@ def differences(base: AnnData, many: AnnData, store: Path, details: dict[str, An
     import warnings
 
     import lexicell
-    from lexicell.atlas import open_counts
+    from lexicell.counts import open_counts
     from lexicell.embedding import Options, make_plan
     from lexicell.embedding.events import ignore
 

@@ -24,7 +24,7 @@ from bench.gpu.sizes import Sizes
 from bench.gpu.steps import Clock, Outcome, said
 from bench.gpu.timing import Timed, copy_bandwidth, gather_bandwidth, measure
 from lexicell_kernels import CsrBlock, GeneTable, Order, cuda, parity, reference
-from lexicell_kernels.cuda._source import Instantiation
+from lexicell_kernels.cuda.source import Instantiation
 
 __all__ = [
     "FRACTIONS",

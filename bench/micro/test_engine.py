@@ -10,11 +10,10 @@ import pytest
 from bench import cells
 from bench.workbench import Workbench
 
-from lexicell.atlas import Scratch, open_counts
-from lexicell.atlas.store import Layout
-from lexicell.atlas.store._layout import shard_bytes
+from lexicell.counts import Scratch, open_counts
 from lexicell.embedding import Options, make_plan
 from lexicell.lexicon import Lexicon, align_genes
+from lexicell.store import Layout, shard_bytes
 
 if TYPE_CHECKING:
     from pytest_benchmark.fixture import BenchmarkFixture

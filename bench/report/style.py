@@ -16,7 +16,7 @@ from typing import Any
 import matplotlib.style
 from matplotlib.figure import Figure
 
-from lexicell.pl._style import ACCENT, CONTROLS, INK, LINE, MUTED, OURS, PALETTE, PAPER, PEER, RC
+from lexicell.pl.style import ACCENT, CONTROLS, INK, LINE, MUTED, OURS, PALETTE, PAPER, PEER, RC
 
 __all__ = [
     "ACCENT",

@@ -20,7 +20,7 @@ from bench import cells
 from bench.measure import GateError
 from bench.scenario import Scenario
 from bench.workbench import Workbench
-from lexicell.atlas import MAX_NNZ, CountSource, Scratch
+from lexicell.counts import MAX_NNZ, CountSource, Scratch
 from lexicell_kernels import CsrBlock
 
 __all__ = [

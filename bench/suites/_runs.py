@@ -22,12 +22,12 @@ from bench.measure import GateError, Taken
 from bench.peers.pipelines import block_of
 from bench.scenario import Scenario
 from bench.suites._reading import open_group
-from lexicell.atlas.store import verify
 from lexicell.embedding import Options, make_plan
 from lexicell.embedding.inputs import Inputs, Output
 from lexicell.embedding.plan import Plan
 from lexicell.embedding.run import layout_of, run_to_store
 from lexicell.errors import LexicellError
+from lexicell.store import verify
 from lexicell_kernels import CsrBlock, reference, select_topk
 
 __all__ = ["Rounds", "Run", "check_vectors", "opened", "ranges"]

@@ -23,14 +23,13 @@ from bench.peers.counts import Counts, in_threads
 from bench.peers.dense_topk import topk_by_argpartition
 from bench.peers.loaders import ANNBATCH_FAIRNESS, LOADERS, Annbatch
 from bench.peers.pipelines import embed_by_argpartition, embed_by_scanpy
+from bench.process import lexicell, run_process
 from bench.scenario import Scenario
 from bench.suites._kinds import Kind, Parts
-from bench.suites._process import lexicell, run_process
 from bench.suites._reading import bytes_of, read_blocks
 from bench.suites._runs import Rounds, Run, check_vectors, opened, ranges
 from bench.workbench import Missing, Workbench, drop_cache
-from lexicell.atlas import MAX_NNZ
-from lexicell.atlas.counts._blocks import concat_rows
+from lexicell.counts import MAX_NNZ, concat_rows
 from lexicell.embedding.plan import Plan
 from lexicell.embedding.profile import Profile
 from lexicell.embedding.run import layout_of

@@ -20,7 +20,7 @@ from bench.measure import Case, GateError
 from bench.peers import transformer
 from bench.scenario import Scenario
 from bench.workbench import Workbench
-from lexicell.atlas import CountSource, open_counts
+from lexicell.counts import CountSource, open_counts
 from lexicell.embedding import CandidateGenes, FoldedTable, Options, fold, make_plan
 from lexicell.errors import LexicellError
 from lexicell.lexicon import Lexicon, align_genes, build_lexicon, load_encoder

@@ -18,10 +18,10 @@ from bench.scenario import Scenario
 from bench.suites._kinds import Kind, Parts
 from bench.suites._reading import bytes_of, columns_of, gene_names, open_group
 from bench.workbench import Workbench
-from lexicell.atlas.store import verify
 from lexicell.embedding.events import ignore
-from lexicell.embedding.packing import pack
 from lexicell.errors import LexicellError
+from lexicell.packing import pack
+from lexicell.store import verify
 
 __all__ = ["cases"]
 

@@ -18,7 +18,7 @@ from bench.scenario import Scenario
 from bench.suites._kinds import Kind, Parts
 from bench.suites._reading import bytes_of, check_sums, read_blocks, sums, sums_of_blocks
 from bench.workbench import Missing, Workbench, drop_cache
-from lexicell.atlas import open_counts
+from lexicell.counts import open_counts
 
 __all__ = ["annbatch", "cases", "loader"]
 

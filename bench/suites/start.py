@@ -9,9 +9,9 @@ from contextlib import contextmanager
 from importlib.util import find_spec
 
 from bench.measure import Case, Taken
+from bench.process import lexicell, run_process
 from bench.scenario import Scenario
 from bench.suites._kinds import Kind, Parts
-from bench.suites._process import lexicell, run_process
 from bench.workbench import Missing, Workbench
 
 __all__ = ["cases"]

@@ -27,17 +27,17 @@ if not os.environ.get("ORT_DISABLE_TELEMETRY"):
 if TYPE_CHECKING:
     from lexicell import errors, pl, tl
     from lexicell.annotation import annotate
-    from lexicell.atlas.store import open_embedding
     from lexicell.embedding import embed
-    from lexicell.embedding.packing import pack
     from lexicell.evaluation import evaluate
     from lexicell.explanation import explain
     from lexicell.exports import export
     from lexicell.imports import import_embedding
     from lexicell.learn.api import train
     from lexicell.lexicon import Lexicon
+    from lexicell.packing import pack
     from lexicell.projection import Projection
     from lexicell.reporting import report
+    from lexicell.store import open_embedding
     from lexicell.words import describe, search
 
     #: Version of the package that is installed.
@@ -74,8 +74,8 @@ _LAZY = {
     "explain": "lexicell.explanation",
     "export": "lexicell.exports",
     "import_embedding": "lexicell.imports",
-    "open_embedding": "lexicell.atlas.store",
-    "pack": "lexicell.embedding.packing",
+    "open_embedding": "lexicell.store",
+    "pack": "lexicell.packing",
     "report": "lexicell.reporting",
     "search": "lexicell.words",
     "train": "lexicell.learn.api",
@@ -85,9 +85,9 @@ _LAZY = {
 def __getattr__(name: str) -> Any:
     """Import public names when they are first used: start-up stays short, and no GPU library is touched."""
     if name == "__version__":
-        from importlib.metadata import version
+        from lexicell._version import installed_version
 
-        return version("lexicell")
+        return installed_version()
     if name in {"errors", "pl", "tl"}:
         return importlib.import_module(f"lexicell.{name}")
     if name in _LAZY:

@@ -1,67 +1,146 @@
-"""What downloads and services share: one pool of connections, and when to try again."""
+"""What downloads and services share: a pool of connections, and asking again where that may help.
+
+`send` asks again rather than ``urllib3.Retry`` since a body may break off while it is read, a used-up quota
+answers as a rate limit does and does not pass, and people are told about pauses.
+"""
 
 from __future__ import annotations
 
+import itertools
 import random
-from dataclasses import dataclass
-from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING, Any
+import ssl
+import time
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import unquote, urlsplit, urlunsplit
 
+from lexicell._say import silent
 from lexicell.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable
 
-__all__ = ["TRANSIENT", "Backoff", "connection_pool", "read_body", "retry_after", "split_credentials"]
+    import urllib3
 
-#: Answers after which the same request may succeed later.
-TRANSIENT = frozenset({408, 425, 429, 500, 502, 503, 504})
+__all__ = [
+    "FailedRequestError",
+    "TransientError",
+    "connection_pool",
+    "is_transient",
+    "send",
+    "split_credentials",
+]
+
+T = TypeVar("T")
+
+# Answers after which the same request may succeed later; 529 says "overloaded" at some services.
+_TRANSIENT = frozenset({408, 425, 429, 500, 502, 503, 504, 529})
+_TRIES_TO_CONNECT = 3
+_LONGEST_PAUSE = 60.0
+_PATIENCE = 300.0  # a server may ask for longer pauses, up to this
 
 
-@dataclass(frozen=True)
-class Backoff:
-    """How long to wait before each further attempt: doubling, with jitter, as long as the server says.
+class TransientError(Exception):
+    """The same request may succeed later."""
+
+
+class FailedRequestError(Exception):
+    """A request got no answer that can be used; the message is a clause without the address.
 
     Attributes
     ----------
-    attempts
-        Attempts in all without progress, the first included.
-    first, longest
-        Seconds before the second attempt, and at most; a server may ask for more, up to `patience`.
-    patience
-        Longest time in seconds that a server may ask for.
-    seed
-        Of the jitter, which moves nothing but moments.
+    untrusted
+        Whether it was not sent, since the server's certificate is not trusted.
     """
 
-    attempts: int = 6
-    first: float = 1.0
-    longest: float = 60.0
-    patience: float = 300.0
-    seed: int | None = None
-
-    def seconds(self, attempt: int, asked: float | None = None) -> float:
-        """Seconds to wait after the `attempt`-th failure in a row, from 1; `asked` is the server's demand."""
-        wait = min(self.longest, self.first * 2.0 ** (attempt - 1))
-        seed = None if self.seed is None else self.seed + attempt
-        jittered = wait * random.Random(seed).uniform(0.5, 1.0)  # noqa: S311
-        return max(jittered, min(asked, self.patience)) if asked is not None else jittered
+    def __init__(self, why: str, *, untrusted: bool = False) -> None:
+        super().__init__(why)
+        self.untrusted = untrusted
 
 
-def retry_after(headers: Mapping[str, str], now: float) -> float | None:
-    """Seconds that the header Retry-After asks for, or None; `now` is in seconds since 1970."""
-    value = headers.get("Retry-After", "").strip()
-    if not value:
-        return None
-    try:
-        return max(0.0, float(value))
-    except ValueError:
-        pass
-    try:
-        return max(0.0, parsedate_to_datetime(value).timestamp() - now)
-    except ValueError:
-        return None
+def is_transient(status: int) -> bool:
+    """Whether a request that got this status may succeed later."""
+    return status in _TRANSIENT
+
+
+def send(
+    pool: urllib3.PoolManager,
+    method: str,
+    url: str,
+    take: Callable[[Any], T],
+    *,
+    attempts: int = 6,
+    redirects: int = 0,
+    notify: Callable[[str], None] = silent,
+    **request: Any,
+) -> T:
+    """Send a request, again after pauses where that may help, and return what `take` makes of the answer.
+
+    Parameters
+    ----------
+    pool, method, url, request
+        As for ``urllib3``.
+    take
+        Called with an answer whose body is not yet read; raises `TransientError` where asking again may
+        help, as a body that breaks off does.
+    attempts
+        How often to ask at most.
+    redirects
+        How many to follow.
+    notify
+        Called with one clause before each pause.
+
+    Raises
+    ------
+    FailedRequestError
+        If there is no hope left. No error behind it holds an address.
+    """
+    from urllib3 import Retry
+    from urllib3.exceptions import ConnectTimeoutError, HTTPError, InvalidHeader
+
+    follow = Retry(redirects, connect=False, read=False, status=False, other=False) if redirects else False
+    for attempt in itertools.count(1):
+        most, asked, untrusted = attempts, 0.0, False
+        try:
+            response = pool.request(
+                method, url, preload_content=False, retries=follow, redirect=bool(redirects), **request
+            )
+            try:
+                return take(response)
+            except TransientError:
+                asked = Retry().get_retry_after(response) or 0.0
+                raise
+            finally:
+                # A body that was read to its end has left the connection open for the next request.
+                response.close()
+                response.release_conn()
+        except InvalidHeader:
+            why = "the server says when to try again in a way that cannot be read"
+        except TransientError as error:
+            why = str(error)
+        except HTTPError as error:
+            cause = _cause(error)
+            untrusted = isinstance(cause, ssl.SSLCertVerificationError)
+            why = getattr(cause, "verify_message" if untrusted else "strerror", None) or str(cause)
+            if isinstance(error, ConnectTimeoutError):
+                most = min(attempts, _TRIES_TO_CONNECT)
+        # Here, where no error is being handled, none with the address is kept behind the one that is raised.
+        if untrusted:
+            raise FailedRequestError(why, untrusted=True)
+        if asked > _PATIENCE:
+            why += f", and asks to come again in {asked / 60:.0f} minutes"
+            raise FailedRequestError(why)
+        if attempt >= most:
+            raise FailedRequestError(f"{why}, at the last of {attempt} attempts" if attempt > 1 else why)
+        pause = max(asked, min(_LONGEST_PAUSE, 2.0**attempt) * random.uniform(0.5, 1.0))  # noqa: S311
+        notify(f"{why}; trying again in {pause:.0f} s")
+        time.sleep(pause)
+    raise AssertionError  # for mypy: the loop has no end of its own
+
+
+def _cause(error: BaseException) -> BaseException:
+    """What urllib3 wrapped, which it keeps as the cause or as an argument."""
+    inner = error.__cause__ or next((arg for arg in error.args if isinstance(arg, BaseException)), None)
+    return error if inner is None else _cause(inner)
 
 
 def split_credentials(url: str) -> tuple[str, str | None]:
@@ -89,21 +168,8 @@ def split_credentials(url: str) -> tuple[str, str | None]:
     return urlunsplit(bare), credentials
 
 
-def read_body(response: Any, most: int) -> bytes | None:
-    """Read an answer that `urllib3` did not read, or None if it has more than `most` bytes."""
-    parts, size = [], 0
-    for part in response.stream(1 << 16):
-        parts.append(part)
-        size += len(part)
-        if size > most:
-            response.close()
-            return None
-    response.release_conn()
-    return b"".join(parts)
-
-
-def connection_pool(url: str, *, connections: int = 1, timeout: float = 60.0) -> Any:
-    """Return a ``urllib3`` pool manager for requests to the host of `url`, through its proxy if there is one.
+def connection_pool(url: str, *, connections: int = 1, timeout: float = 60.0) -> urllib3.PoolManager:
+    """Return a pool of connections to the host of `url`, through its proxy if there is one.
 
     Parameters
     ----------
@@ -125,8 +191,6 @@ def connection_pool(url: str, *, connections: int = 1, timeout: float = 60.0) ->
 
     options: dict[str, Any] = {
         "maxsize": connections,
-        "block": True,
-        "retries": False,
         "timeout": urllib3.Timeout(connect=min(timeout, 30.0), read=timeout),
     }
     parts = urlsplit(url)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Literal, Protocol, cast
+from typing import Any, Literal, Protocol, cast
+
+from numpy.typing import NDArray
 
 from lexicell_kernels._host import (
     Result,
@@ -97,6 +99,7 @@ def embed_rows(
     normalise: bool = True,
     device: Device | None = None,
     threads: int | None = None,
+    out: NDArray[Any] | None = None,
 ) -> Rows:
     """Select, weight, pool, project and normalise every row in one pass.
 
@@ -118,6 +121,9 @@ def embed_rows(
         and the result comes back as NumPy arrays.
     threads
         Of the CPU; None for one on each. A caller with threads of its own gives 1. A GPU does not look at it.
+    out
+        What the vectors are written to, of the CPU only: ``[n, p]`` float32, or float16 to have them rounded
+        (to the nearest, ties to even). None for new ones, float32.
 
     Returns
     -------
@@ -131,8 +137,8 @@ def embed_rows(
     InvalidCountsError
         A count is negative, NaN or infinite.
     ValueError
-        Shapes do not fit, ``k < 1``, a column lies outside the matrix, or so many genes are to be ordered by
-        score that a GPU's shared memory does not hold them.
+        Shapes do not fit, or `out` does not, ``k < 1``, a column lies outside the matrix, or so many genes
+        are to be ordered by score that a GPU's shared memory does not hold them.
     TypeError
         There is no kernel for this type of array, or for vectors of this type.
     GpuUnavailableError
@@ -148,9 +154,10 @@ def embed_rows(
     With CuPy arrays the work is put on the current stream and nobody waits for it, so a row that can't be
     used is not an error but a flag; `lexicell_kernels.check_rows` raises what the flags say.
     """
+    given: dict[str, Any] = {} if out is None else {"out": out}
     return _run(
         lambda backend, there, genes: backend.embed_rows(
-            there, genes, k=k, weight=weight, normalise=normalise, threads=threads
+            there, genes, k=k, weight=weight, normalise=normalise, threads=threads, **given
         ),
         block,
         table,
@@ -206,7 +213,7 @@ def block_to_device(block: CsrBlock) -> CsrBlock:
     DeviceMemoryError
         The block does not fit its memory.
     """
-    from lexicell_kernels.cuda._device import device_memory, require_cupy
+    from lexicell_kernels.cuda.device import device_memory, require_cupy
 
     check_block(block)
     cupy = require_cupy()

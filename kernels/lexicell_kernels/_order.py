@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from lexicell_kernels._numba import at_least, count_bits, double_bits, float_bits, kernel, trailing_zeros
+from lexicell_kernels._pick import list_picks
 from lexicell_kernels._select import (
     DIGIT_BITS,
     DISORDERED,
@@ -19,13 +19,14 @@ from lexicell_kernels._select import (
     LANES,
     OUT_OF_RANGE,
     TOP_LEVEL,
+    copy,
     count_levels,
     find_threshold,
     fixed_point_sums,
     lanes_inside,
-    list_picks,
     scan,
 )
+from lexicell_kernels.jit import at_least, count_bits, double_bits, float_bits, kernel, trailing_zeros
 
 __all__ = ["list_counts", "list_divided", "rank_row", "score_order"]
 
@@ -71,10 +72,10 @@ def _radix(n, first, last, s):
             place[digit] += 1
         source, target = target, source
     if passes & 1:
-        s.order[:n] = source[:n]
+        copy(source, n, s.order)
 
 
-@kernel()
+@kernel(merge=True)
 def score_order(n, factor, s):
     """Fill ``s.order[:n]`` so that its low 32 bits list places of picks by ``(score descending, gene)``.
 
@@ -153,8 +154,8 @@ def _append(at, low, high, many, wanted, s):
 def _deal(n, s):
     """Sort the picks by count, where few are beyond the levels; equal ones stay as they are."""
     genes, counts, place = s.where, s.count, s.digit
-    genes[:n] = s.picked[:n]
-    counts[:n] = s.value[:n]
+    copy(s.picked, n, genes)
+    copy(s.value, n, counts)
     place[: TOP_LEVEL + 1] = 0
     for i in range(n):
         place[np.uint64(min(counts[i], np.float32(TOP_LEVEL)))] += 1
@@ -221,20 +222,20 @@ def _by_level(x, idx, rank, k, found, threshold, s):
 
 
 @kernel()
-def rank_row(x, idx, rank, candidate, factor, k, by_score, s):
+def rank_row(x, idx, columns, factor, k, by_score, s):
     """Do what `select_row` does, with picks in the order of scores if `by_score`; `described` is left out."""
-    flags, found, total, _, threshold = find_threshold(x, idx, rank, candidate, factor, k, s)
+    flags, found, total, _, threshold = find_threshold(x, idx, columns, factor, k, s)
     if found == 0:
         return flags, np.int64(0), np.int64(0), total
     picks, ties = np.int64(-1), np.int64(0)
     if by_score and threshold < TOP_LEVEL:
-        picks, ties = _by_level(x, idx, rank, k, found, threshold, s)
+        picks, ties = _by_level(x, idx, columns.rank, k, found, threshold, s)
     if picks < 0:
-        picks, ties = list_picks(x, idx, rank, factor, k, found, threshold, s)
+        picks, ties = list_picks(x, idx, columns, factor, k, found, threshold, s)
         if by_score:
             score_order(picks, factor, s)
-            s.where[:picks] = s.picked[:picks]
-            s.count[:picks] = s.value[:picks]
+            copy(s.picked, picks, s.where)
+            copy(s.value, picks, s.count)
             for i in range(picks):
                 at = s.order[i] & _PLACE
                 s.picked[i], s.value[i] = s.where[at], s.count[at]
@@ -242,13 +243,13 @@ def rank_row(x, idx, rank, candidate, factor, k, by_score, s):
 
 
 @kernel()
-def list_counts(x, idx, rank, candidate, ids, k, s, genes, counts):
+def list_counts(x, idx, columns, ids, k, s, genes, counts):
     """Write the `k` highest counts of a row and their ids; return ``(flags, many, tied, total)``.
 
     `tied` is how many of them have the count of the first that is left out.
     """
     none, by_score = np.empty(0, np.float32), True
-    flags, n, ties, total = rank_row(x, idx, rank, candidate, none, k, by_score, s)
+    flags, n, ties, total = rank_row(x, idx, columns, none, k, by_score, s)
     tied = 0
     for i in range(n):
         genes[i], counts[i] = ids[s.picked[i]], s.value[i]
@@ -257,14 +258,14 @@ def list_counts(x, idx, rank, candidate, ids, k, s, genes, counts):
 
 
 @kernel()
-def list_divided(x, idx, rank, candidate, ids, divisor, k, s, genes, counts):
+def list_divided(x, idx, columns, ids, divisor, k, s, genes, counts):
     """Do the same by ``x / total * 10_000 / divisor`` in 64 bits; see `list_counts`."""
-    flags, total, _ = scan(x, idx, rank.size)
+    flags, total, top = scan(x, idx, columns.rank.size)
     if flags & (DISORDERED | INVALID | OUT_OF_RANGE):
         return flags, 0, 0, total
     if flags & FRACTIONAL:
-        total = fixed_point_sums(x, idx, candidate, x.max())[0]
-    found = _divided_order(x, idx, rank, divisor, total, s)
+        total = fixed_point_sums(x, idx, columns.candidate, top)[0]
+    found = _divided_order(x, idx, columns.rank, divisor, total, s)
     n = min(found, np.int64(k))
     for i in range(n):
         at = s.order[i] & _PLACE

@@ -10,18 +10,30 @@ import math
 
 import numpy as np
 
-from lexicell_kernels._numba import TILE, as_float32, bits_to_double, double_bits, kernel, weighted_rows
 from lexicell_kernels._order import score_order
+from lexicell_kernels._select import copy
+from lexicell_kernels.jit import (
+    TILE,
+    as_float32,
+    bits_to_double,
+    bits_to_float,
+    double_bits,
+    float_bits,
+    kernel,
+    weighted_rows,
+)
 
-__all__ = ["COUNT", "LOG1P", "RANK", "UNIFORM", "pool_row"]
+__all__ = ["COUNT", "LOG1P", "RANK", "UNIFORM", "pool_row", "round_to_halves"]
 
 LOG1P, COUNT, UNIFORM, RANK = range(4)
 _LOG_2 = math.log(2)
 _TINY = 1e-30
+# Bits of float32: 2**-14, below which halves are subnormal; the first that rounds to an infinite half.
+_SUBNORMAL, _TOO_LARGE, _INFINITY = np.uint32(0x38800000), np.uint32(0x477FF000), np.uint32(0x7F800000)
 _ROOT_HALF = np.uint64(0x3FE6A09E667F3BCD)  # float64 bits of sqrt(1/2)
 
 
-@kernel()
+@kernel(merge=True)
 def _weights(n, total, factor, kind, s):
     """Fill ``s.weight[:n]`` and return its sum."""
     sum_w = 0.0
@@ -37,12 +49,15 @@ def _weights(n, total, factor, kind, s):
         return sum_w
     scale = 1e4 / total
     w = s.weight[:n]
-    w[:] = s.value[:n]
+    copy(s.value, n, w)
     sum_w = _log1p_scaled(w, scale) if kind == LOG1P else _scaled(w, scale)
     if sum_w < _TINY:
         # Next to nothing beside the undescribed genes: log1p is linear there, and float32 at its end.
-        w[:] = s.value[:n]
-        sum_w = _scaled(w, 1.0 / np.float64(w.max()))
+        copy(s.value, n, w)
+        highest = w[0]
+        for i in range(n):
+            highest = max(highest, w[i])
+        sum_w = _scaled(w, 1.0 / np.float64(highest))
     return sum_w
 
 
@@ -79,7 +94,7 @@ def _log1p_scaled(w, scale):
     return sum_w
 
 
-@kernel()
+@kernel(merge=True)
 def _accumulate(table, n, s):
     """``sums = sum(w * T)`` in lexicon order."""
     first = 0
@@ -127,7 +142,7 @@ def _square_sum(z):
     return q
 
 
-@kernel()
+@kernel(merge=True)
 def pool_row(table, bias, factor, n, total, kind, normalise, s, out):
     """Write the pooled, projected and normalised row of the `n` picked genes to `out` (``[p]`` float32)."""
     if n == 0:
@@ -146,3 +161,24 @@ def pool_row(table, bias, factor, n, total, kind, normalise, s, out):
         inverse = np.float32(1 / length) if length > 0 else np.float32(0)
         for d in range(out.size):
             out[d] *= inverse
+
+
+@kernel()
+def round_to_halves(row, out):
+    """Write float32 to `out` as the bits of IEEE halves, rounded to the nearest, ties to even.
+
+    In whole numbers, since not every CPU converts and NumPy does so one by one; vector code of any CPU. NaN
+    stays NaN.
+    """
+    for d in range(row.size):
+        bits = float_bits(row[d])
+        sign = np.uint16((bits >> np.uint32(16)) & np.uint32(0x8000))
+        size = bits & np.uint32(0x7FFFFFFF)
+        # Where it is subnormal, a sum with 1/2 rounds to the last bit that a half has there.
+        small = float_bits(bits_to_float(size) + np.float32(0.5)) - float_bits(np.float32(0.5))
+        odd = (size >> np.uint32(13)) & np.uint32(1)
+        half = (size + np.uint32(0xFFF) + odd - np.uint32(0x38000000)) >> np.uint32(13)
+        half = small if size < _SUBNORMAL else half
+        half = np.uint32(0x7C00) if size >= _TOO_LARGE else half
+        half = np.uint32(0x7E00) if size > _INFINITY else half
+        out[d] = np.uint16(half) | sign

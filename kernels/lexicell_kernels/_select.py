@@ -1,4 +1,4 @@
-"""One row's selection on the CPU: which genes, in lexicon order, and what the row sums to.
+"""One row's selection on the CPU: what the row sums to, and which score its last pick has.
 
 A row of 2,800 counts fits the first-level cache, so the row is passed over several times with loops that
 the compiler turns into vector code, rather than once with a loop that it cannot:
@@ -22,7 +22,15 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from lexicell_kernels._numba import at_least, count_bits, float_bits, kernel, trailing_zeros
+from lexicell_kernels.jit import (
+    as_level,
+    at_least,
+    bits_to_float,
+    count_bits,
+    float_bits,
+    kernel,
+    trailing_zeros,
+)
 
 __all__ = [
     "DIGIT_BITS",
@@ -30,15 +38,22 @@ __all__ = [
     "FRACTIONAL",
     "INVALID",
     "OUT_OF_RANGE",
+    "Columns",
     "Scratch",
+    "arrange",
+    "copy",
+    "count_from",
     "count_levels",
     "find_threshold",
     "fixed_point_sums",
+    "keys",
+    "kth_key",
     "lanes_inside",
-    "list_picks",
+    "lowest_bits",
+    "mark_keys",
+    "mark_levels",
     "new_scratch",
     "scan",
-    "select_row",
 ]
 
 DISORDERED = 1  # columns not strictly ascending
@@ -54,13 +69,23 @@ DIGIT_BITS = 11  # that are sorted by at a time: 2,048 counters fit the first-le
 _FULL_ROUNDS = 6  # bisection rounds over all keys before the rest is copied out
 
 
+class Columns(NamedTuple):
+    """What the columns of a data set mean; the same for every row."""
+
+    rank: NDArray[np.int32]  # [v] column -> table row or -1
+    candidate: NDArray[np.uint32]  # bitmap over the columns: rank >= 0
+    stop: int  # no candidates from here on
+    dense: bool  # candidates only before
+    in_order: bool  # candidates stand in the order of their table rows, as in a packed atlas
+
+
 class Scratch(NamedTuple):
     """Working memory of one thread; reused for every row."""
 
     level: NDArray[np.uint8]  # [longest row + 64] saturated counts, 0 = not a candidate
     key: NDArray[np.uint32]  # [longest row] float bits of the candidates' scores
     near: NDArray[np.uint32]  # [longest row] the keys still in question
-    where: NDArray[np.int32]  # [longest row] positions inside the row, then table rows of what may be picked
+    where: NDArray[np.int32]  # [longest row + SPARE] places in the row, then table rows of what may be picked
     marks: NDArray[np.uint64]  # over table rows, a word of chosen ones, a word of ties; zero between rows
     level_of: NDArray[np.uint8]  # levels by table row, in whole words of `marks`; zero between rows
     beyond: NDArray[np.float32]  # [m] counts that have no level, by table row
@@ -74,6 +99,7 @@ class Scratch(NamedTuple):
     score: NDArray[np.float64]  # [longest row] scores of 64 bits
     weight: NDArray[np.float32]  # [most picks] weights, as `picked`
     sums: NDArray[np.float32]  # [p] accumulators
+    row: NDArray[np.float32]  # [p] a vector before it is rounded
 
 
 def new_scratch(longest: int, n_genes: int, k: int, dim: int) -> Scratch:
@@ -84,7 +110,7 @@ def new_scratch(longest: int, n_genes: int, k: int, dim: int) -> Scratch:
         np.zeros(longest + LANES, np.uint8),
         np.empty(longest, np.uint32),
         np.empty(longest, np.uint32),
-        np.empty(longest, np.int32),
+        np.empty(longest + SPARE, np.int32),
         np.zeros(2 * words, np.uint64),
         np.zeros(LANES * words, np.uint8),
         np.empty(n_genes, np.float32),
@@ -98,7 +124,15 @@ def new_scratch(longest: int, n_genes: int, k: int, dim: int) -> Scratch:
         np.empty(longest, np.float64),
         np.empty(picks, np.float32),
         np.empty(dim, np.float32),
+        np.empty(dim, np.float32),
     )
+
+
+@kernel()
+def copy(source, n, target):
+    """``target[:n] = source[:n]``, for which Numba compiles a message of unequal lengths for a second."""
+    for i in range(n):
+        target[i] = source[i]
 
 
 @kernel()
@@ -138,7 +172,7 @@ def _sum(x):
     return total
 
 
-@kernel()
+@kernel(merge=True)
 def scan(x, idx, n_columns):
     """Flags, sum and float bits of the maximum of a row.
 
@@ -162,8 +196,11 @@ def _is_candidate(candidate, column):
 
 @kernel(reorder=True)
 def fixed_point_sums(x, idx, candidate, top):
-    """Sums over the row and over its candidates, as integers of 2**-e: any order gives the same bits."""
-    exponent = 61 - math.frexp(np.float64(np.float32(top)))[1] - math.frexp(np.float64(x.size))[1]
+    """Sums over the row and over its candidates, as integers of 2**-e: any order gives the same bits.
+
+    `top` are the float bits of the highest value.
+    """
+    exponent = 61 - math.frexp(np.float64(bits_to_float(top)))[1] - math.frexp(np.float64(x.size))[1]
     scale = math.ldexp(1.0, exponent)
     total, described = np.int64(0), np.int64(0)
     for j in range(x.size):
@@ -174,7 +211,7 @@ def fixed_point_sums(x, idx, candidate, top):
 
 
 @kernel()
-def _count_from(a, bound):
+def count_from(a, bound):
     n = np.int32(0)
     for j in range(a.size):
         n = np.int32(n + np.int32(a[j] >= bound))
@@ -197,15 +234,36 @@ def count_levels(level, size, bound):
 
 @kernel(reorder=True)
 def _levels(x, idx, candidate, level):
-    """Saturate the candidates' counts to bytes; return how many there are and what they sum to."""
+    """Saturate the candidates' counts to bytes; return what they sum to."""
     for j in range(x.size):
         level[j] = np.uint8(_is_candidate(candidate, np.uint32(idx[j])))
     described = 0.0
     for j in range(x.size):
         described += np.float64(np.float32(x[j])) if level[j] else 0.0
     for j in range(x.size):
-        level[j] *= np.uint8(min(np.float32(x[j]), np.float32(TOP_LEVEL)))
-    return count_levels(level, x.size, np.uint8(1)), described
+        level[j] *= as_level(x[j])
+    return described
+
+
+@kernel()
+def _dense_levels(x, level):
+    """Do the same where all are candidates, without looking columns up."""
+    for j in range(x.size):
+        level[j] = as_level(x[j])
+    return _sum(x)
+
+
+@kernel()
+def _leading(idx, stop):
+    """How many columns lie before `stop`; they ascend."""
+    low, high = 0, idx.size
+    while low < high:
+        middle = (low + high) // 2
+        if np.int64(idx[middle]) < stop:
+            low = middle + 1
+        else:
+            high = middle
+    return low
 
 
 @kernel()
@@ -222,15 +280,18 @@ def _kth_level(level, size, k):
 
 
 @kernel()
-def _kth_key(key, k, near):
+def kth_key(key, k, near):
     """Largest t such that at least k keys are >= t (there are more than k keys)."""
-    low, high = np.int64(key.min()), np.int64(key.max())
+    lowest, highest = key[0], key[0]
+    for j in range(key.size):
+        lowest, highest = min(lowest, key[j]), max(highest, key[j])
+    low, high = np.int64(lowest), np.int64(highest)
     wanted = k
     for _ in range(_FULL_ROUNDS):
         if low >= high:
             return np.uint32(low)
         middle = (low + high + 1) // 2
-        if _count_from(key, np.uint32(middle)) >= wanted:
+        if count_from(key, np.uint32(middle)) >= wanted:
             low = middle
         else:
             high = middle - 1
@@ -242,7 +303,7 @@ def _kth_key(key, k, near):
     rest = near[:n]
     while low < high:
         middle = (low + high + 1) // 2
-        if _count_from(rest, np.uint32(middle)) >= wanted:
+        if count_from(rest, np.uint32(middle)) >= wanted:
             low = middle
         else:
             high = middle - 1
@@ -277,7 +338,7 @@ def mark_levels(x, idx, rank, threshold, s):
 
 
 @kernel()
-def _mark_keys(x, idx, rank, n, threshold, s):
+def mark_keys(x, idx, rank, n, threshold, s):
     """The same by float bits, for the `n` candidates whose places are in ``where``."""
     listed, ties = np.uint64(0), np.uint64(0)
     for i in range(n):
@@ -291,7 +352,7 @@ def _mark_keys(x, idx, rank, n, threshold, s):
 
 
 @kernel()
-def _keys(x, idx, rank, factor, s):
+def keys(x, idx, rank, factor, s):
     """List the candidates and the float bits of their scores; return how many there are."""
     n = 0
     if factor.size:
@@ -348,64 +409,28 @@ def arrange(listed, wanted, s):
     return np.int64(n)
 
 
-@kernel(inline=True)
-def find_threshold(x, idx, rank, candidate, factor, k, s):
-    """First half of `select_row`: fill ``s.level``; return ``(flags, found, total, described, threshold)``.
+@kernel(merge=True)
+def find_threshold(x, idx, columns, factor, k, s):
+    """First half of a selection: fill ``s.level``; return ``(flags, found, total, described, threshold)``.
 
     `found` is 0 where there is nothing to pick from. Where whole counts without a factor are told apart by
     their levels, it is the number of candidates, and `threshold` the level of the last pick. Elsewhere that
     is TOP_LEVEL, and the scores decide.
     """
-    flags, total, top = scan(x, idx, rank.size)
+    flags, total, top = scan(x, idx, columns.rank.size)
     if flags & (DISORDERED | INVALID | OUT_OF_RANGE) or top == 0:
         return flags, np.int64(0), total, 0.0, np.uint8(TOP_LEVEL)
     if flags & FRACTIONAL:
-        total, described = fixed_point_sums(x, idx, candidate, x.max())
+        total, described = fixed_point_sums(x, idx, columns.candidate, top)
         return flags, np.int64(x.size), total, described, np.uint8(TOP_LEVEL)
-    found, described = _levels(x, idx, candidate, s.level)
+    n = _leading(idx, columns.stop)
+    if columns.dense:
+        described = _dense_levels(x[:n], s.level)
+    else:
+        described = _levels(x[:n], idx[:n], columns.candidate, s.level)
+    s.level[n : x.size] = 0
+    found = count_levels(s.level, n, np.uint8(1))
     threshold = np.uint8(TOP_LEVEL)
     if not factor.size:
         threshold = _kth_level(s.level, x.size, k) if found > k else np.uint8(1)
     return flags, found, total, described, threshold
-
-
-@kernel(inline=True)
-def list_picks(x, idx, rank, factor, k, found, threshold, s):
-    """Second half of `select_row`: fill ``s.picked`` and ``s.value``; return the picks and ties."""
-    wanted = np.int64(k)
-    if threshold < TOP_LEVEL:
-        above, ties = mark_levels(x, idx, rank, threshold, s)
-    else:
-        found = _keys(x, idx, rank, factor, s)
-        threshold_key = _kth_key(s.key[:found], k, s.near) if found > wanted else np.uint32(0)
-        above, ties = _mark_keys(x, idx, rank, found, threshold_key, s)
-    cut = found > wanted
-    picks = arrange(above + ties, wanted - above if cut else ties, s)
-    s.marks[:] = 0
-    return picks, ties if cut else np.int64(0)
-
-
-@kernel()
-def select_row(x, idx, rank, candidate, factor, k, s):
-    """Fill ``s.picked`` and ``s.value``; return ``(flags, picks, ties, total, described)``.
-
-    Parameters
-    ----------
-    x, idx
-        Values and columns of the row.
-    rank
-        ``[v]`` int32, column -> table row or -1.
-    candidate
-        Bitmap over the columns, uint32 words: ``rank >= 0``.
-    factor
-        ``[m]`` float32, or ``[0]`` for no factor.
-    k
-        Picks wanted.
-    s
-        `Scratch`.
-    """
-    flags, found, total, described, threshold = find_threshold(x, idx, rank, candidate, factor, k, s)
-    if found == 0:
-        return flags, np.int64(0), np.int64(0), total, described
-    picks, ties = list_picks(x, idx, rank, factor, k, found, threshold, s)
-    return flags, picks, ties, total, described

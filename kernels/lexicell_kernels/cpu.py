@@ -22,6 +22,7 @@ from lexicell_kernels._pool import COUNT, LOG1P, RANK, UNIFORM
 from lexicell_kernels._select import (
     DISORDERED,
     OUT_OF_RANGE,
+    Columns,
     Scratch,
     new_scratch,
 )
@@ -56,25 +57,28 @@ def embed_rows(
     weight: Weight = Weight.LOG1P,
     normalise: bool = True,
     threads: int | None = None,
+    out: NDArray[Any] | None = None,
 ) -> Rows:
     """Embed every row of `block`; see `lexicell_kernels.embed_rows`."""
     check_options(k, table, block)
-    out = empty_rows(block.n_rows, table.dim)
+    made = empty_rows(block.n_rows, table.dim, out)
+    nowhere, halves = np.empty((0, table.dim), np.float32), np.empty((0, table.dim), np.uint16)
+    floats = made.vectors
+    if floats.dtype == np.float16:
+        floats, halves = nowhere, floats.view(np.uint16)
     wanted = table.n_genes if k is None else k
-    vectors = np.ascontiguousarray(table.vectors)
-    if vectors.dtype == np.float16:
-        vectors = vectors.view(np.uint16)
-    columns = _columns(table)
+    vectors = _input(table.vectors, np.uint16 if table.vectors.dtype == np.float16 else None)
+    columns, factor = _columns(table), _or_empty(table.rank_factor)
 
     def run(b: CsrBlock, start: int, stop: int, s: Scratch) -> tuple[int, int]:
         first: tuple[int, int] = embed(
-            b.data, b.indices, b.indptr, start, stop, *columns, vectors, _or_empty(table.bias), wanted,
-            _KIND[weight], normalise, s, out.vectors, out.n_genes, out.coverage, out.n_tied,
+            b.data, b.indices, b.indptr, start, stop, columns, factor, vectors, _or_empty(table.bias), wanted,
+            _KIND[weight], normalise, s, floats, halves, made.n_genes, made.coverage, made.n_tied,
         )  # fmt: skip
         return first
 
     _over_rows(run, block, table, wanted, threads)
-    return out
+    return made
 
 
 def select_topk(
@@ -91,11 +95,11 @@ def select_topk(
     scores = np.empty((n, k), np.float32)
     counts = scores if table.rank_factor is None else np.empty_like(scores)
     out = Picks(np.empty((n, k), np.int32), scores, counts, np.empty(n, np.int32), np.empty(n))
-    columns = _columns(table)
+    columns, factor = _columns(table), _or_empty(table.rank_factor)
 
     def run(b: CsrBlock, start: int, stop: int, s: Scratch) -> tuple[int, int]:
         first: tuple[int, int] = pick(
-            b.data, b.indices, b.indptr, start, stop, *columns, k, order is Order.SCORE, s,
+            b.data, b.indices, b.indptr, start, stop, columns, factor, k, order is Order.SCORE, s,
             out.genes, out.scores, out.counts, out.n_genes, out.totals,
         )  # fmt: skip
         return first
@@ -144,8 +148,9 @@ def rank_genes(
     n, nnz = block.n_rows, int(block.indptr[-1] - block.indptr[0])
     genes, counts = np.empty(nnz, np.int32), np.empty(nnz, np.float32)
     sizes, totals, n_tied = np.empty(n, np.int64), np.empty(n), np.empty(n, np.int32)
-    columns = (*_columns(table)[:2], np.arange(table.n_genes, dtype=np.int32) if ids is None else ids)
-    by = np.empty(0) if divisor is None else np.ascontiguousarray(divisor, np.float64)
+    columns = _columns(table)
+    listed_as = _input(np.arange(table.n_genes, dtype=np.int32) if ids is None else ids)
+    by = _input(np.empty(0) if divisor is None else np.ascontiguousarray(divisor, np.float64))
     longest = max(1, int(np.diff(block.indptr).max(initial=0)))
     parts: dict[int, tuple[int, int]] = {}
 
@@ -153,8 +158,8 @@ def rank_genes(
         at = int(b.indptr[start] - b.indptr[0])
         parts[start] = at, stop
         first: tuple[int, int] = rank(
-            b.data, b.indices, b.indptr, start, stop, *columns, by, longest if k is None else k, s, at,
-            genes, counts, sizes, totals, n_tied,
+            b.data, b.indices, b.indptr, start, stop, columns, listed_as, by, longest if k is None else k, s,
+            at, genes, counts, sizes, totals, n_tied,
         )  # fmt: skip
         return first
 
@@ -168,14 +173,28 @@ def rank_genes(
     return Ranking(genes[: indptr[-1]], counts[: indptr[-1]], indptr, totals, n_tied)
 
 
-def _columns(table: GeneTable) -> tuple[NDArray[np.int32], NDArray[np.uint32], NDArray[np.float32]]:
-    """Rank, the bitmap of the candidates, and factors."""
-    rank = np.ascontiguousarray(table.rank, dtype=np.int32)
-    return rank, candidate_words(rank), _or_empty(table.rank_factor)
+def _columns(table: GeneTable) -> Columns:
+    """What the columns mean; looked at once and kept with the table."""
+    if "columns" not in table.derived:
+        rank = np.ascontiguousarray(table.rank, dtype=np.int32)
+        candidates = np.flatnonzero(rank >= 0)
+        stop = int(candidates[-1]) + 1 if candidates.size else 0
+        in_order = bool((np.diff(rank[candidates]) > 0).all())
+        words = _input(candidate_words(rank))
+        table.derived["columns"] = Columns(_input(rank), words, stop, candidates.size == stop, in_order)
+    columns: Columns = table.derived["columns"]
+    return columns
 
 
 def _or_empty(a: Any) -> NDArray[np.float32]:
-    return np.empty(0, np.float32) if a is None else np.ascontiguousarray(a, dtype=np.float32)
+    return _input(np.empty(0, np.float32) if a is None else np.ascontiguousarray(a, dtype=np.float32))
+
+
+def _input(a: Any, dtype: Any = None) -> NDArray[Any]:
+    """Return a read-only view, for Numba a type of its own, which would be compiled beside the other."""
+    view: NDArray[Any] = np.ascontiguousarray(a).view(dtype or a.dtype)
+    view.setflags(write=False)
+    return view
 
 
 def _over_rows(
@@ -240,8 +259,8 @@ def _supported(block: CsrBlock) -> CsrBlock:
         check_columns(block)  # before they are narrowed
         indices = indices.astype(np.int32)
     return CsrBlock(
-        data=np.ascontiguousarray(data),
-        indices=np.ascontiguousarray(indices),
-        indptr=np.ascontiguousarray(block.indptr, dtype=np.int64),
+        data=_input(data),
+        indices=_input(indices),
+        indptr=_input(np.ascontiguousarray(block.indptr, dtype=np.int64)),
         n_columns=block.n_columns,
     )

@@ -217,7 +217,7 @@ class Rows:
     Attributes
     ----------
     vectors
-        ``[n, p]`` float32; a zero row where the cell has no candidate gene.
+        ``[n, p]`` float32, or float16 where an `out` is; a zero row where the cell has no candidate gene.
     n_genes
         ``[n]`` int32, genes used; 0 flags a cell that could not be embedded, and a number below 0 a row that
         can't be used (on a GPU, where nothing is raised: see `lexicell_kernels.check_rows`).
@@ -338,8 +338,12 @@ def out_of_range(row: int, block: CsrBlock) -> str:
     return f"row {row} has a column outside [0, {block.n_columns})"
 
 
-def empty_rows(n: int, p: int) -> Rows:
-    """Allocate NumPy output for `n` cells of `p` dimensions."""
-    return Rows(
-        np.empty((n, p), np.float32), np.empty(n, np.int32), np.empty(n, np.float32), np.empty(n, np.int32)
-    )
+def empty_rows(n: int, p: int, vectors: Array | None = None) -> Rows:
+    """Allocate NumPy output for `n` cells of `p` dimensions; ValueError where `vectors` can't be used."""
+    if vectors is None:
+        vectors = np.empty((n, p), np.float32)
+    fits = vectors.shape == (n, p) and vectors.dtype in (np.float32, np.float16)
+    if not fits or not vectors.flags.c_contiguous or not vectors.flags.writeable:
+        msg = f"out must be float32 or float16 [{n}, {p}], C-contiguous and writeable"
+        raise ValueError(msg)
+    return Rows(vectors, np.empty(n, np.int32), np.empty(n, np.float32), np.empty(n, np.int32))

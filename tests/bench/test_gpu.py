@@ -18,7 +18,7 @@ from bench.gpu import cells as gpu_cells
 from bench.gpu.sizes import FULL
 from bench.gpu.steps import Clock, Journal, Outcome, Step
 
-from lexicell.atlas import Values, open_counts
+from lexicell.counts import Values, open_counts
 from lexicell.embedding import CandidateGenes, fold
 from lexicell.lexicon import Lexicon, align_genes
 from lexicell_kernels import CsrBlock, GeneTable, cuda

@@ -13,16 +13,16 @@ from pathlib import Path
 import blake3
 import numpy as np
 import pytest
-from bench.suites._process import lexicell, run_process
+from bench.process import lexicell, run_process
 from bench.suites._reading import bytes_of
 from bench.workbench import Workbench
 from tests.kernels.cuda.stand_in import run_script
 
-from lexicell.atlas import open_counts
-from lexicell.atlas.store import EmbeddingSink, Layout, create_store
+from lexicell.counts import open_counts
 from lexicell.embedding import Options, make_plan
 from lexicell.embedding.inputs import Inputs
 from lexicell.embedding.shards import EmbedShards, ShardJob, ShardWorker
+from lexicell.store import EmbeddingSink, Layout, create_store
 from lexicell_kernels import GeneTable, embed_rows, select_topk
 
 pytestmark = pytest.mark.slow

@@ -15,7 +15,7 @@ import blake3
 import numpy as np
 import pytest
 
-from lexicell.atlas import open_counts
+from lexicell.counts import open_counts
 from lexicell.embedding import AlignOptions, align_cells
 from lexicell.embedding.selected import SelectedCells
 from lexicell.lexicon import subset_lexicon
@@ -37,7 +37,6 @@ class EmbeddingServer(ThreadingHTTPServer):
         self.script: deque[Callable[[_Handler, dict[str, Any]], None]] = deque()
         self.asked: list[dict[str, Any]] = []
         self.headers: list[dict[str, str]] = []
-        self.ratelimits: Mapping[str, str] = {}
         self.delay = 0.0
         self.at_once = self.most_at_once = 0
         self.lock = threading.Lock()
@@ -95,7 +94,7 @@ class _Handler(BaseHTTPRequestHandler):
             for i, t in enumerate(asked["input"])
         ]
         content = {"object": "list", "data": data[::-1], "model": asked["model"], **changed}
-        self.say(200, content, **self.server.ratelimits)
+        self.say(200, content)
 
     def say(self, status: int, content: Any, **headers: str) -> None:
         body = content if isinstance(content, bytes) else json.dumps(content).encode()

@@ -12,7 +12,7 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-from tests.engine.atlas.conftest import as_anndata, counts, write_zarr
+from tests.engine.counts.conftest import as_anndata, counts, write_zarr
 
 pytestmark = [
     pytest.mark.slow,
@@ -81,7 +81,7 @@ def lexicon_of_the_parent(out):
 
 
 def verify_store(out):
-    from lexicell.atlas.store import verify
+    from lexicell.store import verify
     return str(verify(folder / "embedded.zarr").problems)
 
 
@@ -171,7 +171,7 @@ def test_what_was_used_before_a_fork_can_be_used_after_it(tmp_path: Path, way: s
 
 _URL_SCRIPT = """
 import faulthandler, os, sys
-from lexicell.atlas import open_counts
+from lexicell.counts import open_counts
 from lexicell.errors import InputError
 
 os.environ["no_proxy"] = "*"

@@ -1,45 +1,11 @@
-"""When to try again, and through which door."""
+"""Through which door a request goes, and how often; what is in an answer is for downloads and services."""
 
 from __future__ import annotations
 
 import pytest
 
-from lexicell._http import Backoff, connection_pool, retry_after, split_credentials
+from lexicell._http import FailedRequestError, TransientError, connection_pool, send, split_credentials
 from lexicell.errors import InputError
-
-
-def test_waits_double_up_to_the_longest():
-    backoff = Backoff(first=1.0, longest=10.0, seed=3)
-    waits = [backoff.seconds(attempt) for attempt in range(1, 8)]
-    for wait, full in zip(waits, [1, 2, 4, 8, 10, 10, 10], strict=True):
-        assert full / 2 <= wait <= full
-    assert waits == [backoff.seconds(attempt) for attempt in range(1, 8)]
-
-
-def test_waits_without_a_seed_differ_between_processes():
-    assert len({Backoff().seconds(3) for _ in range(20)}) > 1
-
-
-def test_the_server_may_ask_for_more_but_not_for_ever():
-    backoff = Backoff(first=1.0, patience=30.0)
-    assert backoff.seconds(1, 12.0) == 12.0
-    assert backoff.seconds(1, 3600.0) == 30.0
-    assert backoff.seconds(1, 0.0) >= 0.5
-
-
-@pytest.mark.parametrize(
-    ("value", "seconds"),
-    [
-        ("7", 7.0), ("0.5", 0.5), ("-3", 0.0), ("nan", 0.0), ("Tue, 06 Jan 2026 23:30:10 GMT", 10.0),
-        ("Tue, 06 Jan 2026 23:29:00 GMT", 0.0), ("", None), ("soon", None),
-    ],
-)  # fmt: skip
-def test_retry_after_is_seconds_or_a_date(value, seconds):
-    assert retry_after({"Retry-After": value}, now=1767742200.0) == seconds
-
-
-def test_a_server_need_not_say_when():
-    assert retry_after({}, now=0.0) is None
 
 
 @pytest.mark.parametrize(
@@ -102,3 +68,54 @@ def test_certificates_are_checked(environment):
     with connection_pool("https://host/") as pool:
         inner = pool.connection_from_url("https://host/")
         assert inner.cert_reqs in {None, "CERT_REQUIRED", ssl.CERT_REQUIRED}
+
+
+def asked_until(server, answers, **how):
+    """What `send` gives where a server gives these answers in turn, and then a file."""
+    server.files["/file"] = b"here"
+    server.faults.extend(answers)
+
+    def take(response):
+        if response.status != 200:
+            raise TransientError(response.status)
+        return response.read()
+
+    with connection_pool(server.url) as pool:
+        return send(pool, "GET", f"{server.url}/file", take, **how)
+
+
+def test_pauses_grow_up_to_a_minute(server, waits):
+    assert asked_until(server, [(500, {})] * 9, attempts=10) == b"here"
+    for wait, full in zip(waits, [2, 4, 8, 16, 32, 60, 60, 60, 60], strict=True):
+        assert full / 2 <= wait <= full
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [("70", 70), ("Fri, 31 Dec 1999 23:59:59 GMT", None), ("-1", None), ("0.5", None), ("soon", None)],
+)
+def test_a_server_may_say_when(server, waits, value, seconds):
+    assert asked_until(server, [(429, {"Retry-After": value})]) == b"here"
+    (waited,) = waits
+    assert waited == seconds or (seconds is None and waited <= 2)
+
+
+def test_a_server_may_not_make_us_wait_for_hours(server, waits):
+    with pytest.raises(FailedRequestError, match="120 minutes"):
+        asked_until(server, [(429, {"Retry-After": "7200"})])
+    assert waits == []
+
+
+def test_attempts_are_counted_and_pauses_told(server, waits):
+    said: list[str] = []
+    with pytest.raises(FailedRequestError, match="3 attempts") as failed:
+        asked_until(server, [(500, {}), 0, 2, (500, {})], attempts=3, notify=said.append)
+    assert (len(server.asked), len(waits), len(said)) == (3, 2, 2)
+    assert failed.value.__context__ is None  # urllib3's errors hold the address
+
+
+def test_a_connection_is_kept_for_the_next_request(server):
+    with connection_pool(server.url) as pool:
+        for _ in range(3):
+            send(pool, "GET", f"{server.url}/none", lambda response: response.read())
+        assert pool.connection_from_url(server.url).num_connections == 1

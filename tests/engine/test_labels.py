@@ -7,11 +7,11 @@ import pytest
 
 import lexicell
 from lexicell.annotation.api import annotate
-from lexicell.atlas import open_counts
+from lexicell.counts import open_counts
 from lexicell.embedding import Note, Options
 from lexicell.embedding.labels import read_column, read_labels
 from lexicell.errors import InputError
-from lexicell.evaluation.panels import panel_of
+from lexicell.evaluation.cells.panels import panel_of
 
 pytest.importorskip("sklearn")
 

@@ -17,8 +17,8 @@ import pytest
 from lexicell import errors
 from lexicell._files import staged_path
 from lexicell._limits import limit_reached
-from lexicell.atlas.counts._blocks import Where, reading
 from lexicell.cli import main
+from lexicell.containers.faults import Where, reading
 from lexicell.errors import CorruptDataError, ResourceError, WriteError
 
 resource = pytest.importorskip("resource", reason="this system has no such limits")
@@ -115,8 +115,8 @@ import json, os, resource, shutil, sys
 from pathlib import Path
 import anndata, numpy as np, pandas as pd, scipy.sparse as sp
 import lexicell
-from lexicell.atlas import open_counts
-from lexicell.atlas.store import verify
+from lexicell.counts import open_counts
+from lexicell.store import verify
 from lexicell.errors import LexicellError, ResourceError
 folder = Path(sys.argv[1])
 

@@ -15,7 +15,7 @@ from typing import IO, Any
 
 from tests.fuzz.cases import MEMORY, Cases
 
-from lexicell.atlas.counts import _h5watch
+from lexicell.containers import h5watch
 
 __all__ = ["run_cases", "work"]
 
@@ -93,7 +93,7 @@ def _memory(pid: int) -> int:
 
 def work(inputs: Path, folder: Path, numbers: Sequence[int]) -> None:
     """Run cases in this process, a line of JSON before each and one after."""
-    _h5watch._PATIENCE = _WATCHER
+    h5watch._PATIENCE = _WATCHER
     cases = Cases(inputs, folder / "work")
     for number in numbers:
         _tell(cases.run(number, _tell))

@@ -15,7 +15,7 @@ from tests.fuzz.edits import edit
 from tests.fuzz.inputs import CHECKED, INPUTS
 
 import lexicell
-from lexicell.atlas import Scratch, open_counts
+from lexicell.counts import Scratch, open_counts
 from lexicell.errors import LexicellError
 
 __all__ = ["MEMORY", "Cases"]

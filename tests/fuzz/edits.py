@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save as save_tensors
 
-from lexicell.lexicon._manifest import Manifest
+from lexicell.lexicon.manifest import Manifest
 from lexicell.projection import _saving
 
 __all__ = ["edit"]

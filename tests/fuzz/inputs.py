@@ -10,7 +10,7 @@ import h5py
 import numpy as np
 import pandas as pd
 from scipy import sparse
-from tests.engine.atlas.conftest import write_mtx, write_tenx, write_zarr
+from tests.engine.counts.conftest import write_mtx, write_tenx, write_zarr
 
 import lexicell
 from lexicell.lexicon import subset_lexicon

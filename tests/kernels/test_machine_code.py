@@ -15,10 +15,10 @@ import pytest
 from numba.core import config
 
 from lexicell_kernels import _machine_code
-from lexicell_kernels._numba import kernel
+from lexicell_kernels.jit import kernel
 
 SOURCE = """
-from lexicell_kernels._numba import kernel
+from lexicell_kernels.jit import kernel
 
 def twice(x):
     return 2 * x

@@ -20,7 +20,7 @@ print("agrees")
 _HALVES = """
 import numpy as np
 from numba import njit
-from lexicell_kernels._numba import as_float32
+from lexicell_kernels.jit import as_float32
 
 @njit
 def read(halves, out):

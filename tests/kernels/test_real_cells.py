@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from lexicell.atlas import Values, open_counts
+from lexicell.counts import Values, open_counts
 from lexicell.embedding import fold
 from lexicell.embedding.candidates import CandidateGenes
 from lexicell.lexicon import align_genes

@@ -231,3 +231,18 @@ def test_a_gene_with_counts_in_two_columns_is_listed_once(low):
         assert ((listed >= 0) & (listed < 300)).all()
     ranked = cpu.rank_genes(row(*counts), table(rank), k=None, divisor=np.ones(300))
     assert len(ranked.genes) == 600
+
+
+def test_read_only_arrays_are_not_compiled_for_again():
+    """Numba has a type of its own for them, and machine code for each takes seconds."""
+    genes = GeneTable(np.eye(5, dtype=np.float32), np.arange(5, dtype=np.int32))
+    arrays = np.ones(4, np.float32), np.array([0, 2, 1, 3], np.int32), np.array([0, 2, 4])
+    results, signatures = [], []
+    for writeable in (True, False):
+        for array in (*arrays, genes.vectors, genes.rank):
+            array.setflags(write=writeable)
+        block = CsrBlock(data=arrays[0], indices=arrays[1], indptr=arrays[2], n_columns=5)
+        results.append(cpu.embed_rows(block, genes, k=2).vectors)
+        signatures.append(len(cpu.embed.signatures))
+    assert signatures[0] == signatures[1]
+    np.testing.assert_array_equal(*results)

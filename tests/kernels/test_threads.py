@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lexicell_kernels import _numba, cpu, parity
+from lexicell_kernels import cpu, jit, parity
 
 CASE = parity.Case(n_rows=120, longest=300, dim=8)
 BLOCK, TABLE = parity.block_of(CASE), parity.table_of(CASE)
@@ -59,21 +59,21 @@ def test_no_more_threads_than_this_process_may_use(monkeypatch):
 
 
 def test_the_stamp_of_the_cache_follows_the_source_of_every_helper(tmp_path, monkeypatch):
-    source = Path(_numba.__file__).parent
-    for name in ("_numba", "_select", "_order", "_pool", "_entry"):
+    source = Path(jit.__file__).parent
+    for name in ("jit", "_select", "_order", "_pool", "_entry"):
         shutil.copy(source / f"{name}.py", tmp_path)
-    monkeypatch.setattr(_numba, "__file__", str(tmp_path / "_numba.py"))
-    stamps = [_numba.source_stamp("_select", "_order", "_pool", "_entry")]
-    for name in ("_select", "_order", "_pool", "_entry", "_numba"):
+    monkeypatch.setattr(jit, "__file__", str(tmp_path / "jit.py"))
+    stamps = [jit.source_stamp("_select", "_order", "_pool", "_entry")]
+    for name in ("_select", "_order", "_pool", "_entry", "jit"):
         path = tmp_path / f"{name}.py"
         path.write_text(path.read_text() + "\n# changed\n")
-        stamps.append(_numba.source_stamp("_select", "_order", "_pool", "_entry"))
+        stamps.append(jit.source_stamp("_select", "_order", "_pool", "_entry"))
     assert len(set(stamps)) == 6
 
 
 def test_the_entry_points_are_tied_to_all_modules_with_compiled_code():
     """A module with kernels that the stamp forgets would run stale code after a change."""
-    folder = Path(_numba.__file__).parent
+    folder = Path(jit.__file__).parent
     compiled = {p.stem for p in folder.glob("*.py") if "@kernel(" in p.read_text()}
     entry = (folder / "_entry.py").read_text()
     stamped = entry[entry.index("source_stamp(") :]

@@ -39,7 +39,7 @@ def main() -> int:
             for campaign in campaigns:
                 campaign.endure(islice(campaign.random_instants(seed), 5))
     for campaign in campaigns:
-        print(f"{campaign.command[0]}: {campaign.kills} kills, {campaign.redone} units made again")
+        print(f"{campaign.command[0]}: {campaign.kills} kills, {campaign.kept} times a unit was kept")
     print(f"all stores as if nobody had killed anything; {time.perf_counter() - started:.0f} s")
     return 0
 

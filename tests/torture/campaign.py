@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import random
 import shutil
 from collections import Counter
@@ -14,17 +13,20 @@ from tests.torture.process import Kill, run, steps_of
 
 __all__ = ["Campaign", "content", "every_step", "first_times"]
 
-#: The history of a store, which tells of each kill.
-HISTORY = ".lexicell/ledger.jsonl"
-
 
 def content(store: Path) -> dict[str, bytes]:
-    """Every file of a store but its history."""
+    """Every file of a store."""
     return {
-        key: file.read_bytes()
+        file.relative_to(store).as_posix(): file.read_bytes()
         for file in sorted(store.rglob("*"))
-        if file.is_file() and (key := file.relative_to(store).as_posix()) != HISTORY
+        if file.is_file()
     }
+
+
+def committed(store: Path) -> dict[Path, int]:
+    """Receipts of an unfinished store, and when they were written."""
+    receipts = Path(f"{store}.partial", ".lexicell", "units").glob("*.json")
+    return {receipt.relative_to(f"{store}.partial"): receipt.stat().st_mtime_ns for receipt in receipts}
 
 
 def first_times(steps: Sequence[str]) -> list[Kill]:
@@ -50,14 +52,14 @@ class Campaign:
         For outputs.
     kills
         How many processes were killed so far.
-    redone
-        How many units were made more than once, by the stores' own histories.
+    kept
+        How many units outlived a kill, each counted once for each kill; none of them was made again.
     """
 
     command: list[str]
     folder: Path
     kills: int = 0
-    redone: int = 0
+    kept: int = 0
     expected: dict[str, bytes] = field(default_factory=dict)
     steps: list[str] = field(default_factory=list)
     seconds: float = 1.0
@@ -80,6 +82,7 @@ class Campaign:
         shutil.rmtree(out, ignore_errors=True)
         shutil.rmtree(f"{out}.partial", ignore_errors=True)
         command = [*self.command, str(out), "--resume"]
+        before: dict[Path, int] = {}
         for kill in kills:
             ended = run(command, self.folder, kill)
             if ended.code == 0:
@@ -87,13 +90,17 @@ class Campaign:
             assert ended.code == -9, f"killed at {kill}: {ended.said}"
             self.kills += 1
             assert not out.exists() or content(out) == self.expected, f"killed at {kill}"
+            if not out.exists():
+                kept = committed(out)
+                assert before.items() <= kept.items(), f"killed at {kill}"
+                before = kept
+                self.kept += len(kept)
         ended = run(command, self.folder)
         assert ended.code == 0, ended.said
         assert content(out) == self.expected
+        assert all((out / receipt).stat().st_mtime_ns == written for receipt, written in before.items())
         assert not Path(f"{out}.partial").exists()
         assert run(["verify", str(out)], self.folder).code == 0
-        records = [json.loads(line) for line in (out / HISTORY).read_text().splitlines()]
-        self.redone += sum(record["attempt"] > 1 for record in records if record["kind"] == "unit")
 
     def random_instants(self, seed: random.Random) -> Iterator[Kill]:
         """Instants of a run, one after another."""

@@ -18,7 +18,7 @@ __all__ = ["Ended", "Kill", "run", "steps_of"]
 #: The command line, and what it imports on its way.
 _PRELOADED = [
     "anndata.io",
-    "lexicell.atlas.packing.pack",
+    "lexicell.packing.run",
     "lexicell.cli",
     "lexicell.embedding.run",
     "lexicell_kernels.cpu",
@@ -96,8 +96,8 @@ def steps_of(arguments: Sequence[str], folder: Path) -> list[str]:
 
 
 def _child(arguments: list[str], said: str, kill: Kill | None, steps: str) -> None:
-    from lexicell.atlas.store import _steps
     from lexicell.cli import main
+    from lexicell.store import steps as steps_module
 
     with Path(said).open("w") as out:
         os.dup2(out.fileno(), 1)
@@ -113,5 +113,5 @@ def _child(arguments: list[str], said: str, kill: Kill | None, steps: str) -> No
             with Path(steps).open("a") as file:
                 file.write(name + "\n")
 
-    _steps.step = step
+    steps_module.step = step
     main(arguments)

@@ -14,7 +14,7 @@ from lexicell.annotation.across import Likenesses, name_by_composition
 from lexicell.annotation.namer import CellNamer, Cells, NamesCells
 from lexicell.annotation.reference import check_projection, fit_reference, of_projection, projection_of
 from lexicell.annotation.result import Annotation, check_output, make_annotation
-from lexicell.atlas import Values, check_writable
+from lexicell.counts import Values, check_writable
 from lexicell.embedding import AlignOptions, Listener, Note, align_cells
 from lexicell.embedding.aligned import DEFAULT_LEXICON
 from lexicell.embedding.events import ignore, log

@@ -13,7 +13,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from lexicell._files import check_new_file, staged_path, write_cells
-from lexicell.atlas import is_mudata
+from lexicell.counts import is_mudata
 from lexicell.errors import InputError
 from lexicell.projection import UNKNOWN
 
@@ -114,7 +114,7 @@ class Annotation:
         import h5py
         from anndata.io import read_elem
 
-        from lexicell.atlas.store._anndata import check_own, write_element
+        from lexicell.store import check_own, write_element
 
         with h5py.File(file, "r+") as opened:
             check_own(opened, ("obs", "uns"))

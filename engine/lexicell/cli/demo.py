@@ -80,7 +80,7 @@ def run_demo(folder: Path, seed: int) -> dict[str, Any]:
     import numpy as np
 
     import lexicell
-    from lexicell.atlas import open_counts
+    from lexicell.counts import open_counts
     from lexicell.embedding import Options, embed_source, make_plan
     from lexicell.embedding.events import ignore
     from lexicell.evaluation import knn_accuracy, pca_of_expression

@@ -6,7 +6,6 @@ import os
 import platform
 import shutil
 import subprocess
-from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from typing import Any
 
@@ -44,6 +43,7 @@ def doctor(as_json: Json = False) -> None:
 def _examine() -> dict[str, Any]:
     import onnxruntime
 
+    from lexicell._version import installed_version
     from lexicell.errors import LexicellError
     from lexicell.lexicon import Lexicon, bundled_lexicons
     from lexicell_kernels.cpu import available_cpus, machine_code_folder
@@ -56,7 +56,7 @@ def _examine() -> dict[str, Any]:
             lexicons[name] = str(error)
     runs, gpu_kernel = _gpu_kernel()
     return {
-        "lexicell": version("lexicell"),
+        "lexicell": installed_version(),
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.machine()}",
         "cpus": f"{available_cpus()} usable of {os.cpu_count()}",
@@ -92,6 +92,8 @@ def _cache() -> str:
 
 
 def _version(name: str) -> str:
+    from importlib.metadata import PackageNotFoundError, version
+
     try:
         return version(name)
     except PackageNotFoundError:
@@ -102,8 +104,8 @@ def _gpu_kernel() -> tuple[bool, str]:
     """Whether the GPU kernel runs, found out with one cell, and what there is to say about that."""
     import numpy as np
 
-    from lexicell._arrays import require_gpu
-    from lexicell.lexicon._table import shares_memory
+    from lexicell.arrays import require_gpu
+    from lexicell.lexicon.table import shares_memory
     from lexicell_kernels import CsrBlock, GeneTable, embed_rows
 
     block = CsrBlock(

@@ -149,7 +149,7 @@ def _tell(profile: Profile, cells: int, path: Path | None) -> None:
 
 def _each(data: Sequence[str], folder: str) -> list[tuple[list[str], str]]:
     """One output for each input, by the input's name."""
-    from lexicell.atlas import expand_inputs
+    from lexicell.counts import expand_inputs
 
     paths = expand_inputs(data)
     names = [Path(path.rstrip("/")).name.removesuffix(".gz") for path in paths]

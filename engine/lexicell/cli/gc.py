@@ -26,7 +26,7 @@ def gc(
 
     A complete OUT is never touched, and nothing is removed while a process writes to it.
     """
-    from lexicell.atlas.store import gc as collect
+    from lexicell.store import gc as collect
 
     freed = collect(output, everything=everything)
     if as_json:

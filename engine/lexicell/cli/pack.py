@@ -39,7 +39,7 @@ def pack(
     Every row is compared with its input at the end. OUT grows as OUT.partial and gets its name when it is
     complete; after an interrupt, --resume goes on.
     """
-    from lexicell.embedding.packing import pack as run
+    from lexicell.packing import pack as run
 
     with _console.bar("packing", "cells") as bar:
         done = run(

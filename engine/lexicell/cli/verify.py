@@ -25,7 +25,7 @@ def verify(
 
     Ends with 0 where all is as it was, 3 where OUT is not complete, 4 where something is damaged.
     """
-    from lexicell.atlas.store._verify import check, examine
+    from lexicell.store import check, examine
 
     with _console.bar("verifying", "objects") as bar:
         started = time.perf_counter()

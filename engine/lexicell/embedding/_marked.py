@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lexicell_kernels._numba import kernel
+from lexicell_kernels.jit import kernel
 
 __all__ = ["marked"]
 

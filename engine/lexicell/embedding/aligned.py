@@ -10,18 +10,18 @@ import blake3
 import numpy as np
 from numpy.typing import NDArray
 
-from lexicell._arrays import move
-from lexicell.atlas import (
+from lexicell.arrays import move
+from lexicell.counts import (
     ConcatSource,
     CountSource,
     Values,
     check_values,
     decode_values,
+    gather_rows,
     naming_bad_counts,
     read_sample,
     resolve_values,
 )
-from lexicell.atlas.counts._blocks import gather_rows
 from lexicell.embedding.blocks import read_blocks
 from lexicell.embedding.candidates import CandidateGenes
 from lexicell.embedding.events import Advanced, Listener, Note, ignore
@@ -281,7 +281,7 @@ def align_cells(source: CountSource, options: AlignOptions, listener: Listener =
     InputError
         An option does not fit the data.
     CountsError
-        The values are not what they should be; see `lexicell.atlas.resolve_values`.
+        The values are not what they should be; see `lexicell.counts.resolve_values`.
     CoverageError
         No genes in common, or less than ``min_coverage`` of the counts described.
     CorruptDataError

@@ -7,14 +7,14 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lexicell._arrays import Device
 from lexicell._trace import stage
-from lexicell.atlas import CountSource, Values, check_writable, dask_counts, open_counts
-from lexicell.embedding._main_guard import check_main_guard
+from lexicell.arrays import Device
+from lexicell.counts import CountSource, Values, check_writable, dask_counts, open_counts
 from lexicell.embedding.aligned import DEFAULT_LEXICON
 from lexicell.embedding.events import Listener, Note, log
 from lexicell.embedding.inputs import Output, inputs_of, open_data, run_mode
 from lexicell.embedding.lazy import embed_lazily
+from lexicell.embedding.main_guard import check_main_guard
 from lexicell.embedding.pipeline import embed_in_memory
 from lexicell.embedding.plan import Options, Plan, make_plan
 from lexicell.embedding.probe import foresee

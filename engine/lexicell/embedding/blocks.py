@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 
 from lexicell._trace import Crew, stage
-from lexicell.atlas import MAX_NNZ, CountSource
+from lexicell.counts import MAX_NNZ, CountSource
 from lexicell_kernels import CsrBlock
 
 __all__ = ["MAX_NNZ_ON_GPU", "read_blocks"]
 
-#: `lexicell.atlas.MAX_NNZ` for counts that lie on a GPU: a block costs the launch of a kernel and no copy.
+#: `lexicell.counts.MAX_NNZ` for counts that lie on a GPU: a block costs the launch of a kernel and no copy.
 MAX_NNZ_ON_GPU = 1 << 27
 
 

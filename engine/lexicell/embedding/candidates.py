@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lexicell._arrays import namespace, rows_of
-from lexicell.atlas import Values, decode_values
+from lexicell.arrays import namespace, rows_of
+from lexicell.counts import Values, decode_values
 from lexicell_kernels import CsrBlock
 
 __all__ = ["CandidateGenes"]

@@ -10,11 +10,11 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from lexicell.atlas import fingerprint
-from lexicell.atlas.store import Begun, Layout, begun, check_identity
+from lexicell.counts import fingerprint
 from lexicell.embedding.fold import FoldedTable
 from lexicell.embedding.pipeline import BlockEmbedder
 from lexicell.errors import InputError
+from lexicell.store import Begun, Layout, begun, check_identity
 from lexicell_kernels import CsrBlock
 
 if TYPE_CHECKING:

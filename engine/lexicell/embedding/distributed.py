@@ -17,11 +17,11 @@ from typing import Any
 
 from lexicell._trace import Crew, stage
 from lexicell._trace import Worker as Trace
-from lexicell.atlas.store import Receipt
-from lexicell.embedding._main_guard import GUARD
 from lexicell.embedding.events import Listener, Note
+from lexicell.embedding.main_guard import GUARD
 from lexicell.embedding.shards import ShardJob, ShardProgress
 from lexicell.errors import InputError, LexicellError, PartialError, needing
+from lexicell.store import Receipt
 from lexicell_kernels.cpu import available_cpus
 
 __all__ = ["own_processes", "run_distributed"]
@@ -145,7 +145,7 @@ class _ClusterRun:
             _briefly(lambda: self._client.cancel(list(self._running.values())))
 
     def _submit(self, number: int) -> None:
-        from lexicell.embedding._dask_worker import make_shard
+        from lexicell.embedding.dask_worker import make_shard
 
         def fetch(future: Any) -> None:
             # In a thread of the client's: a receipt whose worker is gone takes half a minute, and holds up no
@@ -223,7 +223,7 @@ def own_processes(workers: int) -> Iterator[Any]:
             processes=True,
             dashboard_address="127.0.0.1:0",
             memory_limit=0,
-            preload=["lexicell.embedding._dask_worker"],
+            preload=["lexicell.embedding.dask_worker"],
             silence_logs=logging.CRITICAL,
         ) as cluster,
     ):
@@ -273,7 +273,7 @@ def _client(address: str | None, workers: int) -> Iterator[Any]:
 @contextmanager
 def _everywhere(client: Any, job: ShardJob, address: str | None) -> Iterator[str]:
     """Bring the job to all workers, as a plugin of the name that is given."""
-    from lexicell.embedding._dask_worker import ShardPlugin
+    from lexicell.embedding.dask_worker import ShardPlugin
 
     here, name = version("lexicell"), f"lexicell-{secrets.token_hex(4)}"
     with _reaching(address):

@@ -66,7 +66,7 @@ class Advanced:
 
 @dataclass(frozen=True, slots=True)
 class Committed:
-    """A shard is on disk and in the ledger.
+    """A shard is on disk, and has its receipt.
 
     Attributes
     ----------

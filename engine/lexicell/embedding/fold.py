@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
-from lexicell._arrays import Device, to_host
+from lexicell.arrays import Device, to_host
 from lexicell.embedding.candidates import CandidateGenes
 from lexicell.errors import InputError
 from lexicell.lexicon import Lexicon
@@ -21,6 +21,8 @@ from lexicell_kernels import GeneTable
 __all__ = ["FoldedTable", "fold"]
 
 _VECTORS = "vectors"
+#: Rows of a table that are tried in half precision before all are.
+_FEW = 64
 
 
 @dataclass(frozen=True)
@@ -129,16 +131,32 @@ def _table_vectors(
     """Vectors of the table, ``[m, p]``, gathered on a GPU where they are wanted there as they are.
 
     A projection is applied on the host: a GPU would round its sums otherwise than NumPy does, and all
-    backends are to read the same table. Copies, and conversion to half and back, are exact anywhere.
+    backends are to read the same table. Copies, and conversion to half and back, are exact anywhere. The
+    lexicon keeps the last tables that were made on the host, so those are read-only.
     """
-    rows = genes.astype(np.int64)
-    if projection is None:
-        vectors = lexicon.vectors(rows, device=device)
-    else:
-        vectors = projection.table_rows(lexicon, rows)
+    if device == "cuda" and projection is None:
+        return _halved(lexicon.vectors(genes.astype(np.int64), device=device), device)
+    made_with = None if projection is None else projection.identity
+    key = "table", blake3.blake3(genes.tobytes()).digest(), made_with
+
+    def make() -> NDArray[Any]:
+        rows = genes.astype(np.int64)
+        vectors = lexicon.vectors(rows) if projection is None else projection.table_rows(lexicon, rows)
+        table: NDArray[Any] = _halved(vectors, "cpu")
+        table.setflags(write=False)
+        return table
+
+    return lexicon.recent.get(key, make, lambda table: table.nbytes)
+
+
+def _halved(vectors: Any, device: Device) -> Any:
+    """Vectors in half precision where that loses nothing."""
     with np.errstate(over="ignore"):  # what half precision can't hold becomes infinite, so unequal
-        half = vectors.astype(np.float16)
-    if bool((half.astype(np.float32) == vectors).all()):
-        return half
+        for part in (vectors[:_FEW], vectors):  # a few tell of nearly all tables that it loses something
+            half = part.astype(np.float16)
+            if not bool((half.astype(np.float32) == part).all()):
+                break
+        else:
+            return half
     # What ONNX Runtime gathered into on a GPU needs the lexicon, which the table may outlive.
     return vectors if device == "cpu" else vectors.copy()

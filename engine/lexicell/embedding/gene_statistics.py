@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from lexicell._arrays import in_order
 from lexicell._trace import stage
+from lexicell.arrays import in_order
 from lexicell.embedding.events import Listener, ignore
 from lexicell_kernels import CsrBlock
 

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from lexicell._arrays import require_gpu, to_host
 from lexicell._trace import stage
-from lexicell.atlas.counts._blocks import cut_spans, slice_rows
+from lexicell.arrays import require_gpu, to_host
+from lexicell.counts import cut_spans, slice_rows
 from lexicell.embedding.pipeline import BlockEmbedder, Names, gpu_faults
 from lexicell.errors import GpuMemoryError
 from lexicell_kernels import CsrBlock, Rows

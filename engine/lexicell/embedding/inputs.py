@@ -9,9 +9,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-from lexicell.atlas import CountSource, expand_inputs, open_counts, open_many
-from lexicell.atlas.store import check_folder, check_output
+from lexicell.counts import CountSource, expand_inputs, open_counts, open_many
 from lexicell.errors import InputError
+from lexicell.store import check_folder, check_output
 
 __all__ = ["DTYPES", "Inputs", "Mode", "Output", "inputs_of", "open_data", "run_mode"]
 
@@ -29,7 +29,7 @@ class Inputs:
     paths
         Files, folders or URLs; their rows follow one another.
     layer, use_raw, modality, follow_links
-        See `lexicell.atlas.open_counts`.
+        See `lexicell.counts.open_counts`.
     """
 
     paths: tuple[str, ...]
@@ -101,14 +101,14 @@ class Output:
             raise InputError(msg)
 
     def check(self, data: Any, *, copied: bool = True) -> None:
-        """Raise what `lexicell.atlas.store.check_output` does; `data` is where the counts are from."""
+        """Raise what `lexicell.store.check_output` does; `data` is where the counts are from."""
         if self.mode == "resume" and self.is_h5ad:
             msg = f"{self.path}: only a run to a .zarr can be continued; give --overwrite, or a .zarr"
             raise InputError(msg)
         self._check(data, partial(check_output, copied=copied))
 
     def check_folder(self, data: Any) -> None:
-        """Raise what `lexicell.atlas.store.check_folder` does, of a folder that is no ``.zarr``."""
+        """Raise what `lexicell.store.check_folder` does, of a folder that is no ``.zarr``."""
         self._check(data, check_folder)
 
     def _check(self, data: Any, check: Callable[..., Any]) -> None:

@@ -13,7 +13,7 @@ from lexicell.errors import InputError
 from lexicell.projection import UNKNOWN
 
 if TYPE_CHECKING:
-    from lexicell.atlas import CountSource
+    from lexicell.counts import CountSource
 
 __all__ = ["as_text", "find_cell", "read_column", "read_labels"]
 

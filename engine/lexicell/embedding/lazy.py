@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from lexicell._arrays import Device, device_of, namespace, require_gpu, to_host
-from lexicell.atlas import chunk_block
+from lexicell.arrays import Device, device_of, namespace, require_gpu, to_host
+from lexicell.counts import chunk_block
 from lexicell.embedding.pipeline import BlockEmbedder
 from lexicell.embedding.plan import Plan
 

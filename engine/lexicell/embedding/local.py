@@ -9,10 +9,10 @@ from collections.abc import Callable, Iterator, Sequence
 from queue import SimpleQueue
 
 from lexicell._trace import Crew
-from lexicell.atlas import CountSource
-from lexicell.atlas.store import Receipt
+from lexicell.counts import CountSource
 from lexicell.embedding.events import Listener
 from lexicell.embedding.shards import ShardJob, ShardProgress, ShardWorker, Stopped
+from lexicell.store import Receipt
 from lexicell_kernels.cpu import available_cpus
 
 __all__ = ["run_local"]

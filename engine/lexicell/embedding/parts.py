@@ -10,12 +10,11 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from lexicell.atlas.store import PASSING, Layout
 from lexicell.embedding.tables import TALLY
+from lexicell.store import PASSING, Layout
 
 if TYPE_CHECKING:
-    from lexicell.atlas.store._objects import Bytes
-    from lexicell.atlas.store._writer import WriterStore
+    from lexicell.store import Bytes, WriterStore
 
 __all__ = ["Parts", "PartsSink", "TallySink"]
 
@@ -38,7 +37,7 @@ class PartsSink:
     def encode(
         self, number: int, shard: pa.Table
     ) -> tuple[list[tuple[str, Sequence[Bytes]]], dict[str, Any]]:
-        """See `lexicell.atlas.store.Sink`; it remembers the number of rows."""
+        """See `lexicell.store.Sink`; it remembers the number of rows."""
         written = pa.BufferOutputStream()
         options = pa.ipc.IpcWriteOptions(compression="lz4")
         with pa.ipc.new_stream(written, shard.schema, options=options) as stream:
@@ -77,23 +76,23 @@ class TallySink:
 
     @property
     def layout(self) -> Layout:
-        """See `lexicell.atlas.store.Sink`."""
+        """See `lexicell.store.Sink`."""
         layout: Layout = self.sink.layout
         return layout
 
     def schema(self, store: WriterStore) -> None:
-        """See `lexicell.atlas.store.Sink`."""
+        """See `lexicell.store.Sink`."""
         self.sink.schema(store)
 
     def encode(
         self, number: int, shard: pa.Table
     ) -> tuple[list[tuple[str, Sequence[Bytes]]], dict[str, Any]]:
-        """See `lexicell.atlas.store.Sink`."""
+        """See `lexicell.store.Sink`."""
         objects, facts = self.sink.encode(number, shard.replace_schema_metadata(None))
         return [*objects, (_tally_key(number), ((shard.schema.metadata or {})[TALLY],))], facts
 
     def finish(self, store: WriterStore, *content: Any) -> None:
-        """See `lexicell.atlas.store.Sink`."""
+        """See `lexicell.store.Sink`."""
         self.sink.finish(store, *content)
 
     def total(self, store: WriterStore) -> NDArray[np.int64]:

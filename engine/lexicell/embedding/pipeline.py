@@ -12,9 +12,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from lexicell._arrays import Device, in_order, move, require_gpu, to_host
 from lexicell._trace import Crew, stage
-from lexicell.atlas import CountSource, Values, naming_bad_counts
+from lexicell.arrays import Device, in_order, move, require_gpu, to_host
+from lexicell.counts import CountSource, Values, naming_bad_counts
 from lexicell.embedding.blocks import read_blocks
 from lexicell.embedding.events import Advanced, Listener, ignore
 from lexicell.embedding.fold import FoldedTable
@@ -82,7 +82,14 @@ class BlockEmbedder:
     label: str
     genes: pd.Index[Any]
 
-    def embed(self, block: CsrBlock, start: int, names: Names, threads: int | None = None) -> Rows:
+    def embed(
+        self,
+        block: CsrBlock,
+        start: int,
+        names: Names,
+        threads: int | None = None,
+        out: NDArray[Any] | None = None,
+    ) -> Rows:
         """Embed some rows of the data set.
 
         Parameters
@@ -95,11 +102,13 @@ class BlockEmbedder:
             Gives the names of rows ``start:stop`` of the data set, for messages.
         threads
             See `lexicell_kernels.embed_rows`.
+        out
+            NumPy array that gets the vectors, float32 or float16 ``[n, p]``, C-contiguous; None for new ones.
 
         Returns
         -------
         Rows
-            Arrays on `device`.
+            Arrays on `device`; the vectors are `out` where that is given.
 
         Raises
         ------
@@ -117,9 +126,9 @@ class BlockEmbedder:
         ):
             ready = self.ready(move(block, self.device))
             try:
-                return self._checked(ready, threads)
+                return self._checked(ready, threads, out)
             except DisorderedRowsError:  # on a GPU only; the CPU's kernel puts rows in order itself
-                return self._checked(in_order(ready), threads)
+                return self._checked(in_order(ready), threads, out)
 
     def digest(self, block: CsrBlock) -> str:
         """BLAKE3 of what some rows become here, as hex; it differs where the last bit is rounded otherwise.
@@ -141,8 +150,11 @@ class BlockEmbedder:
             digest.update(to_host(getattr(rows, name)).tobytes())
         return digest.hexdigest()
 
-    def launch(self, block: CsrBlock, threads: int | None = None) -> Rows:
-        """Run kernel and head on a block that `ready` has prepared; on a GPU without waiting or checking."""
+    def launch(self, block: CsrBlock, threads: int | None = None, out: NDArray[Any] | None = None) -> Rows:
+        """Run kernel and head on a block that `ready` has prepared; on a GPU without waiting or checking.
+
+        `out` is for the CPU, and a head does not look at it.
+        """
         recipe, head = self.recipe, self.folded.head
         rows = embed_rows(
             block,
@@ -151,6 +163,7 @@ class BlockEmbedder:
             weight=recipe.weight,
             normalise=recipe.normalise and not head,
             threads=threads,
+            out=None if head else out,
         )
         if not head:
             return rows
@@ -161,10 +174,14 @@ class BlockEmbedder:
         """Make counts of stored values, and sum those of columns that are one gene, where the block lies."""
         return self.folded.genes.counts(block, self.values)
 
-    def _checked(self, block: CsrBlock, threads: int | None) -> Rows:
-        rows = self.launch(block, threads)
+    def _checked(self, block: CsrBlock, threads: int | None, out: NDArray[Any] | None) -> Rows:
+        rows = self.launch(block, threads, out if self.device == "cpu" else None)
         check_rows(rows, block)
-        return rows
+        if out is None or rows.vectors is out:
+            return rows
+        with stage("copy"):
+            out[...] = to_host(rows.vectors)
+        return replace(rows, vectors=out)
 
 
 def embed_source(

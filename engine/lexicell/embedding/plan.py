@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from lexicell._arrays import Device, require_gpu
-from lexicell.atlas import MAX_NNZ, CountSource
+from lexicell._version import installed_version
+from lexicell.arrays import Device, require_gpu
+from lexicell.counts import MAX_NNZ, CountSource
 from lexicell.embedding.aligned import AlignedCells, AlignOptions, align_cells
 from lexicell.embedding.default_projection import default_projection
 from lexicell.embedding.events import Listener, ignore
@@ -123,11 +124,9 @@ class Plan:
 
     def provenance(self) -> dict[str, Any]:
         """Return what belongs into ``uns``: enough to make the same vectors again."""
-        from importlib.metadata import version
-
         read, card = self.cells.provenance(), about(self.projection)
         return {
-            "version": version("lexicell"),
+            "version": installed_version(),
             "recipe": self.recipe.name,
             "top_k": 0 if self.recipe.top_k is None else self.recipe.top_k,
             "weight": str(self.recipe.weight),

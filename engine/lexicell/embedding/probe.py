@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from lexicell.atlas import MAX_NNZ, Scratch, fingerprint
+from lexicell.counts import MAX_NNZ, Scratch, fingerprint
 from lexicell.embedding.inputs import DTYPES, Inputs, Output
 from lexicell.embedding.plan import Plan
 from lexicell.embedding.run import Embedded, layout_of

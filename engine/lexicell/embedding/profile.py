@@ -11,8 +11,8 @@ from typing import Any
 
 from lexicell._files import check_new_file, staged_path
 from lexicell._trace import Worker, recording
-from lexicell.atlas.store._objects import refusals
 from lexicell.errors import InputError, LexicellError
+from lexicell.store import refusals
 
 __all__ = ["STAGES", "Profile", "profiled"]
 

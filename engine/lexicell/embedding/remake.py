@@ -19,7 +19,7 @@ from lexicell_kernels import Weight
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from lexicell.atlas import CountSource
+    from lexicell.counts import CountSource
 
 __all__ = ["check_facts", "check_lexicon", "is_imported", "remake_plan"]
 

@@ -16,8 +16,7 @@ import numpy as np
 
 from lexicell._say import RunFacts
 from lexicell._trace import stage
-from lexicell.atlas import CountSource, check_columns, create_h5ad, is_mudata, write_obs
-from lexicell.atlas.store import QUALITY, EmbeddingSink, Layout, Receipt, ShardedStore, Sink, create_store
+from lexicell.counts import CountSource, is_mudata
 from lexicell.embedding.continuing import settle
 from lexicell.embedding.events import Committed, Listener, Note, ignore
 from lexicell.embedding.inputs import DTYPES, Inputs, Output
@@ -27,6 +26,18 @@ from lexicell.embedding.plan import Plan
 from lexicell.embedding.profile import Profile
 from lexicell.embedding.shards import EmbedShards, ShardJob, ShardMaker
 from lexicell.errors import GpuMemoryError, PartialError, ResourceError, WriteError
+from lexicell.store import (
+    QUALITY,
+    EmbeddingSink,
+    Layout,
+    Receipt,
+    ShardedStore,
+    Sink,
+    check_columns,
+    create_h5ad,
+    create_store,
+    write_obs,
+)
 
 __all__ = ["Embedded", "layout_of", "run_sharded", "run_to_store", "tell_empty"]
 
@@ -234,7 +245,7 @@ def run_sharded(
     output
         Where to write.
     identity, table
-        See `lexicell.atlas.store.create_store`.
+        See `lexicell.store.create_store`.
     workers, scheduler, listener
         See `run_to_store`.
 

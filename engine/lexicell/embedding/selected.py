@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lexicell._arrays import Growing, compact
 from lexicell._trace import stage
-from lexicell.atlas import MAX_NNZ
+from lexicell.arrays import Growing, compact
+from lexicell.counts import MAX_NNZ
 from lexicell.embedding.candidates import CandidateGenes
 from lexicell_kernels import CsrBlock, GeneTable, Order, Weight, select_topk, weights
 

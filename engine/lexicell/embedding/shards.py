@@ -8,17 +8,17 @@ from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
-from lexicell._arrays import to_host
 from lexicell._trace import stage
-from lexicell.atlas import MAX_NNZ, CountSource, Scratch
-from lexicell.atlas.store import Layout, Receipt, Shard, ShardWriter
-from lexicell.atlas.store._objects import open_objects
+from lexicell.arrays import to_host
+from lexicell.counts import MAX_NNZ, CountSource, Scratch
 from lexicell.embedding.continuing import Arithmetic
 from lexicell.embedding.events import Advanced, Listener, Started
 from lexicell.embedding.gpu_blocks import EmbeddedBlock, GpuBlocks
 from lexicell.embedding.inputs import Inputs
 from lexicell.embedding.pipeline import BlockEmbedder
+from lexicell.store import Layout, Receipt, Shard, ShardWriter, open_objects
 from lexicell_kernels import CsrBlock
 
 __all__ = [
@@ -152,7 +152,7 @@ class ShardWorker:
 
 @dataclass(frozen=True)
 class EmbedShards:
-    """Makes vectors of cells, for `lexicell.atlas.store.EmbeddingSink`.
+    """Makes vectors of cells, for `lexicell.store.EmbeddingSink`.
 
     Attributes
     ----------
@@ -201,28 +201,34 @@ class _EmbeddingWorker:
 
     def make(self, start: int, stop: int, threads: Callable[[], int], tick: Tick) -> Shard:
         shard = self._shard(stop - start)
-        for made in self._embedded(start, stop, threads):
+        for made in self._embedded(start, stop, threads, shard.vectors):
             rows, n = made.rows, len(made.rows.n_genes)
             here = slice(made.start - start, made.start - start + n)
             with stage("copy"):
-                shard.vectors[here] = to_host(rows.vectors)
                 shard.n_genes[here] = to_host(rows.n_genes)
                 shard.coverage[here] = to_host(rows.coverage)
                 shard.n_tied[here] = to_host(rows.n_tied)
             tick(n, made.nbytes)
         return shard
 
-    def _embedded(self, start: int, stop: int, threads: Callable[[], int]) -> Iterator[EmbeddedBlock]:
-        """Embed some rows, block by block, in order."""
+    def _embedded(
+        self, start: int, stop: int, threads: Callable[[], int], vectors: NDArray[Any]
+    ) -> Iterator[EmbeddedBlock]:
+        """Embed some rows, block by block, in order, and fill `vectors` with what they become."""
         source, embedder = self._source, self._embedder
         blocks = (
             (first, self._block(first, last)) for first, last in source.spans(self._max_nnz, start, stop)
         )
         if self._gpu is not None:
-            yield from self._gpu.embed(blocks, source.names)
+            for made in self._gpu.embed(blocks, source.names):
+                at = made.start - start
+                with stage("copy"):
+                    vectors[at : at + len(made.rows.n_genes)] = to_host(made.rows.vectors)
+                yield made
             return
         for first, block in blocks:
-            rows = embedder.embed(block, first, source.names, threads())
+            out = vectors[first - start : first - start + block.n_rows]
+            rows = embedder.embed(block, first, source.names, threads(), out)
             yield EmbeddedBlock(first, int(block.data.nbytes + block.indices.nbytes), rows)
 
     def _block(self, start: int, stop: int) -> CsrBlock:

@@ -12,11 +12,11 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from lexicell._trace import stage
-from lexicell.atlas import MAX_NNZ, CountSource, Values, naming_bad_counts
-from lexicell.atlas.store import Layout
+from lexicell.counts import MAX_NNZ, CountSource, Values, naming_bad_counts
 from lexicell.embedding.candidates import CandidateGenes
 from lexicell.embedding.shards import MakeShard, Tick
 from lexicell.errors import InputError
+from lexicell.store import Layout
 from lexicell_kernels import CsrBlock
 
 __all__ = ["TALLY", "Encoder", "TableShards", "Tallying", "text_column"]

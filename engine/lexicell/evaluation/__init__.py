@@ -1,26 +1,26 @@
 """How good gene vectors and embeddings are, beside controls."""
 
-from lexicell.evaluation.api import evaluate
-from lexicell.evaluation.cell_report import Evaluation
-from lexicell.evaluation.cells import evaluate_panels
+from lexicell.evaluation.cells.api import evaluate
+from lexicell.evaluation.cells.described import DescribedTypes
+from lexicell.evaluation.cells.evaluator import evaluate_panels
+from lexicell.evaluation.cells.expression import pca_of_expression
+from lexicell.evaluation.cells.generated import Distance, DistanceLine, GeneratedReport, evaluate_generated
+from lexicell.evaluation.cells.knn import knn_accuracy
+from lexicell.evaluation.cells.learned_methods import METHODS
+from lexicell.evaluation.cells.methods import Method
+from lexicell.evaluation.cells.panels import Panel, Task, panel_of
+from lexicell.evaluation.cells.protocol import CellProtocol
+from lexicell.evaluation.cells.report import Evaluation
 from lexicell.evaluation.controls import CONTROLS, control_vectors
-from lexicell.evaluation.described import DescribedTypes
-from lexicell.evaluation.expression import pca_of_expression
-from lexicell.evaluation.gene_report import GeneReport, Prediction, evaluate_genes
-from lexicell.evaluation.generated import Distance, DistanceLine, GeneratedReport, evaluate_generated
-from lexicell.evaluation.geometry import Geometry, Neighbours, measure_geometry, nearest_genes
-from lexicell.evaluation.knn import knn_accuracy
-from lexicell.evaluation.learned_methods import METHODS
-from lexicell.evaluation.membership import (
+from lexicell.evaluation.genes.geometry import Geometry, Neighbours, measure_geometry, nearest_genes
+from lexicell.evaluation.genes.membership import (
     Membership,
     MembershipProtocol,
     NameLeak,
     name_leak,
     predict_membership,
 )
-from lexicell.evaluation.methods import Method
-from lexicell.evaluation.panels import Panel, Task, panel_of
-from lexicell.evaluation.protocol import CellProtocol
+from lexicell.evaluation.genes.report import GeneReport, Prediction, evaluate_genes
 from lexicell.lexicon.gene_sets import GO_SETS, GeneSet, GeneSets, match_gene_sets, read_gene_sets
 
 __all__ = [

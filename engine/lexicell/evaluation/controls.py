@@ -10,7 +10,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from lexicell._arrays import unit_rows
+from lexicell.arrays import unit_rows
 from lexicell.lexicon import Lexicon
 from lexicell.lexicon.gene_sets import go_sets_of_texts, rows_of_sets
 from lexicell.lexicon.text_index import index_of, singular_vectors

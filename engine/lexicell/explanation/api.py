@@ -11,14 +11,13 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from lexicell._files import check_table
-from lexicell.atlas import Values, check_writable
-from lexicell.atlas.store import vectors_of
+from lexicell.counts import Values, check_writable
 from lexicell.embedding import Listener, Note, Options, Plan, Selection, make_plan
-from lexicell.embedding._main_guard import check_main_guard
 from lexicell.embedding.aligned import DEFAULT_LEXICON
 from lexicell.embedding.events import log
 from lexicell.embedding.inputs import Output, inputs_of, open_data, run_mode
 from lexicell.embedding.labels import find_cell
+from lexicell.embedding.main_guard import check_main_guard
 from lexicell.embedding.recipe import Recipe
 from lexicell.errors import InputError
 from lexicell.explanation.cells import GeneRows, check_linear, contributions, pooled_vectors, select_cell
@@ -29,6 +28,7 @@ from lexicell.explanation.pathways import TEXTS, Pathways, read_pathways
 from lexicell.explanation.result import Explanation
 from lexicell.lexicon import GeneList, Lexicon
 from lexicell.projection import Projection
+from lexicell.store import vectors_of
 
 if TYPE_CHECKING:
     from anndata import AnnData

@@ -8,8 +8,8 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from lexicell._arrays import move
-from lexicell.atlas import naming_bad_counts
+from lexicell.arrays import move
+from lexicell.counts import naming_bad_counts
 from lexicell.embedding import Plan, Selection
 from lexicell.embedding.selected import select_block
 from lexicell.errors import InputError

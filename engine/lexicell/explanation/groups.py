@@ -15,8 +15,7 @@ import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from lexicell.atlas._remote import is_url
-from lexicell.atlas.store import Layout, parquet_bytes
+from lexicell.containers.remote import is_url
 from lexicell.embedding import Advanced, Listener, Note, Plan
 from lexicell.embedding.continuing import about_inputs
 from lexicell.embedding.inputs import Inputs, Output
@@ -30,10 +29,11 @@ from lexicell.explanation.grouping import Groups
 from lexicell.explanation.pathways import Pathways
 from lexicell.explanation.result import Explanation
 from lexicell.explanation.sums import GroupSums, SumShards
+from lexicell.store import Layout, parquet_bytes
 from lexicell_kernels.cpu import available_cpus
 
 if TYPE_CHECKING:
-    from lexicell.atlas.store._objects import Bytes
+    from lexicell.store import Bytes
 
 __all__ = ["GroupQuestion", "columns_of", "explain_groups"]
 

@@ -13,14 +13,14 @@ import pyarrow as pa
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from lexicell._arrays import move, to_host
 from lexicell._trace import stage
-from lexicell.atlas import MAX_NNZ, CountSource, Values, naming_bad_counts
-from lexicell.atlas.store import Layout
+from lexicell.arrays import move, to_host
+from lexicell.counts import MAX_NNZ, CountSource, Values, naming_bad_counts
 from lexicell.embedding import CandidateGenes, Plan
 from lexicell.embedding.pipeline import BlockEmbedder
 from lexicell.embedding.selected import Selection, select_block
 from lexicell.embedding.shards import MakeShard, Tick
+from lexicell.store import Layout
 from lexicell_kernels import Weight
 
 __all__ = ["GroupSums", "SumShards"]

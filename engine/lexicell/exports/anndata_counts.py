@@ -10,7 +10,7 @@ import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from lexicell.atlas.store import ANNDATA, ARRAY, KEY, PARTS, write_element
+from lexicell.store import ANNDATA, ARRAY, KEY, PARTS, write_element
 
 __all__ = ["write_anndata"]
 

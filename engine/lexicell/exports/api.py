@@ -7,12 +7,12 @@ from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lexicell.atlas import Values
+from lexicell.counts import Values
 from lexicell.embedding import AlignOptions, Listener, align_cells
-from lexicell.embedding._main_guard import check_main_guard
 from lexicell.embedding.aligned import DEFAULT_LEXICON
 from lexicell.embedding.events import log
 from lexicell.embedding.inputs import Output, inputs_of, open_data, run_mode
+from lexicell.embedding.main_guard import check_main_guard
 from lexicell.errors import InputError, OutputExistsError
 from lexicell.exports.formats import Format, format_of
 from lexicell.exports.run import Container, Exported, write_tables

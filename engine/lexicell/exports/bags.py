@@ -13,7 +13,6 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from lexicell._say import listed
-from lexicell.atlas.store import PASSING, parquet_bytes
 from lexicell.embedding import AlignedCells, Listener, Note
 from lexicell.embedding.labels import read_labels
 from lexicell.errors import InputError
@@ -31,9 +30,10 @@ from lexicell.exports.placing import (
     with_vector,
 )
 from lexicell.exports.prepared import Prepared
+from lexicell.store import PASSING, parquet_bytes
 
 if TYPE_CHECKING:
-    from lexicell.atlas.store._writer import WriterStore
+    from lexicell.store import WriterStore
 
 __all__ = ["BagOptions", "prepare"]
 

@@ -26,7 +26,7 @@ from lexicell.lexicon import Lexicon
 from lexicell.projection import HeadLayer, Projection
 
 if TYPE_CHECKING:
-    from lexicell.lexicon._table import TableDtype
+    from lexicell.lexicon.table import TableDtype
 
 __all__ = ["export_cell"]
 

@@ -26,7 +26,7 @@ from lexicell.exports.ranking import rank_genes
 from lexicell_kernels import CsrBlock
 
 if TYPE_CHECKING:
-    from lexicell.atlas.store._writer import WriterStore
+    from lexicell.store import WriterStore
 
 __all__ = ["ChatEncoder", "ChatOptions", "prepare"]
 

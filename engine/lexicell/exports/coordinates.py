@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from lexicell.errors import InputError
 
 if TYPE_CHECKING:
-    from lexicell.atlas import CountSource
+    from lexicell.counts import CountSource
 
 __all__ = ["read_coordinates"]
 

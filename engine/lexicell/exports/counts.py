@@ -14,8 +14,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from lexicell._say import listed
-from lexicell.atlas import Values
-from lexicell.atlas.store import write_element
+from lexicell.counts import Values
 from lexicell.embedding import AlignedCells, Listener, Note
 from lexicell.embedding.labels import read_labels
 from lexicell.errors import InputError
@@ -25,9 +24,10 @@ from lexicell.exports.consumers import Tally
 from lexicell.exports.ensembl import ensembl_ids, symbols_of
 from lexicell.exports.in_columns import ColumnEncoder, told_rounded
 from lexicell.exports.prepared import Prepared
+from lexicell.store import write_element
 
 if TYPE_CHECKING:
-    from lexicell.atlas.store._writer import WriterStore
+    from lexicell.store import WriterStore
 
 __all__ = ["CountsOptions", "prepare"]
 

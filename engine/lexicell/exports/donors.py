@@ -16,7 +16,7 @@ from lexicell.embedding.labels import read_labels
 from lexicell.errors import InputError
 
 if TYPE_CHECKING:
-    from lexicell.atlas import CountSource
+    from lexicell.counts import CountSource
 
 __all__ = ["SPLITS", "Donors", "parse_split", "read_donors", "split_donors"]
 

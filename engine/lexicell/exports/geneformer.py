@@ -11,7 +11,7 @@ import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from lexicell.atlas import decode_values
+from lexicell.counts import decode_values
 from lexicell.embedding import AlignedCells, Listener, Note
 from lexicell.embedding.candidates import CandidateGenes
 from lexicell.errors import InputError

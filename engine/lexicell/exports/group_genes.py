@@ -12,7 +12,6 @@ import pandas as pd
 import pyarrow as pa
 
 from lexicell._files import hash_file
-from lexicell.atlas.store import parquet_bytes
 from lexicell.embedding import AlignedCells, Listener, Note, plan_cells
 from lexicell.embedding.labels import read_labels
 from lexicell.embedding.recipe import resolve_recipe
@@ -24,10 +23,11 @@ from lexicell.exports.ensembl import ensembl_ids
 from lexicell.exports.prepared import Prepared
 from lexicell.exports.promoters import promoters, read_genes
 from lexicell.projection import Projection
+from lexicell.store import parquet_bytes
 from lexicell_kernels import Weight
 
 if TYPE_CHECKING:
-    from lexicell.atlas.store._writer import WriterStore
+    from lexicell.store import WriterStore
 
 __all__ = ["GroupGeneOptions", "prepare"]
 

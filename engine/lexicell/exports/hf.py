@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from lexicell.atlas.store import Layout
 from lexicell.errors import InputError
+from lexicell.store import Layout
 
 if TYPE_CHECKING:
-    from lexicell.atlas.store._objects import Bytes
-    from lexicell.atlas.store._writer import WriterStore
+    from lexicell.store import Bytes, WriterStore
 
 __all__ = ["HfSink", "features_of"]
 
@@ -45,7 +44,7 @@ class HfSink:
     def encode(
         self, number: int, shard: pa.Table
     ) -> tuple[list[tuple[str, Sequence[Bytes]]], dict[str, Any]]:
-        """See `lexicell.atlas.store.Sink`; it remembers the rows and the schema."""
+        """See `lexicell.store.Sink`; it remembers the rows and the schema."""
         for column in shard.columns:
             if pa.types.is_list(column.type) and sum(len(chunk.values) for chunk in column.chunks) > _MOST:
                 msg = "a shard has more than 2^31 values in one column; ask for fewer genes"

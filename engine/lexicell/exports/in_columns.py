@@ -12,7 +12,7 @@ import pyarrow as pa
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from lexicell._arrays import check_counts
+from lexicell.arrays import check_counts
 from lexicell.embedding import Listener, Note
 from lexicell.embedding.candidates import CandidateGenes
 from lexicell.exports.cell_lists import cell_lists

@@ -16,8 +16,7 @@ from lexicell.embedding.tables import Encoder
 from lexicell.explanation.sums import SumShards
 
 if TYPE_CHECKING:
-    from lexicell.atlas.store._objects import Bytes
-    from lexicell.atlas.store._writer import WriterStore
+    from lexicell.store import Bytes, WriterStore
 
 __all__ = ["Assembly", "FileAssembly", "Prepared"]
 

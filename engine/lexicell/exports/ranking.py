@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lexicell._trace import stage
-from lexicell.atlas.counts._blocks import gather_rows
+from lexicell.counts import gather_rows
 from lexicell.embedding.candidates import CandidateGenes
 from lexicell_kernels import CsrBlock, GeneTable, Ranking, block_to_host, cpu
 

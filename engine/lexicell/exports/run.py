@@ -17,9 +17,7 @@ from numpy.typing import NDArray
 
 from lexicell._files import staged_path
 from lexicell._say import listed, silent
-from lexicell.atlas import check_columns
-from lexicell.atlas._remote import is_url
-from lexicell.atlas.store import Layout, ParquetSink, parquet_bytes
+from lexicell.containers.remote import is_url
 from lexicell.embedding import Advanced, AlignedCells, Listener, Note
 from lexicell.embedding.candidates import CandidateGenes
 from lexicell.embedding.continuing import about_inputs
@@ -31,11 +29,12 @@ from lexicell.errors import InputError
 from lexicell.explanation.sums import SumShards
 from lexicell.exports.hf import HfSink
 from lexicell.exports.prepared import FileAssembly, Prepared
+from lexicell.store import Layout, ParquetSink, check_columns, parquet_bytes
 from lexicell_kernels import CsrBlock
 from lexicell_kernels.cpu import available_cpus
 
 if TYPE_CHECKING:
-    from lexicell.atlas.store._objects import Bytes
+    from lexicell.store import Bytes
 
 __all__ = ["Container", "Exported", "write_tables"]
 

@@ -14,7 +14,6 @@ import pyarrow as pa
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from lexicell.atlas.store import parquet_bytes
 from lexicell.embedding import AlignedCells, Listener, Note
 from lexicell.embedding.candidates import CandidateGenes
 from lexicell.embedding.labels import read_column
@@ -26,10 +25,11 @@ from lexicell.exports.ensembl import symbols_of
 from lexicell.exports.in_columns import Rounded, counts_in_columns, every_column, inexact
 from lexicell.exports.prepared import Prepared
 from lexicell.exports.ranking import rank_genes
+from lexicell.store import parquet_bytes
 from lexicell_kernels import CsrBlock
 
 if TYPE_CHECKING:
-    from lexicell.atlas.store._writer import WriterStore
+    from lexicell.store import WriterStore
 
 __all__ = ["ScBankEncoder", "ScBankOptions", "prepare"]
 

@@ -21,8 +21,8 @@ from lexicell.exports.placing import fill, places, rows_and_vectors, with_vector
 from lexicell.exports.prepared import Prepared
 
 if TYPE_CHECKING:
-    from lexicell.atlas import CountSource
-    from lexicell.atlas.store._writer import WriterStore
+    from lexicell.counts import CountSource
+    from lexicell.store import WriterStore
 
 __all__ = ["SomaOptions", "bfloat16", "prepare"]
 

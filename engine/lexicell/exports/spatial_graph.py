@@ -15,7 +15,6 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from lexicell._say import listed
-from lexicell.atlas.store import KEY, PASSING, parquet_bytes
 from lexicell.embedding import AlignedCells, Listener, Note
 from lexicell.embedding.labels import read_column, read_labels
 from lexicell.errors import InputError
@@ -26,9 +25,10 @@ from lexicell.exports.graph_edges import Edges, Graph, edges_of
 from lexicell.exports.in_columns import ColumnEncoder
 from lexicell.exports.placing import file_names, fill, places, table_in_order, with_vector
 from lexicell.exports.prepared import Prepared
+from lexicell.store import KEY, PASSING, parquet_bytes
 
 if TYPE_CHECKING:
-    from lexicell.atlas.store._writer import WriterStore
+    from lexicell.store import WriterStore
 
 __all__ = ["SpatialGraphOptions", "prepare"]
 

@@ -16,8 +16,6 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from lexicell.atlas import write_obs
-from lexicell.atlas.store import QUALITY, EmbeddingSink, Layout, Shard, check_output, create_store
 from lexicell.embedding import Listener
 from lexicell.embedding.events import log
 from lexicell.embedding.inputs import inputs_of, open_data, run_mode
@@ -25,6 +23,7 @@ from lexicell.errors import InputError
 from lexicell.imports.joining import join_vectors
 from lexicell.imports.sources import Kind, Source, checked_ids, open_sources
 from lexicell.imports.tables import read_lengths
+from lexicell.store import QUALITY, EmbeddingSink, Layout, Shard, check_output, create_store, write_obs
 
 if TYPE_CHECKING:
     from anndata import AnnData

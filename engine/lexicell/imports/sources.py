@@ -14,11 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lexicell._files import hash_file, read_utf8, reading_file
-from lexicell.atlas import open_obsm
-from lexicell.atlas.store import vectors_of
-from lexicell.atlas.store._anndata import KEY
+from lexicell.counts import open_obsm
 from lexicell.errors import InputError, InputNotFoundError
 from lexicell.imports import tables
+from lexicell.store import KEY, vectors_of
 
 __all__ = ["KINDS", "Kind", "Source", "checked_ids", "open_sources"]
 

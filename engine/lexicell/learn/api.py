@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lexicell._files import check_new_folder, remove
-from lexicell.atlas import Values
+from lexicell.counts import Values
 from lexicell.embedding.aligned import DEFAULT_LEXICON, AlignedCells, AlignOptions, align_cells
 from lexicell.embedding.events import Listener, Note, log
 from lexicell.embedding.inputs import open_data, run_mode

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from lexicell._arrays import unit_rows
+from lexicell.arrays import unit_rows
 from lexicell.errors import InputError, needing
 from lexicell.projection import UNKNOWN, Classifier
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias, Union
 import numpy as np
 from numpy.typing import NDArray
 
-from lexicell._arrays import unit_rows
 from lexicell._files import check_new_file
+from lexicell.arrays import unit_rows
 from lexicell.embedding import AlignedCells, AlignOptions, Listener, Note, align_cells
 from lexicell.embedding.aligned import DEFAULT_LEXICON
 from lexicell.embedding.events import ignore, log

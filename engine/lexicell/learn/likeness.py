@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lexicell._arrays import unit_rows
+from lexicell.arrays import unit_rows
 
 __all__ = ["Likeness", "likeness_matrix"]
 

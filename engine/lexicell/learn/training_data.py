@@ -12,7 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from lexicell._say import listed
-from lexicell.atlas import CountSource
+from lexicell.counts import CountSource
 from lexicell.embedding.aligned import AlignedCells, AlignOptions, align_cells
 from lexicell.embedding.events import Listener, Note
 from lexicell.embedding.gene_statistics import gene_statistics, highly_variable_genes

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from lexicell._files import read_utf8
 from lexicell.errors import InputError, InputNotFoundError
-from lexicell.lexicon._artefact import Lexicon
+from lexicell.lexicon.lexicon import Lexicon
 from lexicell.lexicon.text.recipe import GO_ASPECTS
 
 __all__ = [
@@ -252,7 +252,7 @@ def _look_up(lexicon: Lexicon, sets: GeneSets, of: Iterable[GeneSet]) -> tuple[d
     """Lexicon row of each name, -1 for none, and how many are there."""
     import pandas as pd
 
-    from lexicell.lexicon._align import align_genes
+    from lexicell.lexicon.align import align_genes
 
     names = sorted(frozenset().union(*(one.genes for one in of)))
     hits = align_genes(lexicon, pd.DataFrame(index=pd.Index(names, dtype=object)), column="index").rows

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lexicell.errors import needing
-from lexicell.lexicon._artefact import Lexicon
+from lexicell.lexicon.lexicon import Lexicon
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

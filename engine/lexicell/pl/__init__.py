@@ -4,7 +4,6 @@ The caller's settings of matplotlib stay as they are, and pyplot knows of a figu
 replaces a file with a complete one; the same picture is the same bytes. Text stays text in SVG and PDF.
 """
 
-from lexicell.pl._canvas import check_figure
 from lexicell.pl._contributions import contributions
 from lexicell.pl._coverage import coverage
 from lexicell.pl._embedding import embedding
@@ -14,6 +13,7 @@ from lexicell.pl._groups import groups
 from lexicell.pl._learning import learning
 from lexicell.pl._pathways import pathways
 from lexicell.pl._throughput import throughput
+from lexicell.pl.canvas import check_figure
 
 __all__ = [
     "AurocPanel",

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from lexicell.errors import InputError
-from lexicell.pl._canvas import colour_bar, drawing, side_legend
-from lexicell.pl._style import ACCENT, INK, LINE, MUTED, OURS, PEER, around_zero
 from lexicell.pl._tables import Explained, chosen, table_of
+from lexicell.pl.canvas import colour_bar, drawing, side_legend
+from lexicell.pl.style import ACCENT, INK, LINE, MUTED, OURS, PEER, around_zero
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lexicell.errors import InputError, needing
-from lexicell.pl._canvas import panels
-from lexicell.pl._style import ACCENT, INK, MUTED, OURS, amounts
 from lexicell.pl._tables import column_of
+from lexicell.pl.canvas import panels
+from lexicell.pl.style import ACCENT, INK, MUTED, OURS, amounts
 
 if TYPE_CHECKING:
     from anndata import AnnData

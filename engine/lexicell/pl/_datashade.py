@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lexicell.errors import needing
-from lexicell.pl._style import MISSING
+from lexicell.pl.style import MISSING
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from lexicell._arrays import to_host
 from lexicell._say import listed
+from lexicell.arrays import to_host
 from lexicell.errors import InputError
 from lexicell.pl import _datashade
-from lexicell.pl._canvas import colour_bar, drawing, side_legend, write_note
-from lexicell.pl._style import MISSING, NUMBERS, PEER, colours
 from lexicell.pl._tables import column_of
+from lexicell.pl.canvas import colour_bar, drawing, side_legend, write_note
+from lexicell.pl.style import MISSING, NUMBERS, PEER, colours
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from lexicell._say import listed
 from lexicell.errors import InputError
-from lexicell.pl._canvas import figure_of, panels, side_legend
-from lexicell.pl._style import CONTROLS, DASHES, INK, MUTED, PALETTE, PEER
+from lexicell.pl.canvas import figure_of, panels, side_legend
+from lexicell.pl.style import CONTROLS, DASHES, INK, MUTED, PALETTE, PEER
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -33,7 +33,7 @@ class Mean(Protocol):
 
 
 class ScoreLine(Protocol):
-    """A method in one setting; see `lexicell.evaluation.cell_report.Line`."""
+    """A method in one setting; see `lexicell.evaluation.cells.report.Line`."""
 
     @property
     def data(self) -> str: ...

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from lexicell.pl._canvas import figure_of, write_note
-from lexicell.pl._canvas import panels as axes_for
-from lexicell.pl._style import ACCENT, CONTROLS, INK, LINE, OURS
+from lexicell.pl.canvas import figure_of, write_note
+from lexicell.pl.canvas import panels as axes_for
+from lexicell.pl.style import ACCENT, CONTROLS, INK, LINE, OURS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

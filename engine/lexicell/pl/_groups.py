@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lexicell.errors import InputError
-from lexicell.pl._canvas import colour_bar, drawing
-from lexicell.pl._style import amounts, around_zero, ink_on
 from lexicell.pl._tables import HasSimilarity, chosen, table_of
+from lexicell.pl.canvas import colour_bar, drawing
+from lexicell.pl.style import amounts, around_zero, ink_on
 
 if TYPE_CHECKING:
     from anndata import AnnData

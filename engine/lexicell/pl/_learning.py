@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from lexicell.errors import InputError
-from lexicell.pl._canvas import drawing
-from lexicell.pl._style import ACCENT, MUTED, OURS
+from lexicell.pl.canvas import drawing
+from lexicell.pl.style import ACCENT, MUTED, OURS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lexicell.errors import InputError
-from lexicell.pl._canvas import colour_bar, drawing
-from lexicell.pl._style import INK, MUTED, amounts
 from lexicell.pl._tables import HasPathways, chosen, table_of
+from lexicell.pl.canvas import colour_bar, drawing
+from lexicell.pl.style import INK, MUTED, amounts
 
 if TYPE_CHECKING:
     import pandas as pd

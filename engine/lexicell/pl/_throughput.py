@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lexicell.errors import InputError
-from lexicell.pl._canvas import drawing
-from lexicell.pl._style import INK, MUTED, OURS, PEER
+from lexicell.pl.canvas import drawing
+from lexicell.pl.style import INK, MUTED, OURS, PEER
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lexicell._arrays import Array, namespace
+from lexicell.arrays import Array, namespace
 from lexicell.projection._parts import HeadLayer
-from lexicell_kernels._numba import kernel
+from lexicell_kernels.jit import kernel
 
 __all__ = ["apply_head"]
 

@@ -16,7 +16,7 @@ from lexicell._say import printable
 from lexicell.embedding import Listener, Note
 from lexicell.embedding.labels import as_text
 from lexicell.errors import LexicellError
-from lexicell.pl._style import colours
+from lexicell.pl.style import colours
 from lexicell.reporting.content import Categories, Numbers, Origin
 from lexicell.reporting.opened import OpenedRun, match_names
 

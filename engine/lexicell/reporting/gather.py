@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from lexicell.atlas import take_cells
+from lexicell.counts import take_cells
 from lexicell.embedding import (
     Advanced,
     AlignedCells,
@@ -41,7 +41,7 @@ from lexicell.words.api import Text, descriptions_of, search_counts
 from lexicell.words.stored import search_by_text
 
 if TYPE_CHECKING:
-    from lexicell.atlas import CountSource
+    from lexicell.counts import CountSource
 
 __all__ = ["OfCounts", "of_counts", "placed_cells", "search_stored"]
 

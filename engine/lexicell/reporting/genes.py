@@ -9,8 +9,8 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from lexicell._arrays import unit_rows
 from lexicell._say import listed
+from lexicell.arrays import unit_rows
 from lexicell.embedding import Listener, Note, Plan, embed_source
 from lexicell.errors import InputError
 from lexicell.explanation import GeneRows, contributions

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lexicell.errors import needing
-from lexicell.pl._style import ACCENT, OURS
+from lexicell.pl.style import ACCENT, OURS
 from lexicell.reporting.content import Categories, Cells, Genes, Matrix, Numbers, Page, TableColumn
 
 if TYPE_CHECKING:

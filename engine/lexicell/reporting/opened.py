@@ -13,12 +13,12 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from lexicell._files import reading_file
-from lexicell.atlas import CountSource
-from lexicell.atlas._remote import is_url
-from lexicell.atlas.store import KEY, QUALITY, StoredVectors, open_vectors, vectors_of
+from lexicell.containers.remote import is_url
+from lexicell.counts import CountSource
 from lexicell.embedding.inputs import open_data
 from lexicell.embedding.remake import check_facts, is_imported
 from lexicell.errors import InputError
+from lexicell.store import KEY, QUALITY, StoredVectors, open_vectors, vectors_of
 
 if TYPE_CHECKING:
     from anndata import AnnData

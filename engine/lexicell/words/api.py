@@ -12,14 +12,14 @@ import pandas as pd
 import scipy.sparse as sp
 
 from lexicell._files import check_table
-from lexicell.atlas import CountSource, Values, check_writable
-from lexicell.atlas.store import vectors_of
+from lexicell.counts import CountSource, Values, check_writable
 from lexicell.embedding import AlignedCells, AlignOptions, Listener, align_cells, embed_in_memory, plan_cells
 from lexicell.embedding.aligned import DEFAULT_LEXICON
 from lexicell.embedding.events import log
 from lexicell.embedding.inputs import Output, inputs_of, open_data, run_mode
 from lexicell.errors import InputError
 from lexicell.lexicon import GeneList, Lexicon
+from lexicell.store import vectors_of
 from lexicell.words.cells import logged_counts
 from lexicell.words.descriptions import Description, read_descriptions, shipped_type
 from lexicell.words.naming import CALLED, called_up

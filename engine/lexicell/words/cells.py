@@ -10,7 +10,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from lexicell._arrays import Growing
+from lexicell.arrays import Growing
 from lexicell.embedding import AlignedCells, Listener
 from lexicell.embedding.events import ignore
 from lexicell.embedding.gene_statistics import highly_variable_columns

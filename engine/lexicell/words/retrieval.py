@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from lexicell._arrays import unit_rows
+from lexicell.arrays import unit_rows
 from lexicell.embedding import Listener, Note
 from lexicell.errors import InputError
 from lexicell.lexicon import Lexicon

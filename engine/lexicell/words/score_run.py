@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
-from lexicell.atlas.store import Layout, ParquetSink, begun, check_identity, parquet_bytes
 from lexicell.embedding import AlignedCells, Listener
 from lexicell.embedding.continuing import about_inputs
 from lexicell.embedding.inputs import Inputs, Output
 from lexicell.embedding.run import run_sharded
 from lexicell.embedding.tables import TableShards
+from lexicell.store import Layout, ParquetSink, begun, check_identity, parquet_bytes
 from lexicell.words.descriptions import Description
 from lexicell.words.scoring import Question, ScoreEncoder, Scorer, ask
 from lexicell.words.table import BEST, Search
@@ -27,7 +27,7 @@ from lexicell.words.table import BEST, Search
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from lexicell.atlas.store._objects import Bytes
+    from lexicell.store import Bytes
 
 __all__ = ["score_to_folder"]
 

@@ -9,14 +9,14 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from lexicell._arrays import unit_rows
-from lexicell.atlas.store import StoredVectors
+from lexicell.arrays import unit_rows
 from lexicell.embedding import Advanced, Listener, Note
 from lexicell.embedding.default_projection import default_projection
 from lexicell.embedding.labels import find_cell
 from lexicell.embedding.remake import check_lexicon, is_imported
 from lexicell.errors import InputError
 from lexicell.lexicon import GeneList, Lexicon, find_genes, read_gene_list
+from lexicell.store import StoredVectors
 from lexicell.words.descriptions import Description
 from lexicell.words.naming import called_up
 from lexicell.words.panel import gene_table, listed_genes

@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from lexicell_kernels.cuda._device import device_memory, launch, require_cupy, shared_limit
-from lexicell_kernels.cuda._source import CHUNK, Instantiation, shared_bytes
-from lexicell_kernels.cuda._table import device_table
+from lexicell_kernels.cuda.device import device_memory, launch, require_cupy, shared_limit
+from lexicell_kernels.cuda.source import CHUNK, Instantiation, shared_bytes
+from lexicell_kernels.cuda.table import device_table
 from lexicell_kernels.types import (
     CsrBlock,
     GeneTable,

@@ -12,7 +12,7 @@
 // Preconditions: a row lies within the values and its columns ascend strictly (else it is flagged); a column's
 // rank is -1 or below n_genes, and of columns with the same at most one is not 0; candidates and rank agree;
 // factor > 0; the table's rows are 16-byte aligned; dynamic shared memory as
-// lexicell_kernels.cuda._source.shared_bytes says.
+// lexicell_kernels.cuda.source.shared_bytes says.
 #pragma once
 #include "pool.cuh"
 

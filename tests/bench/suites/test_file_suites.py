@@ -11,13 +11,13 @@ import pytest
 from bench import cells, scenario, workbench
 from bench.measure import Taken, measure
 from bench.peers import loaders
+from bench.process import run_process
 from bench.suites import _reading, embed, find, pack, start
-from bench.suites._process import run_process
 from bench.suites._runs import Rounds, ranges
 from bench.workbench import Workbench
 from tests.bench.conftest import by_group, spoil_vectors
 
-from lexicell.atlas import open_counts
+from lexicell.counts import open_counts
 from lexicell.embedding import pipeline
 
 pytestmark = pytest.mark.slow

@@ -9,7 +9,7 @@ import pytest
 import scipy.sparse as sp
 
 from lexicell.annotation import Annotation, annotate, annotate_anndata
-from lexicell.atlas import open_counts
+from lexicell.counts import open_counts
 from lexicell.embedding import Note, Options, embed_source, make_plan
 from lexicell.errors import InputError, InputNotFoundError, OutputExistsError
 from lexicell.learn.classify import calibration_error, fit_classifier

@@ -230,8 +230,8 @@ def test_a_full_disk_is_one_sentence_and_leaves_nothing(refused, h5ad, monkeypat
     def full(*args):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr("lexicell.atlas.store._objects.write_all", full)
-    monkeypatch.setattr("lexicell.atlas.store._h5ad_output.H5adOutput._write", full)
+    monkeypatch.setattr("lexicell.store.objects.write_all", full)
+    monkeypatch.setattr("lexicell.store.h5ad_output.H5adOutput._write", full)
     assert "No space left on device" in refused(h5ad, code=1, output=output)
 
 

@@ -7,7 +7,7 @@ import json
 import anndata
 import numpy as np
 import pytest
-from tests.engine.atlas.counts.test_modality import write_mudata
+from tests.engine.counts.test_modality import write_mudata
 
 
 @pytest.fixture

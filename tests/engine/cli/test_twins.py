@@ -22,7 +22,7 @@ from lexicell.cli._app import app
 from lexicell.embedding import DEFAULT_RECIPE, RECIPES, AlignOptions, Options
 from lexicell.embedding.aligned import DEFAULT_LEXICON
 from lexicell.evaluation import CellProtocol
-from lexicell.evaluation.cz import CZ_METHODS
+from lexicell.evaluation.cells.cz import CZ_METHODS
 from lexicell.learn import TrainSettings
 from lexicell.learn.classify import fit_classifier
 from lexicell.learn.closed_form import fit_contrastive_pca
@@ -30,7 +30,7 @@ from lexicell.learn.closed_form import fit_contrastive_pca
 #: Verb -> its command, its function, and where the command looks that up.
 TWINS: Mapping[str, tuple[Callable[..., Any], Callable[..., Any], str]] = MappingProxyType({
     "embed": (embed.embed, lexicell.embed, "lexicell.embedding.embed"),
-    "pack": (pack.pack, lexicell.pack, "lexicell.embedding.packing.pack"),
+    "pack": (pack.pack, lexicell.pack, "lexicell.packing.api.pack"),
     "train": (train.train, lexicell.train, "lexicell.learn.api.train"),
     "annotate": (annotate.annotate, lexicell.annotate, "lexicell.annotation.annotate"),
     "explain": (explain.explain, lexicell.explain, "lexicell.explanation.explain"),

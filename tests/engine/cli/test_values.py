@@ -10,8 +10,8 @@ import pytest
 import scipy.sparse as sp
 
 import lexicell
-from lexicell.atlas import Values
 from lexicell.cli._options import ValuesOption
+from lexicell.counts import Values
 from lexicell.errors import CountsError
 
 VERBS = {
@@ -90,7 +90,7 @@ def test_embed_align_and_tl_embed_say_the_same_of_scaled_values(run, cells, tmp_
 @pytest.mark.parametrize("verb", VERBS)
 @pytest.mark.parametrize("value", [-2.0, np.nan, np.inf])
 def test_a_value_beyond_the_sample_is_named_by_every_verb(run, cells, verb, value, monkeypatch):
-    monkeypatch.setattr("lexicell.atlas.counts._values.SAMPLE_CELLS", 6)
+    monkeypatch.setattr("lexicell.counts.values.SAMPLE_CELLS", 6)
     dense = cells.X.toarray()
     dense[77, 5] = value
     cells.X = sp.csr_matrix(dense)

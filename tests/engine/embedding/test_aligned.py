@@ -12,7 +12,7 @@ import scipy.sparse as sp
 
 import lexicell
 from lexicell.annotation import annotate
-from lexicell.atlas import open_counts
+from lexicell.counts import open_counts
 from lexicell.embedding import AlignOptions, Note, align_cells, gene_coverage
 from lexicell.embedding.blocks import read_blocks
 from lexicell.embedding.gene_statistics import gene_statistics

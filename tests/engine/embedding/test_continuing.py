@@ -13,12 +13,12 @@ import pytest
 from tests.torture.campaign import content
 
 import lexicell
-from lexicell.atlas.store import Layout, _ledger, verify
 from lexicell.embedding import Committed, pipeline, plan
 from lexicell.embedding.continuing import settle
 from lexicell.embedding.default_projection import default_projection
 from lexicell.embedding.inputs import Inputs, Output
 from lexicell.errors import InputError
+from lexicell.store import Layout, units, verify
 
 TABLE = ".lexicell/table"
 
@@ -152,11 +152,11 @@ def test_another_option_is_named_and_not_the_machine(many_file, begun, elsewhere
 
 def test_a_run_of_an_earlier_format_does_not_go_on(many_file, begun):
     record = Path(f"{begun}.partial", ".lexicell/run.json")
-    run = _ledger.unseal(record.read_bytes())
+    run = units.unseal(record.read_bytes())
     for name in ("table", "arithmetic"):
         del run["identity"][name]
     run["identity"]["format"] = 1
-    record.write_bytes(b"".join(_ledger.seal(run)))
+    record.write_bytes(units.seal(run))
     with pytest.raises(InputError, match="format 1"):
         embed(many_file, begun, resume=True)
 

@@ -17,13 +17,13 @@ import numpy as np
 import pytest
 
 from lexicell import errors
-from lexicell.atlas.store import EmbeddingSink, Layout, create_store
 from lexicell.embedding import Advanced, Note, Options, make_plan
 from lexicell.embedding.continuing import Arithmetic
 from lexicell.embedding.events import Started
 from lexicell.embedding.inputs import Inputs
 from lexicell.embedding.local import run_local
 from lexicell.embedding.shards import EmbedShards, ShardJob
+from lexicell.store import EmbeddingSink, Layout, create_store
 
 distributed = pytest.importorskip("distributed")
 

@@ -13,7 +13,7 @@ import pytest
 import scipy.sparse as sp
 
 import lexicell
-from lexicell.atlas import Values, decode_values, open_counts
+from lexicell.counts import Values, decode_values, open_counts
 from lexicell.embedding import RECIPES, Note, Options, embed_source, make_plan
 from lexicell.embedding.recipe import resolve_recipe
 from lexicell.errors import CountsError, CoverageError, InputError, OutputExistsError
@@ -291,7 +291,7 @@ def test_an_h5ad_can_be_its_own_output_when_that_is_asked_for(tmp_path, cells, m
 
     with monkeypatch.context() as patch:  # an accident on the way leaves it as it was
         patch.setattr(
-            "lexicell.atlas.store._h5ad_output.write_element",
+            "lexicell.store.h5ad_output.write_element",
             lambda *_: (_ for _ in ()).throw(OSError("full")),
         )
         with pytest.raises(OSError, match="full"):

@@ -9,7 +9,7 @@ import pytest
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from lexicell.atlas import Values, open_counts
+from lexicell.counts import Values, open_counts
 from lexicell.embedding import FoldedTable, Recipe, fold
 from lexicell.embedding.candidates import CandidateGenes
 from lexicell.errors import InputError
@@ -212,3 +212,38 @@ def test_a_negative_count_does_not_hide_in_the_sum_of_two_columns(bundled, cells
 def test_a_projection_for_another_lexicon_is_refused(bundled, aligned):
     with pytest.raises(InputError, match="expects vectors of 9 dimensions and the lexicon has 384"):
         fold(bundled, CandidateGenes.of(aligned.rows), Projection(np.ones((3, 9), np.float32)))
+
+
+def test_a_table_is_made_once_for_the_same_genes_and_projection(bundled, aligned):
+    rng = np.random.default_rng(3)
+    weight = rng.standard_normal((24, bundled.dim)).astype(np.float32)
+    genes = CandidateGenes.of(aligned.rows)
+    first, again = (fold(bundled, genes, Projection(weight.copy())).table for _ in range(2))
+    assert again.vectors is first.vectors
+    assert not first.vectors.flags.writeable
+    assert again.derived is not first.derived
+    other = fold(bundled, genes, Projection(2 * weight)).table.vectors
+    np.testing.assert_array_equal(other, 2 * first.vectors)
+    few = fold(bundled, CandidateGenes.of(aligned.rows[:300]), Projection(weight)).table
+    assert few.n_genes < first.n_genes
+    assert fold(bundled, genes).table.dim == bundled.dim
+
+
+def test_a_projection_that_is_changed_in_place_is_folded_anew(bundled, aligned):
+    projection = Projection(np.eye(8, bundled.dim, dtype=np.float32), np.zeros(8, np.float32))
+    genes = CandidateGenes.of(aligned.rows)
+    before = fold(bundled, genes, projection).table
+    projection.weight[:] *= 2
+    projection.bias[:] = 1
+    after = fold(bundled, genes, projection).table
+    np.testing.assert_array_equal(after.vectors, 2 * before.vectors.astype(np.float32))
+    assert (after.bias == 1).all()
+
+
+def test_kept_tables_give_the_vectors_of_new_ones(bundled, cells, aligned):
+    projection = Projection(np.random.default_rng(4).standard_normal((24, bundled.dim)).astype(np.float32))
+    genes = CandidateGenes.of(aligned.rows)
+    fold(bundled, genes, projection)
+    kept = embed(cells, fold(bundled, genes, projection))
+    bundled.recent.clear()
+    np.testing.assert_array_equal(kept, embed(cells, fold(bundled, genes, projection)))

@@ -11,7 +11,7 @@ import pytest
 import scipy.sparse as sp
 
 import lexicell
-from lexicell.atlas import open_counts
+from lexicell.counts import open_counts
 from lexicell.embedding import Note, Options, make_plan
 from lexicell.errors import CountsError, InputError
 

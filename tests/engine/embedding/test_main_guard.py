@@ -15,7 +15,7 @@ pytest.importorskip("distributed")
 
 _IMPORT = "import lexicell, sys\n"
 _EMBED = 'lexicell.embed(sys.argv[1], sys.argv[2], scheduler="local", workers=1, top_k=20)\n'
-_CHECK = "from lexicell.embedding._main_guard import check_main_guard\ncheck_main_guard()\n"
+_CHECK = "from lexicell.embedding.main_guard import check_main_guard\ncheck_main_guard()\n"
 _GUARD = 'if __name__ == "__main__":\n    '
 
 

@@ -10,8 +10,8 @@ import pytest
 from typer.testing import CliRunner
 
 import lexicell
-from lexicell.atlas import open_counts
 from lexicell.cli._app import app
+from lexicell.counts import open_counts
 from lexicell.embedding import Note, Options, make_plan
 from lexicell.errors import CoverageError, InputError
 from lexicell.lexicon import EncoderInfo, Lexicon, TextInfo, align_genes, write_lexicon

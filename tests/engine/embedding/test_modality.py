@@ -11,15 +11,15 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse as sp
-from tests.engine.atlas.conftest import write_zarr
-from tests.engine.atlas.counts.test_modality import write_mudata
+from tests.engine.counts.conftest import write_zarr
+from tests.engine.counts.test_modality import write_mudata
 
 import lexicell
 from lexicell.annotation import annotate, annotate_anndata
 from lexicell.embedding import Note
 from lexicell.embedding.inputs import Inputs
 from lexicell.errors import InputError
-from lexicell.evaluation import panels
+from lexicell.evaluation.cells import panels
 
 QUALITY = ["lexicell_n_genes", "lexicell_coverage", "lexicell_n_tied"]
 

@@ -197,7 +197,7 @@ def test_a_trace_that_can_not_be_written_is_said_before_anything_is_done(tmp_pat
 
 def test_cells_in_memory_have_nothing_to_read(cells, tmp_path):
     profile = Profile()
-    with lexicell.atlas.open_counts(cells) as source:
+    with lexicell.counts.open_counts(cells) as source:
         plan = make_plan(source, Options(top_k=40))
         run_to_store(plan, Output(str(tmp_path / "o.zarr")), None, profile=profile)
     stages = profile.stages()

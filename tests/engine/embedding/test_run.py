@@ -72,7 +72,7 @@ def test_progress_adds_up(many_file, tmp_path):
 def test_a_full_disk_keeps_what_is_done_and_a_resumed_run_gives_the_same_bytes(
     many_file, whole, tmp_path, monkeypatch
 ):
-    from lexicell.atlas.store import ShardWriter
+    from lexicell.store import ShardWriter
 
     write, out, told = ShardWriter.write, tmp_path / "out.zarr", []
 

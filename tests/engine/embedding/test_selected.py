@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 import scipy.sparse as sp
 
-from lexicell.atlas import open_counts
+from lexicell.counts import open_counts
 from lexicell.embedding import AlignOptions, Options, align_cells, make_plan
 from lexicell.embedding.fold import fold
 from lexicell.embedding.selected import SelectedCells, select_counts

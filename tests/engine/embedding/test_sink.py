@@ -6,11 +6,11 @@ import anndata
 import pytest
 from tests.engine.embedding.lines_sink import Lines, SelectLines
 
-from lexicell.atlas.store import Layout, verify
 from lexicell.embedding import AlignOptions, Committed, align_cells
 from lexicell.embedding.inputs import Inputs, Output
 from lexicell.embedding.run import run_sharded
 from lexicell.errors import CorruptDataError
+from lexicell.store import Layout, verify
 
 ROWS = 32
 

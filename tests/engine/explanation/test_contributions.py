@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import lexicell
-from lexicell.atlas import open_counts
+from lexicell.counts import open_counts
 from lexicell.embedding import RECIPES, Options, make_plan
 from lexicell.embedding.events import ignore
 from lexicell.errors import InputError

@@ -74,9 +74,7 @@ def table_of(folder: Path) -> pa.Table:
 
 
 def files(folder: Path) -> dict[str, bytes]:
-    """Content of an output, but for the record of how it came to be."""
+    """Content of an output."""
     return {
-        path.relative_to(folder).as_posix(): path.read_bytes()
-        for path in folder.rglob("*")
-        if path.is_file() and "ledger" not in path.as_posix()
+        path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()
     }

@@ -14,12 +14,12 @@ import pytest
 from safetensors.numpy import load_file
 from scipy.stats import chisquare
 
-from lexicell.atlas.store import verify
 from lexicell.embedding.events import Committed, ignore
 from lexicell.errors import InputError
 from lexicell.exports import export
 from lexicell.exports.components import Moments, fit_components
 from lexicell.exports.donors import SPLITS, parse_split, split_donors
+from lexicell.store import verify
 
 FOLDERS = ("features", "labels", "inst_labels", "coords")
 GIVEN = {"donor": "donor", "label": "sick"}
@@ -32,7 +32,7 @@ def bags_of(folder):
 
 
 def files(folder):
-    paths = [path for path in folder.rglob("*") if path.is_file() and "ledger" not in path.as_posix()]
+    paths = [path for path in folder.rglob("*") if path.is_file()]
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths}
 
 

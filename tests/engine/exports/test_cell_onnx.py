@@ -13,7 +13,7 @@ import pytest
 
 import lexicell
 from lexicell._files import hash_file
-from lexicell.atlas import Values
+from lexicell.counts import Values
 from lexicell.embedding.candidates import CandidateGenes
 from lexicell.embedding.fold import fold
 from lexicell.errors import InputError, OutputExistsError, WriteError

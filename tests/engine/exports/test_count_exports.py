@@ -14,10 +14,10 @@ import pytest
 from tests.engine.exports.cases import NAMES, files, hostile, merged
 
 import lexicell
-from lexicell.atlas.store import verify
 from lexicell.embedding.events import Committed, Note, ignore
 from lexicell.errors import CountsError, CoverageError, InputError, OutputExistsError
 from lexicell.exports import export, run
+from lexicell.store import verify
 
 #: What the columns become: two symbols that differ by case, and two names of one Ensembl id.
 OWNERS = {"C1ORF43": "C1orf43", "CD79A-1": "CD79A"}

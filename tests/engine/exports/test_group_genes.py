@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 import lexicell
-from lexicell.atlas import open_counts
+from lexicell.counts import open_counts
 from lexicell.embedding import AlignOptions, align_cells
 from lexicell.embedding.events import ignore
 from lexicell.errors import CorruptDataError, CoverageError, InputError

@@ -12,10 +12,10 @@ import pytest
 import scipy.sparse as sp
 from tests.engine.exports.cases import files, table_of
 
-from lexicell.atlas.store import verify
 from lexicell.embedding.events import Committed, ignore
 from lexicell.errors import CorruptDataError, CountsError, CoverageError, InputError
 from lexicell.exports import export
+from lexicell.store import verify
 
 GENES = ("CD3D", "MS4A1", "NKG7", "LYZ", "CD8A", "GNLY", "PPBP", "CD79A")
 

@@ -14,10 +14,10 @@ import pytest
 import scipy.sparse as sp
 
 import lexicell
-from lexicell.atlas.store import verify
 from lexicell.embedding import Note
 from lexicell.embedding.events import ignore
 from lexicell.errors import CorruptDataError, InputError, OutputExistsError
+from lexicell.store import verify
 
 N, D = 40, 6
 NAMES = np.array([f"zellé-{i}" for i in range(N)], object)

@@ -11,8 +11,8 @@ from sklearn.metrics import f1_score
 from lexicell.embedding import Options
 from lexicell.embedding.selected import select_counts
 from lexicell.errors import InputError
-from lexicell.evaluation.panels import panel_of
-from lexicell.evaluation.splits import disjoint_splits
+from lexicell.evaluation.cells.panels import panel_of
+from lexicell.evaluation.cells.splits import disjoint_splits
 from lexicell.learn.bridge import _regress, fit_bridge, weight_matrix
 from lexicell.learn.gene_atlas import atlas_likenesses, expression_of_genes
 from lexicell.learn.likeness import Likeness, likeness_matrix

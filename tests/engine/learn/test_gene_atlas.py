@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from lexicell._arrays import unit_rows
-from lexicell.atlas import open_counts
+from lexicell.arrays import unit_rows
+from lexicell.counts import open_counts
 from lexicell.embedding import AlignOptions, align_cells
 from lexicell.embedding.selected import select_counts
 from lexicell.errors import InputError, OutputExistsError

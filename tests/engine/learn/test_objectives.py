@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import lexicell
-from lexicell.atlas import open_counts
+from lexicell.counts import open_counts
 from lexicell.embedding import AlignOptions, align_cells
 from lexicell.errors import InputError
 from lexicell.learn.embed_selected import embed_selected

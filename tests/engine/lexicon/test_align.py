@@ -9,7 +9,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from lexicell.atlas import open_counts
+from lexicell.counts import open_counts
 from lexicell.embedding import AlignOptions, align_cells, gene_coverage
 from lexicell.errors import InputError
 from lexicell.lexicon import EncoderInfo, Lexicon, Route, TextInfo, align_genes, write_lexicon
@@ -295,3 +295,66 @@ def test_names_that_are_no_unicode_match_nothing_and_disturb_nobody(bundled: Lex
     found = align_genes(bundled, var)
     assert (found.rows >= 0).tolist() == [True, False, True]
     assert found.names[1] == "CD3\udcff"
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [
+        {},
+        {"symbol": ["BETA", "ALPHA", "x"]},
+        {"symbol": pd.Categorical(["BETA", "ALPHA", "x"])},
+        {"symbol": [None, "ALPHA", "x"], "n": [1.5, 2, 3]},
+    ],
+)
+def test_the_same_names_are_aligned_once(lexicon, columns):
+    first = align_genes(lexicon, var("ENSG01", "GAMMA", "no", **columns))
+    again = align_genes(lexicon, var("ENSG01", "GAMMA", "no", **columns))
+    assert again is first
+    assert not first.rows.flags.writeable
+    assert not first.routes.flags.writeable
+
+
+def test_what_changes_in_var_between_two_calls_is_seen(lexicon):
+    of = var(
+        "ENSG01", "GAMMA", "no", symbol=["ALPHA", "GAMMA", "DELTA"], kind=pd.Categorical(["a", "b", "b"])
+    )
+    seen = [align_genes(lexicon, of).rows.tolist()]
+    of.loc["no", "symbol"] = "BETA"
+    seen.append(align_genes(lexicon, of).rows.tolist())
+    of.index = ["ENSG04", "GAMMA", "no"]
+    seen.append(align_genes(lexicon, of, column="index").rows.tolist())
+    seen.append(align_genes(lexicon, of, column="symbol").rows.tolist())
+    assert seen == [[0, 2, 3], [0, 2, 1], [3, 2, -1], [0, 2, 1]]
+
+
+def test_names_that_are_joined_otherwise_are_other_names(lexicon):
+    """A digest of names one after the other would take these for the same."""
+    assert align_genes(lexicon, var("ALPHA", "", "x")).n_genes == 1
+    assert align_genes(lexicon, var("ALP", "HA", "x")).n_genes == 0
+
+
+def test_objects_that_are_no_text_are_looked_at_each_time(lexicon):
+    """Nothing says when two of them are the same: one may print otherwise the next time."""
+
+    class Name:
+        said = "ALPHA"
+
+        def __str__(self) -> str:
+            return self.said
+
+    name = Name()
+    of = pd.DataFrame({"symbol": [name, "GAMMA"]}, index=["x", "y"])
+    assert align_genes(lexicon, of, column="symbol").rows.tolist() == [0, 2]
+    name.said = "BETA"
+    assert align_genes(lexicon, of, column="symbol").rows.tolist() == [1, 2]
+
+
+def test_an_alignment_is_the_same_with_and_without_one_before(lexicon, tmp_path):
+    of = var("ENSG01", "GAMMA", "no", symbol=["ALPHA", "GAMMA", "DELTA"])
+    align_genes(lexicon, of)
+    kept, fresh = align_genes(lexicon, of), align_genes(make(tmp_path / "lexicon", GENES, "human"), of)
+    assert kept is not fresh
+    for field in ("column", "organism", "names", "ambiguous", "displaced", "filled", "columns", "dates"):
+        assert getattr(kept, field) == getattr(fresh, field)
+    np.testing.assert_array_equal(kept.rows, fresh.rows)
+    np.testing.assert_array_equal(kept.routes, fresh.routes)

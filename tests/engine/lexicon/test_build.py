@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -115,14 +116,14 @@ def test_an_accident_while_encoding_leaves_nothing(
 
 
 def test_an_accident_while_writing_leaves_nothing(tmp_path, small_table, fake_encoder, monkeypatch):
-    from lexicell.lexicon import _artefact
+    from lexicell.lexicon import lexicon as artefact_module
 
     def fail(folder, vectors, dtype):
         (folder / "table.bin").write_bytes(b"half")
         message = "No space left on device"
         raise OSError(28, message)
 
-    monkeypatch.setattr(_artefact, "write_table", fail)
+    monkeypatch.setattr(artefact_module, "write_table", fail)
     with pytest.raises(OSError, match="No space left"):
         build_lexicon(small_table, tmp_path / "lex", encoder=fake_encoder)
     assert list(tmp_path.iterdir()) == []
@@ -186,13 +187,13 @@ def test_dropped_genes_are_announced(tmp_path, fake_encoder):
 
 
 def test_a_full_disk_costs_no_vector(tmp_path, small_table, fake_encoder, monkeypatch):
-    from lexicell.lexicon import _artefact
+    from lexicell.lexicon import lexicon as artefact_module
 
     def fail(folder, vectors, dtype):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     with monkeypatch.context() as patch:
-        patch.setattr(_artefact, "write_table", fail)
+        patch.setattr(artefact_module, "write_table", fail)
         with pytest.raises(WriteError, match="No space left on device"):
             build_lexicon(small_table, tmp_path / "lex", encoder=fake_encoder)
     assert list(tmp_path.iterdir()) == []
@@ -261,13 +262,18 @@ def test_a_service_is_asked_once_and_leaves_no_trace_of_key_and_address(
 
     monkeypatch.setattr(openai, "_TEXTS_PER_REQUEST", 5)
     embedding_server.script.extend([lambda h, a: h.vectors(a)] * 3)
-    embedding_server.script.append(lambda h, a: h.say(401, {"error": {"message": "no test-key-4f9a"}}))
+
+    def refuse(handler, asked):
+        time.sleep(0.5)  # meanwhile others are answered
+        handler.say(401, {"error": {"message": "no test-key-4f9a"}})
+
+    embedding_server.script.append(refuse)
     lines: list[str] = []
     with pytest.raises(InputError, match="OPENAI_API_KEY"):
         build_lexicon(small_table, tmp_path / "lex", encoder="openai:m", notify=lines.append)
     n_first = len(embedding_server.texts)
-    n_kept = n_first - 5
-    assert lines[-1] == f"{n_kept} new vectors are kept: the same command goes on from there"
+    n_kept = int(lines[-1].split()[0])
+    assert 5 <= n_kept <= n_first - 5
     lexicon = build_lexicon(small_table, tmp_path / "lex", encoder="openai:m", notify=lines.append)
     assert f"{n_kept} of 41 texts were encoded before" in lines
     assert len(embedding_server.texts) - n_first == 41 - n_kept
@@ -328,9 +334,9 @@ def test_a_plan_counts_what_is_left(tmp_path, small_table, embedding_server):
 
 
 def test_a_plan_does_not_fetch_a_model(small_table, monkeypatch):
-    from lexicell.lexicon import _build
+    from lexicell.lexicon import build
 
-    monkeypatch.setattr(_build, "load_encoder", lambda *_, **__: pytest.fail("loaded"))
+    monkeypatch.setattr(build, "load_encoder", lambda *_, **__: pytest.fail("loaded"))
     for name in ("biobert", "owner/model"):
         told = plan_build(small_table, encoder=name).describe()
         assert told["encoder"] == name

@@ -7,8 +7,8 @@ import pyarrow as pa
 import pytest
 
 from lexicell.lexicon import EncoderInfo, Manifest, TextInfo, count_genes, read_gene_texts, write_lexicon
-from lexicell.lexicon._card import make_card
-from lexicell.lexicon._genes import gene_schema
+from lexicell.lexicon.card import make_card
+from lexicell.lexicon.genes import gene_schema
 
 ENCODER = EncoderInfo(id="org/model_v2", revision="blake3:1", pooling="mean", max_tokens=256, normalised=True)
 TEXT = TextInfo(

@@ -17,7 +17,7 @@ from lexicell.lexicon import (
     subset_lexicon,
     write_lexicon,
 )
-from lexicell.lexicon._match import gene_keys, lexicon_order
+from lexicell.lexicon.match import gene_keys, lexicon_order
 
 ENCODER = EncoderInfo(id="none", revision="0", pooling="mean", max_tokens=1, normalised=False)
 FILES = ("genes.parquet", "table.bin", "table.onnx", "lexicon.json", "README.md")
@@ -35,7 +35,7 @@ def make(tmp_path):
     """Write a lexicon of made-up genes; the vector of row i is all i + `start`."""
 
     def write(name, *genes, start=0.0, text=None, dim=3, dtype="float16", encoder=ENCODER, **more):
-        from lexicell.lexicon._genes import gene_schema
+        from lexicell.lexicon.genes import gene_schema
 
         schema = pa.schema(list(gene_schema())[1:])
         vectors = np.arange(start, start + len(genes))[:, None] * np.ones(dim)

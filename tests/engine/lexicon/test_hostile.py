@@ -18,8 +18,8 @@ from onnx import TensorProto, helper
 
 from lexicell.errors import CorruptDataError, InputError, LexicellError, OutputExistsError, WriteError
 from lexicell.lexicon import Lexicon
-from lexicell.lexicon._artefact import check_output
-from lexicell.lexicon._manifest import Manifest
+from lexicell.lexicon.lexicon import check_output
+from lexicell.lexicon.manifest import Manifest
 
 G, D = 41, 48
 
@@ -348,7 +348,7 @@ def test_a_vector_that_is_not_finite_is_refused_by_name_and_others_are_read(lexi
 
 
 def test_the_largest_numbers_of_a_type_are_finite():
-    from lexicell.lexicon._table import first_not_finite
+    from lexicell.lexicon.table import first_not_finite
 
     for dtype in (np.float16, np.float32):
         largest = np.full((3, 4), np.finfo(dtype).max, dtype)

@@ -10,9 +10,9 @@ import onnxruntime
 import pytest
 
 from lexicell.errors import InputError
-from lexicell.lexicon import _table
-from lexicell.lexicon._session import open_session, require_device
-from lexicell.lexicon._table import TABLE_MODEL, gather, gather_shared, open_table, shares_memory
+from lexicell.lexicon import table
+from lexicell.lexicon.session import open_session, require_device
+from lexicell.lexicon.table import TABLE_MODEL, gather, gather_shared, open_table, shares_memory
 
 without_cuda = pytest.mark.skipif(
     "CUDAExecutionProvider" in onnxruntime.get_available_providers(), reason="onnxruntime-gpu is installed"
@@ -88,7 +88,7 @@ def test_a_gpu_gets_what_onnx_runtime_gathered_there_or_one_upload(bundled, monk
             ways.append("uploaded")
             return vectors
 
-    artefact = "lexicell.lexicon._artefact."
+    artefact = "lexicell.lexicon.lexicon."
     monkeypatch.setattr(artefact + "require_gpu", Told)
     monkeypatch.setattr(artefact + "gather_shared", lambda s, rows, _: gather_shared(s, rows, "cpu"))
     monkeypatch.setattr(
@@ -110,6 +110,6 @@ def test_memory_is_shared_only_by_a_runtime_that_can(monkeypatch):
     for cuda, runtime, shares in (
         (True, onnxruntime.OrtValue, True), (False, onnxruntime.OrtValue, False), (True, object, False)
     ):  # fmt: skip
-        monkeypatch.setattr(_table, "offers", lambda device, cuda=cuda: cuda and device == "cuda")
+        monkeypatch.setattr(table, "offers", lambda device, cuda=cuda: cuda and device == "cuda")
         monkeypatch.setattr(onnxruntime, "OrtValue", runtime)
         assert shares_memory() is shares

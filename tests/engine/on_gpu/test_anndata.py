@@ -9,7 +9,8 @@ import pytest
 import scipy.sparse
 
 import lexicell
-from lexicell.atlas.counts import _rows, _values
+from lexicell.counts import rows as rows_module
+from lexicell.counts import values as values_module
 from lexicell.embedding import blocks
 from lexicell.embedding.candidates import CandidateGenes
 from lexicell.errors import CorruptDataError, CountsError, GpuMemoryError, InputError
@@ -118,7 +119,7 @@ def test_vectors_do_not_depend_on_the_size_of_blocks(counts, monkeypatch, values
     lexicell.tl.embed(whole, top_k=40)
     told = []
     monkeypatch.setattr(blocks, "MAX_NNZ_ON_GPU", values)
-    monkeypatch.setattr(_rows, "WINDOW_ROWS", rows)
+    monkeypatch.setattr(rows_module, "WINDOW_ROWS", rows)
     lexicell.tl.embed(parts, top_k=40, listener=told.append)
     assert sum(hasattr(event, "done") for event in told) > 2
     assert bool((whole.obsm["X_lexicell"] == parts.obsm["X_lexicell"]).all())
@@ -177,7 +178,7 @@ def test_columns_that_are_one_gene_are_summed_on_the_gpu(counts):
 
 @pytest.mark.parametrize("value", [-4, np.nan, np.inf])
 def test_the_first_bad_cell_and_its_gene_are_named_and_nothing_is_written(counts, monkeypatch, value):
-    monkeypatch.setattr(_rows, "WINDOW_ROWS", 30)
+    monkeypatch.setattr(rows_module, "WINDOW_ROWS", 30)
     dense = counts.X.toarray()
     dense[100, 3], dense[101, 0] = value, -1
     counts.X = type(counts.X)(dense)
@@ -236,7 +237,7 @@ def test_little_memory_is_one_sentence_with_ways_out(counts, monkeypatch):
 def test_what_comes_back_is_a_sample_and_the_quality(counts, monkeypatch):
     if not hasattr(cupy, "testing_counters"):
         pytest.skip("only arrays of the stand-in can be watched")
-    monkeypatch.setattr(_values, "SAMPLE_CELLS", 30)
+    monkeypatch.setattr(values_module, "SAMPLE_CELLS", 30)
     adata = on_gpu(anndata.concat([counts] * 4, index_unique="-"))
     came = []
     fetch = cupy.ndarray.get

@@ -11,14 +11,14 @@ import zarr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lexicell.atlas import open_counts
-from lexicell.atlas.counts._blocks import slice_rows
-from lexicell.atlas.store import EmbeddingSink, Layout, create_store
+from lexicell.counts import open_counts
+from lexicell.counts.blocks import slice_rows
 from lexicell.embedding import Options, gpu_blocks, make_plan
 from lexicell.embedding.gpu_blocks import GpuBlocks
 from lexicell.embedding.local import run_local
 from lexicell.embedding.shards import EmbedShards, ShardJob
 from lexicell.errors import CountsError, GpuMemoryError
+from lexicell.store import EmbeddingSink, Layout, create_store
 from lexicell_kernels import CsrBlock
 
 cupy = pytest.importorskip("cupy", reason="test_on_gpu.py runs this with the stand-in for CuPy")

@@ -12,7 +12,7 @@ import pytest
 
 from lexicell import pl
 from lexicell.errors import InputError, MissingExtraError, OutputExistsError, WriteError
-from lexicell.pl import _style
+from lexicell.pl import style
 
 #: Each function, drawn from the fixtures, and how many axes it fills.
 CURVE = {"loss_curve": [{"step": i, "loss": 1 / i, "validation": 2 / i} for i in range(1, 5)], "cells": 9}
@@ -180,10 +180,10 @@ def test_importing_imports_no_matplotlib():
 
 @pytest.mark.parametrize("n", [1, 8, 24, 72])
 def test_every_category_has_its_colour_as_far_as_the_palette_goes(n):
-    found = _style.colours(n)
+    found = style.colours(n)
     assert len(set(found)) == n
-    assert found[:24] == list(_style.PALETTE[:n])
+    assert found[:24] == list(style.PALETTE[:n])
 
 
 def test_beyond_the_palette_colours_return():
-    assert _style.colours(80)[72:] == _style.colours(8)
+    assert style.colours(80)[72:] == style.colours(8)

@@ -9,7 +9,7 @@ import pytest
 
 from lexicell import pl
 from lexicell.errors import InputError, MissingExtraError
-from lexicell.pl import _embedding, _style
+from lexicell.pl import _embedding, style
 
 to_rgb = pytest.importorskip("matplotlib.colors").to_rgb
 KINDS = ["B cell", "T cell", "monocyte"]
@@ -30,7 +30,7 @@ def test_each_type_is_where_its_cells_are_the_rare_ones_on_top(embedded):
     drawn = points(axes)
     assert [len(xy) for xy, _ in drawn] == [60, 25, 5]
     for (xy, colour), name, expected in zip(
-        drawn, ["B cell", "T cell", "monocyte"], _style.PALETTE, strict=False
+        drawn, ["B cell", "T cell", "monocyte"], style.PALETTE, strict=False
     ):
         assert np.array_equal(xy, embedded.obsm["X_umap"][embedded.obs["type"] == name])
         assert np.allclose(colour, to_rgb(expected))
@@ -66,7 +66,7 @@ def test_missing_values_are_grey_and_below_all_others(embedded, column):
     axes = pl.embedding(embedded, color=column)
     xy, colour = points(axes)[0]
     assert np.array_equal(xy, embedded.obsm["X_umap"][::9])
-    assert np.allclose(colour, to_rgb(_style.MISSING))
+    assert np.allclose(colour, to_rgb(style.MISSING))
     assert legend(axes)[-1] == "missing (10)"
     assert sum(len(xy) for xy, _ in points(axes)) == 90
 
@@ -138,12 +138,12 @@ def pixels(axes, colour):
 def test_datashader_draws_every_type_and_rare_ones_as_points(embedded):
     embedded.obs["type"] = embedded.obs["type"].where(np.arange(90) > 0)
     axes = pl.embedding(embedded, color="type")
-    assert pixels(axes, _style.PALETTE[0]) >= 50
-    assert pixels(axes, _style.PALETTE[1]) >= 20
-    assert pixels(axes, _style.MISSING) == 1
+    assert pixels(axes, style.PALETTE[0]) >= 50
+    assert pixels(axes, style.PALETTE[1]) >= 20
+    assert pixels(axes, style.MISSING) == 1
     ((xy, colour),) = points(axes)
     assert np.array_equal(xy, embedded.obsm["X_umap"][-5:])
-    assert np.allclose(colour, to_rgb(_style.PALETTE[2]))
+    assert np.allclose(colour, to_rgb(style.PALETTE[2]))
     assert legend(axes) == ["B cell (59)", "T cell (25)", "monocyte (5)", "missing (1)"]
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from lexicell import pl
 from lexicell.errors import InputError
-from lexicell.pl import _style
+from lexicell.pl import style
 
 
 def ticks(axis):
@@ -191,7 +191,7 @@ def test_curves_are_of_the_best_the_paper_and_controls_of_the_best(found):
     assert set(drawn) == {*(f"text {i}" for i in range(6)), "paper", "text 0, random vectors", "pca"}
     assert list(drawn["text 0"].get_xdata()) == [3, 10]
     assert list(drawn["text 0"].get_ydata()) == [0.903, 0.91]
-    assert drawn["text 0, random vectors"].get_color() == _style.CONTROLS["random"]
+    assert drawn["text 0, random vectors"].get_color() == style.CONTROLS["random"]
     assert "over 4 draws" in axes.figure.get_suptitle()
 
 

@@ -11,7 +11,7 @@ from tests.torture.campaign import content
 from typer.testing import CliRunner
 
 import lexicell
-from lexicell.atlas import open_counts
+from lexicell.counts import open_counts
 from lexicell.embedding import Note, Options, make_plan
 from lexicell.embedding import local as local_run
 from lexicell.errors import CoverageError, InputError

@@ -5,7 +5,7 @@ from importlib.resources import files
 
 import numpy as np
 
-from lexicell.pl._style import colours
+from lexicell.pl.style import colours
 from lexicell.reporting.content import (
     Categories,
     Cells,

@@ -9,9 +9,9 @@ import pytest
 from scipy.stats import rankdata
 
 import lexicell
-from lexicell.atlas.store import verify
 from lexicell.embedding.events import Committed, ignore
 from lexicell.errors import CorruptDataError, InputError, OutputExistsError
+from lexicell.store import verify
 
 pytest.importorskip("sklearn")
 
@@ -48,7 +48,7 @@ def files(folder):
     return {
         path.relative_to(folder).as_posix(): path.read_bytes()
         for path in sorted(folder.rglob("*"))
-        if path.is_file() and "ledger" not in path.as_posix()
+        if path.is_file()
     }
 
 

@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lexicell_kernels import CsrBlock, GeneTable, Weight, parity
-from lexicell_kernels.cuda._source import joined_source
+from lexicell_kernels.cuda.source import joined_source
 
 from .stand_in import environment, stand_in
 
@@ -201,9 +201,9 @@ def _run(source: str) -> None:
     """Raise where kernels of this source answer wrongly; in a process of its own."""
     with stand_in() as cupy:
         from lexicell_kernels import cuda
-        from lexicell_kernels.cuda import _source
+        from lexicell_kernels.cuda import source as source_module
 
-        _source.joined_source = lambda: source  # type: ignore[assignment]
+        source_module.joined_source = lambda: source  # type: ignore[assignment]
         cuda.CHUNK = CHUNK  # type: ignore[attr-defined]
         cupy._raw._flags = lambda: ("-w",)  # a mutant may leave something unused
         given = list(problems())

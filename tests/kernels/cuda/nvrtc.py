@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from lexicell_kernels.cuda._source import OPTIONS, Instantiation
+from lexicell_kernels.cuda.source import OPTIONS, Instantiation
 
 #: What is compiled for: A100, H100, B200 and RTX 50; and T4, the oldest that CUDA 13 knows.
 ARCHITECTURES = ("sm_80", "sm_90", "sm_100", "sm_120", "sm_75")

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from lexicell_kernels.cuda._source import Instantiation
+from lexicell_kernels.cuda.source import Instantiation
 
 from . import nvrtc
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from lexicell_kernels.cuda._source import joined_source
+from lexicell_kernels.cuda.source import joined_source
 
 from .mutants import killed_by, mutants
 

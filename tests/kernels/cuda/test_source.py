@@ -7,7 +7,7 @@ from importlib import resources
 import numpy as np
 import pytest
 
-from lexicell_kernels.cuda._source import (
+from lexicell_kernels.cuda.source import (
     Instantiation,
     joined_source,
     padded_width,

@@ -64,7 +64,7 @@ def convert(
     ] = None,
     dtype: Annotated[
         Literal["float16", "float32"] | None,
-        typer.Option(help="Type of the vectors. Default: that of IN, float32 for text."),
+        typer.Option(help="Type of the vectors. Default: that of IN, float32 for JSON."),
     ] = None,
     name: Annotated[str | None, typer.Option(help="Name of the lexicon. Default: OUT's.")] = None,
     overwrite: Overwrite = False,

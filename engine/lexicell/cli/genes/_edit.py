@@ -63,7 +63,7 @@ def subset(
 
     var = None
     if like is not None:
-        from lexicell.atlas import open_counts
+        from lexicell.counts import open_counts
 
         with open_counts(like, follow_links=follow_links) as source:
             var = source.var

@@ -48,8 +48,8 @@ def fetch(
 ) -> None:
     """Make a table of genes and their summaries from NCBI's dumps.
 
-    About 150 MB are downloaded into the cache ($LEXICELL_CACHE); an interrupted download is continued, and
-    what has not changed at NCBI is not downloaded again.
+    About 150 MB are downloaded into the cache ($LEXICELL_CACHE); what has not changed at NCBI is not
+    downloaded again, so after an interruption only the file that was on its way is.
     """
     from lexicell.lexicon import fetch_genes
 

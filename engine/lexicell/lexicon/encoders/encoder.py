@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from lexicell.lexicon._manifest import EncoderInfo, LongText, Precision
+    from lexicell.lexicon.manifest import EncoderInfo, LongText, Precision
 
 __all__ = ["BatchCallback", "Encoder", "EncoderOptions", "ProgressCallback"]
 

@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from lexicell.errors import InputError, InputNotFoundError
-from lexicell.lexicon._session import require_device
 from lexicell.lexicon.encoders.encoder import Encoder, EncoderOptions
 from lexicell.lexicon.encoders.model_files import MODELS, ModelSpec
 from lexicell.lexicon.encoders.onnx_encoder import OnnxTextEncoder
 from lexicell.lexicon.encoders.onnx_export import exported_encoder, find_encoder
 from lexicell.lexicon.encoders.quantise import quantised_encoder
+from lexicell.lexicon.session import require_device
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from lexicell.errors import CorruptDataError
-from lexicell.lexicon._manifest import EncoderInfo, LongText, Precision
-from lexicell.lexicon._session import open_session
 from lexicell.lexicon.encoders.quantise import quantisation_error
 from lexicell.lexicon.encoders.windows import Windower, Workload
+from lexicell.lexicon.manifest import EncoderInfo, LongText, Precision
+from lexicell.lexicon.session import open_session
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

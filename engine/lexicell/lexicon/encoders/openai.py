@@ -4,24 +4,24 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lexicell._http import Backoff
 from lexicell._say import silent
 from lexicell.errors import InputError
-from lexicell.lexicon._manifest import EncoderInfo, LongText
-from lexicell.lexicon.encoders.openai_client import Client, Clock
-from lexicell.lexicon.encoders.openai_protocol import Service, service_from_environment
-from lexicell.lexicon.encoders.token_estimate import head, windows
+from lexicell.lexicon.encoders.openai_service import RefusedTextsError, Service, service_from_environment
+from lexicell.lexicon.encoders.token_estimate import estimated_tokens, head, windows
 from lexicell.lexicon.encoders.windows import Workload
+from lexicell.lexicon.manifest import EncoderInfo, LongText
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    import urllib3
     from numpy.typing import NDArray
 
     from lexicell.lexicon.encoders.encoder import BatchCallback, EncoderOptions
@@ -32,8 +32,9 @@ SERVICE_PREFIX = "openai:"
 PRICES_AS_OF = "2025"
 
 _LONGEST = 8191
-# Far below what a service takes (2,048 texts and 300,000 tokens): little is lost when one fails.
-_TEXTS_PER_REQUEST, _TOKENS_PER_REQUEST = 256, 50_000
+# Far below what OpenAI takes (2,048 texts, 300,000 tokens, 40,000 tokens a minute of those who do not pay):
+# little is lost when one fails.
+_TEXTS_PER_REQUEST, _TOKENS_PER_REQUEST = 128, 20_000
 # Raise it when texts are cut differently, as vectors are then different ones.
 _WINDOWS = 1
 
@@ -56,12 +57,21 @@ _MODELS: Mapping[str, _Model] = MappingProxyType(
 )
 
 
+@dataclass(frozen=True, slots=True)
+class _Text:
+    """A text as it is sent: whole, its beginning, or cut into windows; and the tokens of those."""
+
+    position: int
+    windows: list[str]
+    tokens: list[int]
+
+
 @dataclass(frozen=True)
 class OpenAIEncoder:
     """A model behind ``/embeddings``: texts in batches, several requests at a time, unit vectors out.
 
     Made by `open_service`. Texts longer than `max_tokens` are cut by an estimate of their tokens, since a
-    service's tokenizer is not at hand; a text that the service still finds too long is cut further.
+    service's tokenizer is not at hand.
 
     Attributes
     ----------
@@ -71,21 +81,14 @@ class OpenAIEncoder:
         Longest text that is sent, and what happens to longer ones.
     concurrency
         Requests under way at once.
-    timeout
-        Seconds after which a silent request is sent again.
-    backoff, clock
-        When to try again, and how time passes.
     notify
-        Called with one line about longer waits.
+        Called with one line before a request is repeated, from any thread.
     """
 
     service: Service
     max_tokens: int = _LONGEST
     long_text: LongText = "window"
     concurrency: int = 4
-    timeout: float = 60.0
-    backoff: Backoff = field(default_factory=Backoff)
-    clock: Clock = field(default_factory=Clock)
     notify: Callable[[str], None] = silent
 
     @property
@@ -126,8 +129,9 @@ class OpenAIEncoder:
 
     def workload(self, texts: Sequence[str]) -> Workload:
         """Return what encoding `texts` would take; no server is contacted."""
-        pieces = self._pieces(texts)
-        return Workload(len(pieces), sum(piece.tokens for piece in pieces), len(_batches(pieces)))
+        batches = self._batches(texts)
+        tokens = [n for batch in batches for text in batch for n in text.tokens]
+        return Workload(len(tokens), sum(tokens), len(batches))
 
     def encode(self, texts: Sequence[str], on_batch: BatchCallback | None = None) -> NDArray[np.float32]:
         """Encode texts.
@@ -152,59 +156,68 @@ class OpenAIEncoder:
         LexicellError
             If it cannot be reached, has no quota left, or answers something else than vectors.
         """
-        self.check()
-        pieces = self._pieces(texts)
-        batches = _batches(pieces)
-        client = Client(
-            self.service, self.long_text, self.concurrency, self.timeout, self.backoff, self.clock
-        )
-        parts: dict[int, list[NDArray[np.float32] | None]] = {}
-        weights: dict[int, list[int]] = {}
-        for piece in pieces:
-            parts.setdefault(piece.text, []).append(None)
-            weights.setdefault(piece.text, []).append(piece.tokens)
-        done: NDArray[np.float32] | None = None
-        for number, vectors in client.embed([[p.words for p in batch] for batch in batches], self.notify):
-            if done is None:
-                done = np.empty((len(texts), vectors.shape[1]), np.float32)
-            if done.shape[1] != vectors.shape[1]:
-                message = (
-                    f"{self.service.label} gave vectors of length {done.shape[1]} and {vectors.shape[1]} "
-                    "for one model."
-                )
-                raise InputError(message)
-            finished: list[int] = []
-            for piece, vector in zip(batches[number], vectors, strict=True):
-                parts[piece.text][piece.number] = vector
-                have = [part for part in parts[piece.text] if part is not None]
-                if len(have) == len(parts[piece.text]):
-                    done[piece.text] = _mean(have, weights.pop(piece.text))
-                    del parts[piece.text]
-                    finished.append(piece.text)
-            if on_batch is not None and finished:
-                on_batch(finished, done[finished])
-        return np.empty((0, self.dim or 0), np.float32) if done is None else done
+        from multiprocessing.pool import ThreadPool
 
-    def _pieces(self, texts: Sequence[str]) -> list[_Piece]:
-        pieces: list[_Piece] = []
-        for i, text in enumerate(texts):
-            if not text.strip():
+        self.check()
+        batches = self._batches(texts)
+        vectors: NDArray[np.float32] | None = None
+        # Threads of this pool are daemons: neither Ctrl-C nor an error waits for answers that are to come.
+        with (
+            self.service.connect(self.concurrency) as pool,
+            ThreadPool(min(self.concurrency, len(batches)) or 1) as threads,
+        ):
+            for positions, answer in threads.imap_unordered(partial(self._embed, pool), batches):
+                if vectors is None:
+                    vectors = np.empty((len(texts), answer.shape[1]), np.float32)
+                if vectors.shape[1] != answer.shape[1]:
+                    lengths = f"{vectors.shape[1]} and {answer.shape[1]}"
+                    message = f"{self.service.label} gave vectors of length {lengths} for one model."
+                    raise InputError(message)
+                vectors[positions] = answer
+                if on_batch is not None:
+                    on_batch(positions, answer)
+        return np.empty((0, self.dim or 0), np.float32) if vectors is None else vectors
+
+    def _batches(self, texts: Sequence[str]) -> list[list[_Text]]:
+        """Texts of each request; the windows of one text stay together."""
+        batches: list[list[_Text]] = []
+        room = n_tokens = 0
+        for i, whole in enumerate(texts):
+            if not whole.strip():
                 message = f"Text {i + 1} of {len(texts)} is empty, and a service encodes no empty text."
                 raise InputError(message)
             truncate = self.long_text == "truncate"
-            cut = [head(text, self.max_tokens)] if truncate else windows(text, self.max_tokens)
-            pieces += (_Piece(i, number, words, tokens) for number, (words, tokens) in enumerate(cut))
-        return pieces
+            cut = [head(whole, self.max_tokens)] if truncate else windows(whole, self.max_tokens)
+            text = _Text(i, cut, [estimated_tokens(part) for part in cut])
+            room -= len(cut)
+            n_tokens += sum(text.tokens)
+            if not batches or room < 0 or n_tokens > _TOKENS_PER_REQUEST:
+                batches.append([])
+                room, n_tokens = _TEXTS_PER_REQUEST - len(cut), sum(text.tokens)
+            batches[-1].append(text)
+        return batches
 
-
-@dataclass(frozen=True, slots=True)
-class _Piece:
-    """A text, or one window of it."""
-
-    text: int
-    number: int
-    words: str
-    tokens: int
+    def _embed(self, pool: urllib3.PoolManager, batch: list[_Text]) -> tuple[list[int], NDArray[np.float32]]:
+        """Positions of a batch and its vectors, float32 ``[b, d]``; by halves where fewer may be taken."""
+        try:
+            parts = self.service.embed(pool, [part for text in batch for part in text.windows], self.notify)
+        except RefusedTextsError as error:
+            refusal = error
+        else:
+            ends = np.cumsum([len(text.windows) for text in batch])
+            pairs = zip(np.split(parts, ends[:-1]), batch, strict=True)
+            vectors = np.stack([_mean(some, text.tokens) for some, text in pairs])
+            return [text.position for text in batch], vectors
+        if len(batch) == 1:
+            message = (
+                f"{refusal} That was about the text {batch[0].windows[0][:60]!r} alone; if the model sees "
+                f"fewer than {self.max_tokens:,} tokens, give it fewer with --max-tokens."
+            )
+            raise InputError(message)
+        (first, left), (second, right) = (
+            self._embed(pool, half) for half in (batch[: len(batch) // 2], batch[len(batch) // 2 :])
+        )
+        return first + second, np.concatenate([left, right])
 
 
 def open_service(
@@ -260,22 +273,9 @@ def open_service(
     )
 
 
-def _batches(pieces: Sequence[_Piece]) -> list[list[_Piece]]:
-    batches: list[list[_Piece]] = []
-    tokens = 0
-    for piece in pieces:
-        full = len(batches[-1]) == _TEXTS_PER_REQUEST if batches else True
-        if full or tokens + piece.tokens > _TOKENS_PER_REQUEST:
-            batches.append([])
-            tokens = 0
-        batches[-1].append(piece)
-        tokens += piece.tokens
-    return batches
-
-
-def _mean(parts: Sequence[NDArray[np.float32]], weights: Sequence[int]) -> NDArray[np.float32]:
-    if len(parts) == 1:
-        return parts[0]
-    mean = np.average(np.stack(parts).astype(np.float64), axis=0, weights=weights)
-    unit: NDArray[np.float32] = (mean / np.linalg.norm(mean)).astype(np.float32)
+def _mean(parts: NDArray[np.float32], weights: Sequence[int]) -> NDArray[np.float32]:
+    unit: NDArray[np.float32] = parts[0]
+    if len(parts) > 1:
+        mean = np.average(parts.astype(np.float64), axis=0, weights=weights)
+        unit = (mean / np.linalg.norm(mean)).astype(np.float32)
     return unit

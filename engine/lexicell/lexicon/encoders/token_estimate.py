@@ -26,34 +26,21 @@ def estimated_tokens(text: str) -> int:
     return sum(map(_weight, _PIECES.findall(text)))
 
 
-def windows(text: str, max_tokens: int, *, least: int = 1) -> list[tuple[str, int]]:
-    """Cut `text` into windows of about equal length, between words, that have at most `max_tokens`.
+def windows(text: str, max_tokens: int) -> list[str]:
+    """Cut `text`, between words, into windows of about equal length that have at most `max_tokens`.
 
-    Parameters
-    ----------
-    text
-        Any text.
-    max_tokens
-        What a model takes; estimated lengths stay a quarter below it.
-    least
-        Windows there must be at least, where the text has as many pieces.
-
-    Returns
-    -------
-    list
-        Windows and their estimated tokens; together they are the text.
+    Estimated lengths stay a quarter below it. Together the windows are the text.
     """
     room = max(1, int(max_tokens * _ROOM))
-    if least == 1 and len(text.encode()) <= room:  # a token is one byte at least
-        return [(text, estimated_tokens(text))]
+    if len(text.encode()) <= room:  # a token is one byte at least
+        return [text]
     pieces = _PIECES.findall(text)
     weights = [_weight(piece) for piece in pieces]
-    total = sum(weights)
-    n = max(least, -(-total // room))
+    n = -(-sum(weights) // room)
     while True:
         cut = _divided(weights, min(n, len(pieces)))
         if n >= len(pieces) or all(sum(weights[part]) <= room for part in cut):
-            return [("".join(pieces[part]), sum(weights[part])) for part in cut]
+            return ["".join(pieces[part]) for part in cut]
         n += 1  # pieces are no dust: one part has too many of them
 
 
@@ -68,16 +55,16 @@ def _divided(weights: list[int], n: int) -> list[slice]:
     return [slice(start, end) for start, end in itertools.pairwise(bounds)]
 
 
-def head(text: str, max_tokens: int) -> tuple[str, int]:
-    """Return the beginning of `text` that has at most `max_tokens`, and its estimated tokens."""
+def head(text: str, max_tokens: int) -> str:
+    """Return the beginning of `text` that has at most `max_tokens`; its estimate stays a quarter below."""
     room = max(1, int(max_tokens * _ROOM))
     end = tokens = 0
     for piece in _PIECES.finditer(text):
-        if tokens + _weight(piece[0]) > room and end:
-            break
         tokens += _weight(piece[0])
+        if tokens > room and end:
+            break
         end = piece.end()
-    return text[:end], tokens
+    return text[:end]
 
 
 def _weight(piece: str) -> int:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from lexicell.lexicon._manifest import LongText
+    from lexicell.lexicon.manifest import LongText
 
 __all__ = ["Windower", "Workload"]
 

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 from lexicell._say import listed
 from lexicell.errors import InputError
-from lexicell.lexicon._genes import TEXT_FLAGS
+from lexicell.lexicon.genes import TEXT_FLAGS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from lexicell.lexicon._genes import TextFlag
+    from lexicell.lexicon.genes import TextFlag
 
 __all__ = ["Columns", "TextOptions", "choose_columns"]
 

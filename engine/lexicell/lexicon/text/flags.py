@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from lexicell.lexicon._genes import TextFlag
+    from lexicell.lexicon.genes import TextFlag
 
 __all__ = ["SHARED_BY", "Described", "flag_texts"]
 

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 from lexicell._files import reading_file
 from lexicell._say import listed
 from lexicell.errors import InputError
-from lexicell.lexicon._genes import gene_schema
-from lexicell.lexicon._manifest import TextInfo
-from lexicell.lexicon._match import GeneKey
+from lexicell.lexicon.genes import gene_schema
+from lexicell.lexicon.manifest import TextInfo
+from lexicell.lexicon.match import GeneKey
 from lexicell.lexicon.text.clean import clean
 from lexicell.lexicon.text.columns import Columns, TextOptions, choose_columns
 from lexicell.lexicon.text.flags import flag_texts
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-    from lexicell.lexicon._genes import TextFlag
+    from lexicell.lexicon.genes import TextFlag
 
 __all__ = ["SOURCE_KEY", "Columns", "GeneTexts", "TextOptions", "read_gene_texts", "read_orthologues"]
 

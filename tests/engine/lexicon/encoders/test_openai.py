@@ -1,9 +1,9 @@
+"""A service of embeddings: what is sent, what comes back, and that key and address stay where they are."""
+
 from __future__ import annotations
 
 import gzip
 import json
-import re
-import threading
 import time
 import traceback
 import tracemalloc
@@ -12,47 +12,20 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from lexicell._http import Backoff
 from lexicell.errors import InputError, LexicellError
 from lexicell.lexicon import Encoder, EncoderOptions, load_encoder
-from lexicell.lexicon.encoders import openai
+from lexicell.lexicon.encoders import openai, openai_service
 from lexicell.lexicon.encoders.openai import open_service
-from lexicell.lexicon.encoders.openai_client import Clock
-from lexicell.lexicon.encoders.openai_protocol import go_duration
 from lexicell.lexicon.encoders.token_estimate import estimated_tokens, head, windows
 
 TEXTS = [f"Gene number {i} encodes a protein." for i in range(10)]
-
-
-class FakeClock:
-    """Time that passes only where somebody waits."""
-
-    def __init__(self) -> None:
-        self.time = 0.0
-        self.waits: list[float] = []
-        self.lock = threading.Lock()
-
-    def now(self) -> float:
-        return self.time
-
-    def wait(self, stop: threading.Event, seconds: float) -> None:
-        with self.lock:
-            self.waits.append(seconds)
-            self.time += seconds
+SECRETS = ("test-key", "4f9a1c77", "d2e8b6", "127.0.0.1")
 
 
 @pytest.fixture
-def clock() -> FakeClock:
-    return FakeClock()
-
-
-@pytest.fixture
-def service(embedding_server, clock):
+def service(embedding_server, waits):
     """One request at a time, in order, without waiting."""
-    encoder = open_service("some-model", EncoderOptions())
-    return replace(
-        encoder, concurrency=1, timeout=5.0, clock=Clock(clock.now, clock.wait), backoff=Backoff(seed=1)
-    )
+    return replace(open_service("some-model", EncoderOptions()), concurrency=1)
 
 
 @pytest.fixture
@@ -60,10 +33,11 @@ def small_batches(monkeypatch):
     monkeypatch.setattr(openai, "_TEXTS_PER_REQUEST", 2)
 
 
-def error(status, message="", code=None, kind=None, **headers):
+def error(status, message="", code=None, **headers):
     """Make the server answer with an error once."""
-    content = {"error": {"message": message, "type": kind, "param": None, "code": code}}
-    return lambda handler, asked: handler.say(status, content, **headers)
+    return lambda handler, asked: handler.say(
+        status, {"error": {"message": message, "code": code}}, **headers
+    )
 
 
 def hang_up(handler, asked):
@@ -71,23 +45,26 @@ def hang_up(handler, asked):
     handler.connection.close()
 
 
-def refusal(service, texts=TEXTS) -> str:
+def break_off(handler, asked):
+    handler.say(200, b"{", Content_Length="99")
+    hang_up(handler, asked)
+
+
+def refusal(service, texts=TEXTS, kind=LexicellError) -> str:
     """The one sentence of an encoder that fails, with nothing secret in it or behind it."""
-    with pytest.raises(LexicellError) as caught:
+    with pytest.raises(kind) as caught:
         service.encode(texts)
-    everything = "".join(traceback.format_exception(caught.value, chain=True)) + repr(service)
-    assert caught.value.__cause__ is None
-    assert caught.value.__context__ is None
-    _assert_nothing_secret(everything)
+    assert type(caught.value) is kind
+    behind: BaseException | None = caught.value
+    while behind is not None:  # also what a traceback does not show
+        everything = "".join(traceback.format_exception(behind)) + repr(behind.args)
+        assert not [secret for secret in SECRETS if secret in everything]
+        behind = behind.__cause__ or behind.__context__
+    assert not [secret for secret in SECRETS if secret in repr(service)]
     message = str(caught.value)
     assert message.endswith((".", "?"))
     assert "\n" not in message
     return message
-
-
-def _assert_nothing_secret(text: str) -> None:
-    for secret in ("test-key", "4f9a1c77", "d2e8b6", "127.0.0.1"):
-        assert secret not in text
 
 
 def test_texts_become_unit_vectors_in_their_order(embedding_server, service):
@@ -117,6 +94,11 @@ def test_the_name_leads_here(embedding_server):
     assert load_encoder("openai:some-model").info.id == "openai:some-model"
 
 
+def test_no_texts_need_no_request(embedding_server, service):
+    assert service.encode([]).shape == (0, 0)
+    assert embedding_server.asked == []
+
+
 def test_several_requests_are_under_way_at_once(embedding_server, service, small_batches):
     embedding_server.delay = 0.05
     vectors = replace(service, concurrency=4).encode(TEXTS)
@@ -129,139 +111,121 @@ def test_batches_stay_below_texts_and_tokens(embedding_server, service, monkeypa
     monkeypatch.setattr(openai, "_TOKENS_PER_REQUEST", 3 * estimated_tokens(TEXTS[0]))
     assert service.workload(TEXTS).requests == 4
     service.encode(TEXTS)
-    assert [len(asked["input"]) for asked in embedding_server.asked] == [3, 3, 3, 1]
-
-
-@pytest.mark.parametrize(
-    ("headers", "seconds"),
-    [
-        ({"Retry_After": "7"}, 7),
-        ({"retry_after_ms": "2500"}, 2.5),
-        ({}, 4.812),  # from the message
-    ],
-)
-def test_a_rate_limit_is_waited_for(embedding_server, service, clock, headers, seconds):
-    embedding_server.script.append(
-        error(
-            429, "Rate limit reached. Please try again in 4.812s.", "rate_limit_exceeded", "tokens", **headers
-        )
-    )
-    np.testing.assert_array_equal(service.encode(TEXTS), embedding_server.unit(TEXTS))
-    assert clock.waits[0] == pytest.approx(seconds)
-    assert len(embedding_server.asked) == 2
-
-
-def test_a_rate_limit_that_others_get_through_is_no_failure(embedding_server, service, monkeypatch):
-    monkeypatch.setattr(openai, "_TEXTS_PER_REQUEST", 1)
-    answered: list[str] = []
-    before = -1
-
-    def act(handler, asked):
-        nonlocal before
-        embedding_server.script.append(act)
-        if asked["input"] != TEXTS[:1] or len(answered) == 9:
-            handler.vectors(asked)
-            answered.extend(asked["input"])
-            return
-        while len(answered) <= before:
-            time.sleep(0.005)
-        before = len(answered)
-        time.sleep(0.02)
-        handler.say(429, {"error": {"message": "slow down", "code": "rate_limit_exceeded"}})
-
-    embedding_server.script.extend([act] * 2)
-    patient = replace(service, concurrency=2, backoff=Backoff(attempts=3))
-    np.testing.assert_array_equal(patient.encode(TEXTS), embedding_server.unit(TEXTS))
-    assert len(embedding_server.asked) > 10 + 3
-
-
-def test_the_next_request_waits_until_it_is_allowed(embedding_server, service, clock, small_batches):
-    embedding_server.ratelimits = {
-        "x_ratelimit_limit_requests": "60",
-        "x_ratelimit_remaining_requests": "0",
-        "x_ratelimit_reset_requests": "1m0s",
-    }
+    monkeypatch.setattr(openai, "_TEXTS_PER_REQUEST", 2)
     service.encode(TEXTS)
-    assert clock.waits == pytest.approx([1.0] * 4)  # one comes back each second
-
-
-def test_tokens_that_are_left_are_counted(embedding_server, service, clock, small_batches):
-    need = 2 * estimated_tokens(TEXTS[0])
-    embedding_server.ratelimits = {
-        "x_ratelimit_limit_tokens": str(4 * need),
-        "x_ratelimit_remaining_tokens": str(need // 2),
-        "x_ratelimit_reset_tokens": "7s",
-    }
-    service.encode(TEXTS[:4])
-    assert clock.waits == pytest.approx([1.0])
-    embedding_server.ratelimits |= {"x_ratelimit_remaining_tokens": "-1"}  # some say so: unknown
-    clock.waits.clear()
-    service.encode(TEXTS[:4])
-    assert clock.waits == []
-
-
-def test_a_limit_that_lasts_for_hours_ends_the_build(embedding_server, service, small_batches):
-    embedding_server.script.append(error(429, "daily limit", "rate_limit_exceeded", Retry_After="7200"))
-    assert "asks to wait for 120 minutes" in refusal(service)
-    embedding_server.ratelimits = {
-        "x_ratelimit_remaining_requests": "0",
-        "x_ratelimit_reset_requests": "8h24m0s",
-    }
-    assert "minutes; try again then" in refusal(service)
+    assert [len(asked["input"]) for asked in embedding_server.asked] == [3, 3, 3, 1, 2, 2, 2, 2, 2]
 
 
 @pytest.mark.parametrize(
     "trouble",
-    [error(500, "boom"), error(503), error(529), error(408), hang_up, lambda h, a: h.say(502, b"<html>")],
-)
-def test_passing_trouble_is_tried_again(embedding_server, service, clock, trouble):
-    embedding_server.script.extend([trouble, trouble])
+    [
+        error(500, "boom"), error(503), error(529), error(408), error(429, "slow down"), hang_up, break_off,
+        lambda h, a: h.say(502, b"<html>"),
+    ],
+)  # fmt: skip
+def test_passing_trouble_is_tried_again(embedding_server, service, waits, trouble):
+    embedding_server.script.extend([trouble] * 7)
     np.testing.assert_array_equal(service.encode(TEXTS), embedding_server.unit(TEXTS))
-    assert len(clock.waits) == 2
-    assert clock.waits[1] > clock.waits[0]
+    assert len(waits) == 7
+    assert sum(waits) > 60  # a limit per minute passes
 
 
-def test_a_slow_answer_is_asked_for_again(embedding_server, service):
+def test_a_rate_limit_is_waited_for_and_told(embedding_server, service, waits):
+    lines: list[str] = []
+    embedding_server.script.append(error(429, "busy at http://127.0.0.1/", Retry_After="37"))
+    replace(service, notify=lines.append).encode(TEXTS)
+    assert waits == [37]
+    (line,) = lines
+    assert {"37", "429:", "busy"} <= set(line.split())
+    assert "127.0.0.1" not in line
+
+
+def test_a_slow_answer_is_asked_for_again(embedding_server, service, monkeypatch):
+    monkeypatch.setattr(openai_service, "_TIMEOUT", 0.1)
     embedding_server.script.append(lambda handler, asked: time.sleep(0.4))
-    vectors = replace(service, timeout=0.1).encode(TEXTS)
-    np.testing.assert_array_equal(vectors, embedding_server.unit(TEXTS))
+    np.testing.assert_array_equal(service.encode(TEXTS), embedding_server.unit(TEXTS))
     assert len(embedding_server.asked) == 2
 
 
-def test_lasting_trouble_ends_with_one_sentence(embedding_server, service):
-    embedding_server.script.extend([error(500, "boom")] * 20)
-    message = refusal(service)
-    assert message == (
-        "Gave up on the server of OPENAI_BASE_URL after 6 attempts (last: 500 (boom)); try again later."
-    )
-    assert len(embedding_server.asked) == 6
+@pytest.mark.parametrize(
+    ("trouble", "fact"),
+    [(error(500, "boom 127.0.0.1"), "boom"), (hang_up, "8 attempts"), (break_off, "8 attempts")],
+)
+def test_lasting_trouble_ends(embedding_server, service, trouble, fact):
+    embedding_server.script.extend([trouble] * 20)
+    assert fact in refusal(service)
+    assert len(embedding_server.asked) == 8
+
+
+def test_a_limit_that_lasts_for_hours_ends_the_build(embedding_server, service, waits):
+    embedding_server.script.append(error(429, "daily limit", Retry_After="7200"))
+    assert "120 minutes" in refusal(service)
+    assert waits == []
 
 
 ECHO = "Incorrect API key provided: test-key-4f9a********d2e8b6. See http://127.0.0.1/keys"
 
 
 @pytest.mark.parametrize(
-    ("trouble", "said"),
+    ("trouble", "kind", "fact"),
     [
-        (error(401, ECHO, "invalid_api_key"), "does not accept the key in OPENAI_API_KEY"),
-        (error(403, ECHO), "does not let this key use the model 'some-model'"),
-        (error(404, f"The model does not exist {ECHO}", "model_not_found"), "knows no model 'some-model'"),
-        (error(400, ECHO), "refused the request (400) (Incorrect API key provided: [...] See [...])"),
-        (error(429, ECHO, "insufficient_quota", "insufficient_quota"), "quota is used up"),
-        (lambda h, a: h.say(400, {"detail": [ECHO]}), "refused the request (400)"),
-        (lambda h, a: h.say(302, {}, Location="http://elsewhere.example/"), "set OPENAI_BASE_URL"),
-        (lambda h, a: h.say(200, b"<html>test-key-4f9a1c77d2e8b6"), "text/html that is not JSON"),
-        (lambda h, a: h.say(200, [1, 2]), "JSON without a list of vectors"),
-        (lambda h, a: h.vectors(a, data=[]), "0 vectors for 10 texts"),
-        (lambda h, a: h.vectors(a, data=[{"index": 0, "embedding": [1.0]}] * 10), "which text each is for"),
-        (lambda h, a: h.vectors(a, data=[{"embedding": [1.0]}] * 10), "which text each is for"),
+        (error(401, ECHO, "invalid_api_key"), InputError, "OPENAI_API_KEY"),
+        (error(403, ECHO), InputError, "OPENAI_API_KEY for 'some-model' (403"),
+        (error(404, f"The model does not exist {ECHO}"), InputError, "'some-model'"),
+        (error(402, ECHO), LexicellError, "quota"),
+        (error(429, ECHO, "insufficient_quota"), LexicellError, "quota"),
+        (error(418, ECHO), InputError, "418"),
+        (lambda h, a: h.say(302, {}, Location="http://elsewhere.example/"), InputError, "OPENAI_BASE_URL"),
+        (lambda h, a: h.say(200, b"<html>test-key-4f9a1c77d2e8b6"), LexicellError, "/embeddings"),
+        (lambda h, a: h.say(200, [1, 2]), LexicellError, "/embeddings"),
+        (lambda h, a: h.vectors(a, data=[]), LexicellError, "10 vectors"),
+        (lambda h, a: h.vectors({**a, "input": TEXTS[:9]}), LexicellError, "10 vectors"),
+        (lambda h, a: h.vectors({**a, "input": [*TEXTS, "more"]}), LexicellError, "10 vectors"),
+        (
+            lambda h, a: h.vectors(a, data=[{"index": 0, "embedding": [1.0]}] * 10),
+            LexicellError,
+            "10 vectors",
+        ),
+        (lambda h, a: h.vectors(a, data=[{"embedding": [1.0]}] * 10), LexicellError, "10 vectors"),
     ],
 )
-def test_what_cannot_help_is_not_tried_again(embedding_server, service, clock, trouble, said):
+def test_what_cannot_help_is_not_tried_again(embedding_server, service, waits, trouble, kind, fact):
     embedding_server.script.append(trouble)
-    assert said in refusal(service)
+    assert fact in refusal(service, kind=kind)
     assert len(embedding_server.asked) == 1
-    assert clock.waits == []
+    assert waits == []
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 418, 500])
+@pytest.mark.parametrize(
+    "shape", [{"error": ECHO}, {"detail": [ECHO]}, {"error": {"message": {"a": ECHO}}}, [ECHO], ECHO]
+)
+def test_no_shape_of_an_error_shows_what_it_echoes(embedding_server, service, status, shape):
+    embedding_server.script.extend([lambda h, a: h.say(status, shape)] * 20)
+    assert "Incorrect" in refusal(service, ["a"], InputError if status < 500 else LexicellError)
+
+
+def test_a_key_of_which_little_is_shown_is_not_shown(embedding_server, service):
+    embedding_server.script.append(error(401, "Incorrect: tes*****8b6, sk-proj-x"))
+    message = refusal(service, kind=InputError)
+    assert "Incorrect" in message
+    assert not {"tes*", "8b6", "sk-"} & {message[i : i + n] for n in (3, 4) for i in range(len(message))}
+
+
+def test_a_redirect_takes_the_key_nowhere(embedding_server, service):
+    def elsewhere(handler, asked):
+        handler.say(307, {}, Location=f"http://localhost:{embedding_server.server_port}/v1/embeddings")
+
+    embedding_server.script.append(elsewhere)
+    assert "307" in refusal(service, kind=InputError)
+    assert len(embedding_server.asked) == 1
+
+
+def test_logs_show_no_key(embedding_server, service, caplog):
+    caplog.set_level("DEBUG")
+    embedding_server.script.extend([error(500, ECHO), error(401, ECHO)])
+    refusal(service, kind=InputError)
+    assert not [secret for secret in SECRETS[:3] if secret in caplog.text]
 
 
 def without_end(status, body, **headers):
@@ -283,26 +247,24 @@ def without_end(status, body, **headers):
     "endless",
     [
         without_end(200, b"[" * 65_536),
-        without_end(200, b" " * 65_536, Content_Type="application/json"),
         without_end(200, gzip.compress(bytes(1 << 24)), Content_Encoding="gzip"),
         without_end(500, b"x" * 65_536),
         without_end(200, b"10000\r\n" + b"1" * 65_536 + b"\r\n", Transfer_Encoding="chunked"),
-        without_end(302, b"x" * 65_536, Location="/v1/elsewhere"),
     ],
-    ids=["nested", "blanks", "gzip", "error", "chunked", "elsewhere"],
+    ids=["nested", "gzip", "error", "chunked"],
 )
 def test_an_answer_without_end_is_cut_off(embedding_server, service, endless):
     embedding_server.script.append(endless)
     tracemalloc.start()
     try:
-        assert "longer than" in refusal(service)
+        assert "MiB" in refusal(service)
         most = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
     assert most < 100 << 20
 
 
-def test_a_long_answer_of_many_digits_is_no_endless_one(embedding_server, service, monkeypatch):
+def test_a_long_answer_of_many_digits_is_no_endless_one(embedding_server, service):
     def padded(handler, asked):
         vectors = [handler.server.vector(text) for text in asked["input"]]
         data = [{"index": i, "embedding": vector} for i, vector in enumerate(vectors)]
@@ -313,137 +275,124 @@ def test_a_long_answer_of_many_digits_is_no_endless_one(embedding_server, servic
     np.testing.assert_array_equal(service.encode(TEXTS), embedding_server.unit(TEXTS, 8_192))
 
 
-@pytest.mark.parametrize(
-    "body",
-    [
-        b"[" * 100_000,
-        b'{"data":' * 100_000,
-        b'{"data":[{"index":0,"embedding":' + b"[" * 100_000,
-        b"1" * 5_000,
-    ],
-)
-@pytest.mark.parametrize("status", [200, 400])
-def test_json_that_cannot_be_read_is_one_sentence(embedding_server, service, status, body):
+@pytest.mark.parametrize("body", [b"[" * 100_000, b'{"data":' * 100_000, b"1" * 5_000])
+@pytest.mark.parametrize(("status", "kind"), [(200, LexicellError), (418, InputError)])
+def test_json_that_cannot_be_read_is_one_sentence(embedding_server, service, status, kind, body):
     embedding_server.script.append(lambda handler, asked: handler.say(status, body))
-    assert refusal(service)
+    assert refusal(service, kind=kind)
 
 
 @pytest.mark.parametrize(
-    ("vector", "said"),
+    ("vector", "fact"),
     [
-        ([1.0, 2.0], "length 2, not 8"),
-        ([float("nan")] * 8, "zero or not finite"),
-        ([1e308] * 8, "zero or not finite"),
-        ([0.0] * 8, "zero or not finite"),
-        ([10**400] * 8, "not lists of numbers"),
-        ("AACAPw==", "not lists of numbers"),
-        ([None] * 8, "zero or not finite"),
-        ([[1.0]] * 8, "not lists of numbers"),
-        ([], "not lists of numbers"),
+        ([1.0, 2.0], "length is not 8"),
+        ([[1.0]] * 8, "length is not 8"),
+        ([], "length is not 8"),
+        ([float("nan")] * 8, "not finite"),
+        ([float("inf")] * 8, "not finite"),
+        ([1e308] * 8, "not finite"),
+        ([None] * 8, "not finite"),
+        ([0.0] * 8, "zero"),
+        ([10**400] * 8, "10 vectors"),
+        ("AACAPw==", "10 vectors"),
+        ({"a": 1}, "10 vectors"),
     ],
 )
-def test_vectors_are_checked(embedding_server, service, vector, said):
+def test_vectors_are_checked(embedding_server, service, vector, fact):
     def answer(handler, asked):
         good = [{"index": i, "embedding": handler.server.vector(t)} for i, t in enumerate(asked["input"])]
         handler.vectors(asked, data=[*good[:-1], {"index": len(good) - 1, "embedding": vector}])
 
     embedding_server.script.append(answer)
-    assert said in refusal(service)
+    assert fact in refusal(service)
 
 
 def test_all_answers_have_one_length(embedding_server, service, small_batches):
     embedding_server.script.extend(
         [lambda h, a: h.vectors(a), lambda h, a: h.vectors({**a, "dimensions": 3})]
     )
-    assert "length 8 and 3" in refusal(service)
+    assert "8 and 3" in refusal(service, kind=InputError)
 
 
-def test_answers_under_way_are_kept_when_another_fails(embedding_server, service, small_batches):
-    def slow(handler, asked):
-        time.sleep(0.2)
-        handler.vectors(asked)
-
-    embedding_server.script.extend([slow, error(401)])
-    kept: list[int] = []
-    with pytest.raises(InputError):
-        replace(service, concurrency=2).encode(TEXTS, lambda positions, _: kept.extend(positions))
-    assert kept in ([0, 1], [2, 3])
-    assert len(embedding_server.asked) == 2
-
-
-def test_what_arrived_is_kept_when_somebody_interrupts(embedding_server, service, small_batches):
+@pytest.mark.parametrize("ending", [KeyboardInterrupt, InputError])
+def test_what_arrived_before_an_end_is_kept_and_nothing_more_is_asked(
+    embedding_server, service, small_batches, ending
+):
     kept: list[int] = []
 
     def take(positions, vectors):
         kept.extend(positions)
         if len(kept) == 4:
-            raise KeyboardInterrupt
+            raise ending
 
     embedding_server.delay = 0.02
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(ending):
         service.encode(TEXTS, take)
     assert kept == [0, 1, 2, 3]
     time.sleep(0.1)
     assert len(embedding_server.asked) <= 4
 
 
-def test_a_server_that_takes_less_at_once_gets_less(embedding_server, service):
+def test_an_end_does_not_wait_for_answers_that_are_to_come(embedding_server, service, small_batches):
+    embedding_server.script.extend([lambda h, a: time.sleep(5), error(401)])
+    start = time.monotonic()
+    with pytest.raises(InputError):
+        replace(service, concurrency=2).encode(TEXTS)
+    assert time.monotonic() - start < 4
+
+
+@pytest.mark.parametrize(
+    ("status", "said"),
+    [
+        (400, "maximum allowed"), (413, ""), (422, "batch size 10 > maximum allowed batch size 3"),
+        (429, "Request too large for some-model"),
+    ],
+)  # fmt: skip
+def test_a_server_that_takes_less_at_once_gets_less(embedding_server, service, waits, status, said):
     def pickily(handler, asked):
+        embedding_server.script.append(pickily)
         if len(asked["input"]) > 3:
-            embedding_server.script.extend([pickily] * 2)
-            handler.say(422, {"error": "batch size 10 > maximum allowed batch size 3"})
+            handler.say(status, {"error": said})
         else:
             handler.vectors(asked)
 
     embedding_server.script.append(pickily)
     np.testing.assert_array_equal(service.encode(TEXTS), embedding_server.unit(TEXTS))
+    assert waits == []
 
 
-@pytest.mark.parametrize("long_text", ["window", "truncate"])
-def test_a_text_that_the_service_finds_too_long_is_cut_further(embedding_server, service, long_text):
-    long = "word " * 60
-    limit = "This model's maximum context length is 40 tokens, however you requested 61 tokens."
-
+def test_a_text_that_is_too_long_for_the_service_is_named(embedding_server, service):
     def pickily(handler, asked):
         embedding_server.script.append(pickily)
-        if any(len(text.split()) > 40 for text in asked["input"]):
-            handler.say(400, {"error": {"message": limit, "type": "invalid_request_error", "code": None}})
+        if any(len(text) > 100 for text in asked["input"]):
+            handler.say(400, {"error": {"message": "maximum context length is 40 tokens"}})
         else:
             handler.vectors(asked)
 
     embedding_server.script.append(pickily)
-    vectors = replace(service, long_text=long_text).encode(["short text", long])
-    np.testing.assert_array_equal(vectors[0], embedding_server.unit(["short text"])[0])
-    if long_text == "truncate":
-        kept = max((text for text in embedding_server.texts if len(text.split()) <= 40), key=len)
-        assert long.startswith(kept)
-        assert len(kept.split()) > 30
-        np.testing.assert_array_equal(vectors[1], embedding_server.unit([kept])[0])
-    else:
-        halves, weights = zip(*windows(long, 10**9, least=2), strict=True)
-        mean = np.average(embedding_server.unit(halves).astype(float), axis=0, weights=weights)
-        np.testing.assert_allclose(vectors[1], mean / np.linalg.norm(mean), atol=1e-6)
-
-
-def test_a_service_that_takes_nothing_ends_soon(embedding_server, service):
-    embedding_server.script.extend([lambda h, a: h.say(413, {})] * 50)
-    assert "Even a single short text is too much" in refusal(service)
-    assert len(embedding_server.asked) < 8
+    with pytest.raises(InputError) as refused:
+        service.encode([*TEXTS, "a long one " * 60])
+    for fact in ("40 tokens", "'a long one a", "--max-tokens"):
+        assert fact in str(refused.value)
+    texts = [*TEXTS, "a long one " * 60]
+    np.testing.assert_array_equal(
+        replace(service, max_tokens=20).encode(texts)[:10], embedding_server.unit(TEXTS)
+    )
 
 
 def test_long_texts_are_averaged_over_windows(embedding_server, service):
     long = "gene " * 300 + "a" * 400 + " gene" * 30
     small = replace(service, max_tokens=128)
     cut = windows(long, 128)
-    assert small.workload([long, "short"]).windows == 1 + len(cut)
-    assert len({tokens for _, tokens in cut}) > 1
-    assert "".join(words for words, _ in cut) == long
-    assert all(tokens <= 96 for _, tokens in cut)
-    parts = embedding_server.unit([words for words, _ in cut]).astype(float)
-    mean = np.average(parts, axis=0, weights=[tokens for _, tokens in cut])
-    vectors = small.encode([long, "short"])
-    np.testing.assert_allclose(vectors[0], mean / np.linalg.norm(mean), atol=1e-6)
-    np.testing.assert_array_equal(vectors[1], embedding_server.unit(["short"])[0])
+    tokens = [estimated_tokens(words) for words in cut]
+    assert small.workload(["short", long, "short"]).windows == 2 + len(cut)
+    assert len(set(tokens)) > 1
+    assert "".join(cut) == long
+    assert all(n <= 96 for n in tokens)
+    mean = np.average(embedding_server.unit(cut).astype(float), axis=0, weights=tokens)
+    vectors = small.encode(["short", long, "shorter"])
+    np.testing.assert_allclose(vectors[1], mean / np.linalg.norm(mean), atol=1e-6)
+    np.testing.assert_array_equal(vectors[[0, 2]], embedding_server.unit(["short", "shorter"]))
 
 
 def test_long_texts_are_cut_off_where_asked(embedding_server, service):
@@ -452,15 +401,15 @@ def test_long_texts_are_cut_off_where_asked(embedding_server, service):
     (sent,) = embedding_server.texts
     assert long.startswith(sent)
     assert estimated_tokens(sent) == 75
-    assert head("gene", 100) == ("gene", 1)
+    assert head("gene", 100) == "gene"
 
 
 def test_an_empty_text_is_refused_before_anything_is_sent(embedding_server, service):
-    assert "Text 2 of 3 is empty" in refusal(service, ["a", " ", "b"])
+    assert "Text 2 of 3" in refusal(service, ["a", " ", "b"], InputError)
     assert embedding_server.asked == []
 
 
-def test_dimensions_are_passed_on(embedding_server, monkeypatch):
+def test_dimensions_are_passed_on(embedding_server):
     encoder = open_service("text-embedding-3-large", EncoderOptions(dimensions=5))
     assert encoder.dim == 5
     assert encoder.info.dimensions == 5
@@ -469,49 +418,51 @@ def test_dimensions_are_passed_on(embedding_server, monkeypatch):
 
 
 def test_a_known_model_has_its_length(embedding_server):
-    assert "length 8, not 1536" in refusal(open_service("text-embedding-ada-002", EncoderOptions()), ["a"])
+    assert "1536" in refusal(open_service("text-embedding-ada-002", EncoderOptions()), ["a"])
 
 
 @pytest.mark.parametrize(
-    ("model", "options", "said"),
+    ("model", "options", "fact"),
     [
-        ("", {}, "needs the name of a model"),
-        ("text-embedding-ada-002", {"dimensions": 256}, "cannot shorten"),
-        ("text-embedding-3-small", {"dimensions": 1537}, "1,536 dimensions, fewer than 1,537"),
+        ("", {}, "text-embedding-3-small"),
+        ("text-embedding-ada-002", {"dimensions": 256}, "dimensions"),
+        ("text-embedding-3-small", {"dimensions": 1537}, "1,537"),
         ("m", {"dimensions": 0}, "0 dimensions"),
-        ("m", {"pooling": "cls"}, "its own pooling"),
-        ("m", {"device": "cuda"}, "runs at a service"),
-        ("m", {"precision": "int8"}, "runs at a service"),
-        ("m", {"max_tokens": 9000}, "16 to 8,191 tokens, not 9000"),
+        ("m", {"pooling": "cls"}, "pooling"),
+        ("m", {"device": "cuda"}, "device"),
+        ("m", {"precision": "int8"}, "precision"),
+        ("m", {"max_tokens": 9000}, "9000"),
     ],
 )
-def test_options_that_do_not_fit_are_refused(embedding_server, model, options, said):
-    with pytest.raises(InputError, match=re.escape(said)):
+def test_options_that_do_not_fit_are_refused(embedding_server, model, options, fact):
+    with pytest.raises(InputError) as refused:
         open_service(model, EncoderOptions(**options))
+    assert fact in str(refused.value)
 
 
 @pytest.mark.parametrize(
-    ("url", "key", "said"),
+    ("url", "key", "variable"),
     [
-        (None, None, "needs a key: set the environment variable OPENAI_API_KEY"),
-        (None, "  ", "needs a key"),
-        ("https://gpu.example/v1", None, "needs a key"),
-        ("http://gpu.example/v1", "secret-key", "plain http to another machine"),
-        ("ftp://gpu.example/v1", "secret-key", "not an http(s) address"),
-        ("gpu.example/v1", "secret-key", "not an http(s) address"),
-        ("http://gpu.example:port/v1", "secret-key", "not an http(s) address"),
-        ("https://user:secret@gpu.example/v1", "secret-key", "holds a login or a query"),
-        ("https://gpu.example/v1", "secret\nkey", "holds characters that no key has"),
-        ("https://gpu.example/v1", "secret–key", "holds characters that no key has"),
+        (None, None, "OPENAI_API_KEY"),
+        (None, "  ", "OPENAI_API_KEY"),
+        ("https://gpu.example/v1", None, "OPENAI_API_KEY"),
+        ("http://gpu.example/v1", "secret-key", "plain http"),
+        ("ftp://gpu.example/v1", "secret-key", "OPENAI_BASE_URL"),
+        ("gpu.example/v1", "secret-key", "OPENAI_BASE_URL"),
+        ("http://gpu.example:port/v1", "secret-key", "OPENAI_BASE_URL"),
+        ("https://user:secret@gpu.example/v1", "secret-key", "OPENAI_BASE_URL"),
+        ("https://gpu.example/v1", "secret\nkey", "OPENAI_API_KEY"),
+        ("https://gpu.example/v1", "secret–key", "OPENAI_API_KEY"),
     ],
 )
-def test_the_environment_is_checked_before_anything_is_sent(monkeypatch, url, key, said):
+def test_the_environment_is_checked_before_anything_is_sent(monkeypatch, url, key, variable):
     for name, value in (("OPENAI_BASE_URL", url), ("OPENAI_API_KEY", key)):
         monkeypatch.delenv(name, raising=False)
         if value is not None:
             monkeypatch.setenv(name, value)
-    with pytest.raises(InputError, match=re.escape(said)) as caught:
+    with pytest.raises(InputError) as caught:
         open_service("m", EncoderOptions()).encode(["a"])
+    assert variable in str(caught.value)
     assert "secret" not in str(caught.value)
     assert "gpu.example" not in str(caught.value)
 
@@ -522,15 +473,22 @@ def test_a_server_of_yours_may_need_no_key(monkeypatch, url):
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     encoder = open_service("m", EncoderOptions())
     encoder.check()
-    assert "Authorization" not in encoder.service.headers()
     assert "gpu.example" not in repr(encoder) + encoder.cache_key
 
 
-def test_nobody_there_is_said_at_once(service, clock, monkeypatch):
-    monkeypatch.setenv("OPENAI_BASE_URL", "http://127.0.0.1:9/v1")
-    nobody = replace(open_service("m", EncoderOptions()), clock=service.clock)
-    assert "Cannot connect to the server of OPENAI_BASE_URL" in refusal(nobody)
-    assert clock.waits == []
+def test_without_a_key_none_is_sent(embedding_server, monkeypatch):
+    monkeypatch.delenv("OPENAI_API_KEY")
+    open_service("m", EncoderOptions()).encode(["a"])
+    assert "Authorization" not in embedding_server.headers[0]
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:9/v1", "http://127.0.0.1.invalid/v1"])
+def test_nobody_there_is_said_soon(service, waits, monkeypatch, url):
+    monkeypatch.setenv("OPENAI_BASE_URL", url)
+    monkeypatch.delenv("OPENAI_API_KEY")
+    monkeypatch.setenv("no_proxy", "*")
+    assert "OPENAI_BASE_URL" in refusal(open_service("m", EncoderOptions()))
+    assert len(waits) == 2
 
 
 def test_a_proxy_is_not_asked_for_this_machine(embedding_server, service, monkeypatch):
@@ -546,32 +504,11 @@ def test_servers_and_options_have_caches_of_their_own(embedding_server, monkeypa
     assert key() in mine
     monkeypatch.setenv("OPENAI_BASE_URL", "http://127.0.0.1:9/v1")
     assert len(mine | {key()}) == 6
-    _assert_nothing_secret("".join(mine))
-
-
-def test_longer_waits_are_announced(embedding_server, service):
-    lines: list[str] = []
-    embedding_server.script.append(error(429, "busy", Retry_After="30"))
-    replace(service, notify=lines.append).encode(TEXTS)
-    assert lines[0] == "the server of OPENAI_BASE_URL answered 429 (busy): trying again in 30 s"
-
-
-@pytest.mark.parametrize(
-    ("value", "seconds"),
-    [
-        ("12ms", 0.012), ("1s", 1), ("6m0s", 360), ("1h2m3.5s", 3723.5), ("59", 59), ("2.5", 2.5),
-        ("", None), ("soon", None), ("1s!", None), ("-1", None), ("inf", None), ("nan", None),
-    ],
-)  # fmt: skip
-def test_durations(value, seconds):
-    assert go_duration(value) == (None if seconds is None else pytest.approx(seconds))
+    assert not [secret for secret in SECRETS if secret in "".join(mine)]
 
 
 @pytest.mark.parametrize("text", ["", "a", "胰岛素 🧬 β", "x" * 10_000, "a b " * 2000, "\n\n  "])
 def test_windows_are_the_text(text):
     for limit in (1, 16, 100):
-        for truncated in (False, True):
-            cut = [head(text, limit)] if truncated else windows(text, limit)
-            joined = "".join(words for words, _ in cut)
-            assert text.startswith(joined) if truncated else joined == text
-            assert [tokens for _, tokens in cut] == [estimated_tokens(words) for words, _ in cut]
+        assert "".join(windows(text, limit)) == text
+        assert text.startswith(head(text, limit))

@@ -14,7 +14,7 @@ import pytest
 
 from lexicell.errors import CorruptDataError, InputError, OutputExistsError, WriteError
 from lexicell.lexicon import EncoderInfo, TextInfo, align_genes, fetch_genes, write_lexicon
-from lexicell.lexicon._genes import gene_schema
+from lexicell.lexicon.genes import gene_schema
 from lexicell.lexicon.text import ncbi_dumps as dumps
 
 DATA = "/gene/DATA/"

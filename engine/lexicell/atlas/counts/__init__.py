@@ -1,1 +1,0 @@
-"""Readers of every common format, one or many inputs at a time: all are a CountSource."""

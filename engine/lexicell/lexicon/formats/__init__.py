@@ -1,0 +1,1 @@
+"""Gene vectors of other tools, in and out."""

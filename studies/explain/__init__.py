@@ -1,0 +1,1 @@
+"""What `lexicell.explain` finds, beside what it has to beat."""
