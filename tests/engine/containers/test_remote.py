@@ -15,14 +15,13 @@ import numpy as np
 import pytest
 import zarr
 from scipy import sparse
+from tests.engine.counts.conftest import as_anndata, assemble, counts, same, write_zarr
+from tests.engine.s3 import empty_bucket, s3_server, stop
 
 from lexicell.containers import remote
 from lexicell.containers.remote import is_url, local_or_remote_store, network_fault, open_store
 from lexicell.counts import open_counts
 from lexicell.errors import CorruptDataError, InputError, InputNotFoundError, MissingExtraError
-
-from .conftest import as_anndata, assemble, counts, same, write_zarr
-from .s3 import empty_bucket, s3_server, stop
 
 pytest.importorskip("obstore", reason="the extra remote is not installed")
 

@@ -177,13 +177,13 @@ def slow(self, number, **how):
 ShardWorker.run = slow
 """
 UNDO = """
-from lexicell.embedding import _dask_worker
+from lexicell.embedding import dask_worker
 from lexicell.embedding.shards import ShardWorker
 from importlib import metadata
 ShardWorker.run = getattr(ShardWorker, "real", ShardWorker.run)
-for module in (_dask_worker, metadata):
+for module in (dask_worker, metadata):
     module.version = getattr(module, "real_version", module.version)
-_dask_worker.store_mark = getattr(_dask_worker, "real_mark", _dask_worker.store_mark)
+dask_worker.store_mark = getattr(dask_worker, "real_mark", dask_worker.store_mark)
 """
 
 
@@ -304,8 +304,8 @@ def test_what_fails_in_a_worker_is_raised_here_whatever_was_its_cause(run, clien
 
 PATCHES = {
     "version": f"from importlib import metadata as m{OTHER}",
-    "late version": f"from lexicell.embedding import _dask_worker as m{OTHER}",
-    "output": "from lexicell.embedding import _dask_worker as m\n"
+    "late version": f"from lexicell.embedding import dask_worker as m{OTHER}",
+    "output": "from lexicell.embedding import dask_worker as m\n"
     "m.real_mark = m.store_mark\nm.store_mark = lambda _: None",
 }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import shutil
 import warnings
 
 import numpy as np
@@ -74,7 +75,7 @@ def test_gathered_memory_is_shared_and_outlives_its_session(bundled):
     np.testing.assert_array_equal(vectors, expected)
 
 
-def test_a_gpu_gets_what_onnx_runtime_gathered_there_or_one_upload(bundled, monkeypatch):
+def test_a_gpu_gets_what_onnx_runtime_gathered_there_or_one_upload(bundled, monkeypatch, tmp_path):
     """The two ways, with a CuPy that only tells which one was taken."""
 
     asked, ways = [], []
@@ -99,7 +100,8 @@ def test_a_gpu_gets_what_onnx_runtime_gathered_there_or_one_upload(bundled, monk
     asked.clear()
     for shares in (True, False):
         monkeypatch.setattr(artefact + "shares_memory", lambda shares=shares: shares)
-        lexicon = type(bundled).open(bundled.path)
+        # A folder of its own: one that was opened before keeps its sessions.
+        lexicon = type(bundled).open(shutil.copytree(bundled.path, tmp_path / str(shares)))
         np.testing.assert_array_equal(lexicon.vectors(rows, device="cuda"), expected)
     assert (asked, ways) == (["cuda", "cpu"], ["shared", "uploaded"])
     with pytest.raises(InputError, match="must lie in"):
