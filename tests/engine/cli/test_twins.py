@@ -30,7 +30,7 @@ from lexicell.learn.closed_form import fit_contrastive_pca
 #: Verb -> its command, its function, and where the command looks that up.
 TWINS: Mapping[str, tuple[Callable[..., Any], Callable[..., Any], str]] = MappingProxyType({
     "embed": (embed.embed, lexicell.embed, "lexicell.embedding.embed"),
-    "pack": (pack.pack, lexicell.pack, "lexicell.packing.api.pack"),
+    "pack": (pack.pack, lexicell.pack, "lexicell.packing.pack"),
     "train": (train.train, lexicell.train, "lexicell.learn.api.train"),
     "annotate": (annotate.annotate, lexicell.annotate, "lexicell.annotation.annotate"),
     "explain": (explain.explain, lexicell.explain, "lexicell.explanation.explain"),
