@@ -80,6 +80,7 @@ def by_cell(page):
     return pd.DataFrame(values, index=cells.names).sort_index()
 
 
+@pytest.mark.slow
 def test_a_cell_owes_to_its_genes_what_explain_says(run, paged):
     store, data = run
     page = paged(store, data=data, group="kind")
@@ -95,6 +96,7 @@ def test_a_cell_owes_to_its_genes_what_explain_says(run, paged):
     np.testing.assert_allclose(row[row != 0], told.reindex(row.index[row != 0]), rtol=1e-5, atol=1e-7)
 
 
+@pytest.mark.slow
 def test_groups_owe_to_genes_what_explain_says(run, paged):
     store, data = run
     page = paged(store, data=data, group="kind")
