@@ -62,6 +62,7 @@ def test_saying_hello_imports_nothing_heavy(code):
     assert modules.isdisjoint(HEAVY)
 
 
+@pytest.mark.slow
 def test_embedding_imports_no_gpu_library_and_no_torch(tmp_path, cells):
     cells.write_h5ad(tmp_path / "cells.h5ad")
     command = ["embed", str(tmp_path / "cells.h5ad"), str(tmp_path / "out.zarr")]

@@ -180,6 +180,7 @@ download(sys.argv[1], Path(sys.argv[2]), notify=lambda line: print(line, flush=T
 """
 
 
+@pytest.mark.slow
 def test_of_two_processes_one_waits_and_a_kill_leaves_nothing_that_is_used(server, url, folder):
     def child() -> subprocess.Popen:
         return subprocess.Popen([sys.executable, "-c", CHILD, url, folder], stdout=subprocess.PIPE, text=True)

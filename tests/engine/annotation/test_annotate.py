@@ -38,6 +38,7 @@ def trained(halves, bundled):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["logistic", "knn"])
 def test_cells_are_named_by_genes_that_both_measure(halves, method):
     reference, query = halves
@@ -107,6 +108,7 @@ def partly(halves, panels):
     return halves[1][:, names].copy()
 
 
+@pytest.mark.slow
 def test_genes_that_both_measure_are_weighed_with_those_of_one_side(panels, partly):
     reference, _ = panels
     notes = []
@@ -161,6 +163,7 @@ def test_genes_that_are_in_no_cell_connect_nothing(panels, partly):
     assert common.mode == "loadings"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mixture", [None, False])
 def test_a_cell_without_genes_in_use_is_unknown_and_one_with_some_is_not(panels, partly, mixture):
     reference, query = panels
@@ -180,6 +183,7 @@ def test_a_cell_without_genes_in_use_is_unknown_and_one_with_some_is_not(panels,
     assert (bridged["label"] == UNKNOWN).sum() == 1
 
 
+@pytest.mark.slow
 def test_a_query_of_other_parts_of_classes_is_told_of(panels):
     reference, query = panels
     lacks = query[query.obs["type"] != "Dendritic"].copy()

@@ -80,6 +80,7 @@ def test_sentences_and_markers_are_files_and_make_one_table(lexicell, labelled, 
     assert [line for line in table if line.startswith("2 labelled cells of each type")]
 
 
+@pytest.mark.slow
 def test_another_data_set_is_classified_by_label_names_that_a_map_translates(lexicell, labelled, tmp_path):
     import anndata
 
@@ -130,6 +131,7 @@ def test_what_cannot_be_done_is_one_sentence(lexicell, labelled, options, says):
     assert says in ended.complaint
 
 
+@pytest.mark.slow
 def test_an_embedding_from_elsewhere_has_a_row(lexicell, labelled, tmp_path):
     import lexicell as package
 

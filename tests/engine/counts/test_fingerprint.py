@@ -58,11 +58,12 @@ def test_the_order_in_which_a_folder_lists_its_files_is_nobodys(
     source: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = fingerprint(source)
-    monkeypatch.setattr(
-        "lexicell.counts.fingerprints.os.scandir",
-        lambda folder: nullcontext(sorted(Path(folder).iterdir())[::-1]),
-    )
-    assert fingerprint(source) == before
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            "lexicell.counts.fingerprints.os.scandir",
+            lambda folder: nullcontext(sorted(Path(folder).iterdir())[::-1]),
+        )
+        assert fingerprint(source) == before
 
 
 def test_any_write_of_one_byte_changes_it(source: Path) -> None:
@@ -146,9 +147,10 @@ def test_what_is_missing_or_hidden_is_named(tmp_path: Path, monkeypatch: pytest.
     def refuse(folder: Any) -> Any:
         raise PermissionError(13, "Permission denied", os.fspath(folder))
 
-    monkeypatch.setattr("lexicell.counts.fingerprints.os.scandir", refuse)
-    with pytest.raises(InputError, match=r"a\.zarr"):
-        fingerprint(store)
+    with monkeypatch.context() as patch:
+        patch.setattr("lexicell.counts.fingerprints.os.scandir", refuse)
+        with pytest.raises(InputError, match=r"a\.zarr"):
+            fingerprint(store)
 
 
 @pytest.fixture

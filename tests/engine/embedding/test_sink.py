@@ -50,6 +50,7 @@ def lines(target):
     return [line for file in files for line in file.read_text().splitlines()]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", [{"workers": 1}, {"workers": 3}, {"scheduler": "local", "workers": 2}])
 def test_its_shards_are_made_by_threads_and_by_processes(atlas, tmp_path, options):
     target = tmp_path / "out.zarr"

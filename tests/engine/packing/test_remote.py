@@ -25,6 +25,7 @@ def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
         yield "s3://atlas"
 
 
+@pytest.mark.slow
 def test_an_atlas_goes_to_a_url_is_interrupted_and_reads_the_same(
     inputs: list[Path],
     packed: Callable[..., list[str]],

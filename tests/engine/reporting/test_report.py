@@ -80,6 +80,7 @@ def by_cell(page):
     return pd.DataFrame(values, index=cells.names).sort_index()
 
 
+@pytest.mark.slow
 def test_a_cell_owes_to_its_genes_what_explain_says(run, paged):
     store, data = run
     page = paged(store, data=data, group="kind")
@@ -95,6 +96,7 @@ def test_a_cell_owes_to_its_genes_what_explain_says(run, paged):
     np.testing.assert_allclose(row[row != 0], told.reindex(row.index[row != 0]), rtol=1e-5, atol=1e-7)
 
 
+@pytest.mark.slow
 def test_groups_owe_to_genes_what_explain_says(run, paged):
     store, data = run
     page = paged(store, data=data, group="kind")
@@ -132,6 +134,7 @@ def test_a_store_with_counts_and_an_anndata_are_their_own_data(run, paged, donor
         pd.testing.assert_frame_equal(whole, page[whole.columns], rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_without_data_a_page_has_what_the_store_knows(run, paged, notes):
     store, _ = run
     page = paged(store, group="donor", basis=None, text=ASKED, listener=notes)
@@ -145,6 +148,7 @@ def test_without_data_a_page_has_what_the_store_knows(run, paged, notes):
     assert page.cells.layout.startswith("UMAP of the vectors of 359 cells")
 
 
+@pytest.mark.slow
 def test_sentences_score_cells_as_search_does(run, paged):
     store, data = run
     page = paged(store, data=data, text={"B": ASKED}, group="kind")
@@ -233,6 +237,7 @@ def test_cells_without_coordinates_are_left_out_and_told(run, paged, donors, tmp
     assert any("40 of them have no vector or no place" in line.text for line in page.summary)
 
 
+@pytest.mark.slow
 def test_what_lies_beside_the_store_is_part_of_the_page(run, paged, tmp_path):
     store, data = run
     lexicell.annotate(data, tmp_path / "cells.annotation.csv", describe={"B cell": ASKED, "other": "blood"})
@@ -260,6 +265,7 @@ def test_what_lies_beside_the_store_is_part_of_the_page(run, paged, tmp_path):
     assert sum(shares) == pytest.approx(1)
 
 
+@pytest.mark.slow
 def test_the_commands_make_the_same_again(run, paged, tmp_path, monkeypatch, donors):
     _, data = run
     store = tmp_path / "other.zarr"
@@ -312,6 +318,7 @@ def test_a_trained_projection_is_asked_for(run, paged, tmp_path):
         paged(store, data=data, projection=other)
 
 
+@pytest.mark.slow
 def test_vectors_of_another_model_have_no_genes(run, paged, tmp_path):
     _, data = run
     names = ad.read_h5ad(data, backed="r").obs_names
@@ -405,6 +412,7 @@ def test_outputs_are_checked_first(run, tmp_path):
     assert (tmp_path / "page.html").read_text() == "mine"
 
 
+@pytest.mark.slow
 def test_the_verb_writes_a_page_and_says_where(run, tmp_path, capsys):
     store, data = run
     words = [

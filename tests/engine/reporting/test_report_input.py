@@ -61,6 +61,7 @@ def test_names_are_in_the_order_of_their_numbers_whatever_the_hash():
     assert made.names == ("1", "2", "10", "NaN", "a", "inf", "m2", "m10", "nan")
 
 
+@pytest.mark.slow
 def test_a_column_called_as_a_sentence_stays(embedded, paged):
     embedded.obs["T cell activation"] = np.arange(360.0)
     page = paged(embedded, text=["T cell activation"])

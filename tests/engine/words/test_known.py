@@ -48,6 +48,7 @@ def right(found, truth, cells):
     return (found.cells["label"].astype(str).to_numpy() == truth)[cells].mean()
 
 
+@pytest.mark.slow
 def test_a_few_labels_mend_what_sentences_do_not_say(atlas, truth):
     atlas = atlas.copy()
     atlas.obs["few"] = few(truth)
@@ -71,6 +72,7 @@ def test_cells_that_are_labelled_keep_their_label(atlas, truth):
     assert (found.cells["second"].astype(str).to_numpy()[told] == "unknown").all()
 
 
+@pytest.mark.slow
 def test_a_type_with_a_labelled_cell_is_there_whatever_its_sentence_says(atlas, truth):
     atlas = atlas.copy()
     atlas.obs["few"] = few(truth)
@@ -97,6 +99,7 @@ def test_a_type_that_a_reference_sees_is_there_whatever_its_sentence_says(atlas,
     assert any("sentences seldom add to it" in getattr(note, "text", "") for note in told)
 
 
+@pytest.mark.slow
 def test_a_reference_of_other_genes_is_weighed_too(atlas, truth):
     rng = np.random.default_rng(0)
     mine = rng.random(atlas.n_vars) < 0.5

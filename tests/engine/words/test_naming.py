@@ -86,6 +86,7 @@ def test_what_no_text_of_a_gene_says_is_refused(lexicon):
         call_up(["insulin", "qwxz vvkj"], None, lexicon)
 
 
+@pytest.mark.slow
 def test_most_cells_get_their_name(atlas, named):
     truth = atlas.obs["bulk_labels"].astype(str).map(LABELS)
     known = truth.notna().to_numpy()
@@ -126,6 +127,7 @@ def test_the_order_of_cells_and_genes_decides_nothing(atlas, named):
     assert np.allclose(found.types["evidence"], named.types["evidence"], atol=1e-6)
 
 
+@pytest.mark.slow
 def test_what_genes_add_is_what_the_score_is_made_of(atlas, named):
     """The sum over genes is the mean score of a type's cells above that of all, before it is standardised."""
     from lexicell.embedding import AlignOptions, align_cells

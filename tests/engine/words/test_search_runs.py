@@ -95,6 +95,7 @@ def test_a_damaged_store_is_not_searched(cells, tmp_path):
         lexicell.search(tmp_path / "out.zarr", "B cell", listener=ignore)
 
 
+@pytest.mark.slow
 def test_a_folder_has_the_scores_of_all_cells(atlas, tmp_path):
     found = lexicell.search(atlas, ASKED, tmp_path / "scores", listener=ignore)
     expected = lexicell.search(atlas, ASKED, listener=ignore)

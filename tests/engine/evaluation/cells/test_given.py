@@ -65,6 +65,7 @@ def test_vectors_in_any_order_are_judged_on_the_same_draws(labelled, tmp_path):
     assert "| other | 1.000" in found.markdown()
 
 
+@pytest.mark.slow
 def test_our_own_store_beside_us_is_as_good_as_we_are(labelled, tmp_path):
     lexicell.embed(labelled, tmp_path / "ours.zarr", recipe="paper", listener=ignore)
     found = lexicell.evaluate(
@@ -81,6 +82,7 @@ def test_our_own_store_beside_us_is_as_good_as_we_are(labelled, tmp_path):
     assert scores["paper"] == scores["store"]
 
 
+@pytest.mark.slow
 def test_cells_without_a_vector_are_left_out_for_all(labelled, tmp_path):
     has = np.flatnonzero(labelled.obs[LABEL].notna())
     first = written(tmp_path / "first.h5ad", labelled, told(labelled), np.delete(np.arange(120), has[:4]))

@@ -81,6 +81,7 @@ def test_methods_that_do_not_depend_on_the_draw_embed_a_cell_alike_wherever_it_i
         np.testing.assert_allclose(np.abs(together), np.abs(apart), atol=2e-3, err_msg=name)
 
 
+@pytest.mark.slow
 def test_only_methods_that_say_so_look_at_the_query(task):
     counts = sp.csr_array(np.random.default_rng(1).poisson(3.0, (30, 40)).astype(np.float32))
     totals = np.asarray(counts.sum(axis=1), np.float32)

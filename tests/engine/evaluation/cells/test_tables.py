@@ -49,6 +49,7 @@ def atlas(few):
     return GeneAtlas(*parts, np.zeros((few.n_genes, 2), np.float32), np.ones(few.n_genes, np.float32), data)
 
 
+@pytest.mark.slow
 def test_cells_through_which_genes_are_compared_are_of_the_query_and_drawn_anew(few):
     split, tables = halves(panel()), Tables(few, 0, lambda event: None)
     first, again, other = (tables.through(10, split, seed).vectors for seed in (0, 0, 1))

@@ -202,6 +202,7 @@ def test_a_gene_may_be_there_twice_only_with_one_vector(tmp_path):
         import_vectors(tmp_path / "g.npz", tmp_path / "m", **FACTS)
 
 
+@pytest.mark.slow
 def test_a_table_of_texts_brings_texts_and_a_lexicon_only_ids(tmp_path, gene_table, bundled):
     """GenePT's names are in upper case and partly out of date: C1ORF112 and OCT4."""
     genes = {"TP53": [1], "C1ORF112": [2], "OCT4": [3], "NOTAGENE": [4], "POU5F1P3": [5]}

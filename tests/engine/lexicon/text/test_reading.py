@@ -67,6 +67,7 @@ def test_the_refseq_summaries_are_read_with_their_gaps(data):
     assert any("(PMID:" in text for text in plain.texts)
 
 
+@pytest.mark.slow
 def test_the_go_recipes_on_the_human_table(gene_table, small_table):
     alone = read_gene_texts(small_table, TextOptions(recipe="go"))
     assert (alone.table.num_rows, alone.n_empty) == (38, 3)
