@@ -152,7 +152,7 @@ def _append(at, low, high, many, wanted, s):
 @kernel()
 def _deal(n, s):
     """Sort the picks by count, where few are beyond the levels; equal ones stay as they are."""
-    genes, counts, place = s.where, s.count, s.digit
+    genes, counts, place = s.where, s.counts, s.digit
     copy(s.picked, n, genes)
     copy(s.value, n, counts)
     place[: TOP_LEVEL + 1] = 0
@@ -234,10 +234,10 @@ def rank_row(x, idx, columns, factor, k, by_score, s):
         if by_score:
             score_order(picks, factor, s)
             copy(s.picked, picks, s.where)
-            copy(s.value, picks, s.count)
+            copy(s.value, picks, s.counts)
             for i in range(picks):
                 at = s.order[i] & _PLACE
-                s.picked[i], s.value[i] = s.where[at], s.count[at]
+                s.picked[i], s.value[i] = s.where[at], s.counts[at]
     return flags, picks, ties, total
 
 
@@ -268,7 +268,7 @@ def list_divided(x, idx, columns, ids, divisor, k, s, genes, counts):
     n = min(found, np.int64(k))
     for i in range(n):
         at = s.order[i] & _PLACE
-        genes[i], counts[i] = ids[s.where[at]], s.count[at]
+        genes[i], counts[i] = ids[s.where[at]], s.counts[at]
     tied = 0
     while found > n > tied and s.score[s.order[n - 1 - tied] & _PLACE] == s.score[s.order[n] & _PLACE]:
         tied += 1
@@ -279,7 +279,7 @@ def list_divided(x, idx, columns, ids, divisor, k, s, genes, counts):
 def _divided_order(x, idx, rank, divisor, total, s):
     """List all candidates of a row by ``(x / total * 10_000 / divisor descending, gene)``, in 64 bits.
 
-    ``s.order[:n]`` has places in ``s.where``, which has genes, ``s.count`` and ``s.score``; returns ``n``.
+    ``s.order[:n]`` has places in ``s.where``, which has genes, ``s.counts`` and ``s.score``; returns ``n``.
     The first bits of the scores are sorted by, and the rest is looked at only where they are equal.
     """
     n = 0
@@ -287,11 +287,11 @@ def _divided_order(x, idx, rank, divisor, total, s):
         gene = rank[np.uint64(idx[j])]
         v = np.float32(x[j])
         s.where[n] = gene
-        s.count[n] = v
+        s.counts[n] = v
         n += v > 0 and gene >= 0
     highest, lowest = np.uint64(0), ~np.uint64(0)
     for i in range(n):
-        score = np.float64(s.count[i]) / total * 10_000.0 / divisor[s.where[i]]
+        score = np.float64(s.counts[i]) / total * 10_000.0 / divisor[s.where[i]]
         s.score[i] = score
         highest, lowest = max(highest, double_bits(score)), min(lowest, double_bits(score))
     if n:

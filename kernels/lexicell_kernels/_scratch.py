@@ -40,7 +40,7 @@ class Scratch(NamedTuple):
     order: NDArray[np.uint64]  # [most picks] sort keys
     spare: NDArray[np.uint64]  # [most picks] the same, half sorted
     digit: NDArray[np.int32]  # [2048] how often each value of a digit occurs, then where it goes
-    count: NDArray[np.float32]  # [longest row] counts, as `where`
+    counts: NDArray[np.float32]  # [longest row] counts, as `where`
     score: NDArray[np.float64]  # [longest row] scores of 64 bits
     weight: NDArray[np.float32]  # [most picks] weights, as `picked`
     sums: NDArray[np.float32]  # [p] accumulators

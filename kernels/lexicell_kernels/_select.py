@@ -247,7 +247,7 @@ def kth_key(key, k, near):
 def _list(i, gene, count, is_tie, s):
     """Note a gene that may be picked at place `i` of the list, and mark it."""
     s.where[i] = gene
-    s.count[i] = count
+    s.counts[i] = count
     # Without a branch: which of the two maps gets the bit can't be predicted.
     word = (np.uint64(gene) >> np.uint64(6)) * np.uint64(2) + is_tie
     s.marks[word] |= np.uint64(1) << (np.uint64(gene) & np.uint64(63))
@@ -338,7 +338,7 @@ def arrange(listed, wanted, s):
         place = s.before[word] + np.int32(count_bits(chosen & (bit - np.uint64(1))))
         place = np.uint64(place if chosen & bit else n)
         s.picked[place] = s.where[i]
-        s.value[place] = s.count[i]
+        s.value[place] = s.counts[i]
     return np.int64(n)
 
 
