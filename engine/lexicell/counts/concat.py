@@ -41,8 +41,8 @@ __all__ = ["INPUT", "INPUT_ROW", "ConcatSource", "open_many"]
 INPUT, INPUT_ROW = "input", "input_row"
 #: Inputs that are open at a time, unless the process may not open so many files: thousands would exceed that.
 MOST_OPEN = 24
-#: Files that an open input holds (HDF5's, a row partition), and those that all else needs.
-_FILES_EACH, _OTHER_FILES = 2, 32
+#: Files that an open input holds (HDF5's, ours beside it, a row partition), and those that all else needs.
+_FILES_EACH, _OTHER_FILES = 3, 32
 #: Cells of each input that are looked at when their values are compared.
 _LOOK_CELLS = 48
 #: Lines about how single inputs are read.

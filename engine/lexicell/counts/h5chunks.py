@@ -1,4 +1,4 @@
-"""One-dimensional HDF5 arrays in chunks, of which HDF5 gives the stored bytes and no more.
+"""One-dimensional HDF5 arrays: those in chunks, of which HDF5 gives the stored bytes and no more.
 
 HDF5 lets one thread in at a time, and decodes in it. Here it looks a chunk up and copies it as it lies in the
 file; each thread decodes on its own, with a faster inflate. What is not known here for certain is left to
@@ -18,6 +18,7 @@ import numpy as np
 
 from lexicell._trace import stage
 from lexicell.counts.array_reader import ArrayReader, Hdf5Reader
+from lexicell.counts.h5contiguous import contiguous_reader
 from lexicell.counts.h5filters import Filters, UndecodableError
 
 if TYPE_CHECKING:
@@ -30,20 +31,23 @@ __all__ = ["fast_array"]
 def fast_array(dataset: h5py.Dataset) -> ArrayReader:
     """Reader of a dataset: one that decodes outside HDF5's lock, or `Hdf5Reader` where HDF5 has to decode.
 
-    The former takes one-dimensional arrays of plain numbers in chunks, with no filters but shuffle, gzip or
-    lzf, and Fletcher-32.
+    The former takes one-dimensional arrays of plain numbers, in one piece or in chunks with no filters but
+    shuffle, gzip or lzf, and Fletcher-32.
     """
     import h5py
 
+    if len(dataset.shape) != 1 or dataset.dtype.kind not in "buif":
+        return Hdf5Reader(dataset)
+    as_stored = h5py.h5t.py_create(dataset.dtype, logical=True)
+    if not as_stored.equal(dataset.id.get_type()):
+        return Hdf5Reader(dataset)
     plist = dataset.id.get_create_plist()
-    plain = len(dataset.shape) == 1 and dataset.dtype.kind in "buif"
-    if plain and plist.get_layout() == h5py.h5d.CHUNKED:
-        as_stored = h5py.h5t.py_create(dataset.dtype, logical=True)
+    if plist.get_layout() == h5py.h5d.CHUNKED:
         listed = [plist.get_filter(i) for i in range(plist.get_nfilters())]
         filters = Filters.of([(code, values) for code, _, values, _ in listed], dataset.dtype.itemsize)
-        if filters is not None and as_stored.equal(dataset.id.get_type()):
+        if filters is not None:
             return _ChunkedReader(dataset, filters)
-    return Hdf5Reader(dataset)
+    return contiguous_reader(dataset) or Hdf5Reader(dataset)
 
 
 class _Kept(threading.local):
