@@ -1,7 +1,7 @@
 """HDF5 arrays that lie in one piece, read by as many threads as there are.
 
-HDF5 lets one thread in at a time, and there is nothing to decode: through it one thread copies for all, and two
-cores read 0.6 times as fast. What anndata writes without compression lies in one piece.
+HDF5 lets one thread in at a time, and there is nothing to decode: through it one thread copies for all, and
+two cores read 0.6 times as fast. What anndata writes without compression lies in one piece.
 """
 
 from __future__ import annotations
