@@ -1,4 +1,4 @@
-"""Chunks that are decoded outside HDF5 hold what h5py reads, and damage is an error."""
+"""Arrays that are read past HDF5 hold what h5py reads, and damage is an error."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import os
 import zlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -51,22 +51,15 @@ def _write(path: Path, values: Any, **options: Any) -> Path:
     return path
 
 
-def _refuse(*args: Any) -> None:
-    raise AssertionError
-
-
 @pytest.fixture
 def fast(tmp_path: Path) -> Iterator[Callable[..., Any]]:
-    """Write values, and give the reader of them that has HDF5 decode nothing."""
-    with ExitStack() as opened, pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Hdf5Reader, "read_into", _refuse)
+    """Write values, and read them past HDF5, which is closed: whatever needed it would fail."""
 
-        def make(values: Any, **options: Any) -> Any:
-            opened.close()
-            path = _write(tmp_path / "a.h5", values, **options)
-            return fast_array(opened.enter_context(h5py.File(path))["a"])
+    def make(values: Any, **options: Any) -> Any:
+        with h5py.File(_write(tmp_path / "a.h5", values, **options)) as file:
+            return fast_array(file["a"])
 
-        yield make
+    return make
 
 
 @given(
@@ -93,14 +86,26 @@ def test_every_slice_of_every_layout_is_h5pys(
     assert array.shape == (n,)
 
 
+@pytest.mark.parametrize("options", [*FILTERS, None], ids=str)
+def test_known_filters_need_no_hdf5(options: dict[str, Any] | None, fast: Callable[..., Any]) -> None:
+    values = _values(1000, "<i4")
+    array = fast(values, **({} if options is None else {**options, "chunks": (100,)}))
+    assert not isinstance(array, Hdf5Reader)
+    np.testing.assert_array_equal(array[:], values)
+
+
 @pytest.mark.parametrize("kind", ["csr", "csc"])
-@pytest.mark.parametrize("compression", ["gzip", "lzf"])
-def test_hdf5_decodes_no_files_of_anndata(
-    kind: str, compression: str, h5ad: Any, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("compression", ["gzip", "lzf", None])
+def test_files_of_anndata_are_read_past_hdf5(
+    kind: str, compression: str | None, h5ad: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     matrix = counts(400, 300)
     path = h5ad(matrix.asformat(kind), compression=compression)
-    monkeypatch.setattr(Hdf5Reader, "read_into", _refuse)
+
+    def refuse(*args: Any) -> None:
+        raise AssertionError
+
+    monkeypatch.setattr(Hdf5Reader, "read_into", refuse)
     with open_counts(path) as source:
         same(assemble(source), matrix)
 
@@ -110,7 +115,7 @@ def test_real_counts_are_h5pys(name: str, data: Callable[[str], Path]) -> None:
     with h5py.File(data(name)) as file:
         for part in (file[f"X/{key}"] for key in ("data", "indices", "indptr")):
             array, n = fast_array(part), part.shape[0]
-            assert type(array) is not Hdf5Reader
+            assert not isinstance(array, Hdf5Reader)
             np.testing.assert_array_equal(array[:], part[:])
             for start in range(0, n, n // 7 + 1):
                 np.testing.assert_array_equal(array[start : start + 1234], part[start : start + 1234])
@@ -165,7 +170,7 @@ def test_what_is_not_known_is_left_to_h5py(make: Callable[..., Any], tmp_path: P
         make(file, path)
     with h5py.File(path) as file:
         array = fast_array(file["a"])
-        assert type(array) is Hdf5Reader
+        assert isinstance(array, Hdf5Reader)
         np.testing.assert_array_equal(array[1:40], file["a"][1:40])
 
 
@@ -180,17 +185,18 @@ def test_what_is_not_known_is_left_to_h5py(make: Callable[..., Any], tmp_path: P
     ],
     ids=str,
 )
-def test_files_that_may_change_or_lie_elsewhere_are_read_too(
+def test_files_that_may_change_or_lie_elsewhere_are_left_to_h5py(
     writing: dict[str, Any], reading: dict[str, Any], tmp_path: Path
 ) -> None:
     with h5py.File(tmp_path / "a.h5", "w", **writing) as file:
         file.create_dataset("a", data=np.arange(500), chunks=(100,), compression="gzip")
     with h5py.File(tmp_path / "a.h5", **{"mode": "r", **reading}) as file:
         array = fast_array(file["a"])
+        assert isinstance(array, Hdf5Reader)
         np.testing.assert_array_equal(array[90:310], np.arange(90, 310))
 
 
-def test_what_the_process_wrote_and_hdf5_still_holds_is_read(tmp_path: Path) -> None:
+def test_a_file_open_for_writing_elsewhere_in_the_process_is_left_to_h5py(tmp_path: Path) -> None:
     path = _write(tmp_path / "a.h5", np.zeros(500, "i4"), chunks=(100,), compression="gzip")
     with h5py.File(path, "r+") as writer, h5py.File(path) as reader:
         writer["a"][:] = 7
@@ -204,7 +210,7 @@ def test_chunks_that_were_never_written_hold_the_fill_value(filters: Any, tmp_pa
         dataset[250:420] = np.arange(170)
     with h5py.File(tmp_path / "a.h5") as file:
         array = fast_array(file["a"])
-        assert type(array) is not Hdf5Reader
+        assert not isinstance(array, Hdf5Reader)
         np.testing.assert_array_equal(array[:], file["a"][:])
         np.testing.assert_array_equal(array[150:210], file["a"][150:210])
         assert array[940:950].tolist() == [3.5] * 10
@@ -220,7 +226,7 @@ def test_filters_left_out_of_single_chunks_are_not_undone(tmp_path: Path) -> Non
     with h5py.File(tmp_path / "a.h5") as file:
         array = fast_array(file["a"])
         np.testing.assert_array_equal(file["a"][:], values)
-        np.testing.assert_array_equal(array[:], values)
+    np.testing.assert_array_equal(array[:], values)
 
 
 @pytest.mark.parametrize("deflated", [False, True])
@@ -243,7 +249,7 @@ def test_a_last_chunk_that_hdf5_left_unfiltered_is_read(deflated: bool, tmp_path
         assert file["a"].id.read_direct_chunk((200,))[1][:200] == values[200:].tobytes()
     with h5py.File(tmp_path / "a.h5") as file:
         array = fast_array(file["a"])
-        assert type(array) is not Hdf5Reader
+        assert not isinstance(array, Hdf5Reader)
         np.testing.assert_array_equal(array[:], values)
 
 
@@ -288,11 +294,51 @@ def test_threads_read_at_once(filters: dict[str, Any], fast: Callable[..., Any])
 
 def test_values_go_into_a_given_array(fast: Callable[..., Any]) -> None:
     values = _values(1000, ">f4")
-    for options in ({"chunks": (100,), "compression": "gzip"}, {"chunks": (100,)}):
+    for options in ({"chunks": (100,), "compression": "gzip"}, {"chunks": (100,)}, {}):
         out = np.full(600, -1, ">f4")
         fast(values, **options).read_into(150, 650, out[50:550])
         np.testing.assert_array_equal(out[50:550], values[150:650])
         assert set(out[:50]) == set(out[550:]) == {-1}
+
+
+@pytest.mark.parametrize("held", [True, False])
+def test_a_file_that_took_the_name_is_not_read_instead(tmp_path: Path, *, held: bool) -> None:
+    path = _write(tmp_path / "a.h5", np.zeros(500, "i4"))
+    other = _write(tmp_path / "b.h5", np.ones(500, "i4"))
+    with h5py.File(path) as file:
+        before = fast_array(file["a"]) if held else None
+        other.replace(path)
+        after = fast_array(file["a"])
+        assert isinstance(after, Hdf5Reader) == (before is None)
+        assert before is None or not before[:].any()
+        assert not after[:].any()
+
+
+def test_arrays_of_one_file_share_a_descriptor_and_those_of_the_next_file_do_not(tmp_path: Path) -> None:
+    def opened() -> int:
+        return len(list(Path("/dev/fd").iterdir()))
+
+    one, two = (_write(tmp_path / f"{n}.h5", np.full(500, n, "i4"), chunks=(100,)) for n in (1, 2))
+    with h5py.File(one) as file:
+        before = opened()
+        arrays = [fast_array(file["a"]) for _ in range(5)]
+        assert opened() == before + 1
+    with h5py.File(two) as file:  # under the number that HDF5 had for the other
+        other = fast_array(file["a"])
+        assert (other[:] == 2).all()
+        assert all((array[:] == 1).all() for array in arrays)
+
+
+def test_neither_lock_nor_descriptor_stays(tmp_path: Path) -> None:
+    path = _write(tmp_path / "a.h5", np.zeros(500, "i4"), chunks=(100,))
+    before = len(list(Path("/dev/fd").iterdir()))
+    with h5py.File(path) as file:
+        array = fast_array(file["a"])
+    with h5py.File(path, "r+") as file:
+        file["a"][:] = 1
+    assert array[:].all()
+    del array
+    assert len(list(Path("/dev/fd").iterdir())) == before
 
 
 def _places(path: Path) -> list[tuple[int, int]]:
@@ -346,6 +392,19 @@ def test_damage_is_a_corrupt_file_that_names_the_rows(h5ad: Any) -> None:
         pytest.raises(CorruptDataError, match=r"rows \d+:\d+ of X cannot be read"),
     ):
         assemble(source, 2000)
+
+
+@pytest.mark.parametrize("filters", FILTERS, ids=str)
+def test_a_file_that_ends_early_is_an_error(filters: dict[str, Any], tmp_path: Path) -> None:
+    values = np.random.default_rng(0).integers(0, 1 << 30, 10_000)
+    path = _write(tmp_path / "a.h5", values, chunks=(1000,), **filters)
+    with h5py.File(path) as file:
+        array = fast_array(file["a"])
+        os.truncate(path, path.stat().st_size // 2)
+        with pytest.raises(EOFError, match="the file ends before byte"):
+            array[:]
+        with pytest.raises(OSError, match="a chunk ends at byte"):
+            fast_array(file["a"])
 
 
 @pytest.mark.parametrize("options", [{}, *({"chunks": (1000,), **each} for each in FILTERS)], ids=str)
