@@ -169,9 +169,10 @@ def rank_genes(
 
 
 def _columns(table: GeneTable) -> Columns:
-    """What the columns mean; looked at once and kept with the table."""
-    if "columns" not in table.derived:
-        rank = np.ascontiguousarray(table.rank, dtype=np.int32)
+    """What the columns mean; looked at once and kept with the table, in memory that nobody changes."""
+    kept: Columns | None = table.derived.get("columns")
+    if kept is None or not np.array_equal(kept.rank, table.rank):
+        rank = np.array(table.rank, dtype=np.int32)
         candidates = np.flatnonzero(rank >= 0)
         stop = int(candidates[-1]) + 1 if candidates.size else 0
         in_order = bool((np.diff(rank[candidates]) > 0).all())

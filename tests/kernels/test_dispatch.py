@@ -464,3 +464,20 @@ def test_arrays_of_another_package_have_no_kernel(table):
         lexicell_kernels.embed_rows(
             CsrBlock(data=Other(), indices=Other(), indptr=Other(), n_columns=V), table, k=1
         )
+
+
+def test_a_rank_that_changes_is_looked_at_anew():
+    rank = np.arange(6, dtype=np.int32)
+    table = GeneTable(vectors=np.eye(6, dtype=np.float32), rank=rank)
+    block = CsrBlock(
+        data=np.ones(6, np.float32),
+        indices=np.arange(6, dtype=np.int32),
+        indptr=np.array([0, 6]),
+        n_columns=6,
+    )
+    assert cpu.embed_rows(block, table, k=None).n_genes.tolist() == [6]
+    rank[5] = -1
+    fresh = GeneTable(vectors=np.eye(6, dtype=np.float32), rank=rank.copy())
+    changed, expected = (cpu.embed_rows(block, given, k=None) for given in (table, fresh))
+    assert changed.n_genes.tolist() == [5]
+    np.testing.assert_array_equal(changed.vectors, expected.vectors)

@@ -68,7 +68,7 @@ class FoldedTable:
     def with_vectors(self, data: bytes) -> FoldedTable | None:
         """Return the same with vectors that were computed elsewhere; None where the bytes are damaged."""
         try:
-            vectors = load(data)[_VECTORS].copy()  # one that can be written to, as others are
+            vectors = load(data)[_VECTORS].copy()  # which outlives the bytes
         except (SafetensorError, KeyError):
             return None
         return replace(self, table=replace(self.table, vectors=vectors))

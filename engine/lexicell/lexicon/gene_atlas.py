@@ -169,9 +169,11 @@ class GeneAtlas:
         table = lexicon.read_genes(["ncbi_id", "symbol"])
         table = table.append_column("scale", pa.array(self.scale, pa.float32()))
         for name in _PARTS:
-            numbers: NDArray[Any] = np.ascontiguousarray(getattr(self, name), np.float16)
-            if name != "detected":
-                numbers, unit = _as_bytes(getattr(self, name))
+            numbers: NDArray[Any] = getattr(self, name)
+            if name == "detected":
+                numbers = np.ascontiguousarray(numbers, np.float16)
+            else:
+                numbers, unit = _as_bytes(numbers)
                 table = table.append_column(name + _UNIT, pa.array(unit))
             values = pa.FixedSizeListArray.from_arrays(pa.array(numbers.ravel()), numbers.shape[1])
             table = table.append_column(name, values)
@@ -327,6 +329,7 @@ def _scales(scale: NDArray[np.float32], row_of: NDArray[np.int64]) -> NDArray[np
 def _as_bytes(part: NDArray[np.float32]) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
     """Numbers ``[G, c]`` as int8, and the unit of each row."""
     unit = np.abs(part).max(axis=1, initial=0).astype(np.float32) / np.float32(127)
+    unit[unit < np.finfo(np.float32).tiny] = 0  # a multiple would be beyond a byte
     numbers = np.divide(part, unit[:, None], out=np.zeros(part.shape, np.float32), where=unit[:, None] > 0)
     return np.rint(numbers).astype(np.int8), unit
 

@@ -97,7 +97,9 @@ class Journal:
             msg = f"unit {unit} of {self.total} can't be committed (again)"
             raise ValueError(msg)
         steps.step("unit-written")
-        own = write_receipt(self._place.objects, Receipt(unit, tuple(objects), facts))
+        own = write_receipt(
+            self._place.objects, Receipt(unit, tuple(objects), facts), identity_hash(self._identity)
+        )
         steps.step("unit-committed")
         self.done[unit] = dict(facts)
         self._objects |= {item.key: item for item in (*objects, own)}

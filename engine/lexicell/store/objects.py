@@ -193,7 +193,8 @@ class LocalObjects(Objects):
         for folder, _, names in os.walk(self.root):
             for name in names:
                 path = Path(folder, name)
-                sizes[path.relative_to(self.root).as_posix()] = path.lstat().st_size
+                with suppress(FileNotFoundError):  # renamed meanwhile, by a process that writes
+                    sizes[path.relative_to(self.root).as_posix()] = path.lstat().st_size
         return sizes
 
     def zarr_store(self) -> Any:

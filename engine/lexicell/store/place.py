@@ -19,12 +19,11 @@ from lexicell.errors import InputError, OutputExistsError
 from lexicell.store import steps
 from lexicell.store.lock import LOCK, FileLock, HeartbeatLock, Lock
 from lexicell.store.objects import FOLDER, TEMPORARY, LocalObjects, Objects, RemoteObjects, refusals
-from lexicell.store.units import FORMAT, unseal
+from lexicell.store.units import COMPLETE, FORMAT, RUN, unseal
 
 __all__ = ["COMPLETE", "PASSING", "REPLACES", "RUN", "TABLE", "Place", "is_scratch", "place_of"]
 
 #: What identifies a run, and what shows that it has ended well.
-RUN, COMPLETE = f"{FOLDER}/run.json", f"{FOLDER}/COMPLETE"
 #: What was computed before the first unit and all units are made with; gone when the store is complete.
 TABLE = f"{FOLDER}/table"
 #: Objects of units that the store is put together of at the end; gone when it is complete.

@@ -4,7 +4,8 @@ A receipt says which objects a unit is, and what is to be remembered of it. It i
 disk, whole or not at all, and is a function of the unit alone. So receipts are objects of the store like all
 others: ``COMPLETE`` lists them, `verify` hashes them, and a run that was interrupted has the same ones. While
 a run is unfinished a receipt that is damaged is as good as none, and its unit is made again; in a finished
-store it is damage. Nothing tells which run made a unit, when and where: that would differ between two runs.
+store it is damage. One that another run left, of a process that was taken for dead, is none: a receipt names
+the identity of its run. Nothing tells when and where a unit was made: that would differ between two runs.
 
 A run that goes on trusts the names and sizes of the objects that receipts list; `_verify` hashes them.
 """
@@ -23,8 +24,10 @@ import blake3
 from lexicell.store.objects import FOLDER, Objects, Written
 
 __all__ = [
+    "COMPLETE",
     "FORMAT",
     "READABLE",
+    "RUN",
     "Receipt",
     "identity_hash",
     "read_receipts",
@@ -37,6 +40,8 @@ __all__ = [
 #: Of ``run.json`` and ``COMPLETE``: what runs write and go on with, and what can be read.
 FORMAT, READABLE = 2, (1, 2)
 
+#: What a run is, and what a finished store has.
+RUN, COMPLETE = f"{FOLDER}/run.json", f"{FOLDER}/COMPLETE"
 _UNITS = f"{FOLDER}/units"
 _RECEIPT = re.compile(rf"{re.escape(_UNITS)}/(\d{{6,}})\.json")
 _SEAL = b',"blake3":"'
@@ -61,9 +66,10 @@ class Receipt:
     facts: Mapping[str, Any]
 
 
-def write_receipt(objects: Objects, receipt: Receipt) -> Written:
-    """Record that a unit is written; durable when this returns."""
+def write_receipt(objects: Objects, receipt: Receipt, run: str) -> Written:
+    """Record that a unit of a run (`identity_hash`) is written; durable when this returns."""
     content = {
+        "run": run,
         "unit": receipt.shard,
         "objects": [[item.key, item.size, item.blake3] for item in receipt.objects],
         "facts": receipt.facts,
@@ -76,7 +82,7 @@ def write_receipt(objects: Objects, receipt: Receipt) -> Written:
 def read_receipts(objects: Objects, keys: Iterable[str]) -> dict[int, Receipt]:
     """Read the receipts among some objects, each of which then counts as an object of its unit.
 
-    One that is not what was written is left out.
+    One that is not what was written is left out, and one of another run than that of the store.
 
     Raises
     ------
@@ -84,24 +90,34 @@ def read_receipts(objects: Objects, keys: Iterable[str]) -> dict[int, Receipt]:
         The disk or the service does not give one back.
     """
     names = sorted(key for key in keys if _RECEIPT.fullmatch(key))
+    record = unseal(objects.get(RUN))
+    run = None if record is None else identity_hash(record["identity"])
     with ThreadPoolExecutor(objects.at_once) as pool:
-        read = map(_read, names, pool.map(objects.get, names))
+        read = (_read(key, data, run) for key, data in zip(names, pool.map(objects.get, names), strict=True))
         return {receipt.shard: receipt for receipt in read if receipt is not None}
 
 
 def units_done(objects: Objects, sizes: Mapping[str, int] | None = None) -> dict[int, Receipt]:
-    """Units that are committed, and whose objects are all there, of the size they had (`Objects.sizes`)."""
+    """Units that are committed, and whose objects are all there, of the size they had (`Objects.sizes`).
+
+    All are where a run is complete but for its name: what only unfinished runs need may be gone by then.
+    """
     there = objects.sizes() if sizes is None else sizes
+    receipts, manifest = read_receipts(objects, there), unseal(objects.get(COMPLETE))
+    if manifest is not None and all(there.get(key) == size for key, size, _ in manifest["objects"]):
+        return receipts
     return {
         number: receipt
-        for number, receipt in read_receipts(objects, there).items()
+        for number, receipt in receipts.items()
         if all(there.get(item.key) == item.size for item in receipt.objects)
     }
 
 
-def _read(key: str, data: bytes | None) -> Receipt | None:
+def _read(key: str, data: bytes | None, run: str | None) -> Receipt | None:
     content = unseal(data)
-    if data is None or content is None or key != f"{_UNITS}/{content['unit']:06}.json":
+    if data is None or content is None or content.get("run") != run:
+        return None
+    if key != f"{_UNITS}/{content['unit']:06}.json":
         return None
     written = (Written(*item) for item in content["objects"])
     own = Written(key, len(data), blake3.blake3(data).hexdigest())

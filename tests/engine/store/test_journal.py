@@ -494,3 +494,41 @@ def test_sealed_content_is_read_back_or_not_at_all():
     for i in range(len(data)):
         assert unseal(data[:i]) is None
         assert unseal(data[:i] + bytes([data[i] ^ 1]) + data[i + 1 :]) is None
+
+
+def test_a_receipt_that_another_run_left_is_none(made, whole, tmp_path):
+    """A process that was taken for dead may wake up when another run has the place."""
+    out = tmp_path / "out.zarr"
+    made.begin(out, (0, 1))
+    unfinished = Path(f"{out}.partial")
+    foreign = receipt(unfinished, 1).read_bytes()
+    with made.open(out, "overwrite", recipe={"top_k": 8}) as store:
+        made.commit(store, (0,))
+    receipt(unfinished, 1).write_bytes(foreign)
+    for name, _, _ in json.loads(foreign)["objects"]:
+        (unfinished / name).parent.mkdir(parents=True, exist_ok=True)
+        (unfinished / name).write_bytes((whole / name).read_bytes())
+    with made.open(out, "resume", recipe={"top_k": 8}) as store:
+        assert store.pending == [1, 2, 3]
+
+
+def test_a_run_that_is_complete_but_for_its_name_is_not_begun_anew(tmp_path):
+    out = tmp_path / "out.zarr"
+    with open_journal(out, {"of": "parts"}, total=2, mode="new") as journal:
+        for unit in range(2):
+            journal.store.put(f"{PASSING}/{unit}", (b"part",))
+            journal.commit(unit, journal.store.take(), {})
+        out.mkdir()
+        (out / "file").touch()
+        with pytest.raises(OutputExistsError):
+            journal.finish()
+    shutil.rmtree(out)
+    found = begun(out)
+    assert found is not None
+    assert not found.pending
+    other = open_journal(out, {"of": "other parts"}, total=2, mode="new")
+    with pytest.raises(OutputExistsError), other:
+        pass
+    with open_journal(out, {"of": "parts"}, total=2, mode="resume") as journal:
+        assert journal.complete
+    assert out.is_dir()
