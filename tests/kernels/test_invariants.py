@@ -189,6 +189,7 @@ def test_the_number_of_threads_changes_nothing(problem: Problem, threads: int) -
         )
 
 
+@pytest.mark.slow
 @ANYWHERE
 @given(problems(WHOLE, max_value=255), st.sampled_from(Order))
 def test_picks_do_not_depend_on_how_numbers_are_stored(

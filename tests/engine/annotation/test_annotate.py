@@ -54,6 +54,7 @@ def test_cells_are_named_by_genes_that_both_measure(halves, method):
     assert (made.cells["label"].astype(str) != made.cells["second"].astype(str)).all()
 
 
+@pytest.mark.slow
 def test_a_label_depends_on_no_other_cell_of_the_query(halves):
     reference, query = halves
     whole = annotate(query, reference=reference, label="type").cells

@@ -20,6 +20,8 @@ from lexicell.reporting.content import Categories, Command, Facts, Folded, Numbe
 
 __all__ = ["donors", "notes"]
 
+pytestmark = pytest.mark.slow  # UMAP, neighbours and their compilers
+
 ASKED = "B cell receptor signaling, immunoglobulin production"
 
 

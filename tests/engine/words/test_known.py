@@ -59,6 +59,7 @@ def test_a_few_labels_mend_what_sentences_do_not_say(atlas, truth):
     assert "6 labelled cells are weighed" in both.facts["why"]
 
 
+@pytest.mark.slow
 def test_cells_that_are_labelled_keep_their_label(atlas, truth):
     atlas = atlas.copy()
     wrong = few(truth)

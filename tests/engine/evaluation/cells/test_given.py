@@ -40,6 +40,7 @@ def told(cells):
     return np.eye(4, 5, dtype=np.float32)[codes] + 0.01
 
 
+@pytest.mark.slow
 def test_vectors_in_any_order_are_judged_on_the_same_draws(labelled, tmp_path):
     rows = np.random.default_rng(0).permutation(labelled.n_obs)
     path = written(tmp_path / "other.h5ad", labelled, told(labelled), rows)

@@ -18,6 +18,7 @@ def panel(cells, bundled):
     return panel_of(cells, AlignOptions(lexicon=bundled), label=LABEL)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("recipe", sorted(RECIPES))
 def test_what_is_evaluated_is_what_is_shipped(cells, bundled, panel, recipe):
     import lexicell
