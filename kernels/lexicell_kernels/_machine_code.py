@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import pickle
 import warnings
 from collections.abc import Callable
@@ -14,6 +15,7 @@ from numba.core.caching import FunctionCache, IndexDataCacheFile
 __all__ = ["MachineCode"]
 
 _DIGEST = 16
+_LOGGER = logging.getLogger("lexicell_kernels")
 
 
 class _CheckedFiles(IndexDataCacheFile):  # type: ignore[misc]  # Numba has no types
@@ -74,7 +76,7 @@ class MachineCode(FunctionCache):  # type: ignore[misc]  # Numba has no types
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         """Read the code for a signature; None where there is none, or none that can be used."""
         try:
-            return super().load_overload(sig, target_context)
+            found = super().load_overload(sig, target_context)
         except Exception as error:  # unpickling raises anything
             try:
                 self._cache_file.remove()
@@ -84,6 +86,9 @@ class MachineCode(FunctionCache):  # type: ignore[misc]  # Numba has no types
                 remedy = "it cannot be deleted, so each start compiles anew: delete the folder"
             self._tell(f"is damaged ({error or type(error).__name__}); {remedy}")
             return None
+        if found is None:
+            _LOGGER.info("compiling the kernel, once on this machine; it takes about ten seconds")
+        return found
 
     def save_overload(self, sig: Any, data: Any) -> None:
         """Write the code for a signature, where that is possible."""

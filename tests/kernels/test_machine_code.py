@@ -62,6 +62,15 @@ def start(
     return started
 
 
+def test_the_first_start_says_that_it_compiles(start, caplog):
+    with caplog.at_level("INFO", logger="lexicell_kernels"):
+        start()
+        assert "compiling" in caplog.text
+        caplog.clear()
+        start()
+        assert not caplog.text
+
+
 def files(cache: Path, suffix: str) -> list[Path]:
     return sorted(cache.rglob(f"*{suffix}"))
 

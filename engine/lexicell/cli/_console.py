@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -85,9 +86,32 @@ def error(text: str) -> None:
     sys.stderr.write(f"{bold}lexicell: error:{plain} {printable(text)}\n")
 
 
+class _Notes(logging.Handler):
+    """Prints what is logged as notes."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """See `logging.Handler.emit`."""
+        note(record.getMessage())
+
+
+@contextmanager
+def _kernel_notes() -> Iterator[None]:
+    logger, notes = logging.getLogger("lexicell_kernels"), _Notes()
+    level = logger.level
+    logger.addHandler(notes)
+    logger.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        logger.removeHandler(notes)
+        logger.setLevel(level)
+
+
 @contextmanager
 def bar(what: str, unit: str) -> Iterator[Bar]:
     """Show a progress bar on stderr where that is a terminal; `note` may be called meanwhile.
+
+    There it also tells that the kernel is being compiled, while nothing else moves.
 
     Parameters
     ----------
@@ -99,7 +123,7 @@ def bar(what: str, unit: str) -> Iterator[Bar]:
     if not sys.stderr.isatty():
         yield lambda done, total, beside="": None  # noqa: ARG005
         return
-    with _progress(unit) as progress:
+    with _progress(unit) as progress, _kernel_notes():
         task = progress.add_task(what, start=False, total=None, beside="")
 
         def advance(done: int, total: int, beside: str = "") -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 
 import pytest
 
@@ -58,3 +59,13 @@ def test_a_path_in_an_error_is_written_out(lexicell):
     assert (ended.code, ended.out) == (2, "")
     assert "nowhere" in ended.complaint
     assert "\x1b" not in ended.err
+
+
+def test_on_a_terminal_a_bar_tells_that_the_kernel_is_compiled(monkeypatch, capsys):
+    logger = logging.getLogger("lexicell_kernels")
+    for terminal in (True, False):
+        monkeypatch.setattr(_console.sys.stderr, "isatty", lambda terminal=terminal: terminal, raising=False)
+        with _console.bar("embedding", "cells"):
+            logger.info("compiling")
+        assert ("compiling" in capsys.readouterr().err) == terminal
+    assert not logger.handlers
