@@ -19,6 +19,7 @@ from lexicell.store.units import (
     FORMAT,
     Receipt,
     identity_hash,
+    is_complete,
     read_receipts,
     seal,
     units_done,
@@ -163,8 +164,7 @@ class Journal:
         """Take what earlier runs committed, and remove what they had not."""
         objects = self._place.objects
         sizes = objects.sizes()
-        manifest = unseal(objects.get(COMPLETE))
-        if manifest is not None and all(sizes.get(key) == size for key, size, _ in manifest["objects"]):
+        if is_complete(objects, sizes):
             self._recall(read_receipts(objects, sizes))
             self._publish()  # an earlier run ended just before it could
             return

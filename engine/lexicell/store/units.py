@@ -30,6 +30,7 @@ __all__ = [
     "RUN",
     "Receipt",
     "identity_hash",
+    "is_complete",
     "read_receipts",
     "seal",
     "units_done",
@@ -97,14 +98,20 @@ def read_receipts(objects: Objects, keys: Iterable[str]) -> dict[int, Receipt]:
         return {receipt.shard: receipt for receipt in read if receipt is not None}
 
 
+def is_complete(objects: Objects, sizes: Mapping[str, int]) -> bool:
+    """Whether a run has ended, whatever its store is called: all that it lists is there, of its size."""
+    manifest = unseal(objects.get(COMPLETE))
+    return manifest is not None and all(sizes.get(key) == size for key, size, _ in manifest["objects"])
+
+
 def units_done(objects: Objects, sizes: Mapping[str, int] | None = None) -> dict[int, Receipt]:
     """Units that are committed, and whose objects are all there, of the size they had (`Objects.sizes`).
 
     All are where a run is complete but for its name: what only unfinished runs need may be gone by then.
     """
     there = objects.sizes() if sizes is None else sizes
-    receipts, manifest = read_receipts(objects, there), unseal(objects.get(COMPLETE))
-    if manifest is not None and all(there.get(key) == size for key, size, _ in manifest["objects"]):
+    receipts = read_receipts(objects, there)
+    if is_complete(objects, there):
         return receipts
     return {
         number: receipt
