@@ -28,14 +28,19 @@ def commands() -> list[str]:
     return [line for block in blocks("sh") for line in block.splitlines() if line]
 
 
+def write_my_cells(cells: AnnData, folder: Path) -> None:
+    """Write what the README calls ``my.h5ad``: cells whose types have twenty of them, or are "other"."""
+    kinds = cells.obs["bulk_labels"].astype(str).str.split("+").str[0]
+    cells.obs["cell_type"] = kinds.where(kinds.groupby(kinds).transform("size") >= 20, "other")
+    cells.write_h5ad(folder / "my.h5ad")
+
+
 @pytest.fixture
 def here(tmp_path: Path, cells: AnnData, workshop: object) -> Path:
     """What a person has: data of their own. NCBI is on this machine."""
     folder = tmp_path / "readme"
     folder.mkdir()
-    kinds = cells.obs["bulk_labels"].astype(str).str.split("+").str[0]
-    cells.obs["cell_type"] = kinds.where(kinds.groupby(kinds).transform("size") >= 20, "other")
-    cells.write_h5ad(folder / "my.h5ad")
+    write_my_cells(cells, folder)
     return folder
 
 

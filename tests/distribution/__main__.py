@@ -19,7 +19,7 @@ import venv
 import zipfile
 from pathlib import Path
 
-from tests.test_readme import blocks, commands
+from tests.test_readme import blocks, commands, write_my_cells
 
 REPOSITORY = Path(__file__).parents[2]
 CONSTRAINTS = REPOSITORY / "constraints.txt"
@@ -161,10 +161,7 @@ class Newcomer:
         """Write real cells of this environment's scanpy as the newcomer's."""
         from lexicell.cli.demo import load_cells
 
-        cells = load_cells()[:120].copy()
-        kinds = cells.obs["bulk_labels"].astype(str).str.split("+").str[0]
-        cells.obs["cell_type"] = kinds.where(kinds.groupby(kinds).transform("size") >= 20, "other")
-        cells.write_h5ad(self.work / "my.h5ad")
+        write_my_cells(load_cells()[:120].copy(), self.work)
 
 
 if __name__ == "__main__":
