@@ -20,7 +20,7 @@ import pandas as pd
 from bench import machine
 from bench.explain_speed import speed
 
-from lexicell.embedding.aligned import DEFAULT_LEXICON
+from lexicell.embedding.align import DEFAULT_LEXICON
 from lexicell.lexicon import Lexicon
 from studies.explain.cells import MARKERS, SETS, explanation
 from studies.explain.faithful import faithfulness

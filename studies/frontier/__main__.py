@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from lexicell.cli.demo import load_cells
 from lexicell.counts import open_counts
 from lexicell.embedding import AlignOptions, align_cells
-from lexicell.embedding.aligned import DEFAULT_LEXICON
+from lexicell.embedding.align import DEFAULT_LEXICON
 from lexicell.embedding.events import ignore
 from lexicell.embedding.gene_statistics import gene_statistics
 from lexicell.evaluation import Panel, panel_of

@@ -23,7 +23,7 @@ from bench.real_data import data_folder
 from numpy.typing import NDArray
 
 from lexicell.embedding import AlignedCells
-from lexicell.embedding.aligned import DEFAULT_LEXICON
+from lexicell.embedding.align import DEFAULT_LEXICON
 from lexicell.embedding.events import ignore
 from lexicell.evaluation import CONTROLS, Panel
 from lexicell.evaluation.cells.likenesses import meaningless, named_genes, of_genes, with_markers

@@ -108,7 +108,7 @@ def test_a_k_below_one_is_refused(backend, k):
 @BACKENDS
 def test_a_table_for_other_columns_is_refused(backend):
     for run in (backend.embed_rows, backend.select_topk):
-        with pytest.raises(ValueError, match="block has 7 columns and the gene table 6"):
+        with pytest.raises(ValueError, match=r"7 columns .* 6"):
             run(block([1], [0], [0, 1], v=7), TABLE, k=1)
 
 

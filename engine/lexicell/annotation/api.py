@@ -16,7 +16,7 @@ from lexicell.annotation.reference import check_projection, fit_reference, of_pr
 from lexicell.annotation.result import Annotation, check_output, make_annotation
 from lexicell.counts import Values, check_writable
 from lexicell.embedding import AlignOptions, Listener, Note, align_cells
-from lexicell.embedding.aligned import DEFAULT_LEXICON
+from lexicell.embedding.align import DEFAULT_LEXICON
 from lexicell.embedding.events import ignore, log
 from lexicell.embedding.inputs import open_data
 from lexicell.embedding.labels import read_labels

@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 import os
-from collections import OrderedDict
 from collections.abc import Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
-from threading import Lock
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import pandas as pd
 
-from lexicell._limits import open_file_limit
 from lexicell._say import listed
 from lexicell.arrays import Device
 from lexicell.counts.anndata import other_parts
 from lexicell.counts.blocks import concat_rows
 from lexicell.counts.concat_tables import UnitedCells, UnitedGenes
 from lexicell.counts.guess import Values
+from lexicell.counts.open_inputs import OpenInputs
 from lexicell.counts.opening import open_counts
 from lexicell.counts.values import guess_source
 from lexicell.errors import InputError
@@ -39,10 +36,6 @@ __all__ = ["INPUT", "INPUT_ROW", "ConcatSource", "open_many"]
 
 #: Columns of obs that say where a cell comes from.
 INPUT, INPUT_ROW = "input", "input_row"
-#: Inputs that are open at a time, unless the process may not open so many files: thousands would exceed that.
-MOST_OPEN = 24
-#: Files that an open input holds (HDF5's, ours beside it, a row partition), and those that all else needs.
-_FILES_EACH, _OTHER_FILES = 3, 32
 #: Cells of each input that are looked at when their values are compared.
 _LOOK_CELLS = 48
 #: Lines about how single inputs are read.
@@ -96,21 +89,12 @@ class _Member:
     columns: NDArray[np.int32] | None
 
 
-@dataclass
-class _Held:
-    """An input that is open, or being opened."""
-
-    lock: Lock = field(default_factory=Lock)
-    source: CountSource | None = None
-    users: int = 0
-
-
 class ConcatSource:
     """A CountSource of several data sets. See `CountSource` for the members, `open_many` for what they hold.
 
-    Opening looks into each input once, for its columns and the types of its tables. Then at most `MOST_OPEN`
-    are open at a time, fewer where the process may open few files, and what is kept of the others is a number
-    for each of their columns, shared where several have the same columns.
+    Opening looks into each input once, for its columns and the types of its tables. Then few are open at a
+    time (`OpenInputs`), and what is kept of the others is a number for each of their columns, shared where
+    several have the same columns.
 
     Attributes
     ----------
@@ -136,10 +120,9 @@ class ConcatSource:
         self._asked: dict[str, Any] = {
             "layer": layer, "use_raw": use_raw, "modality": modality, "follow_links": follow_links
         }  # fmt: skip
-        self._lock, self._open = Lock(), True
-        self._held: OrderedDict[int, _Held] = OrderedDict()
         self.inputs = tuple(_short(names))
         self.label = names[0] if len(names) == 1 else f"{len(names):,} inputs ({listed(self.inputs, 3)})"
+        self._opened = OpenInputs(self._reopen, self.label)
         self._look_into(names)
 
     def _look_into(self, names: Sequence[str]) -> None:
@@ -229,7 +212,7 @@ class ConcatSource:
         """
         kinds: dict[str, str] = {}
         for number, member in enumerate(self._members):
-            with self._borrow(number) as source:
+            with self._opened.borrow(number) as source:
                 kinds.setdefault(_kind_of(source), member.name)
         notes = []
         if len(kinds) > 1:
@@ -257,7 +240,7 @@ class ConcatSource:
         """Cut rows into spans; none has rows of two data sets."""
         for number, first, last in self._parts(start, self.n_cells if stop is None else stop):
             begin = int(self.ends[number])
-            with self._borrow(number) as source:
+            with self._opened.borrow(number) as source:
                 for a, b in source.spans(max_nnz, first, last):
                     yield begin + a, begin + b
 
@@ -266,7 +249,7 @@ class ConcatSource:
         n = min(len(self._members), _PEEK_INPUTS, max(max_cells, 1))
         for number in np.unique(np.linspace(0, len(self._members) - 1, n).round().astype(int)).tolist():
             begin = int(self.ends[number])
-            with self._borrow(number) as source:
+            with self._opened.borrow(number) as source:
                 for a, b in source.peek(max(max_cells // n, 1)):
                     yield begin + a, begin + b
 
@@ -287,12 +270,12 @@ class ConcatSource:
 
     def read_own(self, number: int, start: int, stop: int, scratch: Scratch | None = None) -> CsrBlock:
         """Rows of one data set as it has them, in its own columns and its own row numbers."""
-        with self._borrow(number) as source:
+        with self._opened.borrow(number) as source:
             return source.read(start, stop, scratch)
 
     def own_columns(self, number: int) -> tuple[pd.Index[Any], NDArray[np.int32]]:
         """Names of the columns of one data set, ``[v]``, and the place of each among all."""
-        with self._borrow(number) as source:
+        with self._opened.borrow(number) as source:
             columns = self._members[number].columns
             place = np.arange(self.n_columns, dtype=np.int32) if columns is None else columns
             return source.var.index, place
@@ -305,7 +288,7 @@ class ConcatSource:
         """Names of cells ``start:stop``, as their data sets have them."""
         names: list[str] = []
         for number, first, last in self._parts(start, stop):
-            with self._borrow(number) as source:
+            with self._opened.borrow(number) as source:
                 names.extend(source.names(first, last))
         return pd.Index(names, dtype=object)
 
@@ -333,14 +316,14 @@ class ConcatSource:
         return pd.DataFrame(table[list(columns)])
 
     def _read_own_obs(self, number: int, start: int, stop: int, columns: Sequence[str]) -> pd.DataFrame:
-        with self._borrow(number) as source:
+        with self._opened.borrow(number) as source:
             return source.read_obs([name for name in columns if name in source.obs_columns], start, stop)
 
     def read_obsm(self, name: str, start: int, stop: int) -> NDArray[np.float64]:
         """Rows ``start:stop`` of an array of ``obsm``, which all data sets that they are of must have."""
         parts: list[NDArray[np.float64]] = []
         for number, first, last in list(self._parts(start, stop)) or [(0, 0, 0)]:
-            with self._borrow(number) as source:
+            with self._opened.borrow(number) as source:
                 parts.append(source.read_obsm(name, first, last))
         if len(widths := {part.shape[1] for part in parts}) > 1:
             several = listed(map(str, sorted(widths)))
@@ -365,29 +348,6 @@ class ConcatSource:
             yield number, start - begin, last - begin
             start, number = last, number + 1
 
-    @contextmanager
-    def _borrow(self, number: int) -> Iterator[CountSource]:
-        """An open input, which stays open until the block ends; opened here if need be."""
-        with self._lock:
-            if not self._open:
-                msg = f"{self.label}: the source is closed"
-                raise ValueError(msg)
-            slot = self._held.setdefault(number, _Held())
-            self._held.move_to_end(number)
-            slot.users += 1
-            idle = [key for key, unused in self._held.items() if not unused.users]
-            spare = [self._held.pop(key) for key in idle[: max(len(self._held) - _most_open(), 0)]]
-        try:
-            for unused in spare:
-                _close(unused)
-            with slot.lock:
-                if slot.source is None:
-                    slot.source = self._reopen(number)
-            yield slot.source
-        finally:
-            with self._lock:
-                slot.users -= 1
-
     def _reopen(self, number: int) -> CountSource:
         member = self._members[number]
         source = open_counts(member.path, **self._asked)
@@ -400,12 +360,7 @@ class ConcatSource:
 
     def close(self) -> None:
         """Release files and temporary space; a second call does nothing."""
-        with self._lock:
-            self._open = False
-            slots = list(self._held.values())
-            self._held.clear()
-        for slot in slots:
-            _close(slot)
+        self._opened.close()
 
     def __enter__(self) -> Self:
         return self
@@ -414,19 +369,6 @@ class ConcatSource:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-
-def _close(slot: _Held) -> None:
-    with slot.lock:
-        if slot.source is not None:
-            slot.source.close()
-            slot.source = None  # what it still holds goes with it
-
-
-def _most_open() -> int:
-    """How many inputs may be open at a time, as ``ulimit -n`` has it now."""
-    limit = open_file_limit()
-    return MOST_OPEN if limit is None else max(1, min(MOST_OPEN, (limit - _OTHER_FILES) // _FILES_EACH))
 
 
 def _short(paths: Sequence[str]) -> list[str]:

@@ -3,7 +3,8 @@
 A package cannot be called as the function is; so it is with `annotation` and `evaluation`.
 """
 
-from lexicell.embedding.aligned import AlignedCells, AlignOptions, align_cells
+from lexicell.embedding.align import AlignOptions, align_cells
+from lexicell.embedding.aligned import AlignedCells
 from lexicell.embedding.api import Embedded, embed, embed_anndata
 from lexicell.embedding.candidates import CandidateGenes
 from lexicell.embedding.coverage import GeneCoverage, gene_coverage

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from lexicell._trace import stage
 from lexicell.arrays import Device
 from lexicell.counts import CountSource, Values, check_writable, dask_counts, open_counts
-from lexicell.embedding.aligned import DEFAULT_LEXICON
+from lexicell.embedding.align import DEFAULT_LEXICON
 from lexicell.embedding.events import Listener, Note, log
 from lexicell.embedding.inputs import Output, inputs_of, open_data, run_mode
 from lexicell.embedding.lazy import embed_lazily

@@ -11,7 +11,8 @@ import numpy as np
 from lexicell._version import installed_version
 from lexicell.arrays import Device, require_gpu
 from lexicell.counts import MAX_NNZ, CountSource
-from lexicell.embedding.aligned import AlignedCells, AlignOptions, align_cells
+from lexicell.embedding.align import AlignOptions, align_cells
+from lexicell.embedding.aligned import AlignedCells
 from lexicell.embedding.default_projection import default_projection
 from lexicell.embedding.events import Listener, ignore
 from lexicell.embedding.fold import FoldedTable, fold

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from lexicell.embedding.aligned import DEFAULT_LEXICON
+from lexicell.embedding.align import DEFAULT_LEXICON
 from lexicell.embedding.default_projection import default_projection
 from lexicell.embedding.events import Event, Listener
 from lexicell.embedding.plan import Options, Plan, make_plan

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from lexicell._files import check_table
 from lexicell.counts import Values, check_writable
 from lexicell.embedding import Listener, Note, Options, Plan, Selection, make_plan
-from lexicell.embedding.aligned import DEFAULT_LEXICON
+from lexicell.embedding.align import DEFAULT_LEXICON
 from lexicell.embedding.events import log
 from lexicell.embedding.inputs import Output, inputs_of, open_data, run_mode
 from lexicell.embedding.labels import find_cell

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from lexicell.counts import Values
 from lexicell.embedding import AlignOptions, Listener, align_cells
-from lexicell.embedding.aligned import DEFAULT_LEXICON
+from lexicell.embedding.align import DEFAULT_LEXICON
 from lexicell.embedding.events import log
 from lexicell.embedding.inputs import Output, inputs_of, open_data, run_mode
 from lexicell.embedding.main_guard import check_main_guard

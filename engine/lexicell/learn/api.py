@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from lexicell._files import check_new_folder, remove
 from lexicell.counts import Values
-from lexicell.embedding.aligned import DEFAULT_LEXICON, AlignedCells, AlignOptions, align_cells
+from lexicell.embedding.align import DEFAULT_LEXICON, AlignOptions, align_cells
+from lexicell.embedding.aligned import AlignedCells
 from lexicell.embedding.events import Listener, Note, log
 from lexicell.embedding.inputs import open_data, run_mode
 from lexicell.embedding.labels import read_labels

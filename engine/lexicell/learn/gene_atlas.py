@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from lexicell._files import check_new_file
 from lexicell.arrays import unit_rows
 from lexicell.embedding import AlignedCells, AlignOptions, Listener, Note, align_cells
-from lexicell.embedding.aligned import DEFAULT_LEXICON
+from lexicell.embedding.align import DEFAULT_LEXICON
 from lexicell.embedding.events import ignore, log
 from lexicell.embedding.gene_statistics import gene_statistics
 from lexicell.embedding.inputs import open_data

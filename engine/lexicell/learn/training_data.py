@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from lexicell._say import listed
 from lexicell.counts import CountSource
-from lexicell.embedding.aligned import AlignedCells, AlignOptions, align_cells
+from lexicell.embedding.align import AlignOptions, align_cells
+from lexicell.embedding.aligned import AlignedCells
 from lexicell.embedding.events import Listener, Note
 from lexicell.embedding.gene_statistics import gene_statistics, highly_variable_genes
 from lexicell.embedding.inputs import open_data

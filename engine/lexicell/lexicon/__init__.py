@@ -27,10 +27,11 @@ if TYPE_CHECKING:
     from lexicell.lexicon.gene_atlas import AtlasCells, GeneAtlas, cell_hashes, gene_scales, open_gene_atlas
     from lexicell.lexicon.gene_list import GeneList, find_genes, read_gene_list
     from lexicell.lexicon.genes import TEXT_FLAGS, TextFlag
-    from lexicell.lexicon.lexicon import Lexicon, bundled_lexicons, write_lexicon
+    from lexicell.lexicon.lexicon import Lexicon, bundled_lexicons
     from lexicell.lexicon.manifest import EncoderInfo, Manifest, TextInfo
     from lexicell.lexicon.text.ncbi import FetchedGenes, fetch_genes
     from lexicell.lexicon.text.reading import GeneTexts, TextOptions, read_gene_texts, read_orthologues
+    from lexicell.lexicon.write import write_lexicon
 
 __all__ = [
     "TEXT_FLAGS",
@@ -85,7 +86,7 @@ __all__ = [
 #: Module -> what it gives. It is imported when that is first used: who embeds cells builds no lexicon.
 _MODULES = {
     "align": "Alignment Route align_genes",
-    "lexicon": "Lexicon bundled_lexicons write_lexicon",
+    "lexicon": "Lexicon bundled_lexicons",
     "build": "BuildPlan build_lexicon plan_build",
     "card": "UNKNOWN_POOLING GeneCounts count_genes",
     "formats.import_vectors": "NameKind import_vectors",
@@ -99,6 +100,7 @@ _MODULES = {
     "encoders.encoder": "BatchCallback Encoder EncoderOptions ProgressCallback",
     "encoders.loading": "load_encoder",
     "encoders.onnx_encoder": "OnnxTextEncoder",
+    "write": "write_lexicon",
     "text.ncbi": "FetchedGenes fetch_genes",
     "text.reading": "GeneTexts TextOptions read_gene_texts read_orthologues",
 }

@@ -14,9 +14,10 @@ from lexicell.lexicon.encoders.model_files import MODELS
 from lexicell.lexicon.encoders.openai import PRICES_AS_OF, SERVICE_PREFIX, OpenAIEncoder
 from lexicell.lexicon.encoders.vector_cache import encode_cached, known_vectors
 from lexicell.lexicon.encoders.windows import Workload
-from lexicell.lexicon.lexicon import Lexicon, check_output, write_lexicon
+from lexicell.lexicon.lexicon import Lexicon
 from lexicell.lexicon.manifest import TextInfo
 from lexicell.lexicon.text.reading import GeneTexts, TextOptions, read_gene_texts, read_orthologues
+from lexicell.lexicon.write import check_output, write_lexicon
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

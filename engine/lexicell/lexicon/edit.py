@@ -15,9 +15,10 @@ from lexicell._say import silent
 from lexicell.errors import InputError
 from lexicell.lexicon.gene_list import GeneList, find_genes, read_gene_list
 from lexicell.lexicon.genes import GENE_COLUMNS, TEXT_FLAGS
-from lexicell.lexicon.lexicon import Lexicon, check_output, write_lexicon
+from lexicell.lexicon.lexicon import Lexicon
 from lexicell.lexicon.manifest import TextInfo
 from lexicell.lexicon.match import GeneIndex, gene_keys, lexicon_order, take_rows
+from lexicell.lexicon.write import check_output, write_lexicon
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

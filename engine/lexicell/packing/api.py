@@ -10,7 +10,7 @@ import numpy as np
 
 from lexicell.containers.remote import is_url
 from lexicell.counts import ConcatSource, expand_inputs
-from lexicell.embedding.aligned import DEFAULT_LEXICON
+from lexicell.embedding.align import DEFAULT_LEXICON
 from lexicell.embedding.events import Advanced, Listener, Note, log
 from lexicell.embedding.inputs import run_mode
 from lexicell.errors import InputError

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from lexicell._files import check_new_file, staged_path
 from lexicell._say import printable
 from lexicell.embedding import Event, Listener, Note
-from lexicell.embedding.aligned import DEFAULT_LEXICON
+from lexicell.embedding.align import DEFAULT_LEXICON
 from lexicell.embedding.events import ignore, log
 from lexicell.embedding.labels import as_text
 from lexicell.embedding.remake import is_imported

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from lexicell.embedding import DEFAULT_RECIPE, RECIPES
-from lexicell.embedding.aligned import DEFAULT_LEXICON
+from lexicell.embedding.align import DEFAULT_LEXICON
 from lexicell.embedding.remake import is_imported
 from lexicell.reporting.content import Command
 from lexicell.reporting.opened import OpenedRun

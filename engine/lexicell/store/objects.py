@@ -14,7 +14,7 @@ from typing import Any
 
 import blake3
 
-from lexicell._files import fsync
+from lexicell._files import fsync, hash_file
 from lexicell._limits import limit_reached
 from lexicell._trace import detail
 from lexicell.containers.remote import is_url, network_fault, open_store
@@ -28,9 +28,6 @@ FOLDER = ".lexicell"
 #: Objects that are being written. In a folder of their own none is mistaken for a chunk, and what a killed
 #: writer leaves is found at once.
 TEMPORARY = f"{FOLDER}/tmp"  # noqa: S108 -- in the store, where no other program looks
-
-#: Bytes read at once to be hashed. Read and not mapped: a disk's error in a mapped page ends the process.
-_AT_ONCE = 1 << 20
 
 #: Something with the buffer protocol.
 Bytes = bytes | memoryview
@@ -97,7 +94,7 @@ class Objects(ABC):
         """
         with self._refusals(), self._scratch(key) as path:
             make(path)
-            written = Written(key, path.stat().st_size, _hash(path))
+            written = Written(key, path.stat().st_size, hash_file(path))
             self._move(path, key)
         return written
 
@@ -183,7 +180,7 @@ class LocalObjects(Objects):
     def hash(self, key: str) -> str:
         """See `Objects`."""
         try:
-            return _hash(self.root / key)
+            return hash_file(self.root / key)
         except OSError as error:
             raise self._unreadable(key, error) from error
 
@@ -371,14 +368,6 @@ def refusals(where: object, errors: tuple[type[Exception], ...] = (OSError,)) ->
         reason = getattr(error, "strerror", None) or str(error).partition("\n")[0]
         msg = f"{where} cannot be written ({reason}); make room or choose another place"
         raise limit_reached(str(where), error) or WriteError(msg) from error
-
-
-def _hash(path: Path) -> str:
-    hasher, buffer = blake3.blake3(), memoryview(bytearray(_AT_ONCE))
-    with path.open("rb", buffering=0) as file:
-        while size := file.readinto(buffer):
-            hasher.update(buffer[:size])
-    return hasher.hexdigest()
 
 
 def write_durably(path: Path, parts: Sequence[Bytes]) -> None:

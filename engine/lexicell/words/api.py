@@ -14,7 +14,7 @@ import scipy.sparse as sp
 from lexicell._files import check_table
 from lexicell.counts import CountSource, Values, check_writable
 from lexicell.embedding import AlignedCells, AlignOptions, Listener, align_cells, embed_in_memory, plan_cells
-from lexicell.embedding.aligned import DEFAULT_LEXICON
+from lexicell.embedding.align import DEFAULT_LEXICON
 from lexicell.embedding.events import log
 from lexicell.embedding.inputs import Output, inputs_of, open_data, run_mode
 from lexicell.errors import InputError

@@ -211,7 +211,7 @@ def test_neighbours_do_not_spoil_what_common_genes_and_texts_say_together(panels
 
 def test_a_query_that_is_too_small_for_another_panel_says_so(panels):
     reference, query = panels
-    with pytest.raises(InputError, match="genes that the reference lacks, too few"):
+    with pytest.raises(InputError, match="too few"):
         annotate(query[:1].copy(), reference=reference, label="type")
 
 
@@ -219,14 +219,14 @@ def test_cells_that_are_all_alike_are_refused_across_panels(panels):
     reference, query = panels
     names = [f"cell{i}" for i in range(30)]
     same = anndata.AnnData(sp.vstack([sp.csr_matrix(query.X[:1])] * 30), pd.DataFrame(index=names), query.var)
-    with pytest.raises(InputError, match="genes that the reference lacks, too few"):
+    with pytest.raises(InputError, match="too few"):
         annotate(same, reference=reference, label="type")
 
 
 def test_cells_that_measured_one_panel_only_do_not_connect_two(panels):
     reference, query = panels
     for through in (reference, query):
-        with pytest.raises(InputError, match="they have not measured both panels"):
+        with pytest.raises(InputError, match="both panels"):
             annotate(query, reference=reference, label="type", through=through)
 
 

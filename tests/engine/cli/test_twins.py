@@ -20,7 +20,7 @@ from lexicell.annotation.api import SURE
 from lexicell.cli import annotate, embed, evaluate, explain, import_embedding, pack, report, search, train
 from lexicell.cli._app import app
 from lexicell.embedding import DEFAULT_RECIPE, RECIPES, AlignOptions, Options
-from lexicell.embedding.aligned import DEFAULT_LEXICON
+from lexicell.embedding.align import DEFAULT_LEXICON
 from lexicell.evaluation import CellProtocol
 from lexicell.evaluation.cells.cz import CZ_METHODS
 from lexicell.learn import TrainSettings

@@ -234,7 +234,7 @@ def test_inflating_stops_at_the_declared_size() -> None:
     filters = Filters.of([(1, (9,))], 4)
     assert filters is not None
     tracemalloc.start()
-    with pytest.raises(OSError, match="a chunk of 4096 bytes decodes to"):
+    with pytest.raises(OSError, match="4096 bytes"):
         filters.decode(np.frombuffer(raw, np.uint8), 0, np.empty(4096, np.uint8))
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
@@ -277,7 +277,7 @@ def test_a_10x_file_reads_no_other_file_either(tmp_path: Path, name: str) -> Non
         moved["there"] = file["matrix"][name][()]
         del file["matrix"][name]
         file["matrix"][name] = h5py.ExternalLink(other.name, "there")
-    with pytest.raises(InputError, match="is a link to another file"):
+    with pytest.raises(InputError, match="another file"):
         open_counts(path)
     with open_counts(path, follow_links=True) as source:
         same(assemble(source), CELLS)
@@ -293,7 +293,7 @@ def test_a_member_is_looked_at_whichever_way_it_is_asked_for(h5ad: Path) -> None
             lambda: list(group.items()), lambda: "link" in group, group.plain,
         ]  # fmt: skip
         for way in ways:
-            with pytest.raises(InputError, match="is a link to another file"):
+            with pytest.raises(InputError, match="another file"):
                 way()
         assert group.get("nothing") is None
         assert group.get("nothing", 3) == 3

@@ -15,7 +15,7 @@ import pytest
 from scipy import sparse
 from tests.engine.counts.conftest import as_anndata, assemble, counts, same, write_tenx, write_zarr
 
-from lexicell.counts import CountSource, Values, concat, open_counts, open_many, read_sample
+from lexicell.counts import CountSource, Values, concat, open_counts, open_inputs, open_many, read_sample
 from lexicell.counts.concat import ConcatSource
 from lexicell.counts.scratch import Scratch
 from lexicell.errors import CountsError, InputError, InputNotFoundError
@@ -268,7 +268,7 @@ def test_few_inputs_are_open_at_a_time_and_threads_may_read(
 ) -> None:
     opened = Opened()
     monkeypatch.setattr(concat, "open_counts", opened)
-    monkeypatch.setattr(concat, "MOST_OPEN", 2)
+    monkeypatch.setattr(open_inputs, "MOST_OPEN", 2)
     parts = [part(i, 6 + i, names(i, i + 5)) for i in range(9)]
     for i, adata in enumerate(parts):
         adata.write_h5ad(tmp_path / f"{i}.h5ad")

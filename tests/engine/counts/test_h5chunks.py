@@ -389,7 +389,7 @@ def test_damage_is_a_corrupt_file_that_names_the_rows(h5ad: Any) -> None:
     path.write_bytes(raw)
     with (
         open_counts(path) as source,
-        pytest.raises(CorruptDataError, match=r"rows \d+:\d+ of X cannot be read"),
+        pytest.raises(CorruptDataError, match=r"rows \d+:\d+ of X"),
     ):
         assemble(source, 2000)
 
@@ -401,7 +401,7 @@ def test_a_file_that_ends_early_is_an_error(filters: dict[str, Any], tmp_path: P
     with h5py.File(path) as file:
         array = fast_array(file["a"])
         os.truncate(path, path.stat().st_size // 2)
-        with pytest.raises(EOFError, match="the file ends before byte"):
+        with pytest.raises(EOFError, match="ends before byte"):
             array[:]
         with pytest.raises(OSError, match="a chunk ends at byte"):
             fast_array(file["a"])

@@ -57,7 +57,7 @@ def test_values_that_do_not_decompress_name_the_rows(h5ad: Any) -> None:
     path.write_bytes(raw)
     with open_counts(path) as source:
         source.read(0, 10)
-        with pytest.raises(CorruptDataError, match=r"rows \d+:\d+ of X cannot be read") as caught:
+        with pytest.raises(CorruptDataError, match=r"rows \d+:\d+ of X") as caught:
             assemble(source, 2000)
     _one_sentence(caught.value, path)
 

@@ -218,7 +218,7 @@ def test_a_table_whose_length_differs_is_corrupt(tmp_path: Path) -> None:
         names = np.array([f"cell{i}" for i in range(60)], object)
         del file["obs/_index"]
         file["obs/_index"] = names
-    with pytest.raises(CorruptDataError, match="61 rows or columns where obs has 60"):
+    with pytest.raises(CorruptDataError, match=r"61 .* 60"):
         open_counts(tmp_path / "c.h5ad")
 
 
@@ -262,7 +262,7 @@ def test_a_damaged_or_missing_chunk_names_file_and_column(version: int, stored: 
             assert "\n" not in str(caught.value)
             chunk.write_bytes(raw)
     chunk.unlink()
-    with open_counts(path) as source, pytest.raises(CorruptDataError, match="chunk that the store lacks"):
+    with open_counts(path) as source, pytest.raises(CorruptDataError, match="store lacks"):
         source.names(16, 17)
 
 

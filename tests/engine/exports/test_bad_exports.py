@@ -115,7 +115,7 @@ def test_an_h5ad_of_somebody_else_is_not_replaced(tmp_path):
     adata.write_h5ad(tmp_path / "theirs.h5ad")
     (tmp_path / "text.h5ad").write_text("no HDF5")
     for name in ("theirs", "text"):
-        with pytest.raises(OutputExistsError, match="was not written by lexicell export"):
+        with pytest.raises(OutputExistsError, match="lexicell export"):
             export("counts", adata, tmp_path / f"{name}.h5ad", overwrite=True, listener=ignore)
     export("counts", adata, tmp_path / "ours.h5ad", listener=ignore)
     export("counts", adata, tmp_path / "ours.h5ad", overwrite=True, listener=ignore)

@@ -239,10 +239,10 @@ def test_a_full_disk_is_one_sentence_and_leaves_nothing(tmp_path, small, monkeyp
 def test_what_does_not_fit_is_refused(tmp_path, small, monkeypatch):
     with pytest.raises(InputError, match=r"\.onnx"):
         export_cell(small, tmp_path / "cell.bin")
-    with pytest.raises(InputError, match="use the lexicon it was learned on"):
+    with pytest.raises(InputError, match="learned on"):
         export_cell(small, tmp_path / "a.onnx", projection=Projection(np.ones((2, 5), np.float32)))
     weights = np.ones(9, np.float32)
-    with pytest.raises(InputError, match="weighs 9 genes and small has 4"):
+    with pytest.raises(InputError, match=r"9 genes .* 4"):
         export_cell(
             small, tmp_path / "a.onnx", projection=Projection(np.eye(2, dtype="f4"), gene_scale=weights)
         )
@@ -250,6 +250,6 @@ def test_what_does_not_fit_is_refused(tmp_path, small, monkeypatch):
     with pytest.raises(InputError, match="float16"):
         export_cell(small, tmp_path / "a.onnx", projection=large, dtype="float16")
     monkeypatch.setattr("lexicell.exports.cell_onnx._MOST_BYTES", 10)
-    with pytest.raises(InputError, match="project it to fewer dimensions"):
+    with pytest.raises(InputError, match="fewer dimensions"):
         export_cell(small, tmp_path / "a.onnx")
     assert not list(tmp_path.glob("*.onnx"))

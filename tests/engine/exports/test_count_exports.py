@@ -187,7 +187,7 @@ def test_cfgen_gets_no_cell_that_breaks_it(tmp_path):
     assert np.array_equal(found.layers["X_counts"].toarray(), found.X.toarray())
     assert found.obs["n_counts"].min() > 0
     assert any("1 classes of cell_type have one cell, as alone" in note for note in notes)
-    with pytest.raises(InputError, match="covariates are for the profile cfgen"):
+    with pytest.raises(InputError, match="profile cfgen"):
         export("counts", adata, tmp_path / "o.h5ad", covariates=["cell_type"], listener=ignore)
     with pytest.raises(InputError, match="'sex'"):
         export("counts", adata, tmp_path / "o.h5ad", profile="cfgen", covariates=["sex"], listener=ignore)

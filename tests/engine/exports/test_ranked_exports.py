@@ -291,7 +291,7 @@ def test_formats_dictionaries_and_values_that_do_not_fit(tmp_path, dictionaries)
     with pytest.raises(CountsError):
         export("cell-sentence", logged, tmp_path / "out", listener=ignore)
     adata.obs["length"] = 1
-    with pytest.raises(InputError, match="that the export uses itself"):
+    with pytest.raises(InputError, match="uses itself"):
         export("cell-sentence", adata, tmp_path / "out", obs_columns="length", listener=ignore)
     assert not (tmp_path / "out").exists()
 
@@ -329,7 +329,7 @@ def test_pickles_are_read_and_never_run(tmp_path):
             return os.system, ("touch /tmp/should_not_be",)
 
     path.write_bytes(pickle.dumps({"a": Evil()}))
-    with pytest.raises(CorruptDataError, match="more than text and numbers"):
+    with pytest.raises(CorruptDataError, match="text and numbers"):
         read_dictionary(path)
     path.write_bytes(pickle.dumps(plain)[:-20])
     with pytest.raises(CorruptDataError):

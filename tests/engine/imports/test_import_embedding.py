@@ -202,7 +202,7 @@ def test_by_position_only_where_a_person_says_so_and_the_number_is_right(data, v
             tmp_path / name, out, kind="npy", data=data, listener=ignore, **options
         )
 
-    with pytest.raises(InputError, match=r"has no ids: give them .* or say that row i is cell i"):
+    with pytest.raises(InputError, match=r"has no ids"):
         run("v.npy")
     with pytest.raises(InputError, match=r"has 39 rows and .* 40 cells"):
         run("short.npy", by_position=True)
@@ -368,5 +368,5 @@ def test_an_import_is_searched_by_a_cell_and_not_by_a_sentence(written, tmp_path
     lexicell.import_embedding(path, tmp_path / "out.zarr", kind="uce", listener=ignore)
     found = lexicell.search(tmp_path / "out.zarr", like=IDS[0], listener=ignore)
     assert found.scores.iloc[0, 0] == pytest.approx(1, abs=1e-5)
-    with pytest.raises(InputError, match="vectors of another model, which say nothing of genes"):
+    with pytest.raises(InputError, match="another model"):
         lexicell.search(tmp_path / "out.zarr", genes=["INS"], listener=ignore)

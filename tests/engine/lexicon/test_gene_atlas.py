@@ -168,7 +168,7 @@ def test_any_flipped_bit_is_one_sentence(atlas, few, saved):
 def test_what_is_no_atlas_is_said_to_be_none(few, saved, tmp_path):
     with pytest.raises(InputNotFoundError, match=r"nothing\.parquet"):
         open_gene_atlas(few, tmp_path / "nothing.parquet")
-    with pytest.raises(InputNotFoundError, match="there is no such gene atlas"):
+    with pytest.raises(InputNotFoundError, match="no such gene atlas"):
         open_gene_atlas(few, tmp_path)
     table = pq.read_table(saved)
     pq.write_table(table.replace_schema_metadata(None), tmp_path / "table.parquet")
@@ -192,10 +192,10 @@ def _described(saved, change):
 
 def test_a_newer_file_asks_for_an_upgrade_and_a_changed_one_is_noticed(few, saved):
     _described(saved, lambda described: described.update(format_version=3, more={}))
-    with pytest.raises(InputError, match="newer version of lexicell: upgrade"):
+    with pytest.raises(InputError, match="upgrade"):
         open_gene_atlas(few, saved)
     _described(saved, lambda described: described.update(format_version=2, more={}))
-    with pytest.raises(CorruptDataError, match="was changed after it was written"):
+    with pytest.raises(CorruptDataError, match="was changed"):
         open_gene_atlas(few, saved)
     _described(saved, lambda described: described.update(format_version="x"))
     with pytest.raises(CorruptDataError, match=r"atlas\.parquet"):

@@ -18,8 +18,8 @@ from onnx import TensorProto, helper
 
 from lexicell.errors import CorruptDataError, InputError, LexicellError, OutputExistsError, WriteError
 from lexicell.lexicon import Lexicon
-from lexicell.lexicon.lexicon import check_output
 from lexicell.lexicon.manifest import Manifest
+from lexicell.lexicon.write import check_output
 
 G, D = 41, 48
 

@@ -114,7 +114,7 @@ def test_killed_twice_it_is_the_same(
         ended = subprocess.run([sys.executable, "-c", child, given], check=False)
         assert ended.returncode == -signal.SIGKILL
     assert not target.exists()
-    with pytest.raises(OutputExistsError, match="an unfinished run is there"):
+    with pytest.raises(OutputExistsError, match="unfinished run"):
         packed(inputs, target)
     packed(inputs, target, mode="resume")
     assert content(target) == whole

@@ -75,7 +75,7 @@ def test_an_existing_folder_is_replaced_only_when_asked_and_only_a_projection(tm
     mine = tmp_path / "mine"
     mine.mkdir()
     (mine / "thesis.txt").write_text("x")
-    with pytest.raises(OutputExistsError, match="is not a projection, so it is not overwritten"):
+    with pytest.raises(OutputExistsError, match="not overwritten"):
         other.save(mine, overwrite=True)
     assert (mine / "thesis.txt").exists()
 
@@ -104,10 +104,10 @@ def test_what_is_not_there_is_not_found(tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputNotFoundError, match=r"projection\.json"):
         Projection.load(tmp_path / "empty")
-    with pytest.raises(InputNotFoundError, match="there is no such folder"):
+    with pytest.raises(InputNotFoundError, match="no such folder"):
         Projection.load(tmp_path / "nothing")
     (tmp_path / "file").write_bytes(b"x")
-    with pytest.raises(InputNotFoundError, match="there is no such folder"):
+    with pytest.raises(InputNotFoundError, match="no such folder"):
         Projection.load(tmp_path / "file")
 
 
@@ -165,7 +165,7 @@ def test_a_newer_format_asks_for_an_upgrade(tmp_path, full):
     path = full().save(tmp_path / "p") / CARD
     content = json.loads(path.read_text())
     path.write_text(json.dumps({**content, "format_version": 2, "shape": "new"}))
-    with pytest.raises(InputError, match="format version 2, this lexicell reads up to 1: upgrade") as caught:
+    with pytest.raises(InputError, match=r"version 2.* 1: upgrade") as caught:
         Projection.load(path.parent)
     assert not isinstance(caught.value, CorruptDataError)
 
@@ -205,7 +205,7 @@ CLASSIFIER = {"classes": ["B", "CD4 T", "CD8 T", "NK"], "temperature": 1.5, "thr
 )  # fmt: skip
 def test_a_card_that_was_made_by_hand_is_one_clear_error(tmp_path, full, changed):
     folder = sealed(full().save(tmp_path / "p"), **changed)
-    with pytest.raises(CorruptDataError, match="restore the folder, or train again"):
+    with pytest.raises(CorruptDataError, match="restore the folder"):
         Projection.load(folder)
 
 
@@ -306,5 +306,5 @@ def test_a_loaded_projection_can_be_changed_and_saved(tmp_path, full):
 
 def test_landmarks_of_older_versions_are_told_to_be_learned_again(tmp_path, full):
     folder = sealed(full().save(tmp_path / "p"), features={"gamma": 3.0})
-    with pytest.raises(CorruptDataError, match="compared with landmark genes, which older versions did"):
+    with pytest.raises(CorruptDataError, match="landmark genes"):
         Projection.load(folder)

@@ -132,7 +132,7 @@ def test_many_problems_are_counted_and_a_few_are_named(whole, tmp_path):
 def test_a_store_of_somebody_else_cannot_be_verified(tmp_path):
     zarr.open_group(tmp_path / "other.zarr", mode="w", zarr_format=3)
     for act in (verify, open_embedding):
-        with pytest.raises(InputError, match="no store that lexicell finished"):
+        with pytest.raises(InputError, match="lexicell finished"):
             act(tmp_path / "other.zarr")
         with pytest.raises(InputError, match=r"absent\.zarr"):
             act(tmp_path / "absent.zarr")

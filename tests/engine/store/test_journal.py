@@ -373,7 +373,7 @@ def test_a_store_of_the_format_before_is_read_and_verified(made, whole, tmp_path
     (out / ".lexicell" / "COMPLETE").write_bytes(seal(manifest))
     assert verify(out).extra == (".lexicell/ledger.jsonl",)
     assert open_embedding(out).shape == open_embedding(whole).shape
-    with pytest.raises(InputError, match="can be read, and there is nothing to go on with"):
+    with pytest.raises(InputError, match="nothing to go on with"):
         made.write(out, "resume")
 
 
@@ -419,7 +419,7 @@ def test_a_folder_that_happens_to_be_in_the_way_is_not_used(made, tmp_path):
     (tmp_path / "out.zarr.partial").mkdir()
     (tmp_path / "out.zarr.partial" / "precious").touch()
     for mode in ("new", "resume", "overwrite"):
-        with pytest.raises(OutputExistsError, match="exists and is no unfinished run of lexicell; move it"):
+        with pytest.raises(OutputExistsError, match="no unfinished run"):
             made.write(tmp_path / "out.zarr", mode)
     assert names(tmp_path / "out.zarr.partial") == ["precious"]
 

@@ -230,7 +230,7 @@ def test_what_cannot_be_searched_is_one_sentence(atlas, options, says):
 
 
 def test_too_few_cells_and_too_few_genes_are_told(atlas):
-    with pytest.raises(InputError, match="sentences need ten or more"):
+    with pytest.raises(InputError, match="ten or more"):
         lexicell.annotate(atlas[:5].copy(), describe=TYPES, listener=ignore)
     few = atlas[:, ["CD3D", "CD79A", "LYZ", "NKG7"]].copy()
     with pytest.raises(InputError, match=r"200.*'B'"):

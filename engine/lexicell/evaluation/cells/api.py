@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, Union
 
 from lexicell.counts import Values, expand_inputs
 from lexicell.embedding import AlignOptions, Listener, Note
-from lexicell.embedding.aligned import DEFAULT_LEXICON
+from lexicell.embedding.align import DEFAULT_LEXICON
 from lexicell.embedding.events import log
 from lexicell.errors import InputError, MissingExtraError, needing
 from lexicell.evaluation.cells.cz import CZ_METHODS, evaluate_by_cz, tasks_of_cz

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from lexicell.counts import Values
 from lexicell.embedding import Advanced, AlignOptions, Listener, Note
-from lexicell.embedding.aligned import DEFAULT_LEXICON
+from lexicell.embedding.align import DEFAULT_LEXICON
 from lexicell.embedding.default_projection import default_projection
 from lexicell.embedding.events import log
 from lexicell.errors import InputError

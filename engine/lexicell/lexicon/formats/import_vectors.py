@@ -15,10 +15,11 @@ from lexicell.errors import InputError
 from lexicell.lexicon.card import UNKNOWN_POOLING
 from lexicell.lexicon.formats.vectors import read_vectors
 from lexicell.lexicon.genes import GENE_COLUMNS, gene_schema
-from lexicell.lexicon.lexicon import Lexicon, check_output, write_lexicon
+from lexicell.lexicon.lexicon import Lexicon
 from lexicell.lexicon.manifest import EncoderInfo, TextInfo
 from lexicell.lexicon.match import GeneIndex, GeneKey, gene_keys, lexicon_order
 from lexicell.lexicon.text.reading import read_gene_texts
+from lexicell.lexicon.write import check_output, write_lexicon
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence

@@ -165,11 +165,11 @@ def test_its_scores_are_an_evaluation(panel, clustered, handed, tmp_path):
 
 
 def test_what_it_has_no_use_for_is_refused(panel, clustered, handed):
-    with pytest.raises(InputError, match=r"takes vectors that no label was used for; leave supcon out"):
+    with pytest.raises(InputError, match=r"leave supcon out"):
         evaluate(panel, clustered, ["lexicell", "supcon"])
     with pytest.raises(InputError, match="leave pca50-hvg\\+mixture out"):
         evaluate(panel, clustered, ["pca50-hvg+mixture"])
-    with pytest.raises(InputError, match="made up and the query both have human genes"):
+    with pytest.raises(InputError, match=r"made up.*human"):
         evaluate(panel, clustered, query=panel)
     for options, says in (
         ({"protocol": "CZ"}, "the protocol can be 'cz', not 'CZ'"),

@@ -150,11 +150,11 @@ def test_the_same_seed_gives_the_same_numbers_and_files(halves, bundled, tmp_pat
 
 def test_what_cannot_be_compared_is_one_sentence(halves, bundled):
     real, other = halves
-    with pytest.raises(InputError, match="8 real and 350 generated cells are too few"):
+    with pytest.raises(InputError, match="8 real and 350"):
         evaluate_generated(real[:8].copy(), other, lexicon=bundled, listener=ignore)
     with pytest.raises(InputError, match="'nope'"):
         evaluate_generated(real, other, label="nope", lexicon=bundled, listener=ignore)
-    with pytest.raises(InputError, match="cells of a sample at least 10"):
+    with pytest.raises(InputError, match="at least 10"):
         evaluate_generated(real, other, cells=3, lexicon=bundled, listener=ignore)
-    with pytest.raises(InputError, match="no two described genes in common"):
+    with pytest.raises(InputError, match="genes in common"):
         evaluate_generated(real[:, ::2].copy(), other[:, 1::2].copy(), lexicon=bundled, listener=ignore)

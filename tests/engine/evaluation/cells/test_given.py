@@ -126,5 +126,5 @@ def test_what_cannot_be_compared_is_one_sentence(labelled, tmp_path, embeddings,
     named = {name: f"{path}{rest}" for name, rest in embeddings.items()}
     with pytest.raises(InputError, match=says):
         lexicell.evaluate(labelled, scenarios=["few-shot"], embeddings=named, listener=ignore, **QUICK)
-    with pytest.raises(InputError, match="embeddings are of one data set"):
+    with pytest.raises(InputError, match="one data set"):
         lexicell.evaluate({"x": labelled, "y": labelled}, embeddings=named, listener=ignore, **QUICK)

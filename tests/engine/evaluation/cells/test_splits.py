@@ -57,7 +57,7 @@ def test_a_small_draw_is_part_of_a_large_one_and_the_seed_decides():
 def test_a_class_needs_a_cell_to_be_asked():
     assert not few_shot_splits(make({"a": 9, "b": 9, "c": 6}), (5,), 1, 0)[1]
     assert few_shot_splits(make({"a": 9, "b": 9, "c": 5}), (5,), 1, 0)[1][0].label == "c"
-    with pytest.raises(InputError, match=r"fewer than two classes have 51 cells \(the largest has 40\)"):
+    with pytest.raises(InputError, match=r"51 cells.* 40"):
         few_shot_splits(make(), (50,), 1, 0)
 
 

@@ -94,7 +94,7 @@ def test_negatives_come_evenly_from_the_groups_and_the_rest_from_the_pool():
 
 def test_a_pool_that_is_too_small_is_taken_whole_and_one_without_genes_is_refused():
     assert (~draw_split(_term(40, pool=90), MembershipProtocol()).positive).sum() == 90
-    with pytest.raises(InputError, match="leaves 3 genes as negatives for its 40"):
+    with pytest.raises(InputError, match=r"3 genes.* 40"):
         draw_split(_term(40, pool=3), MembershipProtocol())
 
 

@@ -176,7 +176,7 @@ def test_a_model_sees_what_its_authors_let_it_and_at_most_what_it_can(folder, co
 def test_what_is_no_encoder_is_refused_before_anything_is_exported(folder, config, monkeypatch):
     monkeypatch.setitem(sys.modules, "torch", None)
     (folder / "config.json").write_text(json.dumps(config))
-    with pytest.raises(InputError, match=r"holds a model of the kind .* choose another model"):
+    with pytest.raises(InputError, match=r"another model"):
         load_encoder(str(folder))
 
 
@@ -194,7 +194,7 @@ def test_shards_are_one_model(folder):
     (folder / "model-2.safetensors").write_bytes(b"3")
     assert ModelFiles(folder).fingerprint() != before
     (folder / "model.safetensors.index.json").write_text('{"weight_map": {"a": "../../secret"}}')
-    with pytest.raises(CorruptDataError, match="does not list files of weights"):
+    with pytest.raises(CorruptDataError, match="files of weights"):
         ModelFiles(folder).missing()
 
 
@@ -299,8 +299,7 @@ def test_offline_biobert_says_which_files_to_put_where(hub):
     hub.error = ConnectionError()
     with pytest.raises(
         InputNotFoundError,
-        match=r"put config\.json, vocab\.txt and pytorch_model\.bin \(or model\.safetensors\) into a "
-        "folder and name it with --encoder-folder",
+        match=r"config\.json, vocab\.txt and pytorch_model\.bin.*--encoder-folder",
     ):
         find_model(MODELS["biobert"])
 
@@ -325,5 +324,5 @@ def test_a_hub_that_never_answers_is_given_up(monkeypatch):
         api = huggingface_hub.HfApi(endpoint=f"http://127.0.0.1:{server.getsockname()[1]}")
         monkeypatch.setattr(huggingface_hub, "HfApi", lambda: api)
         monkeypatch.setattr(hub, "_PATIENCE", 0.2)
-        with pytest.raises(InputNotFoundError, match=r"could not be downloaded \(timed out\)"):
+        with pytest.raises(InputNotFoundError, match=r"timed out"):
             download_model(ModelSpec(id="nobody/nothing"))

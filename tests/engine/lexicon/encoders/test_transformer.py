@@ -132,7 +132,7 @@ def test_damaged_or_foreign_weights_are_named(bert, tmp_path, name, damage):
 
 def test_a_configuration_of_other_shapes_is_named(bert, tmp_path):
     (bert / "config.json").write_text(json.dumps(CONFIG | {"hidden_size": 16}))
-    with pytest.raises(CorruptDataError, match=r"weights in .* cannot be read") as error:
+    with pytest.raises(CorruptDataError, match=r"weights in") as error:
         export_graph(ModelFiles(bert), tmp_path / "x.onnx")
     assert "\n" not in str(error.value)
     (bert / "config.json").write_text(json.dumps(CONFIG | {"num_attention_heads": "many"}))
@@ -143,7 +143,7 @@ def test_a_configuration_of_other_shapes_is_named(bert, tmp_path):
 def test_a_damaged_or_foreign_tokenizer_is_named(bert, tmp_path):
     target = tmp_path / "t.json"
     (bert / "vocab.txt").write_text("\n".join([*WORDS, "nucleus"]))
-    with pytest.raises(CorruptDataError, match="knows 9 tokens and the model 8: they are of two models"):
+    with pytest.raises(CorruptDataError, match=r"9 tokens .* 8"):
         save_tokenizer(ModelFiles(bert), target)
     (bert / "tokenizer.json").write_text("{}")
     with pytest.raises(CorruptDataError, match=r"\(tokenizer\.json\)"):

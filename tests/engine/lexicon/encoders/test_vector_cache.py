@@ -268,7 +268,7 @@ def test_two_at_once_keep_what_both_found(encoder, again, monkeypatch):
 def test_a_model_that_changed_its_length_is_refused(encoder, again, vector_folder):
     encode_cached(encoder, TEXTS[:5])
     again.dim = 6
-    with pytest.raises(LexicellError, match="vectors of length 6, and gave 4 before") as caught:
+    with pytest.raises(LexicellError, match=r"length 6.* 4") as caught:
         encode_cached(again, TEXTS)
     assert str(_file(vector_folder)) in str(caught.value)
 

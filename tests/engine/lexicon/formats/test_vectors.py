@@ -186,7 +186,7 @@ def test_zeros_and_nameless_vectors_are_left_out_and_told(tmp_path):
     assert lexicon.genes["symbol"].to_pylist() == ["A"]
     assert "2 genes with a vector of zeros were left out: B, C" in said
     assert "1 vectors without a name were left out" in said
-    with pytest.raises(InputError, match="no gene with a name and a vector other than zeros"):
+    with pytest.raises(InputError, match="other than zeros"):
         import_vectors(_json(tmp_path / "z.json", {"A": [0, 0]}), tmp_path / "m", **FACTS)
 
 
