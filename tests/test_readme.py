@@ -17,11 +17,12 @@ if TYPE_CHECKING:
     from anndata import AnnData
 
 README = Path(__file__).parents[1] / "README.md"
+KERNELS = README.with_name("docs") / "kernels.md"
 BY_CI = ["make demo", "make test"]  # what CI runs, or what the demo's own test runs
 
 
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"```{language}\n(.*?)```", README.read_text(encoding="utf-8"), flags=re.DOTALL)
+def blocks(language: str, page: Path = README) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", page.read_text(encoding="utf-8"), flags=re.DOTALL)
 
 
 def commands() -> list[str]:
@@ -104,7 +105,7 @@ os.chdir(sys.argv[1])
 
 @pytest.mark.slow
 def test_the_example_for_a_gpu_runs_with_the_stand_in_for_cupy(here: Path) -> None:
-    example = next(block for block in blocks("python") if block.startswith("# on a GPU"))
+    example = next(block for block in blocks("python", KERNELS) if block.startswith("# on a GPU"))
     shown = "\nprint(type(adata.obsm['X_lexicell']).__module__, adata.obsm['X_lexicell'].shape)"
     assert run_script(_ON_GPU + example + shown, str(here)).split() == ["cupy", "(120,", "384)"]
 

@@ -1,6 +1,6 @@
-"""``python -m bench report``: one HTML page, two figures and the README's speed table, all from the records.
+"""``python -m bench report``: one HTML page, two figures and two tables of speed, all from the records.
 
-The page shows the last run, and trends over all. The figures and the table show the last run without
+The page shows the last run, and trends over all. The figures and tables show the last run without
 changes in its tree among those with most of the README's suites.
 """
 
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -21,17 +21,20 @@ __all__ = ["main"]
 
 _ROOT = Path(__file__).parents[2]
 
+MakeTable = Callable[[Sequence[select.Group]], str]
+
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Make the page, figures and the README's table; 1 if a checked README is stale, 2 without records."""
+    """Make the page, figures and tables; 1 if a checked table is stale, 2 without records."""
     parser = argparse.ArgumentParser(prog="python -m bench report", description=main.__doc__)
     parser.add_argument("--records", type=Path, default=record.RECORDS, help="JSON Lines of runs")
     parser.add_argument("--out", type=Path, default=machine.RESULTS / "report.html", help="the page")
     parser.add_argument("--svg", type=Path, default=_ROOT / "docs" / "images", help="folder of the figures")
-    parser.add_argument("--readme", type=Path, default=_ROOT / "README.md", help="file with the markers")
+    parser.add_argument("--readme", type=Path, default=_ROOT / "README.md", help="gets the brief table")
     parser.add_argument(
-        "--check", action="store_true", help="write nothing; tell whether the README is up to date"
+        "--docs", type=Path, default=_ROOT / "docs" / "benchmarks.md", help="gets the whole table"
     )
+    parser.add_argument("--check", action="store_true", help="write nothing; tell whether tables are current")
     given = parser.parse_args(argv)
     records = record.load(given.records)
     if not records:
@@ -39,23 +42,25 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     run = select.readme_run(records)
     shown = select.readme_groups(run)
+    pages = {given.readme: readme.brief_table, given.docs: readme.speed_table}
     if given.check:
-        return _check(given.readme, shown)
+        return max([_check(path, shown, make) for path, make in pages.items()])
     given.out.parent.mkdir(parents=True, exist_ok=True)
     given.out.write_text(page.render(records), encoding="utf-8")
     print(f"page: {given.out}")
     for path in _write_figures(given.svg, run):
         print(f"figure: {path}")
-    if (text := _updated(given.readme, shown)) is None:
-        print(f"{given.readme} is left as it is: {_why(shown)}", file=sys.stderr)
-    else:
-        given.readme.write_text(text, encoding="utf-8")
-        print(f"table: {given.readme}")
+    for path, make in pages.items():
+        if (text := _updated(path, shown, make)) is None:
+            print(f"{path} is left as it is: {_why(shown)}", file=sys.stderr)
+        else:
+            path.write_text(text, encoding="utf-8")
+            print(f"table: {path}")
     return 0
 
 
-def _check(path: Path, shown: Sequence[select.Group]) -> int:
-    if (text := _updated(path, shown)) is None:
+def _check(path: Path, shown: Sequence[select.Group], make: MakeTable) -> int:
+    if (text := _updated(path, shown, make)) is None:
         print(f"{path} can't be checked: {_why(shown)}", file=sys.stderr)
         return 1
     if text != path.read_text(encoding="utf-8"):
@@ -64,11 +69,11 @@ def _check(path: Path, shown: Sequence[select.Group]) -> int:
     return 0
 
 
-def _updated(path: Path, shown: Sequence[select.Group]) -> str | None:
-    """The README with its table made anew; None where there are no records for it, or no markers."""
+def _updated(path: Path, shown: Sequence[select.Group], make: MakeTable) -> str | None:
+    """A page with its table made anew; None where there are no records for it, or no markers."""
     if not shown or not path.is_file():
         return None
-    return readme.inserted(path.read_text(encoding="utf-8"), readme.speed_table(shown))
+    return readme.inserted(path.read_text(encoding="utf-8"), make(shown))
 
 
 def _why(shown: Sequence[select.Group]) -> str:

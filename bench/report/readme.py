@@ -1,4 +1,4 @@
-"""The README's speed table, between two markers."""
+"""The speed tables of the README, brief, and of docs/benchmarks.md, whole; each between two markers."""
 
 from __future__ import annotations
 
@@ -7,9 +7,27 @@ from collections.abc import Sequence
 from bench.report.select import Group, Record
 from bench.report.words import code, day, machine_name, rate, setting, verdict
 
-__all__ = ["BEGIN", "END", "inserted", "speed_table"]
+__all__ = ["BEGIN", "END", "brief_table", "inserted", "speed_table"]
 
 BEGIN, END = "<!-- bench:speed -->", "<!-- /bench:speed -->"
+
+
+def brief_table(groups: Sequence[Group]) -> str:
+    """Markdown: machine and date, then a line a group with its headline and the fastest of its peers.
+
+    Parameters
+    ----------
+    groups
+        Of one run: `select.readme_groups`.
+    """
+    lines = [_told(groups), "", "| | lexicell | the fastest beside it | lexicell is |", "|---|---:|---|---:|"]
+    for group in groups:
+        timed = [row for row in group.peers if row["ratio"] is not None]
+        if timed:
+            fastest = min(timed, key=lambda row: float(row["ratio"]))
+            beside = f"{_text(fastest['label'])}, {_rate(fastest)}"
+            lines.append(f"| {_what(group)} | {_rate(group.headline)} | {beside} | {_verdict(fastest)} |")
+    return "\n".join(lines)
 
 
 def speed_table(groups: Sequence[Group]) -> str:
@@ -22,21 +40,23 @@ def speed_table(groups: Sequence[Group]) -> str:
     groups
         Of one run: `select.readme_groups`.
     """
+    lines = [_told(groups), "", "| | rate | lexicell is |", "|---|---:|---:|"]
+    for group in groups:
+        lines.append(f"| **lexicell, {_what(group)}** | **{_rate(group.headline)}** | |")
+        lines.extend(_peer(row) for row in group.peers if not _needs_gpu(row, group.headline))
+    return "\n".join(lines)
+
+
+def _told(groups: Sequence[Group]) -> str:
     head = groups[0].headline
     rounds = sorted({len(row["seconds"]) for group in groups for row in group.rows if row["seconds"]})
     said = f"{rounds[-1]} rounds" if len(rounds) == 1 else f"{rounds[0]} to {rounds[-1]} rounds"
-    lines = [
-        f"{_text(machine_name(head['machine']))}; {day(head['time'])}, commit {code(head)}; medians of"
-        f" {said}, by `python -m bench report` from [`bench/results`](bench/results).",
-        "",
-        "| | rate | lexicell is |",
-        "|---|---:|---:|",
-    ]
-    for group in groups:
-        what = _text(f"{group.suite}: {setting([group.headline], brief=True)}")
-        lines.append(f"| **lexicell, {what}** | **{_rate(group.headline)}** | |")
-        lines.extend(_peer(row) for row in group.peers if not _needs_gpu(row, group.headline))
-    return "\n".join(lines)
+    machine = f"{_text(machine_name(head['machine']))}; {day(head['time'])}, commit {code(head)}"
+    return f"{machine}; medians of {said}, by `python -m bench report`."
+
+
+def _what(group: Group) -> str:
+    return _text(f"{group.suite}: {setting([group.headline], brief=True)}")
 
 
 def _needs_gpu(row: Record, headline: Record) -> bool:
@@ -48,8 +68,12 @@ def _needs_gpu(row: Record, headline: Record) -> bool:
 def _peer(row: Record) -> str:
     if row["ratio"] is None:
         return f"| {_text(row['label'])} | {_text(row['empty'])} | no number |"
+    return f"| {_text(row['label'])} | {_rate(row)} | {_verdict(row)} |"
+
+
+def _verdict(row: Record) -> str:
     said = verdict(row["ratio"])
-    return f"| {_text(row['label'])} | {_rate(row)} | {said if row['ratio'] >= 1 else f'**{said}**'} |"
+    return said if row["ratio"] >= 1 else f"**{said}**"
 
 
 def _rate(row: Record) -> str:
@@ -63,9 +87,9 @@ def _text(words: str) -> str:
     return " ".join(words.split())
 
 
-def inserted(readme: str, table: str) -> str | None:
-    """The README with `table` between its markers, or None if it has none."""
-    before, begin, rest = readme.partition(BEGIN)
+def inserted(page: str, table: str) -> str | None:
+    """The page with `table` between its markers, or None if it has none."""
+    before, begin, rest = page.partition(BEGIN)
     _, end, after = rest.partition(END)
     if not begin or not end:
         return None

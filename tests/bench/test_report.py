@@ -43,9 +43,11 @@ def report_of(tmp_path):
     def run(records, *words, text=MARKED):
         (tmp_path / "records.jsonl").unlink(missing_ok=True)
         record.append(records, tmp_path / "records.jsonl")
-        if not (tmp_path / "README.md").exists():
-            (tmp_path / "README.md").write_text(text)
-        named = {"records": "records.jsonl", "out": "page.html", "svg": "images", "readme": "README.md"}
+        for name in ("README.md", "docs.md"):
+            if not (tmp_path / name).exists():
+                (tmp_path / name).write_text(text)
+        named = {"records": "records.jsonl", "out": "page.html", "svg": "images"}
+        named |= {"readme": "README.md", "docs": "docs.md"}
         places = [word for name, file in named.items() for word in (f"--{name}", str(tmp_path / file))]
         return report.main([*places, *words])
 
@@ -150,9 +152,22 @@ def test_a_trend_joins_runs_of_one_machine_only(history):
     assert lines == [[0, 2], [1]]
 
 
-def test_the_readme_gets_every_peer_won_or_lost(one_run, report_of):
+def test_the_readme_gets_the_fastest_peer_of_each_group(one_run, report_of):
     assert report_of(one_run) == 0
-    text = (report_of.folder / "README.md").read_text()
+    lines = (report_of.folder / "README.md").read_text().splitlines()
+    groups = [line for line in lines if re.match(r"\| (kernel|ranking|read|embed)", line)]
+    ratios = {row["scenario"]["suite"]: [] for row in one_run if row["peer"] and row["ratio"] is not None}
+    for row in one_run:
+        if row["peer"] and row["ratio"] is not None:
+            ratios[row["scenario"]["suite"]].append(row["ratio"])
+    shown = [line.split("|")[-2].strip().strip("*") for line in groups]
+    assert shown == [words.verdict(min(found)) for found in ratios.values()]
+    assert any("slower" in verdict for verdict in shown)
+
+
+def test_the_page_of_benchmarks_gets_every_peer_won_or_lost(one_run, report_of):
+    assert report_of(one_run) == 0
+    text = (report_of.folder / "docs.md").read_text()
     assert text.startswith("# A\n\n<!-- bench:speed -->\n")
     assert text.endswith("<!-- /bench:speed -->\n\nafter\n")
     assert "AMD EPYC (family 25, model 17), 2 CPUs; 22 November 2026, commit 65e1e480" in text
@@ -161,7 +176,7 @@ def test_the_readme_gets_every_peer_won_or_lost(one_run, report_of):
     assert "| annbatch Loader | needs annbatch under Python 3.12: none was found | no number |" in text
 
 
-def test_a_row_that_we_lose_is_in_the_readme_whatever_its_group(report_of):
+def test_a_row_that_we_lose_is_shown_whatever_its_group(report_of):
     groups = [
         *sample.everything(),
         [sample.ours("read", "cold", "lexicell, cold", 10_000), sample.peer("read", "cold", "fast", 20_000)],
@@ -170,17 +185,18 @@ def test_a_row_that_we_lose_is_in_the_readme_whatever_its_group(report_of):
         [sample.ours("read", "pbmc3k", "lexicell, few", 10_000), sample.peer("read", "pbmc3k", "slow", 5_000)]
     )
     assert report_of(sample.run_of(groups)) == 0
-    text = (report_of.folder / "README.md").read_text()
+    assert re.search(r"\| fast, [\d,]+ cells/s \| \*\*", (report_of.folder / "README.md").read_text())
+    text = (report_of.folder / "docs.md").read_text()
     assert re.search(r"\| fast \| [\d,]+ cells/s \| \*\*[12](\.\d)?x slower\*\* \|", text)
     assert "| slow |" not in text
 
 
-def test_other_models_and_tokens_are_in_the_readme_and_on_the_page(report_of):
+def test_other_models_and_tokens_are_in_the_whole_table(report_of):
     run = sample.run_of([sample.kernel(), sample.models(), sample.tokens()])
     once = next(row for row in run if row["label"] == "scanpy.pp.pca, fitted")
     once["seconds"] = once["seconds"][:1]
     assert report_of(run) == 0
-    text = (report_of.folder / "README.md").read_text()
+    text = (report_of.folder / "docs.md").read_text()
     table = text[text.index("lexicell, models") :].splitlines()
     assert table.index("") == 7  # two headlines, and rows that lack a GPU are left out
     assert (
@@ -194,10 +210,14 @@ def test_other_models_and_tokens_are_in_the_readme_and_on_the_page(report_of):
     assert "medians of 1 to 5 rounds, by" in text
 
 
-def test_check_writes_nothing_and_fails_on_a_stale_readme(one_run, report_of, capsys):
+def test_check_writes_nothing_and_fails_on_a_stale_table(one_run, report_of, capsys):
     assert report_of(one_run, "--check") == 1
     assert "is not what the records give" in capsys.readouterr().err
-    assert sorted(path.name for path in report_of.folder.iterdir()) == ["README.md", "records.jsonl"]
+    assert sorted(path.name for path in report_of.folder.iterdir()) == [
+        "README.md",
+        "docs.md",
+        "records.jsonl",
+    ]
     assert report_of(one_run) == 0
     assert report_of(one_run, "--check") == 0
 
