@@ -9,7 +9,7 @@ import pytest
 import scipy.sparse as sp
 
 from lexicell.embedding.events import Note, ignore
-from lexicell.exports import export
+from lexicell.exports import export, run
 from lexicell.lexicon import Lexicon
 
 
@@ -18,6 +18,12 @@ def many_symbols():
     table = Lexicon.open("human-go-minilm").genes
     of = zip(table.column("symbol").to_pylist(), table.column("ensembl_ids").to_pylist(), strict=True)
     return [(symbol, ids[0]) for symbol, ids in of if ids][:400]
+
+
+@pytest.fixture
+def small_shards(monkeypatch):
+    """Shards of 64 cells."""
+    monkeypatch.setattr(run, "_ROWS", 64)
 
 
 @pytest.fixture

@@ -1,22 +1,20 @@
-"""Exports of counts against loops over dense matrices: one AnnData for all, scBank, chats."""
+"""Exports of counts as one AnnData against loops over dense matrices, and what holds for all exports."""
 
 from __future__ import annotations
 
 import json
-from itertools import pairwise
 
 import anndata as ad
 import h5py
 import numpy as np
 import pandas as pd
-import pyarrow.parquet as pq
 import pytest
 from tests.engine.exports.cases import NAMES, files, hostile, merged
 
 import lexicell
 from lexicell.embedding.events import Committed, Note, ignore
-from lexicell.errors import CountsError, CoverageError, InputError, OutputExistsError
-from lexicell.exports import export, run
+from lexicell.errors import CountsError, InputError, OutputExistsError
+from lexicell.exports import export
 from lexicell.store import verify
 
 #: What the columns become: two symbols that differ by case, and two names of one Ensembl id.
@@ -25,11 +23,6 @@ OWNERS = {"C1ORF43": "C1orf43", "CD79A-1": "CD79A"}
 
 def owner(name):
     return OWNERS.get(name, name)
-
-
-@pytest.fixture
-def small_shards(monkeypatch):
-    monkeypatch.setattr(run, "_ROWS", 64)
 
 
 def read(path):
@@ -215,178 +208,6 @@ def test_counts_that_32_bits_round_are_told(tmp_path):
     done = export("counts", adata, tmp_path / "o.h5ad", listener=ignore)
     assert done.facts["counts_rounded_to_32_bits"] == 1
     assert read(tmp_path / "o.h5ad").obs["n_counts"].iloc[0] > 2**24 + 1
-
-
-# scBank
-
-
-@pytest.fixture
-def vocab(tmp_path):
-    names = ["CD3D", "NKG7", "other", "C1ORF43", "C1orf43", "LYZ", "CD79A"]
-    path = tmp_path / "vocab.json"
-    path.write_text(json.dumps({name: at for at, name in enumerate(names[::-1])}))
-    return path, {name: at for at, name in enumerate(names[::-1])}
-
-
-def bank(folder):
-    table = pq.read_table(folder / "counts.datatable.parquet")
-    return table.to_pylist(), table.schema
-
-
-def test_a_bank_has_tokens_and_counts_in_column_order(tmp_path, vocab, small_shards):
-    path, tokens = vocab
-    adata, dense = hostile()
-    export("scbank", adata, tmp_path / "o.scb", vocab=path, obs_columns=["donor"], listener=ignore)
-    rows, schema = bank(tmp_path / "o.scb")
-    for at, (row, x) in enumerate(zip(rows, dense, strict=True)):
-        here = [(tokens[name], x[j]) for j, name in enumerate(NAMES) if x[j] > 0 and name in tokens]
-        assert row["id"] == at
-        assert row["cell_id"] == adata.obs_names[at]
-        assert row["genes"] == [token for token, _ in here]
-        assert row["expressions"] == [count for _, count in here]
-    assert str(schema.field("genes").type.value_type) == "int64"
-    assert str(schema.field("expressions").type.value_type) == "float"
-    written = json.loads((tmp_path / "o.scb/gene_vocab.json").read_text())
-    assert written == tokens | {"<pad>": 7, "<cls>": 8, "<eoc>": 9}
-    assert json.loads((tmp_path / "o.scb/manifest.json").read_text())["main_data"] == "counts"
-    assert [p.name for p in (tmp_path / "o.scb").glob("*.datatable.*")] == ["counts.datatable.parquet"]
-
-
-def test_bins_are_the_upper_ends_of_those_that_scgpt_draws(tmp_path, vocab):
-    path, tokens = vocab
-    adata, dense = hostile()
-    export("scbank", adata, tmp_path / "o.scb", vocab=path, bins=9, listener=ignore)
-    for row, x in zip(bank(tmp_path / "o.scb")[0], dense, strict=True):
-        values = np.array([x[j] for j, name in enumerate(NAMES) if x[j] > 0 and name in tokens])
-        if len(values):
-            edges = np.quantile(values, np.linspace(0, 1, 8))
-            assert row["expressions"] == np.digitize(values, edges).tolist()
-        else:
-            assert row["expressions"] == []
-
-
-def test_bins_of_many_counts_are_those_of_numpy():
-    from lexicell.exports.scbank import upper_bins
-
-    rng = np.random.default_rng(1)
-    sizes = [0, 1, 2, 700, 0, 1900]
-    x = np.concatenate([rng.poisson(3, n) + rng.choice([1.0, 0.25], n) for n in sizes])
-    indptr = np.concatenate([[0], np.cumsum(sizes)])
-    found = upper_bins(x, indptr, 51)
-    for a, b in pairwise(indptr):
-        if b > a:
-            edges = np.quantile(x[a:b], np.linspace(0, 1, 50))
-            assert found[a:b].tolist() == np.digitize(x[a:b], edges).tolist()
-            assert found[a:b].max() == 50
-
-
-def test_the_most_expressed_stay_in_column_order(tmp_path, vocab):
-    path, tokens = vocab
-    adata, dense = hostile()
-    export("scbank", adata, tmp_path / "o.scb", vocab=path, top=2, listener=ignore)
-    for row, x in zip(bank(tmp_path / "o.scb")[0], dense, strict=True):
-        here = [(-x[j], tokens[name], j) for j, name in enumerate(NAMES) if x[j] > 0 and name in tokens]
-        kept = sorted(sorted(here)[:2], key=lambda one: one[2])
-        assert row["genes"] == [token for _, token, _ in kept]
-
-
-def test_scmmgpt_has_its_cell_types(tmp_path, vocab):
-    adata, _ = hostile()
-    export("scbank", adata, tmp_path / "o", vocab=vocab[0], layout="scmmgpt", listener=ignore)
-    table = pq.read_table(tmp_path / "o/all_counts")
-    assert table.column("cell_type").to_pylist()[:3] == ["T cell", 'B "naïve"', "it's NK"]
-    assert table.column("cell_type").to_pylist()[7] is None
-    with pytest.raises(InputError, match=r"'type'.*cell_type, donor"):
-        export(
-            "scbank", adata, tmp_path / "p", vocab=vocab[0], layout="scmmgpt", cell_type="type",
-            listener=ignore,
-        )  # fmt: skip
-
-
-@pytest.mark.parametrize(
-    ("content", "kind", "says"),
-    [
-        ({"A": 0, "B": 2}, InputError, "not the numbers 0 to 1"),
-        ({"A": 0, "B": 1}, CoverageError, "here are CD3D, MS4A1, NKG7, there A, B"),
-    ],
-)
-def test_a_vocabulary_that_does_not_fit(tmp_path, content, kind, says):
-    path = tmp_path / "v.json"
-    path.write_text(json.dumps(content))
-    with pytest.raises(kind, match=says):
-        export("scbank", hostile()[0], tmp_path / "o", vocab=path, listener=ignore)
-    assert not (tmp_path / "o").exists()
-
-
-# Chats
-
-
-def sentences(dense, top):
-    from lexicell.lexicon import Lexicon
-
-    symbols = Lexicon.open("human-go-minilm").genes.column("symbol").to_pylist()
-    row_of = {symbol.upper(): at for at, symbol in enumerate(symbols)}
-    x, words = merged(dense, NAMES, str.upper)  # a name with a number is no gene of its own
-    for counts in x:
-        some = [j for j, word in enumerate(words) if counts[j] and word in row_of]
-        here = [(-counts[j], row_of[words[j]], words[j]) for j in some]
-        yield [word for *_, word in sorted(here)[:top]]
-
-
-@pytest.mark.parametrize("layout", ["json", "jsonl"])
-def test_a_question_lists_the_genes_and_its_answer(tmp_path, small_shards, layout):
-    adata, dense = hostile()
-    export("chat", adata, tmp_path / "o", label="cell_type", top=3, layout=layout, listener=ignore)
-    text = (tmp_path / f"o/chat.{layout}").read_text("utf-8")
-    asked = json.loads(text) if layout == "json" else [json.loads(line) for line in text.splitlines()]
-    labelled = [at for at in range(150) if at != 7]
-    assert [one["cell_id"] for one in asked] == [adata.obs_names[at] for at in labelled]
-    expected = list(sentences(dense, 3))
-    for at, one in zip(labelled, asked, strict=True):
-        assert [said["role"] for said in one["messages"]] == ["system", "user", "assistant"]
-        user, answer = one["messages"][1]["content"], one["messages"][2]["content"]
-        assert "{gene_names}: " + " ".join(expected[at]) + "\n" in user
-        assert user.endswith("{cell_types}: 'B \"naïve\"', 'T cell', \"it's NK\".")
-        assert answer == adata.obs["cell_type"].iloc[at]
-
-
-def test_the_order_of_answers_is_a_cells_own(tmp_path):
-    adata, _ = hostile()
-    moved = adata[np.random.default_rng(0).permutation(150)].copy()
-    asked = {}
-    for name, cells, seed in (("a", adata, 1), ("b", moved, 1), ("c", adata, 2)):
-        export("chat", cells, tmp_path / name, label="cell_type", shuffle_candidates=seed, listener=ignore)
-        asked[name] = {one["cell_id"]: one for one in json.loads((tmp_path / name / "chat.json").read_text())}
-    assert asked["a"] == asked["b"] != asked["c"]
-    ends = [one["messages"][1]["content"].rpartition("}: ")[2] for one in asked["a"].values()]
-    assert len(set(ends)) == 6
-    assert min(ends.count(end) for end in set(ends)) > 10
-
-
-def test_a_template_is_filled_in_and_its_braces_stay(tmp_path):
-    adata, dense = hostile()
-    path = tmp_path / "template.json"
-    path.write_text(json.dumps({"user": '{a} $n_genes "$genes" $5', "assistant": "is $label"}))
-    export("chat", adata, tmp_path / "o", label="donor", template=path, top=2, listener=ignore)
-    first = json.loads((tmp_path / "o/chat.json").read_text())[0]["messages"]
-    words = next(sentences(dense, 2))
-    assert [said["content"] for said in first] == [f'{{a}} 2 "{" ".join(words)}" $5', "is d10"]
-    bad = {
-        "[]": "a template is a JSON",
-        "{": "no JSON",
-        '{"user": "x", "assistant": "$label"}': r"no \$genes",
-        '{"user": "$genes", "assistant": "y", "tool": "z"}': "a template is a JSON",
-    }
-    for content, says in bad.items():
-        path.write_text(content)
-        with pytest.raises(InputError, match=says):
-            export("chat", adata, tmp_path / "p", label="donor", template=path, listener=ignore)
-
-
-def test_a_label_that_is_not_there_lists_what_is(tmp_path):
-    adata, _ = hostile()
-    with pytest.raises(InputError, match=r"'kind'.*cell_type, donor, age"):
-        export("chat", adata, tmp_path / "o", label="kind", listener=ignore)
 
 
 # What holds for all
