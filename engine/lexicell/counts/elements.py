@@ -11,6 +11,7 @@ import warnings
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import numpy as np
 import pandas as pd
 
 from lexicell.counts.zarr_reader import check_declared
@@ -81,6 +82,13 @@ def _booleans(element: Any) -> Any:
     return pd.arrays.BooleanArray(_read(element["values"]), mask=_read(element["mask"]))
 
 
+def _nullable_texts(element: Any) -> Any:
+    missing = np.nan if attribute(element, "na-value") == "NaN" else pd.NA
+    texts = pd.array(_read(element["values"]), dtype=pd.StringDtype(na_value=missing))
+    texts[_read(element["mask"])] = pd.NA
+    return texts
+
+
 def _columns(element: Any) -> list[str]:
     columns = list(element.attrs["column-order"])
     if not all(isinstance(name, str) for name in columns):  # of fixed length, say
@@ -112,12 +120,13 @@ class _Known(NamedTuple):
     parts: Callable[[Any], list[Any]] | None = None
 
 
-#: By type and version. Nullable text is anndata's: which type of pandas it becomes depends on settings.
+#: By type and version.
 _KNOWN: dict[tuple[Any, Any], _Known] = {
     ("array", "0.2.0"): _Known(_array),
     ("string-array", "0.2.0"): _Known(_texts),
     ("categorical", "0.2.0"): _Known(_categorical, _group_of("codes", "categories")),
     ("nullable-integer", "0.1.0"): _Known(_integers, _group_of("values", "mask")),
     ("nullable-boolean", "0.1.0"): _Known(_booleans, _group_of("values", "mask")),
+    ("nullable-string-array", "0.1.0"): _Known(_nullable_texts, _group_of("values", "mask")),
     ("dataframe", "0.2.0"): _Known(_table, lambda group: [*_columns(group), attribute(group, "_index")]),
 }

@@ -51,7 +51,13 @@ def read_column(source: CountSource, name: str) -> NDArray[np.object_]:
 
 def as_text(column: pd.Series[Any]) -> NDArray[np.object_]:
     """A column of any type as str, ``[N]``; "" where a cell has no value."""
-    text: NDArray[np.object_] = column.astype(object).where(column.notna(), "").astype(str).to_numpy(object)
+    if isinstance(column.dtype, pd.CategoricalDtype):
+        names = as_text(pd.Series(column.cat.categories))
+        return np.append(names, "").astype(object)[column.cat.codes.to_numpy()]
+    values = column.to_numpy(object)
+    text: NDArray[np.object_] = np.empty(len(values), object)
+    # By Python: text of pandas 3 has to be Unicode, which names in files need not be.
+    text[:] = [str(value) if there else "" for value, there in zip(values, column.notna(), strict=True)]
     return text
 
 

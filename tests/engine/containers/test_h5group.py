@@ -215,6 +215,8 @@ def test_a_chunk_stores_no_more_than_it_declares(h5ad: Path, name: str) -> None:
 @pytest.mark.parametrize("name", ["var/_index", "obs/_index", "obs/type/categories"])
 def test_a_text_is_no_longer_than_its_file(h5ad: Path, name: str) -> None:
     with h5py.File(h5ad, "r+") as file:
+        if isinstance(file[name], h5py.Group):  # newer pandas has texts that may be missing
+            name += "/values"
         texts, attributes = file[name][()], dict(file[name].attrs)
         del file[name]
         file.create_dataset(name, data=texts, dtype=h5py.string_dtype()).attrs.update(attributes)

@@ -270,10 +270,10 @@ def write_mudata(path: Path, parts: dict[str, anndata.AnnData]) -> Path:
         else h5py.File(path, "w", userblock_size=512)
     )
     root.attrs["encoding-type"], root.attrs["axis"] = "MuData", 0
-    root.create_group("mod")
+    modalities = root.create_group("mod")
     options = {} if suffix == ".zarr" else {"dataset_kwargs": {"compression": "gzip"}}
     for name, adata in parts.items():
-        write_elem(root, f"mod/{name}", adata, **options)
+        write_elem(modalities, name, adata, **options)
     write_elem(root, "obs", next(iter(parts.values())).obs)
     names = pd.concat([adata.var[[]] for adata in parts.values()])
     write_elem(root, "var", names)

@@ -23,7 +23,10 @@ Edit = Callable[[dict[str, Any]], None]
 UNKNOWN: dict[str, Edit] = {
     "dtype": lambda meta: meta.update(data_type="complex_float4_e2m1fn"),
     "structured": lambda meta: meta.update(
-        data_type={"name": "struct", "configuration": {"fields": [["0", "int32"], ["1", "float32"]]}}
+        data_type={
+            "name": "struct of the future",
+            "configuration": {"fields": [["0", "int32"], ["1", "float32"]]},
+        }
     ),
     "codec": lambda meta: meta.update(codecs=[{"name": "of the future", "configuration": {}}]),
     "grid": lambda meta: meta["chunk_grid"].update(name="of the future"),

@@ -98,7 +98,7 @@ def test_a_cell_is_explained_by_itself_and_by_another(donors):
     assert len(pair.pathways) > 5
 
 
-def test_cells_are_scored_by_a_sentence_a_class_or_a_vector(donors, full):
+def test_cells_are_scored_by_a_sentence_a_class_or_a_vector(donors, full, encoder_packages):
     text = "B cell receptor signaling pathway"
     found = lexicell.explain(donors, group="kind", text=text, **FEW)
     assert found.groups["in_group"].idxmax() == "B"
@@ -123,7 +123,7 @@ def test_cells_are_scored_by_a_sentence_a_class_or_a_vector(donors, full):
 
 
 def test_a_group_of_one_cell_is_part_of_the_rest_only(donors, notes):
-    kinds = donors.obs["kind"].astype(object).to_numpy()
+    kinds = donors.obs["kind"].astype(object).to_numpy(copy=True)
     kinds[20] = "alone"
     donors.obs["kind"] = kinds
     found = lexicell.explain(donors, group="kind", **FEW | {"listener": notes})

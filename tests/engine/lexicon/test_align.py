@@ -291,7 +291,7 @@ def test_a_retired_id_is_replaced_by_the_symbol_beside_it_but_not_by_an_alias(bu
 
 
 def test_names_that_are_no_unicode_match_nothing_and_disturb_nobody(bundled: Lexicon) -> None:
-    var = pd.DataFrame(index=["CD3D", "CD3\udcff", "CD19"])
+    var = pd.DataFrame(index=pd.Index(["CD3D", "CD3\udcff", "CD19"], dtype=object))
     found = align_genes(bundled, var)
     assert (found.rows >= 0).tolist() == [True, False, True]
     assert found.names[1] == "CD3\udcff"

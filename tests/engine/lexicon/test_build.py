@@ -116,14 +116,14 @@ def test_an_accident_while_encoding_leaves_nothing(
 
 
 def test_an_accident_while_writing_leaves_nothing(tmp_path, small_table, fake_encoder, monkeypatch):
-    from lexicell.lexicon import lexicon as artefact_module
+    from lexicell.lexicon import write
 
     def fail(folder, vectors, dtype):
         (folder / "table.bin").write_bytes(b"half")
         message = "No space left on device"
         raise OSError(28, message)
 
-    monkeypatch.setattr(artefact_module, "write_table", fail)
+    monkeypatch.setattr(write, "write_table", fail)
     with pytest.raises(OSError, match="No space left"):
         build_lexicon(small_table, tmp_path / "lex", encoder=fake_encoder)
     assert list(tmp_path.iterdir()) == []
@@ -187,13 +187,13 @@ def test_dropped_genes_are_announced(tmp_path, fake_encoder):
 
 
 def test_a_full_disk_costs_no_vector(tmp_path, small_table, fake_encoder, monkeypatch):
-    from lexicell.lexicon import lexicon as artefact_module
+    from lexicell.lexicon import write
 
     def fail(folder, vectors, dtype):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     with monkeypatch.context() as patch:
-        patch.setattr(artefact_module, "write_table", fail)
+        patch.setattr(write, "write_table", fail)
         with pytest.raises(WriteError, match="No space left on device"):
             build_lexicon(small_table, tmp_path / "lex", encoder=fake_encoder)
     assert list(tmp_path.iterdir()) == []

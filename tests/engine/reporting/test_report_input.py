@@ -48,7 +48,7 @@ def test_whole_numbers_stay_whole():
 
 @pytest.mark.parametrize("name", ["\u202eabc", "a\x00b", "\ud800x", "a\rb"])
 def test_names_that_a_page_would_obey_are_written_out(name):
-    made = categories_of(name, pd.Series([name, "b", name]), np.arange(3), "obs", listen)
+    made = categories_of(name, pd.Series([name, "b", name], dtype=object), np.arange(3), "obs", listen)
     for text in (made.name, *made.names):
         text.encode("utf-8")
         assert not set(text) & set("\u202e\x00\r")

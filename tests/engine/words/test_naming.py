@@ -99,7 +99,7 @@ def test_most_cells_get_their_name(atlas, named):
     assert {"NKG7", "GZMB", "GNLY"} & first["NK"]
 
 
-def test_sentences_under_the_names_of_others_are_wrong(atlas):
+def test_sentences_under_the_names_of_others_are_wrong(atlas, encoder_packages):
     names, sentences = list(TYPES), list(TYPES.values())
     scrambled = dict(zip(names, sentences[1:] + sentences[:1], strict=True))
     found = lexicell.annotate(atlas, describe=scrambled, listener=ignore)
@@ -108,7 +108,7 @@ def test_sentences_under_the_names_of_others_are_wrong(atlas):
     assert (found.cells["label"].astype(str).to_numpy()[known] == truth[known]).mean() < 0.1
 
 
-def test_types_that_are_not_there_end_empty(atlas, named):
+def test_types_that_are_not_there_end_empty(atlas, named, encoder_packages):
     absent = ("hepatocyte", "retinal rod cell", "type B pancreatic cell")
     found = lexicell.annotate(atlas, describe=TYPES, types=absent, listener=ignore)
     assert not found.types["present"][list(absent)].any()

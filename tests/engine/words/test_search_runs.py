@@ -53,7 +53,7 @@ def files(folder):
 
 
 @pytest.mark.parametrize(("recipe", "least"), [("lexicell", 0.8), ("genept-w", 0.55)])
-def test_a_store_is_searched_by_a_sentence(cells, tmp_path, recipe, least):
+def test_a_store_is_searched_by_a_sentence(cells, tmp_path, recipe, least, encoder_packages):
     cells = cells.copy()
     cells.X.data[cells.X.indptr[5] : cells.X.indptr[6]] = 0
     cells.write_h5ad(tmp_path / "in.h5ad")

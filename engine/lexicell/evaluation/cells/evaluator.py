@@ -132,9 +132,10 @@ def evaluate_panels(
 def _installed(methods: Sequence[Method], splits: Sequence[Split], listener: Listener) -> list[Method]:
     """Methods whose packages there are; those that would have had rows are told of."""
     lacking = [method for method in methods if method.package and find_spec(method.package) is None]
-    if lacking and any(split.other_batches for split in splits):
-        names = ", ".join(method.name for method in lacking)
-        packages = " ".join(sorted({method.package for method in lacking}))
+    batches = any(split.other_batches for split in splits)
+    if told := [method for method in lacking if batches or not method.other_batches]:
+        names = ", ".join(method.name for method in told)
+        packages = " ".join(sorted({method.package for method in told}))
         listener(Note(f"no rows of {names}, which need what is not installed: pip install {packages}"))
     return [method for method in methods if method not in lacking]
 

@@ -17,7 +17,7 @@ from lexicell.evaluation.cells.across_panels import ACROSS_PANELS, selected_cell
 from lexicell.evaluation.cells.methods import BASELINES, Method, Vectors, embed_panel, pool
 from lexicell.evaluation.cells.panels import Panel, Task
 from lexicell.learn.augment import Views
-from lexicell.learn.objectives import fit
+from lexicell.learn.objectives import fit, resolve_objective
 from lexicell.learn.settings import TrainSettings
 from lexicell.projection import Pooling, Projection
 from lexicell_kernels import Rows, Weight
@@ -53,7 +53,7 @@ def _learn(
         panel, labelled = task.reference, task.reference.labels
         if unlabelled and task.unlabelled is not None and _same_genes(panel, task.unlabelled):
             panel = _stack(panel, task.unlabelled)
-        trained = objective in {"supcon", "infonce", "semi", "cross-entropy"}
+        trained = bool(_package(objective))
         least = enough_cells(panel.n_cells) if objective == "loadings" else 0
         n_genes = _TRAINED_GENES if trained else _GENES
         cells = selected_cells(panel, len(task.vectors), n_genes, recipe=recipe, least_cells=least)
@@ -70,6 +70,10 @@ def _learn(
         return reference, query
 
     return run
+
+
+def _package(objective: str) -> str:
+    return "torch" if resolve_objective(objective).trained else ""
 
 
 def _settings(n: int, recipe: Recipe | None) -> TrainSettings:
@@ -109,7 +113,8 @@ def _embed(
 
 def _objective(name: str, objective: str, about: str, *, unlabelled: bool, labels: bool = True) -> Method:
     run = _learn(objective, unlabelled=unlabelled, labels=labels)
-    return Method(name, run, transductive=unlabelled, per_draw=labels, source=about)
+    package = _package(objective)
+    return Method(name, run, transductive=unlabelled, per_draw=labels, package=package, source=about)
 
 
 LEARNED: dict[str, Method] = {
@@ -140,6 +145,7 @@ LEARNED: dict[str, Method] = {
         Method(
             "paper+supcon",
             _learn("supcon", unlabelled=False, labels=True, recipe=RECIPES["paper"]),
+            package=_package("supcon"),
             source="a linear map of what paper pools, supervised contrastive (Khosla et al. 2020)",
         ),
         _objective("supcon", "supcon", "supervised contrastive (Khosla et al. 2020)", unlabelled=False),

@@ -174,7 +174,7 @@ def test_without_the_encoder_words_are_left_and_it_is_said(monkeypatch):
     assert notes == [("MiniLM", "the lexicon's encoder is not at hand")]
 
 
-def test_a_sentence_whose_words_no_text_has_is_left_to_vectors():
+def test_a_sentence_whose_words_no_text_has_is_left_to_vectors(encoder_packages):
     notes = []
     lexicon = lexicell.Lexicon.open("human-go-minilm")
     found = halves(["insulin secretion", "qwxz vvkj"], lexicon, lambda half, why: notes.append((half, why)))

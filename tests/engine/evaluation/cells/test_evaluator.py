@@ -279,6 +279,15 @@ def test_expression_without_batches_is_for_batches_and_transfers_only(panel, clu
     assert not any("harmonypy" in event.text for event in events if isinstance(event, Note))
 
 
+def test_methods_whose_package_is_not_there_are_told_of_and_left_out(panel, clustered, monkeypatch):
+    monkeypatch.setattr(cells, "find_spec", lambda name: None if name == "torch" else name)
+    events = []
+    protocol = CellProtocol(("few-shot",), (2,), draws=1)
+    found = evaluate(panel, clustered, ("supcon", "paper"), protocol, events.append)
+    assert {record.method for record in found.records} == {"paper"}
+    assert any("no rows of supcon" in event.text for event in events if isinstance(event, Note))
+
+
 def test_batches_are_centred_by_what_they_are_and_data_sets_by_which_they_are(panel):
     batch = np.where(np.arange(panel.n_cells) % 2, "x", "y")
     labelled = Panel(panel.counts, panel.rows, panel.totals, panel.labels, batch)
