@@ -25,7 +25,7 @@ def verify(
 
     Ends with 0 where all is as it was, 3 where OUT is not complete, 4 where something is damaged.
     """
-    from lexicell.store import check, examine
+    from lexicell.store import examine
 
     with _console.bar("verifying", "objects") as bar:
         started = time.perf_counter()
@@ -36,7 +36,7 @@ def verify(
         _console.result_json({**asdict(found), "seconds": seconds, "gigabytes_per_second": speed})
     if found.problems and as_json:
         raise typer.Exit(CorruptDataError.exit_code)
-    check(found)
+    found.raise_for_problems()
     if as_json:
         return
     if found.extra:

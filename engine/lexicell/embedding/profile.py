@@ -12,7 +12,7 @@ from typing import Any
 from lexicell._files import check_new_file, staged_path
 from lexicell._trace import Worker, recording
 from lexicell.errors import InputError, LexicellError
-from lexicell.store import refusals
+from lexicell.store import writing
 
 __all__ = ["STAGES", "Profile", "profiled"]
 
@@ -204,7 +204,7 @@ def _check(path: Path, *, replace: bool) -> None:
         raise InputError(msg)
     check_new_file(path, overwrite=replace)
     folder = next(folder for folder in path.absolute().parents if folder.exists())
-    with refusals(path), TemporaryFile(dir=folder):
+    with writing(path), TemporaryFile(dir=folder):
         pass
 
 

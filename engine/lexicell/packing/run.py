@@ -29,7 +29,7 @@ from lexicell.store import (
     PARTS,
     Journal,
     Mode,
-    mapping,
+    mapping_documents,
     open_journal,
     open_objects,
     place_of,
@@ -329,7 +329,7 @@ class _PackRun:
         root.attrs.update(ANNDATA)
         for part in PARTS:
             content = {"lexicell_pack": plan.provenance()} if part == "uns" else {}
-            for key, document in mapping(part, content):
+            for key, document in mapping_documents(part, content):
                 journal.store.put(key, (document,))
         write_element(root, "var", plan.source.var.iloc[plan.order])
         write_obs(root, plan.source, plan.obs_columns)

@@ -9,21 +9,21 @@ from typing import TYPE_CHECKING, Any
 
 from lexicell.store import steps
 from lexicell.store.anndata import ANNDATA, ARRAY, KEY, PARTS, check_own, write_element
-from lexicell.store.documents import mapping
+from lexicell.store.documents import mapping_documents
 from lexicell.store.embedding import QUALITY, EmbeddingSink, check_folder, check_output
 from lexicell.store.garbage import Freed, gc
 from lexicell.store.h5ad_output import create_h5ad
 from lexicell.store.identity import check_identity
 from lexicell.store.journal import Begun, Journal, Mode, begun, open_journal
 from lexicell.store.layout import Layout, Shard, chunk_bytes, shard_bytes
-from lexicell.store.objects import FOLDER, Bytes, Objects, Written, open_objects, refusals
+from lexicell.store.objects import FOLDER, Bytes, Objects, Written, open_objects, writing
 from lexicell.store.obs import check_columns, write_obs
 from lexicell.store.parquet import ParquetSink, parquet_bytes
 from lexicell.store.place import PASSING, RUN, place_of
 from lexicell.store.reading import StoredVectors, open_embedding, open_vectors, vectors_of
 from lexicell.store.sharded import ShardedStore, ShardWriter, Sink, create_store
 from lexicell.store.units import Receipt
-from lexicell.store.verification import Verified, check, examine, verify
+from lexicell.store.verification import Verified, examine, verify
 
 if TYPE_CHECKING:
     from lexicell.store.writer import WriterStore, open_writer
@@ -56,7 +56,6 @@ __all__ = [
     "WriterStore",
     "Written",
     "begun",
-    "check",
     "check_columns",
     "check_folder",
     "check_identity",
@@ -67,7 +66,7 @@ __all__ = [
     "create_store",
     "examine",
     "gc",
-    "mapping",
+    "mapping_documents",
     "open_embedding",
     "open_journal",
     "open_objects",
@@ -75,13 +74,13 @@ __all__ = [
     "open_writer",
     "parquet_bytes",
     "place_of",
-    "refusals",
     "shard_bytes",
     "steps",
     "vectors_of",
     "verify",
     "write_element",
     "write_obs",
+    "writing",
 ]
 
 

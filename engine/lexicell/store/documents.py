@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from lexicell.store.anndata import ARRAY
 from lexicell.store.layout import chunk_bytes
 
-__all__ = ["Document", "empty_table", "group", "mapping"]
+__all__ = ["Document", "empty_table", "group", "mapping_documents"]
 
 #: Key and content of an object.
 Document = tuple[str, bytes]
@@ -35,7 +35,7 @@ def group(path: str, attributes: Mapping[str, Any]) -> Document:
     return f"{path}/zarr.json", _json(attributes=dict(attributes), zarr_format=3, node_type="group")
 
 
-def mapping(path: str, values: Mapping[str, Any]) -> Iterator[Document]:
+def mapping_documents(path: str, values: Mapping[str, Any]) -> Iterator[Document]:
     """Text, numbers, lists of text, 1-d arrays and mappings of these, as anndata writes a dict.
 
     Each value ends with its crc32c.
@@ -48,7 +48,7 @@ def mapping(path: str, values: Mapping[str, Any]) -> Iterator[Document]:
     yield group(path, _DICT)
     for name, value in values.items():
         if isinstance(value, Mapping):
-            yield from mapping(f"{path}/{name}", value)
+            yield from mapping_documents(f"{path}/{name}", value)
         elif isinstance(value, np.ndarray) or (isinstance(value, list) and set(map(type, value)) <= {str}):
             yield from _vector(f"{path}/{name}", value)
         else:

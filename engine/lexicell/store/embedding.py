@@ -119,7 +119,7 @@ class EmbeddingSink:
         root = zarr.open_group(store, mode="a", zarr_format=3)
         root.attrs.update(ANNDATA)
         for part in PARTS:
-            for key, content in documents.mapping(part, {"lexicell": uns} if part == "uns" else {}):
+            for key, content in documents.mapping_documents(part, {"lexicell": uns} if part == "uns" else {}):
                 store.put(key, (content,))
         for key, content in documents.empty_table("var"):
             store.put(key, (content,))

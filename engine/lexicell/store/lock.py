@@ -15,7 +15,7 @@ from stat import S_ISREG
 from typing import Any
 
 from lexicell.errors import InputError, WriteError
-from lexicell.store.objects import FOLDER, Objects, refusals, write_all
+from lexicell.store.objects import FOLDER, Objects, write_all, writing
 
 __all__ = ["FileLock", "HeartbeatLock", "Lock"]
 
@@ -61,7 +61,7 @@ class FileLock(Lock):
 
     def acquire(self) -> None:
         """See `Lock`; the file holds who has it."""
-        with refusals(self._path):
+        with writing(self._path):
             if self._path.is_symlink():
                 raise self._planted()
             self._descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)

@@ -146,7 +146,7 @@ class Objects(ABC):
     def _delete(self, key: str) -> None: ...
 
     def _refusals(self) -> AbstractContextManager[None]:
-        return refusals(self.location, self._errors)
+        return writing(self.location, self._errors)
 
     @property
     def _errors(self) -> tuple[type[Exception], ...]:
@@ -358,7 +358,7 @@ def open_objects(location: str) -> Objects:
 
 
 @contextmanager
-def refusals(where: object, errors: tuple[type[Exception], ...] = (OSError,)) -> Iterator[None]:
+def writing(where: object, errors: tuple[type[Exception], ...] = (OSError,)) -> Iterator[None]:
     """Make what the system refuses a WriteError, or a ResourceError, that says where."""
     try:
         yield

@@ -18,7 +18,7 @@ from lexicell.containers.remote import is_url
 from lexicell.errors import InputError, OutputExistsError
 from lexicell.store import steps
 from lexicell.store.lock import LOCK, FileLock, HeartbeatLock, Lock
-from lexicell.store.objects import FOLDER, TEMPORARY, LocalObjects, Objects, RemoteObjects, refusals
+from lexicell.store.objects import FOLDER, TEMPORARY, LocalObjects, Objects, RemoteObjects, writing
 from lexicell.store.units import COMPLETE, FORMAT, RUN, unseal
 
 __all__ = ["COMPLETE", "PASSING", "REPLACES", "RUN", "TABLE", "Place", "is_scratch", "place_of"]
@@ -133,7 +133,7 @@ class _LocalPlace(Place):
 
     def prepare(self) -> None:
         folder = self._work / FOLDER
-        with refusals(self._work):
+        with writing(self._work):
             for path in (self._work, folder):
                 if path.is_symlink():  # its target would be written to, and removed
                     msg = f"{path} is a link, and a run is not written through one; remove it"
@@ -145,7 +145,7 @@ class _LocalPlace(Place):
             fsync(self._work.parent)
 
     def publish(self) -> None:
-        with refusals(self._target):
+        with writing(self._target):
             self._rename()
 
     def discard(self) -> None:

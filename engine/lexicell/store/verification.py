@@ -17,7 +17,6 @@ from lexicell.store.units import READABLE, identity_hash, units_done, unseal
 __all__ = [
     "Problem",
     "Verified",
-    "check",
     "check_finished",
     "compare",
     "examine",
@@ -77,6 +76,17 @@ class Verified:
     problems: tuple[Problem, ...]
     extra: tuple[str, ...]
 
+    def raise_for_problems(self) -> None:
+        """Raise CorruptDataError where something is wrong."""
+        if self.problems:
+            shown = ", ".join(f"{p.key} ({p.what})" for p in self.problems[:_SHOWN])
+            more = ", ..." if len(self.problems) > _SHOWN else ""
+            msg = (
+                f"{self.target}: not as written, {len(self.problems):,} of {self.objects:,} objects: "
+                f"{shown}{more}; restore the store from a copy, or make it again with --overwrite"
+            )
+            raise CorruptDataError(msg)
+
 
 def verify(target: str | Path, *, tick: Tick = _silent) -> Verified:
     """Hash every object of a finished store, and compare.
@@ -103,20 +113,8 @@ def verify(target: str | Path, *, tick: Tick = _silent) -> Verified:
         It is no store of lexicell's, or nothing is there.
     """
     report = examine(target, tick=tick)
-    check(report)
+    report.raise_for_problems()
     return report
-
-
-def check(found: Verified) -> None:
-    """Raise CorruptDataError where something is wrong."""
-    if found.problems:
-        shown = ", ".join(f"{p.key} ({p.what})" for p in found.problems[:_SHOWN])
-        more = ", ..." if len(found.problems) > _SHOWN else ""
-        msg = (
-            f"{found.target}: not as written, {len(found.problems):,} of {found.objects:,} objects: "
-            f"{shown}{more}; restore the store from a copy, or make it again with --overwrite"
-        )
-        raise CorruptDataError(msg)
 
 
 def examine(target: str | Path, *, tick: Tick = _silent) -> Verified:
@@ -213,7 +211,7 @@ def check_finished(objects: Objects, target: str) -> None:
     if not problems:
         problems = dict(_disagreements(objects, read_manifest(objects), _arrays(objects, set(looked_at))))
     damaged = tuple(Problem(*problem) for problem in problems.items())
-    check(Verified(target, len(expected), 0, 0, damaged, ()))
+    Verified(target, len(expected), 0, 0, damaged, ()).raise_for_problems()
 
 
 def _arrays(objects: Objects, keys: set[str]) -> dict[str, dict[str, Any]]:
