@@ -2,7 +2,9 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+# Modules are compiled when they are first imported: to compile all takes longer than to install them.
+INSTALL := -m pip install --quiet --no-compile --disable-pip-version-check --constraint constraints.txt
+PIP := $(BIN)/python $(INSTALL)
 SETUP := pyproject.toml constraints.txt
 
 CONSUMERS := $(VENV)/consumers
@@ -26,10 +28,10 @@ test-all: $(VENV)/.test
 
 # The quick tests on another Python, in an environment of its own and without PyTorch, which not all Pythons get for a
 # CPU: make test-python PYTHON=python3.13
-OTHER := $(VENV)-other/$(notdir $(PYTHON))
+OTHER = $(VENV)-other/$(shell $(PYTHON) -c "import sys; print('%d.%d' % sys.version_info[:2])")
 test-python:
 	$(PYTHON) -m venv $(OTHER)
-	$(OTHER)/bin/python -m pip install -q -c constraints.txt -e ".[demo,evaluate,harmony,plot,bench,distributed,remote,gsea]" \
+	$(OTHER)/bin/python $(INSTALL) -e ".[demo,evaluate,harmony,plot,bench,distributed,remote,gsea]" \
 		pytest pytest-xdist pytest-benchmark hypothesis griffelib flask flask-cors "moto[s3]" zarrs
 	$(OTHER)/bin/python -m pytest -n 2 --dist worksteal -m "not slow"
 

@@ -112,16 +112,8 @@ class Newcomer:
     def install(self) -> None:
         """Bring the wheel, with the extras that were asked for so far."""
         target = f"{self.wheel}[{','.join(self.extras)}]" if self.extras else str(self.wheel)
-        command = [
-            "-m",
-            "pip",
-            "install",
-            "--quiet",
-            "--disable-pip-version-check",
-            "-c",
-            str(CONSTRAINTS),
-            target,
-        ]
+        options = ["--quiet", "--no-compile", "--disable-pip-version-check", "-c", str(CONSTRAINTS)]
+        command = ["-m", "pip", "install", *options, target]
         done = subprocess.run([str(self.python), *command], capture_output=True, text=True, check=False)
         if done.returncode:
             sys.exit(f"{target} cannot be installed:\n{done.stderr}")

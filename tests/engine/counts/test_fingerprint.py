@@ -9,6 +9,7 @@ from contextlib import nullcontext
 from datetime import UTC, datetime
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from operator import attrgetter
 from pathlib import Path
 from threading import Thread
 from typing import Any
@@ -57,11 +58,11 @@ def test_moving_or_copying_with_its_times_changes_nothing(source: Path, tmp_path
 def test_the_order_in_which_a_folder_lists_its_files_is_nobodys(
     source: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    before = fingerprint(source)
+    before, listed = fingerprint(source), os.scandir
     with monkeypatch.context() as patch:
         patch.setattr(
             "lexicell.counts.fingerprints.os.scandir",
-            lambda folder: nullcontext(sorted(Path(folder).iterdir())[::-1]),
+            lambda folder: nullcontext(sorted(listed(folder), key=attrgetter("name"), reverse=True)),
         )
         assert fingerprint(source) == before
 
