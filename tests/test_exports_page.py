@@ -1,4 +1,4 @@
-"""What docs/exports.md tells a person to type is typed here, with PBMC3k or the demo's cells."""
+"""What docs/exports.md tells a person to type is typed here, with the demo's cells."""
 
 from __future__ import annotations
 
@@ -35,8 +35,13 @@ def here(tmp_path):
     return tmp_path
 
 
-def to_three_consumers(here):
+@pytest.mark.slow
+def test_the_demos_cells_go_to_three_consumers(here):
     pytest.importorskip("datasets")
+    pytest.importorskip("scanpy")
+    from lexicell.cli.demo import load_cells
+
+    load_cells().write_h5ad(here / "pbmc3k.h5ad")
     for line in blocks("sh")[0].splitlines():
         program, *words = shlex.split(line)
         assert program == "lexicell"
@@ -48,28 +53,10 @@ def to_three_consumers(here):
     typed = [sys.executable, "-W", "error::UserWarning", "-c", shown]
     done = subprocess.run(typed, cwd=here, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    return [int(number) for number in done.stdout.split()]
-
-
-@pytest.mark.slow
-def test_the_demos_cells_go_to_three_consumers(here):
-    pytest.importorskip("scanpy")
-    from lexicell.cli.demo import load_cells
-
-    load_cells().write_h5ad(here / "pbmc3k.h5ad")
-    tokens, characters, genes = to_three_consumers(here)
+    tokens, characters, genes = (int(number) for number in done.stdout.split())
     assert tokens > 50
     assert characters > 200
     assert genes > 700
-
-
-@pytest.mark.slow
-def test_pbmc3k_goes_to_three_consumers(here, data):
-    (here / "pbmc3k.h5ad").symlink_to(data("pbmc3k_raw_labelled.h5ad"))
-    tokens, characters, genes = to_three_consumers(here)
-    assert tokens > 500
-    assert characters > 900
-    assert genes > 32_000
 
 
 def test_the_page_lists_all_formats_and_says_how_each_was_checked():

@@ -17,12 +17,12 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_inputs(tmp_path_factory.mktemp("fuzz") / "inputs")
 
 
-@pytest.mark.parametrize("cases", [range(40), pytest.param(range(40, 240), marks=pytest.mark.slow)], ids=str)
+@pytest.mark.parametrize("cases", [range(40), pytest.param(range(40, 140), marks=pytest.mark.slow)], ids=str)
 def test_damage_is_told_in_a_sentence_and_never_read_past_a_checksum(inputs: Path, cases: range) -> None:
     results = list(run_cases(cases, inputs))
     assert [result for result in results if result["fault"] is not None] == []
     assert len({result["end"] for result in results}) > 2
-    assert len(cases) < 100 or {result["input"] for result in results} == set(INPUTS)
+    assert len(cases) < 90 or {result["input"] for result in results} == set(INPUTS)
 
 
 @pytest.mark.parametrize("name", ["mtx", "lexicon", "v2.zarr", "projection"])

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
@@ -191,6 +191,7 @@ def test_the_number_of_threads_changes_nothing(problem: Problem, threads: int) -
 
 @pytest.mark.slow
 @ANYWHERE
+@settings(max_examples=15)
 @given(problems(WHOLE, max_value=255), st.sampled_from(Order))
 def test_picks_do_not_depend_on_how_numbers_are_stored(
     device: Device, problem: Problem, order: Order
