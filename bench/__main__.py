@@ -1,7 +1,7 @@
 """Benchmarks: ``python -m bench [run|list|report|compare]``; without a word it runs all scenarios.
 
 ``run [SUITE...] [--only GROUP...] [--rounds 5] [--tiny]`` measures and appends to
-``bench/results/records.jsonl``; ``report`` makes a page, figures and the README's table of the records;
+``bench/results/records.jsonl``; ``report`` makes a page, figures and the tables of the records;
 ``compare A B`` tells what moved.
 """
 

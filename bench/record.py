@@ -48,8 +48,9 @@ class Stamp:
         """Of a run that begins, or of a part of one that has."""
         commit = _git("rev-parse", "HEAD")
         changed = _git(
-            "status", "--porcelain", "--", ".", ":!bench/results", ":!studies", ":!docs/images", ":!README.md"
-        )
+            "status", "--porcelain", "--", ".", ":!bench/results", ":!studies", ":!docs/images",
+            ":!docs/benchmarks.md", ":!README.md",
+        )  # fmt: skip
         return cls(run or secrets.token_hex(4), commit, changed != "", machine.fingerprint())
 
 

@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 
 from bench import machine, record
-from bench.report import figures, page, readme, select
+from bench.report import figures, page, select, tables
 from bench.report.style import draw
 from bench.report.words import day, machine_name
 
@@ -42,7 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     run = select.readme_run(records)
     shown = select.readme_groups(run)
-    pages = {given.readme: readme.brief_table, given.docs: readme.speed_table}
+    pages = {given.readme: tables.brief_table, given.docs: tables.speed_table}
     if given.check:
         return max([_check(path, shown, make) for path, make in pages.items()])
     given.out.parent.mkdir(parents=True, exist_ok=True)
@@ -73,13 +73,13 @@ def _updated(path: Path, shown: Sequence[select.Group], make: MakeTable) -> str 
     """A page with its table made anew; None where there are no records for it, or no markers."""
     if not shown or not path.is_file():
         return None
-    return readme.inserted(path.read_text(encoding="utf-8"), make(shown))
+    return tables.inserted(path.read_text(encoding="utf-8"), make(shown))
 
 
 def _why(shown: Sequence[select.Group]) -> str:
     if not shown:
         return "the records hold no peer of the suites kernel, ranking, read, embed, models and tokens"
-    return f"there is no {readme.BEGIN} with a {readme.END} after it"
+    return f"there is no {tables.BEGIN} with a {tables.END} after it"
 
 
 def _write_figures(folder: Path, run: Sequence[select.Record]) -> list[Path]:

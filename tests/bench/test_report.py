@@ -4,12 +4,12 @@ from pathlib import Path
 
 import pytest
 from bench import record, report
-from bench.report import figures, page, readme, select, words
+from bench.report import figures, page, select, tables, words
 from matplotlib.figure import Figure
 from tests.bench import sample_runs as sample
 
 ROOT = Path(__file__).parents[2]
-MARKED = f"# A\n\n{readme.BEGIN}\nold\n{readme.END}\n\nafter\n"
+MARKED = f"# A\n\n{tables.BEGIN}\nold\n{tables.END}\n\nafter\n"
 
 
 @pytest.fixture(scope="module")
@@ -258,6 +258,6 @@ def test_a_ratio_in_words(ratio, said):
 
 
 def test_the_readme_of_the_repository_is_what_its_records_give():
-    if readme.BEGIN not in (ROOT / "README.md").read_text() or not record.load():
+    if tables.BEGIN not in (ROOT / "README.md").read_text() or not record.load():
         pytest.skip("no markers in README.md, or no records yet")
     assert report.main(["--check"]) == 0

@@ -103,7 +103,8 @@ class Newcomer:
             program, *words = shlex.split(line)
             if program != ".venv/bin/lexicell":
                 sys.exit(f"the README says {line!r}, which is no command of lexicell")
-            self.must_succeed("-m", "lexicell", *words)
+            if not self.must_succeed("-m", "lexicell", *words):
+                sys.exit(f"{line} printed nothing")
         self.must_succeed("-c", blocks("python")[0])
         print(
             f"{len(lines)} commands of the README typed; extras that they asked for: {', '.join(self.extras)}"
@@ -118,12 +119,12 @@ class Newcomer:
         if done.returncode:
             sys.exit(f"{target} cannot be installed:\n{done.stderr}")
 
-    def must_succeed(self, *words: str) -> None:
-        """Run Python, with an extra more whenever one is asked for by the line that brings it."""
+    def must_succeed(self, *words: str) -> str:
+        """Run Python, with any extra that it asks for by the line that brings it; returns what it prints."""
         for _ in range(4):
             done = self.typed(*words)
             if not done.returncode:
-                return
+                return done.stdout
             asked = re.search(r'pip install "lexicell\[([a-z0-9]+)\]"', done.stderr)
             if "Traceback" in done.stderr and words[0] != "-c":
                 break

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import lexicell
 from lexicell.annotation.api import annotate
 from lexicell.counts import open_counts
 from lexicell.embedding import Note, Options
-from lexicell.embedding.labels import read_column, read_labels
+from lexicell.embedding.labels import as_text, find_cell, read_column, read_labels
 from lexicell.errors import InputError
 from lexicell.evaluation.cells.panels import panel_of
 
@@ -30,6 +31,19 @@ def labelled(_blood):
     types[:10], types[10:20], types[20:30] = "", None, ["unknown"] * 9 + ["Unknown"]
     cells.obs["type"] = types
     return cells
+
+
+def test_text_is_what_it_says_whatever_it_is_stored_as() -> None:
+    odd = "a\ud800b"
+    for column, expected in (
+        (pd.Series([b"q", None, b"r"], dtype=object), ["q", "", "r"]),
+        (pd.Series(pd.Categorical([b"q", None, b"r"])), ["q", "", "r"]),
+        (pd.Series([odd, 3, np.nan], dtype=object), [odd, "3", ""]),
+        (pd.Series([1.5, np.nan, 2.0]), ["1.5", "", "2.0"]),
+        (pd.Series([True, False, True]), ["True", "False", "True"]),
+    ):
+        assert as_text(column).tolist() == expected
+    assert find_cell(pd.Index([odd, "b", "c"], dtype=object), odd) == 0
 
 
 CLASSES = ["CD14+ Monocyte", "CD19+ B"]

@@ -191,7 +191,7 @@ def test_the_number_of_threads_changes_nothing(problem: Problem, threads: int) -
 
 @pytest.mark.slow
 @ANYWHERE
-@settings(max_examples=15)
+@settings(max_examples=max(15, settings.default.max_examples // 4))
 @given(problems(WHOLE, max_value=255), st.sampled_from(Order))
 def test_picks_do_not_depend_on_how_numbers_are_stored(
     device: Device, problem: Problem, order: Order

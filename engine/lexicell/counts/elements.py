@@ -2,7 +2,8 @@
 
 To import anndata takes a second, as long as all else that a run of few cells does. So the encodings that
 tables consist of are read here, and whatever is another one, or cannot be read, is anndata's: the values and
-the errors are always its own.
+the errors are always its own. What a missing text is, is what the file says, as in anndata 0.13 (0.12 does
+not look).
 """
 
 from __future__ import annotations
@@ -83,6 +84,7 @@ def _booleans(element: Any) -> Any:
 
 
 def _nullable_texts(element: Any) -> Any:
+    # Before pandas 2.3 there is no such choice: a TypeError, and anndata reads.
     missing = np.nan if attribute(element, "na-value") == "NaN" else pd.NA
     texts = pd.array(_read(element["values"]), dtype=pd.StringDtype(na_value=missing))
     texts[_read(element["mask"])] = pd.NA

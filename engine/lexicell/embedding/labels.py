@@ -26,7 +26,7 @@ def find_cell(names: pd.Index[Any], cell: str) -> int:
     InputError
         No cell, or more than one, is called so.
     """
-    at = np.flatnonzero(np.asarray(names.astype(str)) == str(cell))
+    at = np.flatnonzero(as_text(pd.Series(names)) == str(cell))
     if len(at) != 1:
         what = f"{len(at):,} cells are called {cell!r}" if len(at) else f"no cell is called {cell!r}"
         msg = f"{what}; name one that occurs once"
@@ -56,9 +56,13 @@ def as_text(column: pd.Series[Any]) -> NDArray[np.object_]:
         return np.append(names, "").astype(object)[column.cat.codes.to_numpy()]
     values = column.to_numpy(object)
     text: NDArray[np.object_] = np.empty(len(values), object)
-    # By Python: text of pandas 3 has to be Unicode, which names in files need not be.
-    text[:] = [str(value) if there else "" for value, there in zip(values, column.notna(), strict=True)]
+    # By Python: text of pandas 3 has to be Unicode, which objects need not be.
+    text[:] = [_as_text(value) if there else "" for value, there in zip(values, column.notna(), strict=True)]
     return text
+
+
+def _as_text(value: Any) -> str:
+    return value.decode(errors="surrogateescape") if isinstance(value, bytes) else str(value)
 
 
 def read_labels(

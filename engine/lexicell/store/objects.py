@@ -80,7 +80,7 @@ class Objects(ABC):
         with detail("hash"):
             for part in parts:
                 hasher.update(part)
-        with self._refusals():
+        with self._writing():
             self._put(key, parts)
         return Written(key, sum(len(part) for part in parts), hasher.hexdigest())
 
@@ -92,7 +92,7 @@ class Objects(ABC):
         WriteError
             The disk is full, or refuses.
         """
-        with self._refusals(), self._scratch(key) as path:
+        with self._writing(), self._scratch(key) as path:
             make(path)
             written = Written(key, path.stat().st_size, hash_file(path))
             self._move(path, key)
@@ -100,12 +100,12 @@ class Objects(ABC):
 
     def flush(self) -> None:
         """Wait until all that was put or deleted is on disk."""
-        with self._refusals():
+        with self._writing():
             self._flush()
 
     def delete(self, key: str) -> None:
         """Delete an object, if it is there."""
-        with self._refusals():
+        with self._writing():
             self._delete(key)
 
     @abstractmethod
@@ -145,7 +145,7 @@ class Objects(ABC):
     @abstractmethod
     def _delete(self, key: str) -> None: ...
 
-    def _refusals(self) -> AbstractContextManager[None]:
+    def _writing(self) -> AbstractContextManager[None]:
         return writing(self.location, self._errors)
 
     @property

@@ -226,7 +226,7 @@ def test_cells_that_are_all_alike_are_refused_across_panels(panels):
 def test_cells_that_measured_one_panel_only_do_not_connect_two(panels):
     reference, query = panels
     for through in (reference, query):
-        with pytest.raises(InputError, match="both panels"):
+        with pytest.raises(InputError, match="not measured both"):
             annotate(query, reference=reference, label="type", through=through)
 
 

@@ -265,7 +265,7 @@ def test_divergence_before_anything_is_good_is_an_error(groups, monkeypatch):
 
     cells, labels, vectors = groups
     monkeypatch.setattr(module, "supervised_contrastive", lambda z, *_: z.sum() * torch.inf)
-    with pytest.raises(InputError, match="step 1"):
+    with pytest.raises(InputError, match="step 1, before the first round"):
         train(cells, vectors, labels, settings=QUICK)
 
 

@@ -172,7 +172,7 @@ def test_what_is_written_wrong_is_found_before_the_atlas_is_there(
         return encode(values)
 
     monkeypatch.setattr(stream, "encode_shard", wrong)
-    with pytest.raises(CorruptDataError, match=r"row \d+"):
+    with pytest.raises(CorruptDataError, match=r"row \d+ of the packed X"):
         packed(inputs, tmp_path / "out.zarr")
     assert not (tmp_path / "out.zarr").exists()
 

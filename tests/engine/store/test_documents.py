@@ -36,7 +36,7 @@ def test_values_read_as_those_that_anndata_writes(tmp_path: Path) -> None:
     with anndata.settings.override(auto_shard_zarr_v3=False):
         anndata.io.write_elem(theirs, "uns", VALUES)
     (tmp_path / "ours").mkdir()
-    ours = written(tmp_path / "ours", documents_module.mapping("uns", VALUES))
+    ours = written(tmp_path / "ours", documents_module.mapping_documents("uns", VALUES))
 
     def same(one: Any, other: Any) -> None:
         assert dict(one.attrs) == dict(other.attrs)
@@ -64,7 +64,7 @@ def test_a_table_without_rows_is_a_data_frame(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["name", "n", "share", "yes"])
 def test_a_flipped_bit_of_a_value_is_noticed(tmp_path: Path, name: str) -> None:
-    root = written(tmp_path, documents_module.mapping("uns", VALUES))
+    root = written(tmp_path, documents_module.mapping_documents("uns", VALUES))
     path = tmp_path / "uns" / name / "c"
     data = bytearray(path.read_bytes())
     data[len(data) // 2] ^= 4
@@ -76,10 +76,10 @@ def test_a_flipped_bit_of_a_value_is_noticed(tmp_path: Path, name: str) -> None:
 @pytest.mark.parametrize("value", [None, [1], np.float32(1), b"x"])
 def test_a_value_that_is_neither_text_nor_a_number_is_refused(value: object) -> None:
     with pytest.raises(TypeError, match="uns/odd"):
-        list(documents_module.mapping("uns", {"odd": value}))
+        list(documents_module.mapping_documents("uns", {"odd": value}))
 
 
 def test_documents_are_plain_json() -> None:
-    documents = dict(documents_module.mapping("uns", {"share": 0.5}))
+    documents = dict(documents_module.mapping_documents("uns", {"share": 0.5}))
     assert json.loads(documents["uns/share/zarr.json"])["fill_value"] == 0.0
     assert sorted(documents) == ["uns/share/c", "uns/share/zarr.json", "uns/zarr.json"]

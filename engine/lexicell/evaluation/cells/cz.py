@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from lexicell.embedding import Advanced, Listener
 from lexicell.embedding.default_projection import default_projection
 from lexicell.errors import InputError, needing
-from lexicell.evaluation.cells.methods import Method
+from lexicell.evaluation.cells.methods import Method, installed_methods
 from lexicell.evaluation.cells.panels import Panel, Task
 from lexicell.evaluation.cells.protocol import CellProtocol
 from lexicell.evaluation.cells.report import Evaluation, Record
@@ -112,6 +112,7 @@ def evaluate_by_cz(
 
         return embed
 
+    methods = installed_methods(methods, listener)
     runs = [(method, control) for method in methods for control in ("", *tables.controls(method))]
     records: list[Record] = []
     for name, panel in panels.items():

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import cache, partial
-from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -19,7 +18,7 @@ from lexicell.embedding.events import log
 from lexicell.errors import InputError
 from lexicell.evaluation.cells.classifiers import CLASSIFIERS, ClassifierName, probabilities
 from lexicell.evaluation.cells.described import DescribedRun, DescribedTypes, method_facts
-from lexicell.evaluation.cells.methods import Method
+from lexicell.evaluation.cells.methods import Method, installed_methods
 from lexicell.evaluation.cells.metrics import Scores, cluster_scores, clusters_missing, scib_scores, score
 from lexicell.evaluation.cells.panels import Panel, Task
 from lexicell.evaluation.cells.protocol import CellProtocol
@@ -94,7 +93,8 @@ def evaluate_panels(
         ]
         skipped += [(run.data, skip) for run in by_sentences for skip in run.skipped]
     _tell_skipped(skipped, listener)
-    methods = _installed(methods, [split for _, drawn in splits for split in drawn], listener)
+    batches = any(split.other_batches for _, drawn in splits for split in drawn)
+    methods = installed_methods(methods, listener, batches=batches)
     runs = [(method, control) for method in methods for control in ("", *tables.controls(method))]
     total = sum(len(drawn) for _, drawn in splits) * len(runs)
     if total and (missing := clusters_missing()):
@@ -127,17 +127,6 @@ def evaluate_panels(
         listener(Note(text))
     said = None if described is None else described.as_dict() | {"methods": method_facts(records)}
     return Evaluation.of(records, skipped, panels, query, lexicon, methods, protocol, said)
-
-
-def _installed(methods: Sequence[Method], splits: Sequence[Split], listener: Listener) -> list[Method]:
-    """Methods whose packages there are; those that would have had rows are told of."""
-    lacking = [method for method in methods if method.package and find_spec(method.package) is None]
-    batches = any(split.other_batches for split in splits)
-    if told := [method for method in lacking if batches or not method.other_batches]:
-        names = ", ".join(method.name for method in told)
-        packages = " ".join(sorted({method.package for method in told}))
-        listener(Note(f"no rows of {names}, which need what is not installed: pip install {packages}"))
-    return [method for method in methods if method not in lacking]
 
 
 def _of_same_vectors(methods: Sequence[Method]) -> list[list[Method]]:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from lexicell.embedding import RECIPES, Recipe
+from lexicell.embedding import RECIPES, Listener, Note, Recipe
+from lexicell.errors import MissingExtraError
 from lexicell.evaluation.cells.expression import Correction, components, corrected_components, log_normalise
 from lexicell.evaluation.cells.panels import Panel, Task
 from lexicell.projection import Pooling
@@ -87,6 +89,39 @@ class Method:
     def __call__(self, task: Task) -> Vectors:
         """Embed the cells of a task."""
         return self.run(task)
+
+
+#: Package that a method takes -> the extra that brings it.
+_EXTRAS = {"harmonypy": "harmony", "torch": "train"}
+
+
+def installed_methods(methods: Sequence[Method], listener: Listener, *, batches: bool = True) -> list[Method]:
+    """Leave methods out whose packages are not there, and tell of those that would have had rows.
+
+    Parameters
+    ----------
+    methods
+        What is asked for.
+    listener
+        Is told.
+    batches
+        Whether methods for other batches would have rows.
+
+    Raises
+    ------
+    MissingExtraError
+        None would be left.
+    """
+    lacking = [method for method in methods if method.package and find_spec(method.package) is None]
+    kept = [method for method in methods if method not in lacking]
+    if told := [method for method in lacking if batches or not method.other_batches]:
+        names = ", ".join(method.name for method in told)
+        extras = ",".join(sorted({_EXTRAS[method.package] for method in told}))
+        if not kept:
+            raise MissingExtraError.of(extras, names)
+        lacks = f'which need what is not installed: pip install "lexicell[{extras}]"'
+        listener(Note(f"no rows of {names}, {lacks}"))
+    return kept
 
 
 def embed_panel(

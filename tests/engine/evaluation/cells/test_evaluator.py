@@ -13,9 +13,10 @@ import pytest
 import scipy.sparse as sp
 
 from lexicell.embedding import Advanced, Note
-from lexicell.errors import InputError, OutputExistsError
+from lexicell.errors import InputError, MissingExtraError, OutputExistsError
 from lexicell.evaluation import METHODS, CellProtocol, Method, Panel, Task, evaluate_panels
 from lexicell.evaluation.cells import evaluator as cells
+from lexicell.evaluation.cells import methods as methods_of
 from lexicell.evaluation.cells.figures import write_figures
 from lexicell.evaluation.cells.splits import partial_splits
 from lexicell.evaluation.controls import CONTROLS
@@ -263,7 +264,7 @@ def test_expression_without_batches_is_for_batches_and_transfers_only(panel, clu
     query = panel.take(np.arange(0, 74, 3)).restrict(np.arange(200, 600))
     protocol = CellProtocol(("few-shot", "batches", "transfer"), (2,), draws=2)
     events = []
-    monkeypatch.setattr(cells, "find_spec", lambda name: None if name == "harmonypy" else name)
+    monkeypatch.setattr(methods_of, "find_spec", lambda name: None if name == "harmonypy" else name)
     methods = ("pca50-centred", "pca50-centred+mixture", "pca50-harmony", "pca50-harmony+mixture")
     found = evaluate(panel, clustered, methods, protocol, events.append, query=query)
     assert {(r.scenario, r.setting, r.method) for r in found.records} == {
@@ -273,19 +274,23 @@ def test_expression_without_batches_is_for_batches_and_transfers_only(panel, clu
     }
     assert all(line.is_control and line.transductive for line in found.lines())
     notes = [event.text for event in events if isinstance(event, Note)]
-    lacking = "pca50-harmony, pca50-harmony+mixture, which need what is not installed: pip install harmonypy"
+    lacking = "pca50-harmony, pca50-harmony+mixture, which need what is not installed: "
+    lacking += 'pip install "lexicell[harmony]"'
     assert any(text.endswith(lacking) for text in notes)
     evaluate(panel, clustered, methods, CellProtocol(("few-shot",), (2,), 1), events.clear() or events.append)
-    assert not any("harmonypy" in event.text for event in events if isinstance(event, Note))
+    assert not any("harmony]" in event.text for event in events if isinstance(event, Note))
 
 
 def test_methods_whose_package_is_not_there_are_told_of_and_left_out(panel, clustered, monkeypatch):
-    monkeypatch.setattr(cells, "find_spec", lambda name: None if name == "torch" else name)
+    monkeypatch.setattr(methods_of, "find_spec", lambda name: None if name == "torch" else name)
     events = []
     protocol = CellProtocol(("few-shot",), (2,), draws=1)
     found = evaluate(panel, clustered, ("supcon", "paper"), protocol, events.append)
     assert {record.method for record in found.records} == {"paper"}
-    assert any("no rows of supcon" in event.text for event in events if isinstance(event, Note))
+    assert any('supcon, which need what is not installed: pip install "lexicell[train]"' in event.text
+               for event in events if isinstance(event, Note))  # fmt: skip
+    with pytest.raises(MissingExtraError, match=r'supcon.*"lexicell\[train\]"'):
+        evaluate(panel, clustered, ("supcon",), protocol)
 
 
 def test_batches_are_centred_by_what_they_are_and_data_sets_by_which_they_are(panel):

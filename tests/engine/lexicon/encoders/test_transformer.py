@@ -132,7 +132,7 @@ def test_damaged_or_foreign_weights_are_named(bert, tmp_path, name, damage):
 
 def test_a_configuration_of_other_shapes_is_named(bert, tmp_path):
     (bert / "config.json").write_text(json.dumps(CONFIG | {"hidden_size": 16}))
-    with pytest.raises(CorruptDataError, match=r"weights in") as error:
+    with pytest.raises(CorruptDataError, match=r"weights in .*cannot be read") as error:
         export_graph(ModelFiles(bert), tmp_path / "x.onnx")
     assert "\n" not in str(error.value)
     (bert / "config.json").write_text(json.dumps(CONFIG | {"num_attention_heads": "many"}))

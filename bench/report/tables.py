@@ -13,7 +13,7 @@ BEGIN, END = "<!-- bench:speed -->", "<!-- /bench:speed -->"
 
 
 def brief_table(groups: Sequence[Group]) -> str:
-    """Markdown: machine and date, then a line a group with its headline and the fastest of its peers.
+    """Markdown: machine and date, then a line a group that has a peer with a number: the fastest of them.
 
     Parameters
     ----------
