@@ -41,6 +41,14 @@ def test_highly_variable_genes_are_scanpys(pbmc3k):
     assert len(np.intersect1d(mine, theirs)) >= 499  # they take all of a tie
 
 
+def test_highly_variable_genes_of_few_cells_are_scanpys_too(cells):
+    counts = sp.csr_array(cells.X)
+    theirs = np.flatnonzero(scanpys(counts, 200).var["highly_variable"])
+    mine = highly_variable_columns(counts, np.asarray(counts.sum(1)).ravel(), 200)
+    assert len(mine) == 200
+    assert len(np.intersect1d(mine, theirs)) >= 199
+
+
 def test_components_of_highly_variable_genes_are_scanpys(pbmc3k):
     sc = pytest.importorskip("scanpy")
     counts = pbmc3k.X[:400]
