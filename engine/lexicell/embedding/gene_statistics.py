@@ -185,13 +185,10 @@ def standardised_dispersion(mean: NDArray[np.float64], variance: NDArray[np.floa
 def _sorted(block: CsrBlock) -> CsrBlock:
     """Sum what stands twice in a row: a square of the sum is no sum of squares."""
     columns, indptr = block.indices, block.indptr
-    if len(columns) > 1:
-        rising = columns[1:] > columns[:-1]
-        starts = indptr[1:-1]
-        rising[starts[(starts > 0) & (starts < len(columns))] - 1] = True
-        if not rising.all():
-            return in_order(block)
-    return block
+    rising = columns[1:] > columns[:-1]
+    starts = indptr[1:-1]
+    rising[starts[(starts > 0) & (starts < len(columns))] - 1] = True
+    return block if rising.all() else in_order(block)
 
 
 class _Sums:
