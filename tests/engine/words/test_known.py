@@ -85,6 +85,7 @@ def test_a_type_with_a_labelled_cell_is_there_whatever_its_sentence_says(atlas, 
     assert right(both, truth, truth == "CD19+ B") > 0.9
 
 
+@pytest.mark.slow
 def test_a_type_that_a_reference_sees_is_there_whatever_its_sentence_says(atlas, truth):
     odd = GOOD | {"CD19+ B": "retinal rod cell: phototransduction, rhodopsin, visual perception"}
     told = []
