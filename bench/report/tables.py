@@ -67,7 +67,7 @@ def _needs_gpu(row: Record, headline: Record) -> bool:
 
 def _peer(row: Record) -> str:
     if row["ratio"] is None:
-        return f"| {_text(row['label'])} | {_text(row['empty'])} | no number |"
+        return f"| {_text(row['label'])}: {_text(row['empty'])} | | no number |"
     return f"| {_text(row['label'])} | {_rate(row)} | {_verdict(row)} |"
 
 

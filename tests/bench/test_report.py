@@ -173,7 +173,7 @@ def test_the_page_of_benchmarks_gets_every_peer_won_or_lost(one_run, report_of):
     assert "AMD EPYC (family 25, model 17), 2 CPUs; 22 November 2026, commit 65e1e480" in text
     assert len(re.findall(r"\| \d+x faster \|", text)) == 9
     assert len(re.findall(r"\| \*\*1\.\d+x slower\*\* \|", text)) == 1
-    assert "| annbatch Loader | needs annbatch under Python 3.12: none was found | no number |" in text
+    assert "| annbatch Loader: needs annbatch under Python 3.12: none was found | | no number |" in text
 
 
 def test_a_row_that_we_lose_is_shown_whatever_its_group(report_of):
@@ -205,7 +205,7 @@ def test_other_models_and_tokens_are_in_the_whole_table(report_of):
     )
     assert re.search(r"\| pretrained PCA, scipy \| [\d,]+ cells/s \| 3\.\dx faster \|", text)
     assert re.search(r"\*\*lexicell, tokens: .* \| \*\*[\d,]+ tokens/s\*\* \|", text)
-    assert "| SLAF's loader | no folder with slaf was given | no number |" in text
+    assert "| SLAF's loader: no folder with slaf was given | | no number |" in text
     assert "rapids" not in text
     assert "medians of 1 to 5 rounds, by" in text
 
