@@ -2,8 +2,7 @@
 
 To import anndata takes a second, as long as all else that a run of few cells does. So the encodings that
 tables consist of are read here, and whatever is another one, or cannot be read, is anndata's: the values and
-the errors are always its own. What a missing text is, is what the file says, as in anndata 0.13 (0.12 does
-not look).
+the errors are always its own.
 """
 
 from __future__ import annotations
@@ -14,10 +13,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from lexicell.counts.zarr_reader import check_declared
 
-__all__ = ["attribute", "read_element"]
+__all__ = ["attribute", "nullable_text", "read_element"]
 
 
 def attribute(element: Any, name: str) -> Any:
@@ -83,12 +83,22 @@ def _booleans(element: Any) -> Any:
     return pd.arrays.BooleanArray(_read(element["values"]), mask=_read(element["mask"]))
 
 
+def nullable_text(element: Any) -> Callable[[NDArray[Any], NDArray[np.bool_]], Any]:
+    """How values and mask of a nullable text become one: missing as pandas has it, where the file says so."""
+    usual = pd.Series(["a"]).dtype
+    is_usual = attribute(element, "na-value") == "NaN" and isinstance(usual, pd.StringDtype)
+    dtype = usual if is_usual else pd.StringDtype()
+
+    def make(values: NDArray[Any], mask: NDArray[np.bool_]) -> Any:
+        texts = np.array(values, object)
+        texts[mask] = None
+        return pd.array(texts, dtype=dtype)
+
+    return make
+
+
 def _nullable_texts(element: Any) -> Any:
-    # Before pandas 2.3 there is no such choice: a TypeError, and anndata reads.
-    missing = np.nan if attribute(element, "na-value") == "NaN" else pd.NA
-    texts = pd.array(_read(element["values"]), dtype=pd.StringDtype(na_value=missing))
-    texts[_read(element["mask"])] = pd.NA
-    return texts
+    return nullable_text(element)(_read(element["values"]), _read(element["mask"]))
 
 
 def _columns(element: Any) -> list[str]:

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from lexicell.containers.faults import Where, is_unknown, reading
-from lexicell.counts.elements import attribute, read_element
+from lexicell.counts.elements import attribute, nullable_text, read_element
 from lexicell.counts.zarr_reader import check_declared, lacks_chunks
 from lexicell.errors import InputError
 
@@ -276,7 +276,7 @@ def _stored(element: Any, where: Where, n: int) -> Column:
         return lambda start, stop: pd.Categorical.from_codes(codes.read(start, stop), dtype=dtype)
     if kind in _MASKED or kind == "nullable-string-array":
         values, mask = (_Pieces(element[part], where, n) for part in ("values", "mask"))
-        make = _MASKED.get(kind) or _nullable_text(attribute(element, "na-value") == "NaN")
+        make = _MASKED.get(kind) or nullable_text(element)
         return lambda start, stop: make(values.read(start, stop).copy(), mask.read(start, stop).copy())
     column = pd.Series(read_element(element))
     _check_length(len(column), n, where)
@@ -292,17 +292,6 @@ def _check_codes(codes: _Pieces, n: int, n_categories: int, where: Where) -> Non
             row = start + int(bad[0])
             fault = f"has category {part[bad[0]]} in row {row}, and only {n_categories} categories"
             raise where.corrupt(fault)
-
-
-def _nullable_text(is_nan: bool) -> Callable[[Any, Any], Any]:  # noqa: FBT001
-    usual = pd.Series(["a"]).dtype
-    dtype = usual if is_nan and isinstance(usual, pd.StringDtype) else pd.StringDtype()
-
-    def make(values: Any, mask: Any) -> Any:
-        values[mask] = None
-        return pd.array(values, dtype=dtype)
-
-    return make
 
 
 class _Pieces:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from lexicell.embedding import AlignedCells, Listener, Note
 from lexicell.embedding.candidates import CandidateGenes
-from lexicell.embedding.labels import read_labels
+from lexicell.embedding.labels import as_text, read_labels
 from lexicell.errors import InputError
 from lexicell.exports import sentences
 from lexicell.exports.dictionaries import read_file
@@ -114,7 +114,7 @@ class ChatEncoder:
         obs: pd.DataFrame,
     ) -> tuple[dict[str, pa.Array], NDArray[np.bool_] | None]:
         """See `Encoder`."""
-        texts = obs[self.label].astype(object).where(obs[self.label].notna(), "").astype(str).str.strip()
+        texts = pd.Series(as_text(obs[self.label])).str.strip()
         answer = pd.Index(self.candidates).get_indexer(pd.Index(texts))
         kept = answer >= 0
         ranked = rank_genes(counts, self.genes, self.top)

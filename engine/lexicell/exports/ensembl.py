@@ -12,6 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from lexicell.embedding import AlignedCells
+from lexicell.embedding.labels import as_text
 
 __all__ = ["ColumnIds", "ensembl_ids", "symbols_of"]
 
@@ -81,7 +82,7 @@ def _texts(cells: AlignedCells, name: str) -> pd.Series[Any]:
     texts = pd.CategoricalDtype | pd.StringDtype
     if column is None or not (column.dtype == object or isinstance(column.dtype, texts)):
         return pd.Series([], dtype=object)
-    values = column.astype(object).where(column.notna(), "").astype(str)
+    values = pd.Series(as_text(column), column.index)
     assemblies = "|".join(map(re.escape, cells.alignment.genomes))
     return values.str.replace(rf"(?i)^(?:{assemblies})[_-]+", "", regex=True) if assemblies else values
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from lexicell.counts import decode_values
 from lexicell.embedding import AlignedCells, Listener, Note
 from lexicell.embedding.candidates import CandidateGenes
+from lexicell.embedding.labels import as_text
 from lexicell.errors import InputError
 from lexicell.exports.cell_lists import between
 from lexicell.exports.prepared import Prepared
@@ -208,7 +209,7 @@ def _stated_totals(column: pd.Series[Any], ranked: Ranking) -> NDArray[np.float6
 
 def _stated_texts(column: pd.Series[Any]) -> pa.Array:
     """Texts of ``obs``; InputError where a cell has none, which Cell2Text can't read."""
-    texts = column.astype(object).where(column.notna(), "").astype(str)
+    texts = pd.Series(as_text(column), column.index)
     missing = texts.str.strip() == ""
     if missing.any():
         msg = f"obs[{column.name!r}] of cell {texts.index[int(missing.argmax())]} is empty: Cell2Text stops"

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from lexicell.embedding import AlignedCells, Listener, Note
 from lexicell.embedding.candidates import CandidateGenes
-from lexicell.embedding.labels import read_column
+from lexicell.embedding.labels import as_text, read_column
 from lexicell.embedding.tables import text_column
 from lexicell.errors import InputError
 from lexicell.exports.cell_lists import between
@@ -140,5 +140,5 @@ def prepare_sccello(
 
 def _number(column: pd.Series[Any], names: Sequence[str]) -> pa.Array:
     """Place of each value among names, null for none of them."""
-    place = pd.Index(names).get_indexer(pd.Index(column.astype(object).where(column.notna(), "").astype(str)))
+    place = pd.Index(names).get_indexer(pd.Index(as_text(column)))
     return pa.array(place.astype(np.int64), mask=place < 0)

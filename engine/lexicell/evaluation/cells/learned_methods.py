@@ -53,7 +53,7 @@ def _learn(
         panel, labelled = task.reference, task.reference.labels
         if unlabelled and task.unlabelled is not None and _same_genes(panel, task.unlabelled):
             panel = _stack(panel, task.unlabelled)
-        trained = bool(_package(objective))
+        trained = resolve_objective(objective).trained
         least = enough_cells(panel.n_cells) if objective == "loadings" else 0
         n_genes = _TRAINED_GENES if trained else _GENES
         cells = selected_cells(panel, len(task.vectors), n_genes, recipe=recipe, least_cells=least)
