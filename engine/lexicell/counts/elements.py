@@ -86,8 +86,8 @@ def _booleans(element: Any) -> Any:
 def nullable_text(element: Any) -> Callable[[NDArray[Any], NDArray[np.bool_]], Any]:
     """How values and mask of a nullable text become one: missing as pandas has it, where the file says so."""
     usual = pd.Series(["a"]).dtype
-    is_usual = attribute(element, "na-value") == "NaN" and isinstance(usual, pd.StringDtype)
-    dtype = usual if is_usual else pd.StringDtype()
+    is_nan = attribute(element, "na-value") == "NaN"
+    dtype = usual if is_nan and isinstance(usual, pd.StringDtype) else pd.StringDtype()
 
     def make(values: NDArray[Any], mask: NDArray[np.bool_]) -> Any:
         texts = np.array(values, object)
